@@ -1,0 +1,20 @@
+"""What can be set about the analysis."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from icudl.options import Options, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnalysisOptions(Options):
+    """Filters and intervals of the susceptibility measures."""
+
+    table: ClassVar[str] = "analysis"
+
+    min_length: int = option(1, "Shortest sequence, in hours, of the stays analysed.", low=1, high=720)
+    min_changed: int = option(1, "Fewest changed cells of the examples analysed.", low=1, high=1_000_000)
+    max_changed: int = option(0, "Most changed cells of the examples analysed; 0 sets no limit.", low=0, high=1_000_000)
+    bootstrap_samples: int = option(500, "Bootstrap resamples over stays behind each interval.", low=10, high=100_000)

@@ -1,0 +1,1 @@
+"""Executors, and what a stage may know of the machine."""

@@ -1,0 +1,152 @@
+"""What a stage may know of the machine it runs on: an executor, a progress sink, a scratch folder, random streams."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from icudl.options import Options, option
+
+Shared = TypeVar("Shared")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+Tick = Callable[[int], None]
+"""Reports that so many units of work (epochs, iterations, files) are done; may be called from a worker process."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExecutionOptions(Options):
+    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id."""
+
+    table: ClassVar[str] = "execution"
+
+    executor: str = option("processes", "Executor plug-in: serial or processes.", identity=False)
+    workers: int = option(
+        0,
+        "Worker processes, one thread each; 0 takes one per processor core.",
+        low=0,
+        high=4096,
+        identity=False,
+    )
+    device: str = option("auto", "Device of the models: auto, cpu, cuda or cuda:N.", identity=False)
+
+
+class ProgressTask(Protocol):
+    """One bar."""
+
+    def advance(self, units: int = 1) -> None:
+        """Report ``units`` more units done."""
+
+    def note(self, text: str) -> None:
+        """Show a short remark beside the bar (the current loss, the file being read)."""
+
+
+class Progress(Protocol):
+    """Sink of progress; the command line draws it, the library ignores it by default."""
+
+    def task(
+        self, description: str, total: int | None = None, unit: str = "it"
+    ) -> contextlib.AbstractContextManager[ProgressTask]:
+        """Open a bar of ``total`` units (None where unknown) for the time of a ``with`` block."""
+
+
+class SilentProgress:
+    """Progress that nobody watches."""
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None = None, unit: str = "it") -> Iterator[ProgressTask]:  # noqa: ARG002
+        """Open a bar that shows nothing."""
+        yield _SilentTask()
+
+
+class _SilentTask:
+    def advance(self, units: int = 1) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs independent jobs; serial, processes and clusters must give identical results."""
+
+    workers: int
+
+    def map(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        *,
+        shared: Shared,
+        tick: Tick | None = None,
+        on_result: Callable[[int, Result], None] | None = None,
+    ) -> list[Result]:
+        """Return ``[task(shared, job, tick) for job in jobs]``, in job order.
+
+        Args:
+            task: A module-level function: it is sent to workers by name.
+            jobs: Small values that tell one job from another (a fold, a range of stays, a seed).
+            shared: Large values that all jobs read (arrays, options); sent to each worker once.
+            tick: Called in this process for every unit of work that a job reports.
+            on_result: Called in this process with (job index, result) as soon as each job is done.
+
+        Raises:
+            IcudlError: What a job raised, unchanged. A job whose worker died is run again elsewhere first.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What a stage gets besides its inputs and options.
+
+    Attributes:
+        executor: Runs folds, trials, attack batches and file shards.
+        device: Device of the models: ``"cpu"`` or ``"cuda:N"``.
+        progress: Where to report progress.
+        scratch: Private folder, kept until the stage has finished: what a killed stage resumes from.
+        seed: Root of every random stream.
+        logs: Folder beside the artifact for TensorBoard event files (never part of it); None where not wanted.
+    """
+
+    executor: Executor
+    device: str
+    progress: Progress
+    scratch: Path
+    seed: int
+    logs: Path | None = None
+
+    def seed_for(self, *name: str | int) -> int:
+        """Return a 63-bit seed of its own for each purpose, the same on every machine and in any order of asking."""
+        return seed_for(self.seed, *name)
+
+    def rng(self, *name: str | int) -> np.random.Generator:
+        """Return an independent random stream for this purpose."""
+        return np.random.default_rng(self.seed_for(*name))
+
+
+def seed_for(root: int, *name: str | int) -> int:
+    """Derive a 63-bit seed from a root seed and the name of a purpose (SHA-256, so streams do not overlap)."""
+    text = "\x1f".join([str(root), *map(str, name)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` make a file beside ``path``, then move it into place in one step.
+
+    A reader, or a run resumed after a kill, sees either the whole file or none.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    write(partial)
+    with partial.open("rb") as handle:
+        os.fsync(handle.fileno())
+    partial.replace(path)

@@ -1,0 +1,96 @@
+"""Option tables: frozen dataclasses that carry their defaults, limits and documentation.
+
+An algorithm declares what can be set about it as an ``Options`` subclass beside its code. The configuration schema is
+assembled from these classes, so a default or a limit is written once and holds for the library and the TOML file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from icudl.errors import ConfigError, suggestion
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    identity: bool = True,
+) -> Any:
+    """Declare one option of an ``Options`` class.
+
+    Args:
+        default: The value where nothing is set.
+        doc: One or two sentences; units included. Becomes the comment in ``config.toml`` and the docs.
+        low: Smallest legal number (inclusive).
+        high: Largest legal number (inclusive).
+        choices: The legal strings, or the legal members of a tuple of strings.
+        identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
+    """
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of all option tables; checks limits and choices when an instance is made.
+
+    Raises:
+        ConfigError: A value lies outside its limits or is not among its choices; names the dotted key.
+    """
+
+    table: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            self._check(field, getattr(self, field.name))
+
+    def _check(self, field: dataclasses.Field[Any], value: object) -> None:
+        key = f"{self.table}.{field.name}" if self.table else field.name
+        low, high = field.metadata.get("low"), field.metadata.get("high")
+        members = value if isinstance(value, tuple | list) else (value,)
+        for member in members:
+            if isinstance(member, int | float) and not isinstance(member, bool):
+                if isinstance(member, float) and not math.isfinite(member):
+                    raise ConfigError(f"{key} = {member!r} is not a finite number. Give a finite number.")
+                if (low is not None and member < low) or (high is not None and member > high):
+                    raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
+            choices = field.metadata.get("choices")
+            if choices is not None and member not in choices:
+                raise ConfigError(
+                    f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}."
+                    + suggestion(str(member), choices)
+                )
+
+    def to_dict(self, *, identity_only: bool = False) -> dict[str, Any]:
+        """Return the options as plain JSON-able values; with ``identity_only`` only those that can change a result."""
+        return {
+            field.name: plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.metadata.get("identity", True) or not identity_only
+        }
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"expected at most {high:g}"
+    if high is None:
+        return f"expected at least {low:g}"
+    return f"expected a number from {low:g} to {high:g}"
+
+
+def plain(value: object) -> Any:
+    """Turn tuples and mappings into lists and dictionaries, recursively; leave scalars as they are."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value

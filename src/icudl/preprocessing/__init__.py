@@ -1,0 +1,1 @@
+"""From source tables to tensors: cohort, grid, splits, imputation, scaling."""

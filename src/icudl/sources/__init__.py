@@ -1,0 +1,1 @@
+"""Clinical data sources: a database in, stays and hourly means out."""

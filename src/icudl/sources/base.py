@@ -1,0 +1,92 @@
+"""The seam of clinical data sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from icudl.artifacts import SourceTables
+from icudl.execution.base import RunContext
+from icudl.options import Options, option
+from icudl.variables import STUDY_NAMES, Variable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceOptions(Options):
+    """Which database is read. Each source uses the options that concern it."""
+
+    table: ClassVar[str] = "source"
+
+    name: str = option("synthetic", "Source plug-in: synthetic, mimic3, ...")
+    path: str = option(
+        "", "Folder (or file) of the data; a relative path starts at the configuration file.", identity=False
+    )
+    patients: int = option(3000, "Patients in the synthetic hospital.", low=20, high=10_000_000)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VariableOptions(Options):
+    """Which variables are read."""
+
+    table: ClassVar[str] = "variables"
+
+    use: tuple[str, ...] = option(STUDY_NAMES, "Names of the variables, in the order of the model's inputs.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowOptions(Options):
+    """The observation window. It starts at ICU admission; what lies after it is never read."""
+
+    table: ClassVar[str] = "window"
+
+    hours: int = option(48, "Length of the window in hours.", low=1, high=720)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceFingerprint:
+    """Identity of the data behind a source: equal fingerprint, equal tables.
+
+    Attributes:
+        digest: Hexadecimal SHA-256 over whatever identifies the data; stands in for the path in artifact ids.
+        details: JSON-able account for the manifest (rows, bytes and hash of each table). No path, no credentials.
+    """
+
+    digest: str
+    details: Mapping[str, Any]
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """A clinical database.
+
+    Attributes:
+        restricted: True where the data are credentialed: everything derived from them is marked restricted.
+        citations: Keys of the works to cite (``icudl.report.citations``).
+    """
+
+    restricted: bool
+    citations: tuple[str, ...]
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the data without extracting them.
+
+        Args:
+            memory: Folder where hashes of large files may be remembered by path, size and time of change.
+
+        Raises:
+            SourceError: The data are missing or unreadable.
+        """
+        ...
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read, clean and bin the data.
+
+        One row per ICU stay, hours counted from ICU admission, canonical units, nothing at or after the end of the
+        window.
+
+        Raises:
+            SourceError: A table or column is missing, a value cannot be read, or nothing was found.
+        """
+        ...

@@ -1,0 +1,42 @@
+"""Training of one model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from icudl.options import Options, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """Optimisation, class balance, early stopping."""
+
+    table: ClassVar[str] = "training"
+
+    optimizer: str = option("adam", "Optimiser.", choices=("adam", "adamw", "rmsprop", "sgd"))
+    learning_rate: float = option(1e-3, "Learning rate.", low=1e-8, high=10.0)
+    weight_decay: float = option(0.0, "Weight decay.", low=0.0, high=10.0)
+    batch_size: int = option(64, "Stays per step.", low=1, high=65536)
+    max_epochs: int = option(40, "Most passes over the training stays.", low=1, high=100_000)
+    patience: int = option(6, "Epochs without a better validation score before training stops.", low=1, high=100_000)
+    monitor: str = option("auroc", "Validation score that picks the epoch.", choices=("auroc", "auprc", "log_loss"))
+    class_balance: str = option(
+        "oversample",
+        "none, oversample (draw both classes equally often) or weight (weighted loss).",
+        choices=("none", "oversample", "weight"),
+    )
+    gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 switches clipping off.", low=0.0, high=1e6)
+    validation_fraction: float = option(
+        0.15,
+        "Share of a member's training patients kept for early stopping and for choosing the threshold.",
+        low=0.05,
+        high=0.5,
+    )
+    threshold: str = option(
+        "f1",
+        "What the decision threshold maximises on validation stays: f1 or youden.",
+        choices=("f1", "youden"),
+    )
+    bootstrap_samples: int = option(1000, "Bootstrap resamples behind each interval.", low=10, high=100_000)
+    baselines: bool = option(True, "Fit logistic regression and boosted trees on the same stays.")

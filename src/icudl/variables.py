@@ -1,0 +1,89 @@
+"""The clinical variables: name, label, unit, plausible range and group.
+
+A range is the physiological gate of the cleaning rules (outside it a value is an error of entry, not a patient);
+where the numbers come from is told in ``docs/decisions``. Item ids and repairs of a database are data beside its
+source (``sources/mimic3.toml``), not here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from icudl.errors import ConfigError, suggestion
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One measured quantity.
+
+    Attributes:
+        name: Identifier used in configuration and files.
+        label: What a clinician calls it.
+        unit: Canonical unit; every source converts to it.
+        low: Smallest plausible value, inclusive, in ``unit``.
+        high: Largest plausible value, inclusive, in ``unit``.
+        group: ``"lab"``, ``"vital"`` or ``"other"``.
+    """
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float
+    group: str
+
+
+def _variable(name: str, label: str, unit: str, low: float, high: float, group: str) -> Variable:
+    return Variable(name=name, label=label, unit=unit, low=low, high=high, group=group)
+
+
+STUDY_VARIABLES: tuple[Variable, ...] = (
+    _variable("potassium", "Potassium", "mEq/L", 1, 15, "lab"),
+    _variable("calcium", "Calcium (ionised)", "mmol/L", 0.3, 4, "lab"),
+    _variable("ph", "pH", "", 6.3, 8.4, "lab"),
+    _variable("pco2", "pCO2", "mmHg", 5, 250, "lab"),
+    _variable("lactate", "Lactate", "mmol/L", 0.1, 50, "lab"),
+    _variable("albumin", "Albumin", "g/dL", 0.5, 7, "lab"),
+    _variable("bun", "Blood urea nitrogen", "mg/dL", 1, 300, "lab"),
+    _variable("creatinine", "Creatinine", "mg/dL", 0.1, 60, "lab"),
+    _variable("sodium", "Sodium", "mEq/L", 90, 215, "lab"),
+    _variable("bicarbonate", "Bicarbonate", "mEq/L", 2, 60, "lab"),
+    _variable("platelet", "Platelets", "K/uL", 1, 2500, "lab"),
+    _variable("glucose", "Glucose", "mg/dL", 10, 2000, "lab"),
+    _variable("magnesium", "Magnesium", "mg/dL", 0.3, 20, "lab"),
+    _variable("heartrate", "Heart rate", "bpm", 10, 300, "vital"),
+    _variable("sysbp", "Systolic blood pressure", "mmHg", 20, 375, "vital"),
+    _variable("diasbp", "Diastolic blood pressure", "mmHg", 5, 300, "vital"),
+    _variable("tempc", "Temperature", "°C", 25, 45, "vital"),
+    _variable("resprate", "Respiratory rate", "1/min", 1, 100, "vital"),
+    _variable("spo2", "SpO2", "%", 20, 100, "vital"),
+)
+"""The 13 labs and 6 vital signs of the study, in its order."""
+
+CATALOGUE: dict[str, Variable] = {variable.name: variable for variable in STUDY_VARIABLES}
+"""Every variable that can be asked for by name."""
+
+STUDY_NAMES: tuple[str, ...] = tuple(variable.name for variable in STUDY_VARIABLES)
+
+
+def select(names: Iterable[str]) -> tuple[Variable, ...]:
+    """Return the variables with these names, in this order.
+
+    Raises:
+        ConfigError: A name is unknown or given twice, or none is given.
+    """
+    chosen: dict[str, Variable] = {}
+    for name in names:
+        if name not in CATALOGUE:
+            raise ConfigError(
+                f"variables.use names {name!r}, which is not in the catalogue."
+                + suggestion(name, CATALOGUE)
+                + f" Known: {', '.join(CATALOGUE)}."
+            )
+        if name in chosen:
+            raise ConfigError(f"variables.use names {name!r} twice. Name each variable once.")
+        chosen[name] = CATALOGUE[name]
+    if not chosen:
+        raise ConfigError("variables.use is empty. Name at least one variable.")
+    return tuple(chosen.values())
