@@ -1,4 +1,4 @@
-"""Training of one model."""
+"""What can be set about training."""
 
 from __future__ import annotations
 

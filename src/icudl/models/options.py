@@ -1,4 +1,4 @@
-"""The seam of models: differentiable sequence classifiers that give two logits."""
+"""What can be set about a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class ModelOptions(Options):
     bidirectional: bool = option(True, "Read the window in both directions.")
     readout: str = option(
         "final",
-        "final: final state of each direction; last_hour: outputs of the last hour (as the original); mean; max; attention.",
+        "final: final state of each direction; last_hour: outputs of the last hour, whose backward half has seen one "
+        "hour (as the original); mean; max; attention.",
         choices=("final", "last_hour", "mean", "max", "attention"),
     )
     activation: str = option("relu", "Activation after the recurrent layers.", choices=ACTIVATIONS)
