@@ -1,0 +1,54 @@
+"""Options of the attack stage. Free of torch: the configuration schema imports this module at start-up."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from icudl.options import Options, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttackOptions(Options):
+    """Attack, threat model and stays. Distances are in unit coordinates: 0 and 1 are a variable's winsor limits."""
+
+    table: ClassVar[str] = "attack"
+
+    name: str = option("proximal", "Attack plug-in: proximal, greedy, ...")
+    threat_model: str = option("grid", "What may change: grid (any cell of the imputed matrix).", choices=("grid",))
+    split: str = option(
+        "both",
+        "Stays to attack: test, out-of-fold, or both. Each is attacked through a model that was not fitted on it.",
+        choices=("both", "test", "out-of-fold"),
+    )
+    kappa: float = option(
+        0.0, "Confidence: the margin in logits by which the other class must win.", low=0.0, high=50.0
+    )
+    lambda_1: float = option(
+        0.03,
+        "Weight of the L1 penalty: the soft threshold of a full step. fista adapts it to each stay from this start.",
+        low=0.0,
+        high=10.0,
+    )
+    optimizer: str = option(
+        "fista",
+        "Step rule: ista and fista normalise each stay's gradient; adam, rmsprop and sgd are the original's.",
+        choices=("ista", "fista", "adam", "rmsprop", "sgd"),
+    )
+    learning_rate: float = option(0.2, "Length of a step.", low=1e-6, high=10.0)
+    iterations: int = option(100, "Most iterations per stay.", low=1, high=100_000)
+    patience: int = option(
+        20,
+        "Iterations without a better example after which a stay that has one leaves the search; 0 never stops early.",
+        low=0,
+        high=100_000,
+    )
+    batch_size: int = option(128, "Stays attacked at once.", low=1, high=65536)
+    refine: bool = option(True, "Prune, polish and shrink the examples found.")
+    max_stays: int = option(
+        0,
+        "Attack at most so many stays (drawn at random, both classes in their proportion); 0 attacks all.",
+        low=0,
+        high=1_000_000_000,
+    )
+    attack_misclassified: bool = option(False, "Attack stays that the model gets wrong, too.")
