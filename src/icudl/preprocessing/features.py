@@ -1,0 +1,89 @@
+"""The channels a model reads, as a differentiable function of unit coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from icudl.artifacts import FeatureScaler, Floats
+from icudl.preprocessing.imputation import ImputationMap
+from icudl.preprocessing.scaling import InputOptions
+
+CHANNELS = ("value", "observed", "hours_since")
+"""Every channel, in the order in which the chosen ones are laid side by side."""
+
+
+def n_features(options: InputOptions, n_variables: int) -> int:
+    """Return C, the number of features per hour: F per channel and one per static descriptor."""
+    return n_variables * len(set(options.channels)) + len(options.statics)
+
+
+def assemble_features(
+    unit: Tensor,
+    observed: Tensor,
+    hours_since: Tensor,
+    statics: Tensor,
+    lengths: Tensor,
+    scaler: FeatureScaler,
+    options: InputOptions,
+) -> Tensor:
+    """Lay the chosen channels side by side; differentiable in ``unit``.
+
+    The order is value, observed, hours_since (F columns each, those that ``options.channels`` names), then the S
+    statics, repeated at every hour. Hours beyond a stay's length are 0 in every column.
+
+    Args:
+        unit: (B, T, F) imputed unit coordinates.
+        observed: (B, T, F) bool or 0/1, something was charted.
+        hours_since: (B, T, F) hours since the variable was last charted; given to the model as a share of T.
+        statics: (B, S) scaled descriptors.
+        lengths: (B,) hours of each stay.
+        scaler: Tells offset and scale of the value channel.
+        options: Tells the channels.
+
+    Returns:
+        (B, T, C) features, ``C = n_features(options, F)``.
+    """
+    n_hours = unit.shape[1]
+    columns: list[Tensor] = []
+    if "value" in options.channels:
+        columns.append(_value_channel(unit, scaler, options))
+    if "observed" in options.channels:
+        columns.append(observed.to(unit.dtype))
+    if "hours_since" in options.channels:
+        columns.append(hours_since.to(unit.dtype) / n_hours)
+    if statics.shape[1]:
+        columns.append(statics.to(unit.dtype)[:, None, :].expand(-1, n_hours, -1))
+    within = torch.arange(n_hours, device=unit.device) < lengths.to(unit.device)[:, None]
+    return torch.cat(columns, dim=2) * within[:, :, None].to(unit.dtype)
+
+
+def _value_channel(unit: Tensor, scaler: FeatureScaler, options: InputOptions) -> Tensor:
+    if options.scaling == "minmax":
+        return unit
+    width = (scaler.upper - scaler.lower) / scaler.scale
+    shift = (scaler.lower - scaler.offset) / scaler.scale
+    return unit * _like(width, unit) + _like(shift, unit)
+
+
+def impute_tensor(charted: Tensor, where: ImputationMap, fill: Tensor) -> Tensor:
+    """Apply an imputation map to charted unit coordinates; differentiable in ``charted``.
+
+    Args:
+        charted: (B, T, F) unit coordinates of the charted cells, 0 elsewhere.
+        where: ``imputation_map`` of the same stays.
+        fill: (F,) filling values in unit coordinates.
+
+    Returns:
+        (B, T, F) imputed unit coordinates, 0 beyond a stay's length.
+    """
+    weight = _like(where.weight_next, charted)
+    before = torch.gather(charted, 1, torch.from_numpy(where.previous_index).to(charted.device))
+    after = torch.gather(charted, 1, torch.from_numpy(where.next_index).to(charted.device))
+    missing = torch.from_numpy(where.missing).to(charted.device)
+    return torch.where(missing, fill.to(charted), (1 - weight) * before + weight * after)
+
+
+def _like(array: Floats, tensor: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(tensor)
