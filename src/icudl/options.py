@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from icudl.errors import ConfigError, suggestion
 
@@ -69,6 +69,11 @@ class Options:
                     f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}."
                     + suggestion(str(member), choices)
                 )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make the options again of what ``to_dict`` gave (and JSON may have kept)."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
     def to_dict(self, *, identity_only: bool = False) -> dict[str, Any]:
         """Return the options as plain JSON-able values; with ``identity_only`` only those that can change a result."""

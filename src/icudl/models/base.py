@@ -1,0 +1,65 @@
+"""The seam of models: differentiable sequence classifiers that give two logits."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+from icudl.models.options import ModelOptions
+
+
+class SequenceClassifier(nn.Module, abc.ABC):
+    """A differentiable classifier of stays; plug-ins of the entry-point group ``icudl.models`` derive from it.
+
+    A plug-in is made as ``Plugin(options, n_features)`` and draws its initial weights from torch's global generator,
+    which the caller seeds. What every model promises (``tests/contract`` holds it for all that are registered):
+
+    * it gives logits, never probabilities; column 1 is death in hospital;
+    * cells at or beyond a stay's length change nothing and get zero gradient, even where they are NaN;
+    * a stay's logits do not depend on the stays that share its batch, and a batch of one works;
+    * in eval mode the same input gives the same output.
+
+    Attributes:
+        options: The architecture.
+        n_features: C, columns of the input at each hour.
+    """
+
+    def __init__(self, options: ModelOptions, n_features: int) -> None:
+        super().__init__()
+        self.options = options
+        self.n_features = n_features
+
+    @abc.abstractmethod
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Score stays.
+
+        Args:
+            features: (B, T, C) float32 scaled inputs.
+            lengths: (B,) int64 hours of each stay, from 1 to T.
+
+        Returns:
+            (B, 2) logits: survival, death.
+        """
+
+
+def within_length(lengths: Tensor, n_hours: int) -> Tensor:
+    """Return a (B, T) mask, true for the hours that a stay has."""
+    return torch.arange(n_hours, device=lengths.device) < lengths[:, None]
+
+
+def blank_padding(features: Tensor, lengths: Tensor) -> Tensor:
+    """Return (B, T, C) features with zeros beyond each length; gradients of what was blanked are exactly zero."""
+    return features.masked_fill(~within_length(lengths, features.shape[1])[:, :, None], 0.0)
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation of this name (one of ``models.options.ACTIVATIONS``)."""
+    layers: dict[str, type[nn.Module]] = {
+        "tanh": nn.Tanh,
+        "relu": nn.ReLU,
+        "gelu": nn.GELU,
+        "identity": nn.Identity,
+    }
+    return layers[name]()

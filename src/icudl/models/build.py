@@ -1,0 +1,62 @@
+"""Models by name, and models from checkpoints."""
+
+from __future__ import annotations
+
+import torch
+
+from icudl.artifacts import Checkpoint
+from icudl.errors import DeviceError, PluginError, StageError
+from icudl.models.base import SequenceClassifier
+from icudl.models.options import ModelOptions
+from icudl.plugins import load_plugin
+from icudl.preprocessing.features import n_features as count_features
+from icudl.preprocessing.scaling import InputOptions
+
+GROUP = "icudl.models"
+"""Entry-point group of the models."""
+
+
+def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
+    """Make an untrained model; its weights come from torch's global generator, which the caller seeds.
+
+    Raises:
+        PluginError: No model has this name, or what is registered under it is none.
+    """
+    plugin = load_plugin(GROUP, options.name)
+    if not (isinstance(plugin, type) and issubclass(plugin, SequenceClassifier)):
+        raise PluginError(
+            f"The model {options.name!r} is {plugin!r}; expected a subclass of icudl.models.base.SequenceClassifier."
+        )
+    return plugin(options, n_features)
+
+
+def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
+    """Make the model of a checkpoint: in eval mode, its parameters frozen, on ``device``.
+
+    Raises:
+        StageError: The weights do not fit the architecture.
+        DeviceError: The device does not exist.
+    """
+    inputs = InputOptions.from_dict(checkpoint.inputs)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(ModelOptions.from_dict(checkpoint.model), count_features(inputs, len(checkpoint.variables)))
+    try:
+        model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in checkpoint.weights.items()})
+    except RuntimeError as error:
+        raise StageError(
+            f"The weights of {checkpoint.member!r} do not fit its architecture: {error}. Train the model again."
+        ) from error
+    model.requires_grad_(requires_grad=False)
+    return to_device(model, device).eval()
+
+
+def to_device(model: SequenceClassifier, device: str) -> SequenceClassifier:
+    """Move a model to a device.
+
+    Raises:
+        DeviceError: The device does not exist.
+    """
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"The device {device!r} cannot be used: {error}. Set execution.device to cpu.") from error

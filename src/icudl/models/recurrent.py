@@ -1,0 +1,70 @@
+"""LSTM and GRU classifiers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from icudl.models.base import SequenceClassifier, activation, blank_padding
+from icudl.models.options import ModelOptions
+from icudl.models.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
+
+
+class RecurrentClassifier(SequenceClassifier):
+    """Recurrent layers, a read-out, and a head.
+
+    The read-out ``final`` takes the state in which each direction ends: hour T-1 of a stay for the forward direction
+    and hour 0 for the backward one, so that both have seen the whole stay. ``last_hour`` is what the original did.
+
+    Attributes:
+        rnn: ``nn.LSTM`` or ``nn.GRU`` (batch first); C inputs, ``hidden_size`` units a direction.
+        attention: Weights of the read-out ``attention``, else None.
+        head: From the (B, D H) read-out to logits; forward units first.
+    """
+
+    def __init__(self, options: ModelOptions, n_features: int) -> None:
+        super().__init__(options, n_features)
+        layer = nn.GRU if options.name == "gru" else nn.LSTM
+        self.rnn = layer(
+            n_features,
+            options.hidden_size,
+            num_layers=options.n_layers,
+            batch_first=True,
+            bidirectional=options.bidirectional,
+            dropout=options.dropout if options.n_layers > 1 else 0.0,
+        )
+        size = options.hidden_size * (2 if options.bidirectional else 1)
+        self.attention = AttentionReadout(size) if options.readout == "attention" else None
+        self.head = Head(
+            size, activation(options.activation), options.dropout, options.fc_size, activation(options.fc_activation)
+        )
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Score stays; see ``SequenceClassifier.forward``."""
+        outputs, final = self._run(features, lengths)
+        logits: Tensor = self.head(self._read_out(outputs, final, lengths))
+        return logits
+
+    def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, T, D H) outputs of the last layer, and its (B, D H) final states."""
+        n_hours = features.shape[1]
+        features = blank_padding(features, lengths)
+        if bool((lengths == n_hours).all()):
+            outputs, state = self.rnn(features)
+        else:
+            # Packing lets the backward direction start at each stay's own last hour.
+            packed = nn.utils.rnn.pack_padded_sequence(features, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            packed_outputs, state = self.rnn(packed)
+            outputs, _ = nn.utils.rnn.pad_packed_sequence(packed_outputs, batch_first=True, total_length=n_hours)
+        hidden = state[0] if isinstance(state, tuple) else state
+        last_layer = hidden[-2:] if self.options.bidirectional else hidden[-1:]
+        return outputs, torch.cat(tuple(last_layer), dim=1)
+
+    def _read_out(self, outputs: Tensor, final: Tensor, lengths: Tensor) -> Tensor:
+        if self.attention is not None:
+            attended: Tensor = self.attention(outputs, lengths)
+            return attended
+        if self.options.readout == "final":
+            return final
+        read_outs = {"last_hour": last_hour, "mean": mean_over_hours, "max": max_over_hours}
+        return read_outs[self.options.readout](outputs, lengths)
