@@ -2,6 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from icudl.config.load import load_config
+    from icudl.config.schema import Config
+    from icudl.errors import IcudlError
+    from icudl.pipeline import Pipeline
+    from icudl.store.store import Store
+
+_HOMES = {
+    "Config": "icudl.config.schema",
+    "IcudlError": "icudl.errors",
+    "Pipeline": "icudl.pipeline",
+    "Store": "icudl.store.store",
+    "load_config": "icudl.config.load",
+}
+
+__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "load_config"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: the command line must not wait for what it does not need."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -421,7 +421,7 @@ class Checkpoint:
         """Read the member of this name."""
         meta = read_json(folder / f"{member}.json")
         arrays = _read_arrays(folder / f"{member}.safetensors")
-        scaler = FeatureScaler(**{key: arrays[f"scaler.{key}"] for key in FeatureScaler.ARRAYS}, **meta["scaler"])
+        statistics: dict[str, Any] = {key: arrays[f"scaler.{key}"] for key in FeatureScaler.ARRAYS} | meta["scaler"]
         weights = {key.removeprefix("weights."): value for key, value in arrays.items() if key.startswith("weights.")}
         return cls(
             member=meta["member"],
@@ -430,7 +430,7 @@ class Checkpoint:
             variables=_variables_from_json(meta["variables"]),
             static_names=tuple(meta["static_names"]),
             n_hours=meta["n_hours"],
-            scaler=scaler,
+            scaler=FeatureScaler(**statistics),
             threshold=meta["threshold"],
             weights=weights,
         )

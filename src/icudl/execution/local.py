@@ -1,10 +1,24 @@
-"""Executors on one machine."""
+"""Executors on one machine: this process, or a pool of processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
 
+from icudl.errors import StageError
 from icudl.execution.base import Job, Result, Shared, Tick
+from icudl.execution.runtime import ENVIRONMENT, tune_process, usable_cores
+
+MAX_ATTEMPTS = 3
+"""How often a job may lose its worker before it is taken for the cause."""
 
 
 def _ignore(_units: int) -> None:
@@ -34,3 +48,144 @@ class SerialExecutor:
                 on_result(index, result)
             results.append(result)
         return results
+
+
+class _Worker:
+    """What one worker process holds: the task, the values all its jobs share, and the way ticks go home."""
+
+    task: Callable[[Any, Any, Tick], Any]
+    shared: Any
+    ticks: Any
+
+
+def _start_worker(task: Callable[[Any, Any, Tick], Any], shared: Any, ticks: Any) -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tune_process()
+    import torch
+
+    torch.set_num_threads(1)
+    _Worker.task, _Worker.shared, _Worker.ticks = staticmethod(task), shared, ticks
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """Leave when the parent is gone: a killed run must not leave workers that go on writing into its scratch folder."""
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(0.5)
+    os._exit(1)
+
+
+def _run_job(job: Any) -> Any:
+    return _Worker.task(_Worker.shared, job, _Worker.ticks.put)
+
+
+class ProcessExecutor:
+    """Runs jobs in a pool of single-threaded processes; a job whose worker died is run again in a new pool."""
+
+    def __init__(self, workers: int = 0) -> None:
+        self.workers = workers or usable_cores()
+
+    def map(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        *,
+        shared: Shared,
+        tick: Tick | None = None,
+        on_result: Callable[[int, Result], None] | None = None,
+    ) -> list[Result]:
+        """Run the jobs side by side; see ``execution.base.Executor``.
+
+        Raises:
+            StageError: Jobs lost their worker ``MAX_ATTEMPTS`` times (killed, or out of memory).
+        """
+        if self.workers == 1 or len(jobs) <= 1:
+            return SerialExecutor().map(task, jobs, shared=shared, tick=tick, on_result=on_result)
+        results: dict[int, Result] = {}
+
+        def keep(index: int, result: Result) -> None:
+            results[index] = result
+            if on_result is not None:
+                on_result(index, result)
+
+        for _ in range(MAX_ATTEMPTS):
+            missing = [index for index in range(len(jobs)) if index not in results]
+            if not missing:
+                break
+            self._run(task, jobs, missing, shared, tick or _ignore, keep)
+        if len(results) < len(jobs):
+            raise StageError(
+                f"{len(jobs) - len(results)} of {len(jobs)} jobs lost their worker process {MAX_ATTEMPTS} times; "
+                "most often memory ran out. Use fewer workers (--workers 1) or smaller batches; finished work is kept."
+            )
+        return [results[index] for index in range(len(jobs))]
+
+    def _run(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        missing: Sequence[int],
+        shared: Shared,
+        tick: Tick,
+        keep: Callable[[int, Result], None],
+    ) -> None:
+        """Run the missing jobs in one pool; return early where the pool breaks."""
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Manager() as manager, _environment(ENVIRONMENT):
+            ticks: Any = manager.Queue()
+            pool = ProcessPoolExecutor(
+                min(self.workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
+            )
+            try:
+                self._collect({pool.submit(_run_job, jobs[index]): index for index in missing}, ticks, tick, keep)
+            except BrokenProcessPool:
+                return
+            except KeyboardInterrupt:
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _collect(futures: dict[Future[Any], int], ticks: Any, tick: Tick, keep: Callable[[int, Any], None]) -> None:
+        waiting = set(futures)
+        broken: BrokenProcessPool | None = None
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            for units in _drain(ticks):
+                tick(units)
+            for future in done:
+                try:
+                    keep(futures[future], future.result())
+                except BrokenProcessPool as error:
+                    broken = error
+        for units in _drain(ticks):
+            tick(units)
+        if broken is not None:
+            raise broken
+
+
+def _drain(ticks: Any) -> Iterator[int]:
+    while True:
+        try:
+            yield ticks.get_nowait()
+        except (queue.Empty, EOFError, ConnectionError):
+            return
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the workers that start meanwhile; C libraries read them before any of our code."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

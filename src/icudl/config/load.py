@@ -1,0 +1,139 @@
+"""From TOML and ``--set`` to a ``Config``: defaults < file < command line. Every key and type is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from icudl.config.schema import TABLES, Config
+from icudl.errors import ConfigError, suggestion
+from icudl.options import Options
+
+TOML_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string in quotes",
+    tuple: "a list",
+    Mapping: "a table",
+}
+
+
+def load_config(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: TOML file; None for the defaults alone.
+        settings: ``"table.key=value"`` texts, the value in TOML notation (quotes around strings may be left out).
+
+    Raises:
+        ConfigError: The file is missing or not TOML, or a key or value is illegal.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    if path is not None:
+        _merge(values, origins, _read_toml(path), origin=path.name)
+        _anchor_source_path(values, path)
+    for setting in settings:
+        table, key, value = parse_setting(setting)
+        _merge(values, origins, {table: {key: value}}, origin="--set")
+    tables = {name: _build(TABLES[name], table) for name, table in values.items()}
+    return Config(**tables, origins=origins)  # type: ignore[arg-type]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"Configuration file {str(path)!r} does not exist. Give --config an existing file, "
+            "or write one with `icudl config init`."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Configuration file {str(path)!r} cannot be read: {error}. Expected UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}. Mend the file at that place.") from error
+
+
+def _anchor_source_path(values: dict[str, dict[str, Any]], file: Path) -> None:
+    """Make a relative ``source.path`` start at the file it is written in, so that a study can be run from anywhere."""
+    source = values.get("source", {})
+    if isinstance(source.get("path"), str) and source["path"]:
+        source["path"] = str((file.parent / Path(source["path"]).expanduser()).resolve())
+
+
+def _merge(values: dict[str, dict[str, Any]], origins: dict[str, str], new: Mapping[str, Any], *, origin: str) -> None:
+    for table, entries in new.items():
+        if table not in TABLES:
+            raise ConfigError(
+                f"Unknown table [{table}] ({origin}).{suggestion(table, TABLES)} Known tables: {', '.join(TABLES)}."
+            )
+        if not isinstance(entries, Mapping):
+            raise ConfigError(
+                f"{table} = {entries!r} ({origin}) is not a table. Write [{table}] and its keys below it."
+            )
+        known = [field.name for field in dataclasses.fields(TABLES[table])]
+        for key, value in entries.items():
+            if key not in known:
+                raise ConfigError(
+                    f"Unknown key {table}.{key} ({origin}).{suggestion(key, known)} "
+                    f"Known keys of [{table}]: {', '.join(known)}."
+                )
+            values.setdefault(table, {})[key] = value
+            origins[f"{table}.{key}"] = origin
+
+
+def parse_setting(setting: str) -> tuple[str, str, Any]:
+    """Split ``"table.key=value"`` into table, key and value.
+
+    Raises:
+        ConfigError: The text has no ``=`` or no dot.
+    """
+    dotted, equals, text = setting.partition("=")
+    table, dot, key = dotted.strip().partition(".")
+    if not equals or not dot or not key:
+        raise ConfigError(
+            f"--set {setting!r} cannot be read. Expected table.key=value, for example training.max_epochs=20."
+        )
+    text = text.strip()
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if table == "source" and key == "path" and value:
+        value = str(Path(str(value)).expanduser().resolve())
+    return table, key, value
+
+
+def _build(options: type[Options], table: Mapping[str, Any]) -> Options:
+    hints = typing.get_type_hints(options)
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    return options(
+        **{key: convert(f"{options.table}.{key}", value, hints[fields[key].name]) for key, value in table.items()}
+    )
+
+
+def convert(key: str, value: Any, hint: Any) -> Any:
+    """Return ``value`` as the annotated type: whole numbers serve as numbers, lists become tuples.
+
+    Raises:
+        ConfigError: The value is of another type.
+    """
+    origin = typing.get_origin(hint) or hint
+    if origin is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is tuple and isinstance(value, str):
+        value = [value]
+    if origin is tuple and isinstance(value, list | tuple):
+        item = typing.get_args(hint)[0]
+        return tuple(convert(key, member, item) for member in value)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(origin, type) and isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
+        return value
+    expected = TOML_NAMES.get(origin, TOML_NAMES[Mapping] if origin is dict else str(hint))
+    raise ConfigError(f"{key} = {value!r} has the wrong type. Expected {expected}.")

@@ -1,0 +1,168 @@
+"""The stage graph: which stage reads what, which options are its own, and how it is called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from icudl.artifacts import (
+    Artifact,
+    AttackResult,
+    GridDataset,
+    LineageEntry,
+    Report,
+    SourceTables,
+    SusceptibilityResult,
+    TrainingResult,
+    TuningResult,
+)
+from icudl.config.schema import Config
+from icudl.execution.base import RunContext
+from icudl.sources.base import DataSource
+
+
+@dataclasses.dataclass(frozen=True)
+class StageInputs:
+    """What a stage of the graph is called with.
+
+    Attributes:
+        config: The configuration, tuned values applied.
+        artifacts: Upstream artifacts by node.
+        source: The data source, for extract.
+        lineage: Origins of everything upstream, for the report.
+        context: Executor, device, progress, scratch folder, random streams.
+    """
+
+    config: Config
+    artifacts: Mapping[str, Any]
+    source: DataSource | None
+    lineage: Sequence[LineageEntry]
+    context: RunContext
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One stage in the graph.
+
+    Attributes:
+        name: Its name, also the folder of its artifacts.
+        verb: Words of the command line that run it.
+        artifact: Type of its result.
+        tables: Option tables that are its own.
+        upstream: Nodes whose artifacts it reads.
+        run: Calls the stage.
+        stage_version: Raised when the stage's code changes what it computes.
+        plugin: (entry-point group, option table whose ``name`` chooses the plug-in).
+    """
+
+    name: str
+    verb: str
+    artifact: type[Artifact]
+    tables: tuple[str, ...]
+    upstream: tuple[str, ...]
+    run: Callable[[StageInputs], Artifact]
+    stage_version: int = 1
+    plugin: tuple[str, str] | None = None
+
+
+def _extract(inputs: StageInputs) -> Artifact:
+    from icudl.stages.extract import extract
+
+    source = cast("DataSource", inputs.source)
+    return extract(source, inputs.config.variables, inputs.config.window, inputs.context)
+
+
+def _preprocess(inputs: StageInputs) -> Artifact:
+    from icudl.stages.preprocess import preprocess
+
+    return preprocess(inputs.artifacts["extract"], inputs.config.cohort, inputs.config.split, inputs.context)
+
+
+def _tune_model(inputs: StageInputs) -> Artifact:
+    from icudl.stages.tune import tune_model
+
+    config = inputs.config
+    return tune_model(
+        inputs.artifacts["preprocess"], config.inputs, config.model, config.training, config.tune_model, inputs.context
+    )
+
+
+def _train(inputs: StageInputs) -> Artifact:
+    from icudl.stages.train import train
+
+    config = inputs.config
+    return train(inputs.artifacts["preprocess"], config.inputs, config.model, config.training, inputs.context)
+
+
+def _tune_attack(inputs: StageInputs) -> Artifact:
+    from icudl.stages.tune import tune_attack
+
+    grid, training = inputs.artifacts["preprocess"], inputs.artifacts["train"]
+    return tune_attack(grid, training, inputs.config.attack, inputs.config.tune_attack, inputs.context)
+
+
+def _attack(inputs: StageInputs) -> Artifact:
+    from icudl.stages.attack import attack
+
+    return attack(inputs.artifacts["preprocess"], inputs.artifacts["train"], inputs.config.attack, inputs.context)
+
+
+def _analyse(inputs: StageInputs) -> Artifact:
+    from icudl.stages.analyse import analyse
+
+    artifacts = inputs.artifacts
+    return analyse(
+        artifacts["preprocess"], artifacts["train"], artifacts["attack"], inputs.config.analysis, inputs.context
+    )
+
+
+def _report(inputs: StageInputs) -> Artifact:
+    from icudl.stages.report import report
+
+    artifacts = inputs.artifacts
+    return report(
+        artifacts["extract"],
+        artifacts["preprocess"],
+        artifacts["train"],
+        artifacts["attack"],
+        artifacts["analyse"],
+        {name: artifacts[name] for name in ("tune-model", "tune-attack") if name in artifacts},
+        inputs.lineage,
+        inputs.config.report,
+        inputs.context,
+    )
+
+
+NODES: dict[str, Node] = {
+    node.name: node
+    for node in (
+        Node(
+            "extract", "extract", SourceTables, ("source", "variables", "window"), (), _extract,
+            plugin=("icudl.sources", "source"),
+        ),
+        Node("preprocess", "preprocess", GridDataset, ("cohort", "split"), ("extract",), _preprocess),
+        Node(
+            "tune-model", "tune model", TuningResult, ("inputs", "model", "training", "tune_model"), ("preprocess",),
+            _tune_model, plugin=("icudl.models", "model"),
+        ),
+        Node(
+            "train", "train", TrainingResult, ("inputs", "model", "training"), ("preprocess", "tune-model"), _train,
+            plugin=("icudl.models", "model"),
+        ),
+        Node(
+            "tune-attack", "tune attack", TuningResult, ("attack", "tune_attack"), ("preprocess", "train"),
+            _tune_attack, plugin=("icudl.attacks", "attack"),
+        ),
+        Node(
+            "attack", "attack", AttackResult, ("attack",), ("preprocess", "train", "tune-attack"), _attack,
+            plugin=("icudl.attacks", "attack"),
+        ),
+        Node("analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse),
+        Node(
+            "report", "report", Report, ("report",),
+            ("extract", "preprocess", "tune-model", "train", "tune-attack", "attack", "analyse"), _report,
+        ),
+    )
+}  # fmt: skip
+"""The graph, in an order in which it can be run."""

@@ -1,0 +1,163 @@
+"""Provenance of one artifact: what made it, from what, and which bytes it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from icudl.errors import StoreError
+
+FORMAT = 1
+"""Version of the manifest's layout; a store refuses newer ones."""
+
+ID_LENGTH = 12
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON in which equal values have equal text: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Return the hexadecimal SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Everything that decides what a stage computes; its hash is the artifact's id.
+
+    Attributes:
+        node: Name of the stage's node.
+        stage_version: Raised when a stage's code changes what it computes.
+        options: Own option tables, without those that cannot change a result.
+        upstream: Ids of the inputs by node.
+        plugin: Name and version of the plug-in used, or "".
+        seed: Root seed.
+        fingerprint: Digest of the source's data, for extract only.
+    """
+
+    node: str
+    stage_version: int
+    options: Mapping[str, Any]
+    upstream: Mapping[str, str]
+    plugin: str
+    seed: int
+    fingerprint: str = ""
+
+    @property
+    def id(self) -> str:
+        """First ``ID_LENGTH`` hexadecimal digits of the SHA-256 over all attributes."""
+        return digest(dataclasses.asdict(self))[:ID_LENGTH]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of an artifact."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What ``manifest.json`` holds.
+
+    Attributes:
+        identity: What the id is the hash of.
+        id: Id of the artifact.
+        content: SHA-256 over names and hashes of all files: equal content, equal artifact.
+        files: Every file but the manifest.
+        upstream_content: Content hashes of the inputs by node, as they were when they were read.
+        options: Resolved option tables, those without influence on the result included.
+        origins: Where each value that is not a default came from, by dotted key.
+        restricted: True where the artifact derives from credentialed data.
+        citations: Keys of the works to cite.
+        counts: Cleaning, exclusion or result counts worth reading without opening the artifact.
+        warnings: What a reader should know before using the artifact.
+        environment: Versions, device, host-independent facts of the run; never compared.
+        source: Details of the source's fingerprint, for extract only.
+    """
+
+    identity: Identity
+    id: str
+    content: str
+    files: tuple[FileEntry, ...]
+    upstream_content: Mapping[str, str]
+    options: Mapping[str, Any]
+    origins: Mapping[str, str]
+    restricted: bool
+    citations: tuple[str, ...]
+    counts: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    environment: Mapping[str, Any]
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        """Node of the artifact."""
+        return self.identity.node
+
+    @property
+    def reference(self) -> str:
+        """``node/id``."""
+        return f"{self.node}/{self.id}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, with the format version and a hash over everything else."""
+        body: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(self))) | {"format": FORMAT}
+        return body | {"sha256": digest(body)}
+
+    @classmethod
+    def from_json(cls, value: Any, path: Path) -> Self:
+        """Check and read what ``to_json`` gave.
+
+        Raises:
+            StoreError: Of a newer format, edited, or not a manifest.
+        """
+        if not isinstance(value, dict) or "format" not in value:
+            raise StoreError(f"{path} is not a manifest. Delete the artifact's folder and run its stage again.")
+        if not isinstance(value["format"], int) or value["format"] > FORMAT:
+            raise StoreError(
+                f"{path} has format {value['format']!r}; this version reads up to {FORMAT}. Install a newer icudl."
+            )
+        body = {key: item for key, item in value.items() if key != "sha256"}
+        if value.get("sha256") != digest(body):
+            raise StoreError(f"{path} was edited: its own hash differs. Delete the artifact and run its stage again.")
+        body.pop("format")
+        try:
+            identity = Identity(**body.pop("identity"))
+            files = tuple(FileEntry(**entry) for entry in body.pop("files"))
+            for name in ("citations", "warnings"):
+                body[name] = tuple(body[name])
+            manifest = cls(identity=identity, files=files, **body)
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path} is not a complete manifest ({error}). Run its stage again.") from error
+        if manifest.identity.id != manifest.id:
+            raise StoreError(f"{path} names id {manifest.id}, but its identity hashes to {manifest.identity.id}.")
+        return manifest
+
+
+def content_hash(files: tuple[FileEntry, ...]) -> str:
+    """Return the hash over names and hashes of an artifact's files."""
+    return digest([[entry.name, entry.sha256] for entry in sorted(files, key=lambda entry: entry.name)])
+
+
+def list_files(folder: Path) -> tuple[FileEntry, ...]:
+    """Hash every file of an artifact folder but the manifest, sorted by name."""
+    return tuple(
+        FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=hash_file(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).as_posix() != "manifest.json"
+    )
