@@ -1,1 +1,116 @@
-"""The seam of attacks: the smallest change of a record that flips a prediction."""
+"""The seam of attacks: the smallest change of a record that flips a prediction.
+
+B stays, T hours, F variables. Every attack works in *unit coordinates*: 0 and 1 are a variable's winsor limits. The
+margin of a stay is what its present class wins by, in logits; a negative margin means that the prediction has flipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from icudl.attacks.options import AttackOptions
+from icudl.plugins import load_plugin
+
+ENTRY_POINT_GROUP = "icudl.attacks"
+
+
+class TargetModel(Protocol):
+    """A model frozen for attack and bound to a batch of stays.
+
+    The margin of stay b is the logit of its present class minus the other one's, shifted by the logit of the decision
+    threshold: positive on the unchanged stay, negative where the decision has flipped. It depends on stay b alone.
+
+    Attributes:
+        values: (B, T, F) cells of the unchanged stays.
+        lower: (B, T, F) smallest value each cell may take; never above ``values``.
+        upper: (B, T, F) largest value each cell may take; never below ``values``.
+        attackable: (B, T, F) bool, cells that may change; False on padding.
+    """
+
+    @property
+    def values(self) -> Tensor: ...
+
+    @property
+    def lower(self) -> Tensor: ...
+
+    @property
+    def upper(self) -> Tensor: ...
+
+    @property
+    def attackable(self) -> Tensor: ...
+
+    def margin(self, values: Tensor) -> Tensor:
+        """Return the (B,) margins at ``values`` (B, T, F)."""
+
+    def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B,) margins and their (B, T, F) gradient with respect to ``values``."""
+
+    def select(self, indices: Tensor) -> Self:
+        """Return the target bound to the stays at ``indices`` (K,) only; indices may repeat."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Perturbation:
+    """What an attack found for each stay of a batch.
+
+    Attributes:
+        first: (B, T, F) change of the first example found; zero where there is none.
+        best: (B, T, F) change of the best example by the attack's own measure; zero where there is none.
+        first_iteration: (B,) int64 iteration of discovery, counted from 1; -1 where there is none.
+        best_iteration: (B,) int64.
+    """
+
+    first: Tensor
+    best: Tensor
+    first_iteration: Tensor
+    best_iteration: Tensor
+
+    @property
+    def found(self) -> Tensor:
+        """(B,) bool, stays with an example."""
+        return self.first_iteration >= 0
+
+    @classmethod
+    def nothing(cls, values: Tensor) -> Self:
+        """Return the outcome of an attack that found no example for ``values`` (B, T, F)."""
+        none = torch.full((len(values),), -1, dtype=torch.int64, device=values.device)
+        return cls(torch.zeros_like(values), torch.zeros_like(values), none, none.clone())
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Looks for the smallest change of each stay that flips its prediction.
+
+    Contract: changes stay inside the bounds, on attackable cells, and are zero elsewhere; the target and the global
+    random state are left as they were; what is found for a stay depends neither on its batch mates nor on their order.
+    """
+
+    def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:
+        """Attack every stay of ``target``.
+
+        Args:
+            target: B stays.
+            seeds: One seed a stay: an attack that draws numbers draws them for each stay from its own seed.
+        """
+
+
+class AttackPlugin(Protocol):
+    """What the entry-point group ``icudl.attacks`` holds: a class that is made from the options table."""
+
+    def __call__(self, options: AttackOptions) -> Attack:
+        """Make the attack."""
+
+
+def make_attack(options: AttackOptions) -> Attack:
+    """Make the attack that ``options.name`` names.
+
+    Raises:
+        PluginError: There is no such plug-in, or it cannot be loaded.
+    """
+    plugin: AttackPlugin = load_plugin(ENTRY_POINT_GROUP, options.name)
+    return plugin(options)
