@@ -23,6 +23,10 @@ class SourceOptions(Options):
     path: str = option(
         "", "Folder (or file) of the data; a relative path starts at the configuration file.", identity=False
     )
+    open_data: bool = option(
+        False,
+        "The data at source.path are open (the MIMIC-III demo): nothing made from them is marked restricted.",
+    )
     patients: int = option(3000, "Patients in the synthetic hospital.", low=20, high=10_000_000)
 
 

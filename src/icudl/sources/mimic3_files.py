@@ -1,0 +1,128 @@
+"""MIMIC-III from a folder of CSV, CSV.gz or Parquet files, read by polars' streaming engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from icudl.artifacts import STAYS_SCHEMA, SourceTables
+from icudl.errors import SourceError
+from icudl.execution.base import RunContext, write_atomically
+from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic3_binning import binned, classified, cleaning_table
+from icudl.sources.mimic3_folder import TableFile, find_tables, hash_tables, moment, translated
+from icudl.sources.mimic3_stays import StayIndex, stays_table
+from icudl.sources.rules import TABLES, mimic3_rules
+from icudl.variables import Variable
+
+
+class Mimic3Files:
+    """The MIMIC-III tables of a folder.
+
+    Attributes:
+        restricted: True unless ``source.open_data`` declares the data open.
+        citations: Works to cite.
+    """
+
+    citations: tuple[str, ...] = ("mimic3", "physionet")
+
+    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
+        """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
+        self.folder = Path(options.path).expanduser()
+        self.restricted = not options.open_data
+        self._has_path = bool(options.path)
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the tables by the hashes of their files and of the cleaning rules; the folder's place is no part.
+
+        Raises:
+            SourceError: The folder or a table is missing or unreadable.
+        """
+        tables, rules = hash_tables(self._tables(), memory), mimic3_rules().digest
+        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read, clean and bin the tables in one pass each; memory does not grow with CHARTEVENTS.
+
+        Raises:
+            SourceError: A table or column is missing, a value cannot be read, or no value was found.
+        """
+        tables = self._tables()
+        stays = _read_stays(tables)
+        index = StayIndex.of(stays)
+        files = []
+        for name in (name for name in TABLES if name in tables):
+            rules = mimic3_rules().table(variables, name)
+            if len(rules):
+                target = context.scratch / f"{name}-{_key(tables[name], stays, rules, window)}.parquet"
+                files.append(target)
+                if not target.exists():
+                    events = _events(tables[name])
+                    _write_classified(tables[name], classified(events, rules, index, window.hours), target, context)
+        if not files:
+            raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
+        hours, counts = binned(files, stays["stay_id"])
+        if hours.is_empty():
+            raise SourceError(
+                "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
+                "release, and the settings variables.use and window.hours."
+            )
+        cleaning = cleaning_table(counts, variables)
+        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+
+    def _tables(self) -> dict[str, TableFile]:
+        if not self._has_path:
+            raise SourceError("source.path is empty. Give the folder of the MIMIC-III tables.")
+        return find_tables(self.folder)
+
+
+def _read_stays(tables: Mapping[str, TableFile]) -> pl.DataFrame:
+    times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
+    frames = []
+    for name, columns in times.items():
+        with translated(tables[name]):
+            frame = tables[name].scan()
+            frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
+    return stays_table(*frames)
+
+
+def _events(file: TableFile) -> pl.LazyFrame:
+    """Return patient, item, moment, value and is_error of an event table."""
+    frame = file.scan()
+    columns = frame.collect_schema().names()
+    value = "valuenum" if "valuenum" in columns else "value"
+    flag = next((column for column in ("error", "iserror") if column in columns), None)
+    return frame.select(
+        patient="subject_id",
+        item="itemid",
+        moment=moment(frame, "charttime"),
+        value=value,
+        is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
+    )
+
+
+def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
+    """Return what tells one intermediate file from another, so that a resumed run takes up only its own."""
+    with translated(file):
+        state = file.path.stat()
+    parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
+    digest = hashlib.sha256("|".join(parts).encode())
+    for frame in (stays, rules):
+        digest.update(frame.write_csv().encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_classified(file: TableFile, rows: pl.LazyFrame, target: Path, context: RunContext) -> None:
+    with context.progress.task(f"reading {file.path.name}"), translated(file):
+        write_atomically(
+            target,
+            lambda path: rows.sink_parquet(
+                path, compression="lz4", statistics=False, maintain_order=False, engine="streaming"
+            ),
+        )

@@ -1,0 +1,241 @@
+"""The tables of a MIMIC-III folder: CSV, CSV.gz or Parquet in any mix, names and headers in any case."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import gzip
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from icudl.artifacts import read_json, write_json
+from icudl.errors import SourceError, StoreError
+from icudl.execution.base import write_atomically
+
+COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
+    "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},
+    "admissions": {
+        "subject_id": pl.Int64,
+        "hadm_id": pl.Int64,
+        "deathtime": pl.Datetime,
+        "hospital_expire_flag": pl.Int64,
+    },
+    "icustays": {
+        "subject_id": pl.Int64,
+        "hadm_id": pl.Int64,
+        "icustay_id": pl.Int64,
+        "first_careunit": pl.String,
+        "intime": pl.Datetime,
+        "outtime": pl.Datetime,
+    },
+    "chartevents": {
+        "subject_id": pl.Int64,
+        "itemid": pl.Int64,
+        "charttime": pl.Datetime,
+        "valuenum": pl.Float64,
+        "error": pl.Float64,
+    },
+    "labevents": {
+        "subject_id": pl.Int64,
+        "itemid": pl.Int64,
+        "charttime": pl.Datetime,
+        "valuenum": pl.Float64,
+    },
+    "outputevents": {
+        "subject_id": pl.Int64,
+        "itemid": pl.Int64,
+        "charttime": pl.Datetime,
+        "value": pl.Float64,
+        "iserror": pl.Float64,
+    },
+}
+"""What is read of each table; all other columns are ignored."""
+
+REQUIRED: tuple[str, ...] = ("patients", "admissions", "icustays", "chartevents", "labevents")
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+_ENDINGS = (".csv", ".csv.gz", ".parquet")
+_HASH_BLOCK = 1 << 22
+_HEADER_BYTES = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class TableFile:
+    """One table of the folder.
+
+    Attributes:
+        table: Its name in lower case.
+        path: The file.
+    """
+
+    table: str
+    path: Path
+
+    def scan(self) -> pl.LazyFrame:
+        """Return the needed columns, lower case, in the types of ``COLUMNS`` but with times still as text in CSV.
+
+        Nothing but the header is read here; a value of the wrong type is an error when the frame is read
+        (inside ``translated``).
+
+        Raises:
+            SourceError: The file cannot be opened, is empty, or lacks a column.
+        """
+        with translated(self):
+            return self._scan_parquet() if self.path.suffix.lower() == ".parquet" else self._scan_csv()
+
+    def _scan_parquet(self) -> pl.LazyFrame:
+        frame = pl.scan_parquet(self.path, glob=False)
+        names = self._match(frame.collect_schema().names())
+        if frame.select(pl.len()).collect().item() == 0:
+            raise self._empty()
+        wanted = COLUMNS[self.table]
+        return frame.select(
+            pl.col(name).cast(wanted[column]).alias(column)
+            if wanted[column] is not pl.Datetime
+            else pl.col(name).alias(column)
+            for column, name in names.items()
+        )
+
+    def _scan_csv(self) -> pl.LazyFrame:
+        header = self._header()
+        names = self._match(header)
+        wanted = COLUMNS[self.table]
+        types = {name: wanted[column] for column, name in names.items() if wanted[column] is not pl.Datetime}
+        schema = {name: types.get(name, pl.String) for name in header}
+        frame = pl.scan_csv(self.path, schema=schema, glob=False)
+        return frame.select(pl.col(name).alias(column) for column, name in names.items())
+
+    def _header(self) -> list[str]:
+        open_file = gzip.open if self.path.suffix.lower() == ".gz" else open
+        with open_file(self.path, "rb") as handle:
+            start: bytes = handle.read(_HEADER_BYTES)
+        lines = start.decode("utf-8-sig", "strict" if b"\0" in start else "replace").splitlines()
+        if len(lines) < 2 or not any(line.strip() for line in lines[1:]):
+            raise self._empty()
+        return next(csv.reader(io.StringIO(lines[0])))
+
+    def _match(self, header: list[str]) -> dict[str, str]:
+        by_name = {name.strip().lower(): name for name in header}
+        missing = [column for column in COLUMNS[self.table] if column not in by_name]
+        if missing:
+            raise SourceError(
+                f"{self.path.name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+                f"its header is {', '.join(header)}. Give the table as MIMIC-III v1.4 ships it, in UTF-8."
+            )
+        return {column: by_name[column] for column in COLUMNS[self.table]}
+
+    def _empty(self) -> SourceError:
+        return SourceError(
+            f"{self.path.name} has no rows. Expected the {self.table.upper()} table with a header and data: "
+            "download or export the file again."
+        )
+
+
+@contextlib.contextmanager
+def translated(file: TableFile) -> Iterator[None]:
+    """Turn whatever a reader raises about a table into one ``SourceError`` that names the file."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SourceError(
+            f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.table.upper()} table as "
+            "MIMIC-III v1.4 ships it (UTF-8, comma-separated or Parquet); a damaged file must be downloaded again."
+        ) from error
+
+
+def _explain(error: Exception, reason: str) -> str:
+    lowered = reason.lower()
+    if isinstance(error, EOFError) or any(word in lowered for word in ("deflate", "gzip", "unexpected end", "corrupt")):
+        return f"the compressed file is truncated or damaged ({reason})"
+    if isinstance(error, UnicodeError) or "utf-8" in lowered or "utf8" in lowered:
+        return f"it is not UTF-8 text ({reason})"
+    if "strptime" in lowered or "to `datetime" in lowered or "str` to `date" in lowered:
+        return f"a time is not written as YYYY-MM-DD HH:MM:SS ({reason})"
+    return reason
+
+
+def moment(frame: pl.LazyFrame, column: str) -> pl.Expr:
+    """Return the expression of a time as whole seconds since 1970 (int64), from text or from a Parquet timestamp."""
+    expression = pl.col(column)
+    if frame.collect_schema()[column] == pl.String:
+        expression = expression.str.to_datetime(_TIME_FORMAT, time_unit="us", strict=True)
+    return expression.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
+
+
+def find_tables(folder: Path) -> dict[str, TableFile]:
+    """Return the needed and the optional tables of a folder by name.
+
+    Raises:
+        SourceError: There is no such folder, a required table is missing, or one is there twice.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            f"source.path = {str(folder)!r} is not a folder. Give the folder that holds the MIMIC-III tables "
+            f"({', '.join(name.upper() for name in REQUIRED)})."
+        )
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        for ending in _ENDINGS:
+            if path.name.lower().endswith(ending) and path.is_file():
+                found.setdefault(path.name.lower().removesuffix(ending), []).append(path)
+    missing = [name.upper() for name in REQUIRED if name not in found]
+    if missing:
+        seen = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
+        raise SourceError(
+            f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .csv, .csv.gz or .parquet). "
+            f"Needed are {', '.join(name.upper() for name in REQUIRED)}; found: {seen}."
+        )
+    for name in COLUMNS:
+        if len(found.get(name, [])) > 1:
+            raise SourceError(
+                f"The table {name.upper()} is there {len(found[name])} times: "
+                f"{', '.join(path.name for path in found[name])}. Keep one of them."
+            )
+    return {name: TableFile(name, found[name][0]) for name in COLUMNS if name in found}
+
+
+def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:
+    """Return the size and SHA-256 of each table's file.
+
+    Hashes are remembered in ``memory`` by path, size and time of change, and large files are hashed side by side.
+
+    Raises:
+        SourceError: A file cannot be read.
+    """
+    store = memory / "file-hashes.json"
+    remembered = _remembered(store)
+    with ThreadPoolExecutor(max_workers=len(tables) or 1) as pool:
+        hashed = dict(zip(tables, pool.map(lambda file: _hash(file, remembered), tables.values()), strict=True))
+    known = remembered | {key: digest for key, digest, _ in hashed.values()}
+    if known != remembered:
+        memory.mkdir(parents=True, exist_ok=True)
+        write_atomically(store, lambda path: write_json(path, known))
+    return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
+
+
+def _remembered(store: Path) -> dict[str, str]:
+    with contextlib.suppress(StoreError):
+        content = read_json(store)
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _hash(file: TableFile, remembered: Mapping[str, str]) -> tuple[str, str, int]:
+    with translated(file):
+        state = file.path.stat()
+        key = f"{file.path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+        if key in remembered:
+            return key, remembered[key], state.st_size
+        digest = hashlib.sha256()
+        with file.path.open("rb") as handle:
+            while block := handle.read(_HASH_BLOCK):
+                digest.update(block)
+        return key, digest.hexdigest(), state.st_size

@@ -1,0 +1,24 @@
+"""Extract: a clinical data source in, stays and hourly means out."""
+
+from __future__ import annotations
+
+from icudl.artifacts import SourceTables
+from icudl.execution.base import RunContext
+from icudl.sources.base import DataSource, VariableOptions, WindowOptions
+from icudl.variables import select
+
+
+def extract(source: DataSource, variables: VariableOptions, window: WindowOptions, context: RunContext) -> SourceTables:
+    """Read the chosen variables of every ICU stay inside the window.
+
+    Args:
+        source: The database.
+        variables: Which variables.
+        window: How long from ICU admission.
+        context: Scratch folder, progress, executor.
+
+    Raises:
+        ConfigError: A variable is unknown.
+        SourceError: The source cannot be read or holds nothing that can be used.
+    """
+    return source.extract(select(variables.use), window, context)
