@@ -186,25 +186,30 @@ def _described(sets: Sequence[ExampleSet], example: str) -> dict[str, Any]:
 def _marginal_columns(examples: ExampleSet, axis: int) -> dict[str, Any]:
     cells = statistics_of(examples)
     raised = _share(_increases(examples).sum(axis), cells.changed.sum(axis))
-    return {"stays": np.full(len(raised), examples.n), "raised": raised} | _marginal(examples, cells, axis)
+    touched = np.bincount(_touches(examples, axis)[1], minlength=len(raised)).astype(np.float64)
+    return {
+        "stays": np.full(len(raised), examples.n),
+        "raised": raised,
+        "touched": _share(touched, np.full(len(raised), float(examples.n))),
+    } | along(cells, axis)
 
 
-def _marginal(
-    examples: ExampleSet, cells: CellStatistics, axis: int, drawn: npt.NDArray[np.int64] | None = None
-) -> dict[str, npt.NDArray[np.float64]]:
+def _touches(examples: ExampleSet, axis: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return each pair of a stay's row and a variable (``axis`` 0) or hour (1) that it has changed, once."""
     index, size = (examples.variable, examples.shape[1]) if axis == 0 else (examples.hour, examples.shape[0])
     pairs = np.unique(examples.row * size + index)
-    once = None if drawn is None else drawn[pairs // size]
-    touched = np.bincount(pairs % size, once, size).astype(np.float64)
-    return {"touched": _share(touched, np.full(size, float(examples.n)))} | along(cells, axis)
+    return pairs // size, pairs % size
 
 
 def _bootstrap(examples: ExampleSet, samples: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     draws: tuple[list[npt.NDArray[np.float64]], ...] = ([], [])
+    touches = [_touches(examples, axis) for axis in (0, 1)]
     for drawn in resamples(examples.n, samples, rng) if examples.n > 1 else ():
         cells = statistics_of(examples, drawn=drawn)
         for axis in (0, 1):
-            values = _marginal(examples, cells, axis, drawn)
+            rows, index = touches[axis]
+            touched = np.bincount(index, drawn[rows], examples.shape[1 - axis])
+            values = {"touched": touched / examples.n} | along(cells, axis)
             draws[axis].append(np.stack([values[name] for name in WITH_INTERVAL]))
     columns: list[dict[str, Any]] = []
     for axis in (0, 1):
