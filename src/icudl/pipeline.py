@@ -18,6 +18,7 @@ from icudl.config.load import convert
 from icudl.config.schema import TABLES, Config
 from icudl.errors import ConfigError, StageError, suggestion
 from icudl.execution.base import Executor, Progress, RunContext, SilentProgress
+from icudl.execution.device import resolve_device, single_threaded
 from icudl.graph import NODES, Node, StageInputs
 from icudl.options import Options
 from icudl.plugins import load_plugin, plugin_version
@@ -182,7 +183,8 @@ class Pipeline:
     def _reason(self, identity: Identity) -> str:
         """Name what differs from the most similar artifact of the node."""
         differences = [differing(manifest.identity, identity) for manifest in self.store.manifests(identity.node)]
-        return "; ".join(min(differences, key=lambda lines: len(lines))) if differences else "not computed yet"
+        fewest = min(map(len, differences), default=0)
+        return next(("; ".join(lines) for lines in differences if len(lines) == fewest), "not computed yet")
 
     def run(self, target: str = "report") -> Any:
         """Bring everything up to ``target`` up to date and return its artifact.
@@ -218,7 +220,8 @@ class Pipeline:
             upstream = {name: manifests[name] for name in node.upstream}
             clock = Clock()
             context = self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id))
-            artifact = node.run(self._inputs(node, upstream, loaded, context))
+            with single_threaded():
+                artifact = node.run(self._inputs(node, upstream, loaded, context))
             loaded[node.name] = artifact
 
             def describe(folder: Path) -> Manifest:
@@ -245,9 +248,6 @@ class Pipeline:
         )
 
     def _context(self, scratch: Path, logs: Path | None) -> RunContext:
-        # Imported here: asking for devices imports torch, which a plan does not need.
-        from icudl.execution.device import resolve_device
-
         options = self.config.execution
         executor = cast("Executor", load_plugin("icudl.executors", options.executor)(options.workers))
         return RunContext(
@@ -322,7 +322,8 @@ class Pipeline:
         (scratch / "work").mkdir(parents=True)
         (scratch / "artifact").mkdir()
         context = pipeline._context(scratch / "work", None)
-        node.run(pipeline._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
+        with single_threaded():
+            node.run(pipeline._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
         again = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
         then = {entry.name: entry.sha256 for entry in manifest.files}
         shutil.rmtree(scratch)

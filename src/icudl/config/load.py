@@ -23,18 +23,22 @@ TOML_NAMES = {
 }
 
 
-def load_config(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
+def load_config(path: Path | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()) -> Config:
     """Read a configuration.
 
     Args:
         path: TOML file; None for the defaults alone.
         settings: ``"table.key=value"`` texts, the value in TOML notation (quotes around strings may be left out).
+        defaults: Like ``settings``, but overridden by the file.
 
     Raises:
         ConfigError: The file is missing or not TOML, or a key or value is illegal.
     """
     values: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
+    for setting in defaults:
+        table, key, value = parse_setting(setting)
+        _merge(values, origins, {table: {key: value}}, origin="demo")
     if path is not None:
         _merge(values, origins, _read_toml(path), origin=path.name)
         _anchor_source_path(values, path)

@@ -1,6 +1,9 @@
-"""Which device the models run on."""
+"""Which device the models run on, and with how many threads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from icudl.errors import DeviceError
 
@@ -27,3 +30,16 @@ def resolve_device(name: str) -> str:
             f"execution.device = {name!r} does not exist: {available} CUDA devices were found. Use cpu or auto."
         )
     return f"cuda:{index}"
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let torch use one thread for a while, as every worker process does: the order of sums decides the last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

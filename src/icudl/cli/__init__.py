@@ -1,0 +1,62 @@
+"""The command line: parse arguments, call the pipeline, print. Errors become exit codes here and nowhere else."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from icudl.errors import ConfigError, DeviceError, IcudlError
+from icudl.execution.runtime import tune_process
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM)."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: Words after ``icudl``; None takes those of the process.
+    """
+    # Before numpy or torch are imported by anything below.
+    tune_process()
+    import click
+
+    from icudl.cli.app import app
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app.main(words, prog_name="icudl", standalone_mode=False)
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        print("icudl: interrupted. Finished work is kept; the same command goes on from there.", file=sys.stderr)  # noqa: T201
+        return 143 if isinstance(error, _Terminated) else 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        code, message = _explain(error)
+        print(f"icudl: error: {message}", file=sys.stderr)  # noqa: T201
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the message of an error."""
+    import click
+
+    if isinstance(error, IcudlError):
+        return error.exit_code, str(error)
+    if isinstance(error, click.ClickException):
+        return ConfigError.exit_code, error.format_message()
+    if isinstance(error, MemoryError):
+        return DeviceError.exit_code, "Memory ran out. Use fewer workers (--workers 1) or smaller batches."
+    return IcudlError.exit_code, f"Unexpected {type(error).__name__}: {error}. Run again with --debug and report it."

@@ -1,0 +1,97 @@
+"""Commands that compute: demo, run, and one verb per stage."""
+
+from __future__ import annotations
+
+import click
+
+from icudl.cli.session import Session, shared_options
+
+QUICK_DEMO = (
+    "source.patients=700",
+    "model.hidden_size=32",
+    "training.max_epochs=6",
+    "split.folds=3",
+    "attack.max_stays=60",
+    "attack.iterations=60",
+    "training.bootstrap_samples=200",
+    "analysis.bootstrap_samples=100",
+)
+"""Settings of `icudl demo --quick`: the whole pipeline, small."""
+
+DEMO = ("source.name=synthetic",)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A small hospital and a short training: under a minute.")
+@shared_options
+def demo(session: Session, quick: bool) -> None:
+    """Run everything on the embedded synthetic hospital and end with a report.
+
+    No data, no account, no network. The patients are simulated: the figures show how the tool works, not how
+    medicine does.
+    """
+    config = session.config(defaults=(*DEMO, *(QUICK_DEMO if quick else ())))
+    _run(session, "report", config_override=config)
+
+
+@click.command()
+@click.option("--to", "target", default="report", show_default=True, help="Last stage to bring up to date.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be computed, and why.")
+@shared_options
+def run(session: Session, target: str, dry_run: bool) -> None:
+    """Bring every stage up to the last one up to date; what is there already is not computed again."""
+    if not dry_run:
+        _run(session, target)
+        return
+    steps = session.pipeline().plan(target)
+    data = [
+        {"reference": step.reference, "verb": step.node.verb, "done": step.done, "reason": step.reason}
+        for step in steps
+    ]
+    lines = [
+        f"{'up to date' if step.done else 'to compute':11} {step.reference:26} {step.reason}".rstrip() for step in steps
+    ]
+    session.emit("\n".join(lines), data)
+
+
+def _run(session: Session, target: str, config_override: object = None) -> None:
+    from icudl.cli.summaries import summary
+    from icudl.config.schema import Config
+
+    pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None)
+    plan = pipeline.plan(target)
+    if all(step.done for step in plan):
+        session.say("Everything is up to date: nothing to do.")
+    manifests = pipeline.update(target)
+    if session.verbosity >= 0 and not session.as_json:
+        for manifest in manifests:
+            for table in summary(pipeline.store, manifest):
+                session.errors.print(table)
+    session.emit_artifact(manifests[-1])
+
+
+def _stage_command(node: str, doc: str) -> click.Command:
+    @shared_options
+    def stage(session: Session) -> None:
+        _run(session, node)
+
+    return click.command(node.removeprefix("tune-"), help=doc)(stage)
+
+
+STAGE_COMMANDS = [
+    _stage_command("extract", "Read, clean and bin the source's data."),
+    _stage_command("preprocess", "Choose the cohort, make the hourly grid, split by patient."),
+    _stage_command("train", "Fit and score the model on every fold, and the baselines beside it."),
+    _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
+    _stage_command("analyse", "Measure which hours and variables the predictions hang on."),
+    _stage_command("report", "Write the page that tells what was found."),
+]
+
+
+@click.group("tune")
+def tune_group() -> None:
+    """Search hyperparameters of the model or of the attack."""
+
+
+tune_group.add_command(_stage_command("tune-model", "Search model and training options (tune_model.trials)."))
+tune_group.add_command(_stage_command("tune-attack", "Search attack options (tune_attack.trials)."))

@@ -1,0 +1,140 @@
+"""What all commands share: the common options, the configuration, the pipeline, and how results are printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from icudl.config.schema import Config
+    from icudl.pipeline import Pipeline, Step
+    from icudl.store.manifest import Manifest
+    from icudl.store.store import Store
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """One call of the command line."""
+
+    config_path: Path | None
+    settings: tuple[str, ...]
+    store_path: Path
+    as_json: bool
+    verbosity: int
+    errors: Console
+
+    def config(self, defaults: Sequence[str] = ()) -> Config:
+        """Read the configuration; ``defaults`` are settings that the file and the command line override."""
+        from icudl.config.load import load_config
+
+        return load_config(self.config_path, self.settings, defaults=defaults)
+
+    def store(self) -> Store:
+        """Open the store."""
+        from icudl.store.store import Store
+
+        return Store(self.store_path)
+
+    def pipeline(self, config: Config | None = None) -> Pipeline:
+        """Build the pipeline with progress on this console."""
+        from icudl.cli.progress import PlainProgress, TerminalProgress
+        from icudl.execution.base import SilentProgress
+        from icudl.pipeline import Pipeline
+
+        if self.verbosity < 0:
+            progress: Any = SilentProgress()
+        elif self.errors.is_terminal:
+            progress = TerminalProgress(self.errors)
+        else:
+            progress = PlainProgress(self.errors)
+        return Pipeline(config or self.config(), self.store(), progress=progress, listener=Printer(self))
+
+    def say(self, text: str) -> None:
+        """Print a remark to standard error, unless quiet."""
+        if self.verbosity >= 0:
+            self.errors.print(text, highlight=False)
+
+    def emit(self, plain: str, data: Any) -> None:
+        """Print a result to standard output: JSON with --json, else text."""
+        click.echo(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) if self.as_json else plain)
+
+    def emit_artifact(self, manifest: Manifest) -> None:
+        """Print an artifact's reference to standard output, and where it lies."""
+        folder = self.store().folder(manifest.node, manifest.id)
+        path = folder / "index.html" if manifest.node == "report" else folder
+        data = {"node": manifest.node, "id": manifest.id, "reference": manifest.reference, "path": str(path)}
+        self.emit(manifest.reference, data)
+        self.say(f"[bold]{manifest.node.capitalize()}:[/] {escape(str(path))}")
+
+
+class Printer:
+    """Tells what the pipeline does, on standard error."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def reused(self, step: Step) -> None:
+        """Print that nothing had to be done."""
+        self._session.say(f"[dim]=[/] {step.reference} [dim]up to date[/]")
+
+    def started(self, step: Step) -> None:
+        """Print the stage and why it runs."""
+        self._session.say(f"[bold cyan]>[/] [bold]{step.reference}[/] [dim]{escape(step.reason)}[/]")
+
+    def waiting(self, step: Step) -> None:
+        """Print that another run is at it."""
+        self._session.say(f"[yellow]…[/] {step.reference} is being made by another run; waiting for it")
+
+    def finished(self, step: Step, manifest: Manifest) -> None:
+        """Print duration and memory."""
+        seconds = manifest.environment["duration_seconds"]
+        memory = manifest.environment["peak_memory_bytes"] / 2**20
+        size = sum(entry.bytes for entry in manifest.files) / 2**20
+        self._session.say(
+            f"[green]✓[/] {step.reference} [dim]{seconds:.1f} s, peak {memory:,.0f} MB, {size:,.1f} MB written[/]"
+        )
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the common options; it receives them as its first argument, a ``Session``."""
+
+    @click.option("--config", "-c", "config_path", type=click.Path(path_type=Path), help="TOML file of the study.")
+    @click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one key, such as attack.kappa=0.5."
+    )
+    @click.option(
+        "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results."
+    )
+    @click.option("--device", help="cpu, cuda, cuda:N or auto.")
+    @click.option("--workers", type=int, help="Worker processes; 0 takes one per core, 1 runs without.")
+    @click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
+    @click.option("--verbose", "-v", count=True, help="Say more.")
+    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but results and errors.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @wraps(command)
+    def wrapped(
+        config_path: Path | None, settings: tuple[str, ...], store: Path, device: str | None, workers: int | None,
+        as_json: bool, verbose: int, quiet: bool, debug: bool, **arguments: Any,
+    ) -> Any:  # fmt: skip
+        del debug  # read from the words of the command by ``main``, which also sees errors of parsing
+        more = [f"execution.device={json.dumps(device)}"] if device is not None else []
+        more += [f"execution.workers={workers}"] if workers is not None else []
+        session = Session(
+            config_path=config_path,
+            settings=(*settings, *more),
+            store_path=store,
+            as_json=as_json,
+            verbosity=-1 if quiet else verbose,
+            errors=Console(stderr=True),
+        )
+        return command(session, **arguments)
+
+    return wrapped

@@ -1,0 +1,87 @@
+"""Small tables about an artifact, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+from rich.markup import escape
+from rich.table import Column, Table
+
+from icudl.artifacts import AttackResult, TrainingResult
+from icudl.store.manifest import Manifest
+from icudl.store.store import Store
+
+HEADLINE_METRICS = ("auroc", "auprc", "f1", "brier")
+
+
+def summary(store: Store, manifest: Manifest) -> list[Table]:
+    """Return the tables worth seeing of an artifact; none for most nodes."""
+    makers: dict[str, Callable[[Store, Manifest], list[Table]]] = {
+        "extract": _extract,
+        "preprocess": _preprocess,
+        "train": _train,
+        "attack": _attack,
+    }
+    maker = makers.get(manifest.node)
+    return maker(store, manifest) if maker else []
+
+
+def _extract(_store: Store, manifest: Manifest) -> list[Table]:
+    totals: dict[str, int] = {}
+    for row in manifest.counts["cleaning"]:
+        totals[row["rule"]] = totals.get(row["rule"], 0) + row["rows"]
+    table = Table("rule", _right("rows"), title="Cleaning: measurements touched by each rule", title_justify="left")
+    for rule, rows in totals.items():
+        table.add_row(escape(rule), f"{rows:,}")
+    return [table]
+
+
+def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
+    columns = ("removed", "stays", "patients", "deaths")
+    table = Table("criterion", *map(_right, columns), title="Cohort", title_justify="left")
+    for row in manifest.counts["attrition"]:
+        table.add_row(escape(row["criterion"]), *(f"{row[column]:,}" for column in columns))
+    return [table]
+
+
+def _train(store: Store, manifest: Manifest) -> list[Table]:
+    training = store.load(TrainingResult, manifest)
+    rows = training.metrics.filter(pl.col("subgroup") == "all", pl.col("metric").is_in(HEADLINE_METRICS))
+    table = Table(
+        "model", "split", _right("stays"), _right("deaths"), *map(_right, HEADLINE_METRICS),
+        title="Scores on stays the models were not fitted on, with 95 % bootstrap intervals", title_justify="left",
+    )  # fmt: skip
+    for (model, split), group in rows.group_by("model", "split", maintain_order=True):
+        by_metric = {row["metric"]: row for row in group.to_dicts()}
+        cells = [_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS]
+        table.add_row(str(model), str(split), str(group["stays"][0]), str(group["deaths"][0]), *cells)
+    return [table]
+
+
+def _interval(row: dict[str, float | None] | None) -> str:
+    if row is None or row["value"] is None:
+        return "-"
+    if row["low"] is None or row["high"] is None:
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+
+
+def _attack(store: Store, manifest: Manifest) -> list[Table]:
+    stays = store.load(AttackResult, manifest).stays.filter(pl.col("status").is_in(["success", "failed"]))
+    table = Table(
+        "predicted", _right("attacked"), _right("flipped"), _right("changed values (median)"), _right("L1 (median)"),
+        title="Attack: held-out stays that the model gets right", title_justify="left",
+    )  # fmt: skip
+    for label, name in ((0, "survival"), (1, "death")):
+        group = stays.filter(pl.col("label") == label)
+        flipped = group.filter(pl.col("status") == "success")
+        share = f"{flipped.height:,} ({flipped.height / group.height:.0%})" if group.height else "-"
+        median = [flipped[column].median() for column in ("best_l0", "best_l1")]
+        cells = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in median]
+        table.add_row(name, f"{group.height:,}", share, *cells)
+    return [table]
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")

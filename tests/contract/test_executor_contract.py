@@ -1,0 +1,93 @@
+"""What every executor must do alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from icudl.errors import StageError
+from icudl.execution.base import Executor, Tick, seed_for
+from icudl.execution.local import ProcessExecutor, SerialExecutor
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "serial": SerialExecutor,
+    "processes-1": lambda: ProcessExecutor(1),
+    "processes-2": lambda: ProcessExecutor(2),
+}
+
+
+@pytest.fixture(params=list(EXECUTORS))
+def executor(request: pytest.FixtureRequest) -> Executor:
+    return EXECUTORS[request.param]()
+
+
+def scale(shared: int, job: int, tick: Tick) -> int:
+    tick(2)
+    return shared * job
+
+
+def fail_on_three(shared: None, job: int, tick: Tick) -> int:
+    if job == 3:
+        raise StageError("job 3 is wrong")
+    return job
+
+
+def die_once(shared: str, job: int, tick: Tick) -> int:
+    """Kill the worker the first time that job 1 runs."""
+    marker = Path(shared) / "died"
+    if job == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job * 10
+
+
+def die_always(shared: None, job: int, tick: Tick) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+def torch_threads(shared: None, job: int, tick: Tick) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def test_results_come_in_job_order_and_each_is_announced_once(executor: Executor) -> None:
+    announced: dict[int, int] = {}
+    ticks: list[int] = []
+    results = executor.map(scale, [3, 1, 2], shared=10, tick=ticks.append, on_result=announced.__setitem__)
+    assert results == [30, 10, 20]
+    assert announced == {0: 30, 1: 10, 2: 20}
+    assert sum(ticks) == 6
+
+
+def test_no_jobs(executor: Executor) -> None:
+    assert executor.map(scale, [], shared=1) == []
+
+
+def test_an_error_of_a_job_arrives_unchanged(executor: Executor) -> None:
+    with pytest.raises(StageError, match="job 3 is wrong"):
+        executor.map(fail_on_three, [1, 2, 3, 4], shared=None)
+
+
+def test_a_killed_worker_costs_only_its_jobs(tmp_path: Path) -> None:
+    assert ProcessExecutor(2).map(die_once, list(range(6)), shared=str(tmp_path)) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop() -> None:
+    with pytest.raises(StageError, match="lost their worker"):
+        ProcessExecutor(2).map(die_always, [1, 2], shared=None)
+
+
+def test_workers_are_single_threaded() -> None:
+    assert ProcessExecutor(2).map(torch_threads, [1, 2], shared=None) == [1, 1]
+
+
+def test_seeds_depend_on_name_and_root_only() -> None:
+    assert seed_for(1, "a", 2) == seed_for(1, "a", 2)
+    assert len({seed_for(1, "a", 2), seed_for(1, "a", 3), seed_for(2, "a", 2), seed_for(1, "a2")}) == 4
+    assert 0 <= seed_for(1, "x") < 2**63

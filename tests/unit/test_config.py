@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from icudl.config.document import json_schema, key_table, to_document
+from icudl.config.load import load_config
+from icudl.config.schema import TABLES, Config
+from icudl.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_file_overrides_defaults_and_set_overrides_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "[attack]\nkappa = 1\niterations = 7\n")
+    config = load_config(path, ["attack.iterations=9"], defaults=["attack.kappa=3", "model.hidden_size=16"])
+    assert (config.attack.kappa, config.attack.iterations, config.model.hidden_size) == (1.0, 9, 16)
+    assert config.origins["attack.iterations"] == "--set"
+    assert config.origins["attack.kappa"] == "config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[atack]\nkappa = 1\n", ["[atack]", "Did you mean 'attack'"]),
+        ("[attack]\nkapa = 1\n", ["attack.kapa", "Did you mean 'kappa'"]),
+        ("[attack]\nkappa = 'x'\n", ["attack.kappa", "'x'", "a number"]),
+        ("[attack]\niterations = 1.5\n", ["attack.iterations", "1.5", "a whole number"]),
+        ("[attack]\niterations = true\n", ["attack.iterations", "True"]),
+        ("[attack]\nkappa = -1\n", ["attack.kappa", "-1", "from 0"]),
+        ("attack = 3\n", ["attack", "not a table"]),
+        ("[variables]\nuse = [1]\n", ["variables.use", "1"]),
+        ("[attack\n", ["config.toml", "TOML"]),
+    ],
+)
+def test_a_bad_file_gives_one_clear_message(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize("setting", ["attack", "attack.kappa", "=3", "kappa=3"])
+def test_a_setting_that_cannot_be_read(setting: str) -> None:
+    with pytest.raises(ConfigError, match="table.key=value"):
+        load_config(None, [setting])
+
+
+def test_strings_may_be_set_without_quotes() -> None:
+    assert load_config(None, ["model.name=gru"]).model.name == "gru"
+    assert load_config(None, ['model.name="gru"']).model.name == "gru"
+
+
+def test_a_relative_source_path_starts_at_the_file(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, '[source]\npath = "tables"\n'))
+    assert config.source.path == str((tmp_path / "tables").resolve())
+
+
+def test_the_document_explains_every_key_and_reads_back(tmp_path: Path) -> None:
+    document = to_document(Config())
+    assert load_config(write(tmp_path, document)) == Config()
+    table = key_table()
+    for name, values in Config().to_dict().items():
+        for key in values:
+            assert f"\n{key} " in document or f"\n{key}." in document
+            assert f"`{name}.{key}`" in table
+
+
+def test_the_schema_accepts_the_document_and_rejects_what_the_loader_rejects() -> None:
+    schema = json_schema()
+    jsonschema.validate(tomllib.loads(to_document(Config())), schema)
+    for bad in ({"attack": {"kapa": 1}}, {"attack": {"kappa": -1}}, {"model": {"readout": "none"}}, {"nothing": {}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
+    assert set(schema["properties"]) == set(TABLES)

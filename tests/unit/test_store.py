@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from icudl.errors import StoreError
+from icudl.store.manifest import FORMAT, Identity, Manifest, content_hash, digest, list_files
+from icudl.store.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """The smallest artifact there is."""
+
+    text: str
+
+    def write(self, folder: Path) -> None:
+        (folder / "note.txt").write_text(self.text, "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        return cls((folder / "note.txt").read_text("utf-8"))
+
+
+def identity(**changes: object) -> Identity:
+    values: dict[str, object] = {
+        "node": "note", "stage_version": 1, "options": {"table": {"key": 1}}, "upstream": {}, "plugin": "", "seed": 1,
+    }  # fmt: skip
+    return Identity(**(values | changes))  # type: ignore[arg-type]
+
+
+def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
+    own = identity(**changes)
+
+    def describe(folder: Path) -> Manifest:
+        files = list_files(folder)
+        return Manifest(
+            identity=own, id=own.id, content=content_hash(files), files=files, upstream_content={}, options={},
+            origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
+        )  # fmt: skip
+
+    return store.seal("note", own.id, Note(text), describe)
+
+
+def test_what_is_sealed_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a b é")
+    manifest = seal(store)
+    assert store.has("note", manifest.id)
+    assert store.load(Note, store.manifest("note", manifest.id)) == Note("hello")
+    assert store.check(manifest) == []
+    assert not list(store.root.glob("note/.*"))
+
+
+def test_every_part_of_an_identity_changes_the_id() -> None:
+    changes: list[dict[str, object]] = [
+        {"node": "other"}, {"stage_version": 2}, {"options": {"table": {"key": 2}}}, {"upstream": {"a": "b"}},
+        {"plugin": "x"}, {"seed": 2}, {"fingerprint": "f"},
+    ]  # fmt: skip
+    ids = {identity().id, *(identity(**change).id for change in changes)}
+    assert len(ids) == len(changes) + 1
+    assert {field.name for field in dataclasses.fields(Identity)} == {key for change in changes for key in change}
+
+
+def test_a_flipped_byte_a_missing_and_a_stray_file_are_found(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = seal(store)
+    file = store.folder("note", manifest.id) / "note.txt"
+    file.write_text("hellp", "utf-8")
+    assert "content differs" in store.check(manifest)[0]
+    with pytest.raises(StoreError, match="corrupt"):
+        store.load(Note, manifest)
+    file.unlink()
+    assert store.check(manifest) == ["note.txt: missing"]
+    (file.parent / "stray").touch()
+    assert "stray: not in the manifest" in store.check(manifest)
+
+
+def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = seal(store)
+    path = store.folder("note", manifest.id) / "manifest.json"
+    original = path.read_text("utf-8")
+    path.write_text(original.replace('"restricted": false', '"restricted": true'), "utf-8")
+    with pytest.raises(StoreError, match="edited"):
+        store.manifest("note", manifest.id)
+    path.write_text("{", "utf-8")
+    with pytest.raises(StoreError, match="JSON"):
+        store.manifest("note", manifest.id)
+
+
+def test_a_newer_format_is_refused_with_advice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = seal(store)
+    path = store.folder("note", manifest.id) / "manifest.json"
+    body = json.loads(path.read_text("utf-8")) | {"format": FORMAT + 1}
+    body["sha256"] = digest({key: value for key, value in body.items() if key != "sha256"})
+    path.write_text(json.dumps(body), "utf-8")
+    with pytest.raises(StoreError, match="newer icudl"):
+        store.manifest("note", manifest.id)
+
+
+def test_a_swapped_folder_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, two = seal(store), seal(store, "other", seed=2)
+    store.folder("note", one.id).rename(tmp_path / "aside")
+    store.folder("note", two.id).rename(store.folder("note", one.id))
+    with pytest.raises(StoreError, match="renamed"):
+        store.manifest("note", one.id)
+
+
+def test_references(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, two = seal(store), seal(store, seed=2)
+    assert store.resolve(one.reference) == ("note", one.id)
+    assert store.resolve(two.id[:6]) == ("note", two.id)
+    for reference, words in (("note/zzz", "matches"), ("note/", "matches"), ("", "matches")):
+        with pytest.raises(StoreError, match=words):
+            store.resolve(reference)
+
+
+def test_an_ambiguous_reference_lists_what_it_could_be(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    seen: dict[str, str] = {}
+    for seed in range(40):
+        manifest = seal(store, seed=seed)
+        if manifest.id[0] in seen:
+            with pytest.raises(StoreError, match="several"):
+                store.resolve(manifest.id[0])
+            return
+        seen[manifest.id[0]] = manifest.id
+    pytest.fail("forty ids began with forty digits")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 and os.name != "posix", reason="needs a file in the way")
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "store").scratch("note", "1")
+
+
+def test_half_written_artifacts_are_leftovers_and_never_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    partial = tmp_path / "note" / ".abc.partial"
+    partial.mkdir(parents=True)
+    (partial / "note.txt").touch()
+    assert not store.has("note", "abc")
+    assert store.manifests() == []
+    assert store.leftovers() == [partial]
+    with store.lock("note", "abc"):
+        assert store.leftovers() == []
+
+
+def test_removal_cut_short_does_not_block_a_new_artifact(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = seal(store)
+    (store.folder("note", manifest.id) / "manifest.json").unlink()
+    assert not store.has("note", manifest.id)
+    seal(store)
+    assert store.check(manifest) == []
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    manifest = seal(store)
+    modes = {path.stat().st_mode & 0o077 for path in [store.root, *store.folder("note", manifest.id).rglob("*")]}
+    assert modes == {0}
