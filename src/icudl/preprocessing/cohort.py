@@ -1,11 +1,16 @@
-"""Which stays are studied."""
+"""Which stays are studied, and how many each criterion removed."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import polars as pl
+
+from icudl.artifacts import FLOW_SCHEMA, SourceTables
+from icudl.errors import SourceError
 from icudl.options import Options, option
+from icudl.preprocessing.grid import window_lengths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,7 +19,12 @@ class CohortOptions(Options):
 
     table: ClassVar[str] = "cohort"
 
-    min_age_years: float = option(18.0, "Youngest age at ICU admission, in years.", low=0, high=120)
+    min_age_years: float = option(
+        18.0,
+        "Youngest age at ICU admission, in years. Above 0, stays of unknown age are left out.",
+        low=0,
+        high=120,
+    )
     min_stay_hours: float = option(
         -1.0,
         "Shortest ICU stay in hours; -1 means the length of the window. A shorter one gives shorter sequences.",
@@ -27,3 +37,85 @@ class CohortOptions(Options):
     )
     first_stay_only: bool = option(False, "Keep only the first ICU stay of each patient.")
     min_measured_values: int = option(1, "Fewest hourly values charted inside the window.", low=0, high=100_000)
+
+
+def select_cohort(tables: SourceTables, options: CohortOptions) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Apply the criteria one after the other.
+
+    1. age at ICU admission at least ``min_age_years``; an unknown age does not meet a criterion above 0;
+    2. ICU stay of at least ``min_stay_hours``, by the clock; a stay of unknown length is left out;
+    3. ``alive_at_window_end``: death at exactly the end of the window is death inside it. Where the source does not
+       tell the time of death nobody is left out;
+    4. ``first_stay_only``: the patient's first ICU stay in the source, whether or not it met the other criteria;
+    5. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
+
+    Args:
+        tables: What a source gave.
+        options: The criteria.
+
+    Returns:
+        The stays left (``STAYS_SCHEMA``, sorted by stay_id) and the attrition table (``FLOW_SCHEMA``), whose first
+        row is "all ICU stays"; a criterion that is off has no row.
+
+    Raises:
+        SourceError: No stay is left, a stay id occurs twice, or an outcome is unknown.
+    """
+    _check_stays(tables.stays)
+    stays = tables.stays
+    flow = [_count("all ICU stays", stays, stays)]
+    for criterion, condition in _criteria(tables, options):
+        left = stays.filter(condition)
+        flow.append(_count(criterion, stays, left))
+        stays = left
+    table = pl.DataFrame(flow, schema=dict(FLOW_SCHEMA), orient="row")
+    if stays.is_empty():
+        raise SourceError(
+            f"The cohort is empty. Stays left after each criterion: {_describe(table)}. "
+            "Expected at least one; relax the [cohort] criteria or check source.path."
+        )
+    return stays, table
+
+
+def _criteria(tables: SourceTables, options: CohortOptions) -> list[tuple[str, pl.Expr]]:
+    window = tables.window_hours
+    shortest = window if options.min_stay_hours < 0 else options.min_stay_hours
+    criteria = [(f"ICU stay of at least {shortest:g} h", pl.col("stay_hours") >= shortest)]
+    if options.min_age_years > 0:
+        criteria.insert(0, (f"age at least {options.min_age_years:g}", pl.col("age_years") >= options.min_age_years))
+    if options.alive_at_window_end:
+        alive = pl.col("death_hours").is_null() | (pl.col("death_hours") > window)
+        criteria.append((f"alive at hour {window}", alive))
+    if options.first_stay_only:
+        criteria.append(("first ICU stay of the patient", pl.col("stay_number") == 1))
+    if options.min_measured_values > 0:
+        enough = pl.col("stay_id").is_in(_measured_stays(tables, options.min_measured_values).implode())
+        noun = "value" if options.min_measured_values == 1 else "values"
+        criteria.append((f"at least {options.min_measured_values} hourly {noun} charted in the window", enough))
+    return criteria
+
+
+def _measured_stays(tables: SourceTables, fewest: int) -> pl.Series:
+    ends = tables.stays.select(
+        "stay_id", end=pl.Series(window_lengths(tables.stays, tables.window_hours), dtype=pl.Int16)
+    )
+    cells = tables.hours.select("stay_id", "hour").join(ends, on="stay_id")
+    counts = cells.filter(pl.col("hour") < pl.col("end")).group_by("stay_id").len()
+    return counts.filter(pl.col("len") >= fewest)["stay_id"]
+
+
+def _check_stays(stays: pl.DataFrame) -> None:
+    repeated = stays.filter(stays["stay_id"].is_duplicated())["stay_id"]
+    if not repeated.is_empty():
+        raise SourceError(f"Stay {repeated[0]} occurs more than once. Expected one row per ICU stay; check the source.")
+    unknown = stays.filter(pl.col("died").is_null())["stay_id"]
+    if not unknown.is_empty():
+        raise SourceError(f"Stay {unknown[0]} has no outcome. Expected died to be true or false; check the source.")
+
+
+def _count(criterion: str, before: pl.DataFrame, after: pl.DataFrame) -> tuple[Any, ...]:
+    removed = before.height - after.height
+    return criterion, removed, after.height, after["patient_id"].n_unique(), int(after["died"].sum())
+
+
+def _describe(flow: pl.DataFrame) -> str:
+    return "; ".join(f"{row['criterion']}: {row['stays']}" for row in flow.iter_rows(named=True))

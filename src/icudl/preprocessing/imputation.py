@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
-_BLOCK = 4096  # stays worked on at once: the intermediate arrays stay small beside the data set
+BLOCK = 128
+"""Stays worked on at once, so that the intermediate arrays stay in the processor's cache."""
 
 
 class ImputationMap(NamedTuple):
@@ -49,14 +50,14 @@ def inside(lengths: npt.NDArray[np.integer], n_hours: int) -> Bools:
     return (np.arange(n_hours) < np.asarray(lengths, np.int64)[:, None])[:, :, None]
 
 
-def last_charted(observed: Bools) -> Indices:
-    """Return (B, T, F) int64: the latest charted hour at or before each hour, -1 where there is none yet.
+def last_charted(observed: Bools) -> npt.NDArray[np.int16]:
+    """Return (B, T, F) int16: the latest charted hour at or before each hour, -1 where there is none yet.
 
     Args:
         observed: (B, T, F) True where something was charted.
     """
-    hours = np.arange(observed.shape[1], dtype=np.int64)[None, :, None]
-    return np.maximum.accumulate(np.where(observed, hours, -1), axis=1)
+    hours = np.arange(observed.shape[1], dtype=np.int16)[None, :, None]
+    return np.maximum.accumulate(np.where(observed, hours, np.int16(-1)), axis=1)
 
 
 def imputation_map(observed: Bools, lengths: npt.NDArray[np.integer], method: str) -> ImputationMap:
@@ -74,24 +75,30 @@ def imputation_map(observed: Bools, lengths: npt.NDArray[np.integer], method: st
     n_hours = observed.shape[1]
     within = inside(lengths, n_hours)
     observed = observed & within
-    hours = np.arange(n_hours, dtype=np.int64)[None, :, None]
+    hours = np.arange(n_hours, dtype=np.int16)[None, :, None]
     previous = last_charted(observed)
     if method == "forward":
-        missing = (previous < 0) & within
-        previous = np.where((previous < 0) | ~within, hours, previous)
-        return ImputationMap(previous, previous, np.zeros(observed.shape, np.float32), missing)
+        return _map(np.where((previous < 0) | ~within, hours, previous), None, (previous < 0) & within)
     if method != "linear":
         raise StageError(f"Imputation {method!r} is unknown. Expected 'linear' or 'forward'.")
-    # The first charted hour at or after each hour, found by the same running extreme from the other end.
-    following = np.minimum.accumulate(np.where(observed, hours, n_hours)[:, ::-1], axis=1)[:, ::-1]
-    missing = (previous < 0) & (following == n_hours) & within
-    nowhere = missing | ~within
-    before = np.where(nowhere, hours, np.where(previous < 0, following, previous))
-    after = np.where(nowhere, hours, np.where(following == n_hours, previous, following))
-    gap = np.maximum(after - before, 1)
-    # Where only one side exists both indices are the same charted hour, and its weights add up to 1.
-    weight = np.where(after > before, (hours - before) / gap, 0.0).astype(np.float32)
-    return ImputationMap(before, after, weight, missing)
+    # The first charted hour at or after each hour: the same running extreme from the other end.
+    following = np.minimum.accumulate(np.where(observed, hours, np.int16(n_hours))[:, ::-1], axis=1)[:, ::-1]
+    no_previous, no_following = previous < 0, following == n_hours
+    nowhere = (no_previous & no_following) | ~within
+    before = np.where(nowhere, hours, np.where(no_previous, following, previous))
+    after = np.where(nowhere, hours, np.where(no_following, previous, following))
+    return _map(before, after, nowhere & within)
+
+
+def _map(before: npt.NDArray[np.int16], after: npt.NDArray[np.int16] | None, missing: Bools) -> ImputationMap:
+    if after is None:
+        index = before.astype(np.int64)
+        return ImputationMap(index, index, np.zeros(before.shape, np.float32), missing)
+    gap = after - before
+    elapsed = np.arange(before.shape[1], dtype=np.int16)[None, :, None] - before
+    # Where only one side exists both indices are that charted hour: the gap is 0, and so is the weight.
+    weight = np.where(gap > 0, elapsed, np.int16(0)) / np.maximum(gap, np.int16(1)).astype(np.float32)
+    return ImputationMap(before.astype(np.int64), after.astype(np.int64), weight, missing)
 
 
 def impute(unit: Floats, lengths: npt.NDArray[np.integer], fill: Floats, method: str) -> Floats:
@@ -110,8 +117,8 @@ def impute(unit: Floats, lengths: npt.NDArray[np.integer], fill: Floats, method:
         StageError: The method is unknown.
     """
     filled = np.empty(unit.shape, np.float32)
-    for start in range(0, unit.shape[0], _BLOCK):
-        rows = slice(start, start + _BLOCK)
+    for start in range(0, unit.shape[0], BLOCK):
+        rows = slice(start, start + BLOCK)
         filled[rows] = _impute_block(unit[rows], lengths[rows], fill, method)
     return filled
 
@@ -120,9 +127,17 @@ def _impute_block(unit: Floats, lengths: npt.NDArray[np.integer], fill: Floats, 
     observed = ~np.isnan(unit) & inside(lengths, unit.shape[1])
     where = imputation_map(observed, lengths, method)
     charted = np.where(observed, unit, np.float32(0))
-    before = np.take_along_axis(charted, where.previous_index, axis=1)
-    after = np.take_along_axis(charted, where.next_index, axis=1)
+    before = _gather(charted, where.previous_index)
+    after = _gather(charted, where.next_index)
     value = (1 - where.weight_next) * before + where.weight_next * after
     # Rounding may carry the sum past its ends by one unit in the last place: a filled value never leaves their range.
     value = np.clip(value, np.minimum(before, after), np.maximum(before, after))
     return np.where(where.missing, np.asarray(fill, np.float32), value)
+
+
+def _gather(charted: Floats, index: Indices) -> Floats:
+    """``take_along_axis`` over the hours, by one flat index (three times as fast)."""
+    n_stays, n_hours, n_variables = charted.shape
+    first = np.arange(n_stays)[:, None, None] * (n_hours * n_variables) + np.arange(n_variables)
+    taken: Floats = np.take(charted, first + index * n_variables)
+    return taken

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from icudl.artifacts import FeatureScaler, Floats, GridDataset
 from icudl.errors import ConfigError, StageError, suggestion
 from icudl.options import Options, option
-from icudl.preprocessing.imputation import impute, inside, last_charted
+from icudl.preprocessing.imputation import BLOCK, impute, inside, last_charted
 
 Integers = npt.NDArray[np.integer]
 
@@ -206,18 +206,27 @@ def prepare_inputs(
             f"inputs.imputation = {options.imputation!r}, but the scaler was fitted for {scaler.imputation!r}. "
             "Use the options kept beside the scaler."
         )
-    n_hours = values.shape[1]
-    within = inside(lengths, n_hours)
-    observed = ~np.isnan(values) & within
-    fill = to_unit(scaler, scaler.median)
-    last = last_charted(observed)
-    hours = np.arange(n_hours)[None, :, None]
-    since = np.where(within, np.where(last < 0, n_hours, hours - last), 0).astype(np.float32)
     filled_statics = np.where(np.isnan(statics), scaler.static_median, statics)
+    observed, since = _observation(values, lengths)
     return ModelInputs(
-        unit=impute(to_unit(scaler, values), lengths, fill, scaler.imputation),
+        unit=impute(to_unit(scaler, values), lengths, to_unit(scaler, scaler.median), scaler.imputation),
         observed=observed,
         hours_since=since,
         statics=((filled_statics - scaler.static_offset) / scaler.static_scale).astype(np.float32),
         lengths=np.asarray(lengths, np.int16),
     )
+
+
+def _observation(values: Floats, lengths: Integers) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Return what was charted, and the hours since it last was."""
+    n_hours = values.shape[1]
+    hours = np.arange(n_hours, dtype=np.int16)[None, :, None]
+    observed = np.empty(values.shape, bool)
+    since = np.empty(values.shape, np.float32)
+    for start in range(0, values.shape[0], BLOCK):
+        rows = slice(start, start + BLOCK)
+        within = inside(lengths[rows], n_hours)
+        observed[rows] = ~np.isnan(values[rows]) & within
+        last = last_charted(observed[rows])
+        since[rows] = np.where(within, np.where(last < 0, np.int16(n_hours), hours - last), np.int16(0))
+    return observed, since
