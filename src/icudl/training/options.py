@@ -16,6 +16,12 @@ class TrainingOptions(Options):
 
     optimizer: str = option("adam", "Optimiser.", choices=("adam", "adamw", "rmsprop", "sgd"))
     learning_rate: float = option(1e-3, "Learning rate.", low=1e-8, high=10.0)
+    schedule: str = option(
+        "constant",
+        "Learning rate over the epochs: constant, or cosine (falls to a hundredth at max_epochs).",
+        choices=("constant", "cosine"),
+    )
+    warmup_epochs: int = option(0, "First epochs over which the learning rate rises linearly.", low=0, high=10_000)
     weight_decay: float = option(0.0, "Weight decay.", low=0.0, high=10.0)
     batch_size: int = option(64, "Stays per step.", low=1, high=65536)
     max_epochs: int = option(40, "Most passes over the training stays.", low=1, high=100_000)
@@ -25,6 +31,13 @@ class TrainingOptions(Options):
         "oversample",
         "none, oversample (draw both classes equally often) or weight (weighted loss).",
         choices=("none", "oversample", "weight"),
+    )
+    label_smoothing: float = option(0.0, "Share of each label that is spread over both classes.", low=0.0, high=0.5)
+    ema_decay: float = option(
+        0.0,
+        "Decay per step of the running mean of the weights that is scored and kept; 0 keeps the weights themselves.",
+        low=0.0,
+        high=0.99999,
     )
     gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 switches clipping off.", low=0.0, high=1e6)
     validation_fraction: float = option(

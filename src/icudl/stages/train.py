@@ -1,0 +1,133 @@
+"""Train: from a grid to fitted models, and what they score on stays they were not fitted on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
+from icudl.errors import StageError
+from icudl.execution.base import RunContext
+from icudl.models.baselines import BASELINES
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions
+from icudl.training.evaluation import metric_rows, subgroups
+from icudl.training.members import Finished, MemberJob, Plan, run_member
+from icudl.training.metrics import Scored
+from icudl.training.options import TrainingOptions
+from icudl.training.threads import single_thread
+
+SPLITS = ("out-of-fold", "test")
+
+
+def train(
+    grid: GridDataset, inputs: InputOptions, model: ModelOptions, training: TrainingOptions, context: RunContext
+) -> TrainingResult:
+    """Fit one member per fold and a final one; score each on the stays it was not fitted on.
+
+    Member ``fold-k`` is fitted on the stays of the other folds and scores fold k ("out-of-fold"); ``final`` is fitted
+    on all stays that are not test stays and scores the test stays ("test"). Each keeps a part of its own training
+    patients for early stopping and the threshold. The baselines are fitted on exactly the same stays.
+
+    Raises:
+        StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
+    """
+    plan = Plan(
+        grid=grid,
+        inputs=inputs,
+        model=model,
+        training=training,
+        seed=context.seed,
+        device=context.device,
+        scratch=context.scratch,
+        logs=context.logs,
+    )
+    jobs = _jobs(grid, training)
+    n_networks = sum(not job.baseline for job in jobs)
+    with context.progress.task("Training", total=training.max_epochs * n_networks, unit="epochs") as bar:
+        finished = context.executor.map(run_member, jobs, shared=plan, tick=bar.advance)
+    predictions = _predictions(grid, model.name, jobs, finished)
+    return TrainingResult(
+        checkpoints={member.checkpoint.member: member.checkpoint for member in finished if member.checkpoint},
+        history=_history(jobs, finished),
+        predictions=predictions,
+        metrics=evaluate(predictions, grid.stays, training.bootstrap_samples, context),
+    )
+
+
+def evaluate(predictions: pl.DataFrame, stays: pl.DataFrame, samples: int, context: RunContext) -> pl.DataFrame:
+    """Score predictions by model, split and subgroup, with bootstrap intervals (``METRICS_SCHEMA``).
+
+    Out-of-fold predictions are pooled over the folds. All models share the resamples of a split, so that their
+    intervals differ by what they predict alone.
+
+    Raises:
+        StageError: A stay is predicted twice, or is not among ``stays``.
+    """
+    tables = []
+    with single_thread():
+        for (model, split), part in predictions.group_by("model", "split", maintain_order=True):
+            rows = part.join(stays, on="stay_id", how="inner", validate="1:1", maintain_order="left")
+            if len(rows) != len(part):
+                raise StageError(
+                    f"{len(part) - len(rows)} of the {split} stays predicted by {model} are not in the data set. "
+                    "Evaluate predictions with the data set they were made from."
+                )
+            scored = Scored(
+                rows["label"].to_numpy(),
+                rows["probability"].to_numpy(),
+                rows["threshold"].to_numpy(),
+                rows["patient_id"].to_numpy(),
+            )
+            groups = {"all": np.ones(len(rows), bool)} | subgroups(rows)
+            tables += [
+                metric_rows(
+                    str(model),
+                    str(split),
+                    name,
+                    scored.select(mask),
+                    samples,
+                    context.rng("bootstrap", str(split), name),
+                )
+                for name, mask in groups.items()
+            ]
+    return pl.concat(tables)
+
+
+def _jobs(grid: GridDataset, training: TrainingOptions) -> list[MemberJob]:
+    """Return the networks, the longest job first, then the baselines."""
+    folds = [-1, *range(grid.n_folds)]
+    baselines = BASELINES if training.baselines else ()
+    return [MemberJob(fold=fold, baseline=name) for name in ("", *baselines) for fold in folds]
+
+
+def _predictions(
+    grid: GridDataset, network: str, jobs: Sequence[MemberJob], finished: Sequence[Finished]
+) -> pl.DataFrame:
+    frames = []
+    for job, member in zip(jobs, finished, strict=True):
+        n_stays = len(member.scored)
+        columns = {
+            "model": [job.baseline or network] * n_stays,
+            "member": [job.member] * n_stays,
+            "split": [SPLITS[job.fold < 0]] * n_stays,
+            "fold": [job.fold] * n_stays,
+            "stay_id": grid.stay_ids[member.scored],
+            "label": grid.labels[member.scored],
+            "probability": member.probabilities,
+            "threshold": [member.threshold] * n_stays,
+        }
+        frames.append(pl.DataFrame(columns, schema=dict(PREDICTIONS_SCHEMA)))
+    return pl.concat(frames).sort("model", "split", "stay_id")
+
+
+def _history(jobs: Sequence[MemberJob], finished: Sequence[Finished]) -> pl.DataFrame:
+    rows = [
+        {"member": job.member} | dataclasses.asdict(epoch)
+        for job, member in zip(jobs, finished, strict=True)
+        for epoch in member.history
+    ]
+    return pl.DataFrame(rows, schema=dict(HISTORY_SCHEMA)).sort("member", "epoch")

@@ -1,0 +1,107 @@
+"""Stays as tensors, the part of them kept for validation, and the order in which an epoch visits them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.artifacts import FeatureScaler, GridDataset
+from icudl.errors import StageError
+from icudl.preprocessing.features import assemble_features
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stays:
+    """Scaled stays, ready for a model.
+
+    Attributes:
+        features: (n, T, C) float32.
+        lengths: (n,) int64 hours.
+        labels: (n,) int64, 1 for death.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: Tensor) -> Stays:
+        """Return the stays at these indices."""
+        return Stays(self.features[rows], self.lengths[rows], self.labels[rows])
+
+    def to(self, device: str) -> Stays:
+        """Return the stays on a device."""
+        return Stays(self.features.to(device), self.lengths.to(device), self.labels.to(device))
+
+
+def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: InputOptions) -> Stays:
+    """Impute and scale the stays at ``rows`` with a fitted scaler, and lay out the channels that ``inputs`` names."""
+    prepared = prepare_inputs(scaler, inputs, grid.values[rows], grid.lengths[rows], select_statics(grid, inputs)[rows])
+    lengths = torch.from_numpy(prepared.lengths.astype(np.int64))
+    features = assemble_features(
+        torch.from_numpy(prepared.unit),
+        torch.from_numpy(prepared.observed),
+        torch.from_numpy(prepared.hours_since),
+        torch.from_numpy(prepared.statics),
+        lengths,
+        scaler,
+        inputs,
+    )
+    return Stays(features.contiguous(), lengths, torch.from_numpy(grid.labels[rows].astype(np.int64)))
+
+
+def hold_out_patients(
+    patients: npt.NDArray[np.integer], labels: npt.NDArray[np.integer], fraction: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Return a mask over stays: the validation part, drawn by patient.
+
+    Patients with a death among their stays and those without are drawn apart, ``fraction`` of each, and at least one
+    of each where that leaves one to train on.
+
+    Raises:
+        StageError: There is only one patient.
+    """
+    identity, first = np.unique(patients, return_inverse=True)
+    if len(identity) < 2:
+        raise StageError(
+            f"{len(identity)} patient(s) cannot be divided into training and validation; two are the least. "
+            "Use more stays, fewer folds, or a smaller split.test_fraction."
+        )
+    died = np.bincount(first, weights=labels, minlength=len(identity)) > 0
+    held = np.zeros(len(identity), bool)
+    for stratum in (np.flatnonzero(died), np.flatnonzero(~died)):
+        count = min(max(1, round(fraction * len(stratum))), len(stratum) - 1)
+        if count > 0:
+            held[rng.permutation(stratum)[:count]] = True
+    if not held.any():
+        held[int(rng.integers(len(identity)))] = True
+    return held[first]
+
+
+def epoch_order(labels: npt.NDArray[np.integer], balance: str, rng: np.random.Generator) -> Rows:
+    """Return the indices of the stays in the order in which one epoch visits them.
+
+    With ``balance = "oversample"`` an epoch has as many visits as there are stays, half of them to each class; the
+    visits to a class go through its stays in random order, again and again, so that none is visited twice before all
+    are visited once. Otherwise each stay is visited once.
+    """
+    classes = [np.flatnonzero(labels == value) for value in (0, 1)]
+    if balance != "oversample" or min(map(len, classes)) == 0:
+        return rng.permutation(len(labels)).astype(np.int64)
+    half = (len(labels) + 1) // 2
+    visits = [_cycle(members, half, rng) for members in classes]
+    return rng.permutation(np.concatenate(visits)).astype(np.int64)
+
+
+def _cycle(members: npt.NDArray[np.integer], visits: int, rng: np.random.Generator) -> npt.NDArray[np.integer]:
+    rounds = -(-visits // len(members))
+    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:visits]

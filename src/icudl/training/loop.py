@@ -1,0 +1,254 @@
+"""Training of one model: epochs, early stopping, resumption.
+
+All randomness comes from the seed and the number of the epoch, so a run that is killed and started again from its
+snapshot ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from icudl.errors import StageError
+from icudl.execution.base import Tick, seed_for
+from icudl.models.base import SequenceClassifier
+from icudl.models.build import build_model, to_device
+from icudl.models.options import ModelOptions
+from icudl.training.data import Stays, epoch_order
+from icudl.training.metrics import score
+from icudl.training.optimisation import learning_rate_at, loss_of, optimizer_of
+from icudl.training.options import TrainingOptions
+from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
+
+SCORING_BATCH = 512
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained model, with the weights of its best epoch.
+
+    Attributes:
+        model: In eval mode, on the device of training.
+        history: Every epoch.
+        best_epoch: The one whose weights these are.
+    """
+
+    model: SequenceClassifier
+    history: tuple[Epoch, ...]
+    best_epoch: int
+
+
+def fit(
+    model_options: ModelOptions,
+    options: TrainingOptions,
+    train: Stays,
+    valid: Stays,
+    *,
+    seed: int,
+    name: str = "model",
+    device: str = "cpu",
+    snapshot: Path | None = None,
+    tick: Tick | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Train until the validation score has not risen for ``options.patience`` epochs.
+
+    Args:
+        model_options: Architecture.
+        options: Optimisation.
+        train: Stays to fit.
+        valid: Stays that choose the epoch; none of them is fitted.
+        seed: Root of the initial weights, the order of the stays and the dropout.
+        name: What error messages call the model.
+        device: Where to compute.
+        snapshot: File of the state after each epoch; training goes on from it where it exists.
+        tick: Told of every finished epoch, and at the end of those that were not needed.
+        on_epoch: Called after every epoch; may raise to end the training.
+
+    Raises:
+        StageError: Both classes are not there to learn from, or the loss diverged.
+    """
+    _require_both_classes(name, train)
+    with torch.random.fork_rng(devices=[]):
+        run = _Run(model_options, options, train.to(device), valid.to(device), seed, name, device)
+        if snapshot is not None and snapshot.exists():
+            run.restore(Snapshot.read(snapshot))
+            if tick is not None:
+                tick(len(run.history))
+        while not run.finished:
+            epoch = run.advance()
+            if snapshot is not None:
+                run.snapshot().write(snapshot)
+            if tick is not None:
+                tick(1)
+            if on_epoch is not None:
+                on_epoch(epoch)
+        if tick is not None:
+            tick(options.max_epochs - len(run.history))
+        return run.result()
+
+
+def logits_of(model: SequenceClassifier, stays: Stays) -> Tensor:
+    """Return (n, 2) logits of all stays in their order, on the CPU; the model is left in eval mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        parts = [
+            model(
+                stays.features[start : start + SCORING_BATCH].to(device),
+                stays.lengths[start : start + SCORING_BATCH].to(device),
+            )
+            for start in range(0, len(stays), SCORING_BATCH)
+        ]
+    return torch.cat(parts).cpu() if parts else torch.zeros(0, 2)
+
+
+def probabilities_of(logits: Tensor) -> npt.NDArray[np.float64]:
+    """Return (n,) risks of death: the softmax of the logits, in double precision."""
+    risks: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=1)[:, 1].numpy()
+    return risks
+
+
+class _Run:
+    """A training run between two epochs."""
+
+    def __init__(
+        self,
+        model_options: ModelOptions,
+        options: TrainingOptions,
+        train: Stays,
+        valid: Stays,
+        seed: int,
+        name: str,
+        device: str,
+    ) -> None:
+        self.options, self.train, self.valid, self.seed, self.name = options, train, valid, seed, name
+        torch.manual_seed(seed_for(seed, "weights"))
+        self.model = to_device(build_model(model_options, train.features.shape[2]), device)
+        self.optimizer = optimizer_of(options, self.model)
+        self.loss = loss_of(options, train.labels)
+        self.train_labels = train.labels.cpu().numpy()
+        self.valid_labels = valid.labels.cpu().numpy()
+        self.mean = _copy(self.model)
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self.history: list[Epoch] = []
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.history)
+        return done >= self.options.max_epochs or (done > 0 and done - self.best_epoch >= self.options.patience)
+
+    def advance(self) -> Epoch:
+        """Train one epoch and score it."""
+        number = len(self.history) + 1
+        rate = learning_rate_at(self.options, number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        train_loss = self._train_epoch(number)
+        epoch = self._score(number, train_loss, rate)
+        if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.valid_loss)):
+            raise StageError(
+                f"Training of {self.name} diverged in epoch {number}: training loss {epoch.train_loss}, validation "
+                f"loss {epoch.valid_loss}; finite numbers were expected. Lower training.learning_rate "
+                f"(now {self.options.learning_rate:g}) or set training.gradient_clip."
+            )
+        self.history.append(epoch)
+        if not self.best or self._merit(epoch) > self._merit(self.history[self.best_epoch - 1]):
+            self.best, self.best_epoch = self._scored_weights(), number
+        return epoch
+
+    def _train_epoch(self, number: int) -> float:
+        order = torch.from_numpy(
+            epoch_order(
+                self.train_labels,
+                self.options.class_balance,
+                np.random.default_rng(seed_for(self.seed, "order", number)),
+            )
+        ).to(self.train.labels.device)
+        torch.manual_seed(seed_for(self.seed, "dropout", number))
+        self.model.train()
+        total = torch.zeros((), device=self.train.labels.device)
+        for rows in torch.split(order, self.options.batch_size):
+            total += self._step(self.train.select(rows)) * len(rows)
+        return float(total) / len(order)
+
+    def _step(self, batch: Stays) -> Tensor:
+        loss: Tensor = self.loss(self.model(batch.features, batch.lengths), batch.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.options.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
+        self.optimizer.step()
+        if self.options.ema_decay > 0:
+            for name, tensor in self.model.state_dict().items():
+                self.mean[name].lerp_(tensor, 1 - self.options.ema_decay)
+        return loss.detach()
+
+    def _score(self, number: int, train_loss: float, rate: float) -> Epoch:
+        current = _copy(self.model)
+        self.model.load_state_dict(self._scored_weights())
+        logits = logits_of(self.model, self.valid)
+        self.model.load_state_dict(current)
+        risks = probabilities_of(logits)
+        return Epoch(
+            epoch=number,
+            train_loss=train_loss,
+            valid_loss=float(nn.functional.cross_entropy(logits.double(), self.valid.labels.cpu())),
+            valid_auroc=score("auroc", self.valid_labels, risks),
+            valid_auprc=score("auprc", self.valid_labels, risks),
+            learning_rate=rate,
+        )
+
+    def _scored_weights(self) -> dict[str, Tensor]:
+        if self.options.ema_decay > 0:
+            return {name: tensor.clone() for name, tensor in self.mean.items()}
+        return _copy(self.model)
+
+    def _merit(self, epoch: Epoch) -> float:
+        """Return the monitored score, larger being better; the loss where validation stays are of one class."""
+        merit = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.options.monitor, math.nan)
+        return -epoch.valid_loss if math.isnan(merit) else merit
+
+    def snapshot(self) -> Snapshot:
+        """Return the state after the last epoch."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if self.options.ema_decay > 0:
+            tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.items()}
+        return Snapshot(tensors | optimizer_tensors(self.optimizer), tuple(self.history), self.best_epoch)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a state."""
+        self.model.load_state_dict(snapshot.part("model"))
+        restore_optimizer(self.optimizer, snapshot.part("optimizer"))
+        device = self.train.labels.device
+        self.best = {name: tensor.to(device) for name, tensor in snapshot.part("best").items()}
+        self.mean |= {name: tensor.to(device) for name, tensor in snapshot.part("mean").items()}
+        self.best_epoch, self.history = snapshot.best_epoch, list(snapshot.history)
+
+    def result(self) -> Fitted:
+        """Return the model with the weights of its best epoch."""
+        self.model.load_state_dict(self.best)
+        return Fitted(self.model.eval(), tuple(self.history), self.best_epoch)
+
+
+def _require_both_classes(name: str, train: Stays) -> None:
+    deaths = int(train.labels.sum())
+    if deaths in (0, len(train)):
+        raise StageError(
+            f"The {len(train)} training stays of {name} hold {deaths} deaths; both outcomes are needed to learn from. "
+            "Use more stays, fewer folds, or a smaller training.validation_fraction."
+        )
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
