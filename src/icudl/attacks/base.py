@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.options import AttackOptions
+from icudl.errors import AttackError
 from icudl.plugins import load_plugin
 
 ENTRY_POINT_GROUP = "icudl.attacks"
@@ -80,6 +81,30 @@ class Perturbation:
         """Return the outcome of an attack that found no example for ``values`` (B, T, F)."""
         none = torch.full((len(values),), -1, dtype=torch.int64, device=values.device)
         return cls(torch.zeros_like(values), torch.zeros_like(values), none, none.clone())
+
+
+def allowed_change(target: TargetModel) -> tuple[Tensor, Tensor]:
+    """Return the (B, T, F) most negative and most positive change of each cell; both zero where none is allowed.
+
+    A change between the two gives a value between the target's bounds after rounding, not only before.
+
+    Raises:
+        AttackError: A cell that may change lies outside its bounds to begin with.
+    """
+    values, lower, upper = target.values, target.lower, target.upper
+    outside = target.attackable & ~((values >= lower) & (values <= upper))
+    if bool(outside.any()):
+        stay, hour, variable = (int(index) for index in outside.nonzero()[0])
+        raise AttackError(
+            f"Stay {stay} of the batch has {float(values[stay, hour, variable])!r} at hour {hour}, variable {variable}; "
+            f"expected a value from {float(lower[stay, hour, variable])!r} to {float(upper[stay, hour, variable])!r}. "
+            "Clip the inputs to the bounds before the attack."
+        )
+    down, up = lower - values, upper - values
+    zero = torch.zeros_like(values)
+    down = torch.where(values + down < lower, torch.nextafter(down, zero), down)
+    up = torch.where(values + up > upper, torch.nextafter(up, zero), up)
+    return torch.where(target.attackable, down, zero), torch.where(target.attackable, up, zero)
 
 
 @runtime_checkable

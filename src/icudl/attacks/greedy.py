@@ -1,0 +1,60 @@
+"""Corner greedy: the fewest changed cells, by moving one cell after the other to one of its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.record import ExampleRecord
+from icudl.attacks.refinement import refine
+
+
+class GreedyAttack:
+    """Moves, at each iteration, the cell whose way to a bound promises the largest fall of the margin.
+
+    The promise is gradient times distance. A cell once moved stays; a stay leaves as soon as it is flipped. With
+    ``refine`` the example is then pruned and shrunk, which spares many of the cells their whole way.
+    """
+
+    def __init__(self, options: AttackOptions) -> None:
+        self.options = options
+
+    def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
+        """See ``attacks.base.Attack``."""
+        found = self._search(target)
+        return refine(target, found, self.options.kappa, keep_support=True) if self.options.refine else found
+
+    def _search(self, target: TargetModel) -> Perturbation:
+        whole, record = target, ExampleRecord(target.values)
+        down, up = allowed_change(target)
+        change = torch.zeros_like(down)
+        rows = torch.arange(len(change), device=change.device)
+        # One more evaluation than moves: the last move must be judged, too.
+        for iteration in range(1, self.options.iterations + 2):
+            margin, gradient = target.margin_and_gradient(target.values + change)
+            flips = margin < -self.options.kappa
+            record.update(rows, change, flips, margin, iteration)
+            moved, has_moved = _best_corner(change, torch.nan_to_num(gradient), down, up)
+            kept = (~flips & has_moved).nonzero().squeeze(1)
+            if len(kept) == 0:
+                break
+            if len(kept) < len(rows):
+                rows, down, up = rows[kept], down[kept], up[kept]
+                target = whole.select(rows)
+            change = moved[kept]
+        return record.result()
+
+
+def _best_corner(change: Tensor, gradient: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Move each stay's most promising untouched cell to its bound; also tell which stays had one."""
+    corner = torch.where(gradient > 0, down, up)
+    gain = torch.where(change == 0, -gradient * corner, torch.zeros_like(gradient)).flatten(1)
+    most = gain.max(dim=1)
+    moved = change.flatten(1).clone()
+    stays = torch.arange(len(moved), device=moved.device)
+    moved[stays, most.indices] = corner.flatten(1)[stays, most.indices]
+    return moved.view_as(change), most.values > 0

@@ -1,0 +1,50 @@
+"""Book-keeping of a search: first and best example of each stay, and when a stay has nothing more to gain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from icudl.attacks.base import Perturbation
+
+
+class ExampleRecord:
+    """First and best examples of B stays, of which only some are still searched.
+
+    Args:
+        values: (B, T, F) unchanged cells; tells shape, dtype and device.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self._found = Perturbation.nothing(values)
+        self._score = values.new_full((len(values),), torch.inf)
+
+    def update(self, rows: Tensor, change: Tensor, flips: Tensor, score: Tensor, iteration: int) -> None:
+        """Note the examples of one iteration.
+
+        Args:
+            rows: (K,) stays that were tried, by their number in the batch.
+            change: (K, T, F) what was tried.
+            flips: (K,) bool, whether it flips the prediction.
+            score: (K,) what the attack minimises; a lower one makes a better example.
+            iteration: Counted from 1.
+        """
+        found = self._found
+        new = flips & (found.first_iteration[rows] < 0)
+        found.first[rows[new]] = change[new]
+        found.first_iteration[rows[new]] = iteration
+        better = flips & (score < self._score[rows])
+        found.best[rows[better]] = change[better]
+        found.best_iteration[rows[better]] = iteration
+        self._score[rows[better]] = score[better]
+
+    def converged(self, rows: Tensor, iteration: int, patience: int) -> Tensor:
+        """Return (K,) bool: stays whose last better example is ``patience`` iterations old (never where 0)."""
+        last = self._found.best_iteration[rows]
+        if patience == 0:
+            return torch.zeros_like(last, dtype=torch.bool)
+        return (last >= 0) & (iteration - last >= patience)
+
+    def result(self) -> Perturbation:
+        """Return what was found."""
+        return self._found

@@ -1,0 +1,176 @@
+"""Prune, polish, shrink: make an adversarial example smaller, whatever attack it comes from.
+
+Every step keeps the example adversarial (margin below -kappa), inside the bounds and on the cells it already uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from icudl.attacks import distances
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+
+CHUNK = 256
+"""Candidates evaluated at once; larger batches are slower on a CPU."""
+
+BISECTIONS = 12
+POLISH_STEPS = 40
+
+
+def refine(target: TargetModel, found: Perturbation, kappa: float, *, keep_support: bool) -> Perturbation:
+    """Make the best examples smaller; the first ones stay as they were found.
+
+    Args:
+        target: The stays of ``found``.
+        found: What an attack found.
+        kappa: Confidence that the examples keep.
+        keep_support: True leaves polishing out: for examples that were made for few cells, not for a small L1.
+    """
+    rows = found.found.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return found
+    chosen, change = target.select(rows), found.best[rows]
+    change = prune(chosen, change, kappa)
+    if not keep_support:
+        change = polish(chosen, change, kappa)
+    change = shrink(chosen, change, kappa)
+    best = found.best.clone()
+    best[rows] = change
+    return dataclasses.replace(found, best=best)
+
+
+def prune(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+    """Drop cells that are not needed: first all but the largest, then by leaving one out at a time.
+
+    Args:
+        target: K stays.
+        change: (K, T, F) examples.
+        kappa: Confidence.
+
+    Returns:
+        (K, T, F) examples from which no single cell can be dropped.
+    """
+    return _leave_out(target, _keep_largest(target, change, kappa), kappa)
+
+
+def _keep_largest(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+    """Find by bisection a smallest number of largest changes that suffices."""
+    flat = change.flatten(1)
+    rank = flat.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    too_few, enough = torch.zeros_like(rank[:, 0]), distances.l0(change)
+
+    def largest(count: Tensor) -> Tensor:
+        return torch.where(rank < count[:, None], flat, torch.zeros_like(flat)).view_as(change)
+
+    while bool((enough - too_few > 1).any()):
+        middle = (too_few + enough) // 2
+        flips = target.margin(target.values + largest(middle)) < -kappa
+        enough, too_few = torch.where(flips, middle, enough), torch.where(flips, too_few, middle)
+    return largest(enough)
+
+
+def _leave_out(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+    """Drop cells while one can go.
+
+    All candidates of all stays with one cell less are evaluated together. As many of them as would fit if their effects
+    added up are dropped at once; where that is one too many, only the cell that matters least goes.
+    """
+    change = change.clone()
+    active = torch.arange(len(change), device=change.device)
+    while len(active):
+        current = change[active]
+        stay, cell = current.flatten(1).nonzero(as_tuple=True)
+        candidates = current.flatten(1)[stay]
+        candidates[torch.arange(len(stay), device=stay.device), cell] = 0.0
+        margins = _margins(target, active[stay], candidates.view(-1, *change.shape[1:]))
+        table = margins.new_full((len(active), change[0].numel()), torch.inf)
+        table[stay, cell] = margins
+        now = _margins(target, active, current)
+        together = _drop(current, table, now, kappa)
+        works = _margins(target, active, together) < -kappa
+        single = table.min(dim=1)
+        alone = current.flatten(1).clone()
+        alone[torch.arange(len(active), device=active.device), single.indices] = 0.0
+        can_drop = single.values < -kappa
+        reduced = torch.where(works[:, None, None], together, alone.view_as(current))
+        change[active[can_drop]] = reduced[can_drop]
+        active = active[can_drop]
+    return change
+
+
+def _drop(current: Tensor, table: Tensor, now: Tensor, kappa: float) -> Tensor:
+    """Drop the cells that matter least, as many as fit if their effects on the margin add up (but at least one)."""
+    order = table.argsort(dim=1, stable=True)
+    rise = (table.gather(1, order) - now[:, None]).clamp(min=0.0)
+    fits = now[:, None] + rise.cumsum(dim=1) < -kappa
+    fits[:, 0] = True
+    dropped = torch.zeros_like(fits).scatter(1, order, fits)
+    return current.flatten(1).masked_fill(dropped, 0.0).view_as(current)
+
+
+def _margins(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
+    """Return the margins of many candidates, each a change (len(rows), T, F) of the stay at its row."""
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        chosen = target.select(rows[start : start + CHUNK])
+        parts.append(chosen.margin(chosen.values + change[start : start + CHUNK]))
+    return torch.cat(parts)
+
+
+def polish(target: TargetModel, change: Tensor, kappa: float, steps: int = POLISH_STEPS) -> Tensor:
+    """Move magnitude from cells that do little per unit of change to those that do much: a smaller L1, the same cells.
+
+    While the stay is flipped every cell gives up magnitude, the less efficient the more; while it is not, every cell
+    gains magnitude in proportion to its efficiency. The step falls from 0.1 to 0.002.
+
+    Args:
+        target: K stays.
+        change: (K, T, F) examples.
+        kappa: Confidence.
+        steps: Gradients per stay.
+
+    Returns:
+        (K, T, F) the examples with the smallest L1 that were met.
+    """
+    down, up = allowed_change(target)
+    direction = torch.sign(change)
+    limit = torch.where(direction > 0, up, -down)
+    best, best_l1 = change, distances.l1(change)
+    size = change.abs()
+    for step_number in range(steps):
+        moved = direction * size
+        margin, gradient = target.margin_and_gradient(target.values + moved)
+        flips, length = margin < -kappa, distances.l1(moved)
+        better = flips & (length < best_l1)
+        best, best_l1 = torch.where(better[:, None, None], moved, best), torch.where(better, length, best_l1)
+        efficiency = -torch.nan_to_num(gradient) * direction
+        efficiency = efficiency / efficiency.amax(dim=(1, 2), keepdim=True).clamp(min=1e-30)
+        step = 0.1 * 0.02 ** (step_number / max(1, steps - 1))
+        shift = torch.where(flips[:, None, None], efficiency - 1.1, efficiency)
+        size = (size + step * shift.clamp(min=-2.0)).clamp(min=0.0)
+        size = torch.minimum(size, limit) * (direction != 0)
+    return best
+
+
+def shrink(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+    """Scale each example down as far as it stays adversarial, by bisection of one factor a stay.
+
+    Args:
+        target: K stays.
+        change: (K, T, F) examples.
+        kappa: Confidence.
+    """
+    return _bisect_factor(change, lambda scaled: target.margin(target.values + scaled) < -kappa)
+
+
+def _bisect_factor(change: Tensor, flips: Callable[[Tensor], Tensor]) -> Tensor:
+    low, high = change.new_zeros(len(change)), change.new_ones(len(change))
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        works = flips(change * middle[:, None, None])
+        low, high = torch.where(works, low, middle), torch.where(works, middle, high)
+    return change * high[:, None, None]
