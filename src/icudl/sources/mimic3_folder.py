@@ -143,7 +143,7 @@ def translated(file: TableFile) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split("You might want to try")[0].split())[:300]
         raise SourceError(
             f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.table.upper()} table as "
             "MIMIC-III v1.4 ships it (UTF-8, comma-separated or Parquet); a damaged file must be downloaded again."

@@ -1,0 +1,110 @@
+"""Rules as data: the shipped book, and what a broken one says."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icudl.errors import SourceError
+from icudl.sources import rules
+from icudl.sources.rules import mimic3_rules, parse
+from icudl.variables import CATALOGUE, STUDY_NAMES, STUDY_VARIABLES
+
+MINIMAL = """
+[units]
+fahrenheit = { offset = 32, divisor = 1.8 }
+[variables.tempc]
+table = "chartevents"
+items = [{ ids = [1], unit = "fahrenheit", gate = { from = 70, to = 120 } }, { ids = [2, 3] }]
+"""
+
+
+def test_every_study_variable_has_rules_and_every_rule_a_variable() -> None:
+    named = {rule.variable for rule in mimic3_rules().rules}
+    assert set(STUDY_NAMES) <= named <= set(CATALOGUE)
+
+
+def test_item_ids_of_the_study() -> None:
+    items = {}
+    for rule in mimic3_rules().rules:
+        items.setdefault(rule.variable, []).extend(rule.items)
+    assert sorted(items["sysbp"]) == [51, 442, 455, 6701, 220050, 220179]
+    assert sorted(items["diasbp"]) == [8368, 8440, 8441, 8555, 220051, 220180]
+    assert sorted(items["tempc"]) == [676, 678, 223761, 223762]
+    assert sorted(items["resprate"]) == [615, 618, 220210, 224690]
+    assert items["potassium"] == [50822]
+    assert items["calcium"] == [50808]
+
+
+def test_table_has_a_row_per_item() -> None:
+    table = parse(MINIMAL, "x").table((CATALOGUE["spo2"], CATALOGUE["tempc"]), "chartevents")
+    assert table.schema == dict(rules.RULE_COLUMNS)
+    assert table.select("item", "variable", "unit_offset", "low", "high").rows() == [
+        (1, 1, 32.0, 25.0, 45.0),
+        (2, 1, 0.0, 25.0, 45.0),
+        (3, 1, 0.0, 25.0, 45.0),
+    ]
+    assert parse(MINIMAL, "x").table((CATALOGUE["spo2"],), "chartevents").is_empty()
+    assert parse(MINIMAL, "x").table((CATALOGUE["tempc"],), "labevents").is_empty()
+
+
+def test_digest_follows_the_rules_not_the_comments() -> None:
+    assert parse(MINIMAL + "# a remark\n", "x").digest == parse(MINIMAL, "x").digest
+    assert parse(MINIMAL.replace("70", "71"), "x").digest != parse(MINIMAL, "x").digest
+
+
+@given(st.sampled_from(STUDY_VARIABLES), st.data())
+def test_amounts_are_exact_to_half_a_millionth(variable, data) -> None:
+    value = data.draw(st.floats(variable.low, variable.high))
+    frame = pl.DataFrame({"value": [value], "low": [float(variable.low)], "high": [float(variable.high)]})
+    amount = frame.select(rules.amount(pl.col("value"))).item()
+    assert abs(amount - value * rules.AMOUNT_SCALE) <= 0.5 + 1e-6
+
+
+@given(st.floats(allow_nan=False), st.sampled_from([678, 676, 211, 220277]))
+def test_a_value_is_gated_converted_or_repaired_as_its_rule_says(value, item) -> None:
+    table = mimic3_rules().table(STUDY_VARIABLES, "chartevents").filter(pl.col("item") == item)
+    row = table.with_columns(value=pl.lit(value, pl.Float64)).select(
+        gated=rules.is_gated(),
+        converted=rules.is_converted(),
+        repaired=rules.is_repaired(),
+        canonical=rules.canonical(),
+    )
+    gated, converted, repaired, canonical = row.row(0)
+    fahrenheit = (value - 32.0) / 1.8
+    if item == 678:
+        assert (gated, converted, repaired) == (not 70 <= value <= 120, True, False)
+        assert canonical == fahrenheit
+    elif item == 676:
+        assert (gated, converted) == (not (10 <= value <= 50 or 70 <= value <= 120), False)
+        assert repaired == (70 <= value <= 120)
+        assert canonical == (fahrenheit if repaired else value)
+    else:
+        assert (gated, converted, repaired, canonical) == (False, False, False, value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[units]", "[units", "not valid TOML"),
+        ("[variables.tempc]", "[variable.tempc]", "unknown key variable. Did you mean 'variables'?"),
+        ('"chartevents"', '"chartevent"', "variables.tempc.table = 'chartevent'"),
+        ('unit = "fahrenheit"', 'unit = "farenheit"', "Did you mean 'fahrenheit'?"),
+        ("divisor = 1.8", "divisor = 0", "units.fahrenheit.divisor = 0"),
+        ("divisor = 1.8", 'divisor = "x"', "units.fahrenheit.divisor = 'x' is no number"),
+        ("from = 70, to = 120", "from = 120, to = 70", "Put the smaller number first"),
+        ("from = 70, to = 120", "from = 70", "variables.tempc.items.gate.to = None"),
+        ("from = 70, to = 120", "from = 70, too = 120", "unknown key variables.tempc.items.gate.too"),
+        ("ids = [2, 3]", "ids = [2, 1]", "item 1 of chartevents is named by tempc and tempc"),
+        ("ids = [2, 3]", "ids = []", "variables.tempc.items.ids = []"),
+        ("ids = [2, 3]", "items = [2]", "unknown key variables.tempc.items.items"),
+    ],
+)
+def test_a_broken_book_is_refused(old: str, new: str, words: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(SourceError) as caught:
+        parse(MINIMAL.replace(old, new), "book.toml")
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("book.toml")
