@@ -245,7 +245,7 @@ def success_against_budget(result: SusceptibilityResult) -> Figure:
             colour = CONDITION_COLOURS[condition]
             panel.fill_between(x, lines["low"], lines["high"], step="post", color=colour, alpha=0.15, linewidth=0)
             panel.plot(x, lines["share"], drawstyle="steps-post", color=colour, label=CONDITION_LABELS[condition])
-        panel.set(xlabel=f"{label}, at most", xlim=(0, last), ylim=(0, 101))
+        panel.set(xlabel=f"{label}, at most", xlim=(0, 1.02 * last), ylim=(0, 101))
     axes[0].set_ylabel("Attacked stays flipped (%)")
     if not table.is_empty():
         axes[0].legend(loc="lower right")
@@ -283,6 +283,7 @@ def variable_ranking(result: SusceptibilityResult) -> Figure:
             panel.plot(factor * rows[name].to_numpy(), y, "o", color=colour, markersize=4, label=shown)
         panel.set(xlabel=label)
         panel.set_xlim(left=0)
+    axes[0].set_ylim(-0.6, len(order) - 0.4)
     axes[0].set_yticks(range(len(order)), [variable_label(variable) for variable in order])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.supxlabel("Best examples. Bars: 95 % bootstrap intervals over stays.", fontsize=8, color=MUTED)

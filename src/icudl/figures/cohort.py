@@ -36,7 +36,8 @@ def attrition(grid: GridDataset) -> Figure:
         axes.text(row["stays"] + row["removed"] + 0.01 * largest, position, text, va="center", color=MUTED, fontsize=8)
     axes.set_yticks(positions, table["criterion"].to_list())
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.22 * largest), xlabel="ICU stays", title="Cohort")
+    axes.set(xlim=(0, 1.3 * largest), xlabel="ICU stays", title="Cohort")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="y")
     if any(removed):
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

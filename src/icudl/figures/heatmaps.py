@@ -24,7 +24,7 @@ MEASURE_LABELS = {
     "ganzp": "GANZP: mean |change| where changed",
     "sensitivity": "Sensitivity: GPP / GANZP",
 }
-NEVER_CHANGED = "#f3f4f6"
+NEVER_CHANGED = "#ffffff"
 CAP = 99.0
 """The colour scale ends at this percentile of the changed cells, so that one cell cannot darken all others."""
 
@@ -45,7 +45,7 @@ def heat_map_table(result: SusceptibilityResult, measure: str) -> pl.DataFrame:
 def heat_map(result: SusceptibilityResult, measure: str) -> Figure:
     """Draw one measure over hours and variables, the four conditions on one colour scale.
 
-    Cells that no example changes are pale grey; values above the 99th percentile take the last colour.
+    Cells that no example changes are white; values above the 99th percentile take the last colour.
     """
     import matplotlib as mpl
 

@@ -130,8 +130,12 @@ def _panels(training: TrainingResult, height: float) -> tuple[Figure, dict[str, 
     return figure, dict(zip(splits, axes, strict=True))
 
 
+def _legend_below(panel: Axes, title: str) -> None:
+    panel.legend(loc="upper left", bbox_to_anchor=(0, -0.14), title=title, title_fontsize=8, alignment="left")
+
+
 def _curves(training: TrainingResult, points: Curve, metric: str, *, backwards: bool) -> tuple[Figure, dict[str, Axes]]:
-    figure, panels = _panels(training, 4.2)
+    figure, panels = _panels(training, 5.0)
     position: dict[str, int] = {}
     for split, model, frame in scored(training):
         colour = PALETTE[position.setdefault(model, len(position)) % len(PALETTE)]
@@ -155,7 +159,7 @@ def roc(training: TrainingResult) -> Figure:
         panel.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
         panel.set(xlabel="False positive rate", ylabel="Sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
         if panel.get_legend_handles_labels()[0]:
-            panel.legend(loc="lower right", title="AUROC (95 %)", title_fontsize=8)
+            _legend_below(panel, "AUROC (95 %)")
     return figure
 
 
@@ -168,7 +172,7 @@ def precision_recall(training: TrainingResult) -> Figure:
         panel.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
         if split in prevalence:
             panel.axhline(prevalence[split], color=MUTED, linewidth=0.8, linestyle=":")
-            panel.legend(loc="upper right", title="AUPRC (95 %)", title_fontsize=8)
+            _legend_below(panel, "AUPRC (95 %)")
     return figure
 
 
@@ -205,7 +209,7 @@ _CALIBRATION = {
 @styled
 def calibration(training: TrainingResult) -> Figure:
     """Draw observed against predicted mortality in tenths of the predictions, with 95 % intervals for the model."""
-    figure, panels = _panels(training, 4.2)
+    figure, panels = _panels(training, 5.0)
     table = calibration_table(training)
     position: dict[str, int] = {}
     for split, model, _ in scored(training):
@@ -222,7 +226,7 @@ def calibration(training: TrainingResult) -> Figure:
         panel.set(xlabel="Predicted risk of death", ylabel="Observed mortality", xlim=(0, 1), ylim=(0, 1.01))
         panel.set_aspect("equal")
         if panel.get_legend_handles_labels()[0]:
-            panel.legend(loc="upper left", title="Brier score (95 %)", title_fontsize=8)
+            _legend_below(panel, "Brier score (95 %)")
     return figure
 
 

@@ -1,7 +1,8 @@
 """One look for all figures, and rendering to bytes that are the same on every run.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which stay apart for colour-blind readers;
-heat maps use ``cividis``, which grows in lightness alone. Matplotlib's global settings are as before afterwards.
+heat maps use ``YlGnBu`` (ColorBrewer), whose lightness falls steadily: the darker, the more. Matplotlib's
+global settings are afterwards what they were before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Parameters = ParamSpec("Parameters")
 
 FORMATS = ("png", "svg", "pdf")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-COLOUR_MAP = "cividis"
+COLOUR_MAP = "YlGnBu"
 MUTED = "#6b7280"
 
 STYLE: Any = {

@@ -1,0 +1,142 @@
+"""Every figure: drawn from full and from empty artifacts, the same bytes each time, with the numbers it shows."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+import pytest
+from susceptibility_cases import make_attack, random_attack
+from training_cases import empty_training, make_training
+
+from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.susceptibility import analyse_attack
+from icudl.artifacts import (
+    FLOW_SCHEMA,
+    STAYS_SCHEMA,
+    AttackResult,
+    GridDataset,
+    SusceptibilityResult,
+    TrainingResult,
+)
+from icudl.errors import ConfigError
+from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render
+
+MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+def analysed(result: AttackResult) -> SusceptibilityResult:
+    return analyse_attack(result, AnalysisOptions(bootstrap_samples=10), lambda *_: np.random.default_rng(0))
+
+
+def make_grid(flow: list[list[object]]) -> GridDataset:
+    return GridDataset(
+        values=np.zeros((0, 2, 0), np.float32),
+        counts=np.zeros((0, 2, 0), np.uint16),
+        lengths=np.zeros(0, np.int16),
+        labels=np.zeros(0, np.int8),
+        statics=np.zeros((0, 0), np.float32),
+        static_names=(),
+        stays=pl.DataFrame(schema=STAYS_SCHEMA),
+        is_test=np.zeros(0, bool),
+        folds=np.zeros(0, np.int8),
+        flow=pl.DataFrame(flow, schema=FLOW_SCHEMA, orient="row"),
+        variables=(),
+    )
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[type, object]:
+    grid = make_grid([["all ICU stays", 0, 100, 90, 12], ["age at least 18 years", 8, 92, 83, 12]])
+    examples = analysed(random_attack(np.random.default_rng(3), 80, 12, 5))
+    return {GridDataset: grid, TrainingResult: make_training(), SusceptibilityResult: examples}
+
+
+@pytest.fixture(scope="module")
+def empty() -> dict[type, object]:
+    return {
+        GridDataset: make_grid([]),
+        TrainingResult: empty_training(),
+        SusceptibilityResult: analysed(make_attack({})),
+    }
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_of_a_full_artifact(name, full):
+    spec = FIGURES[name]
+    artifact = full[spec.artifact]
+    assert len(render(spec.draw(artifact), "svg")) > 10_000
+    assert spec.table(artifact).height > 0
+    assert spec.title
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("heatmap_") or name == "heatmap_s"])
+def test_figure_of_an_empty_artifact(name, empty):
+    spec = FIGURES[name]
+    assert render(spec.draw(empty[spec.artifact]), "svg").startswith(MAGIC["svg"])
+    assert isinstance(spec.table(empty[spec.artifact]), pl.DataFrame)
+
+
+@pytest.mark.parametrize("kind", MAGIC)
+def test_same_bytes_on_every_run_and_whatever_the_settings_around(kind, full):
+    spec = FIGURES["smallest_change"]
+    once = render(spec.draw(full[spec.artifact]), kind)
+    with mpl.rc_context({"font.size": 30, "axes.grid": False, "savefig.dpi": 30}):
+        again = render(spec.draw(full[spec.artifact]), kind)
+        assert mpl.rcParams["font.size"] == 30
+    assert once == again
+    assert once.startswith(MAGIC[kind])
+    assert len(once) > 5_000
+
+
+def test_figures_of_an_artifact_are_those_of_its_type(full):
+    assert set(figures_of(full[TrainingResult])) == {"roc", "precision_recall", "calibration", "training_curves"}
+    assert figures_of("text") == {}
+
+
+def test_unknown_format_property_and_measure_name_what_exists(full):
+    with pytest.raises(ConfigError, match=r"gif.*png, svg, pdf"):
+        render(FIGURES["discovery"].draw(full[SusceptibilityResult]), "gif")
+    with pytest.raises(ConfigError, match="Did you mean 'largest'"):
+        attack.histogram(full[SusceptibilityResult], "larges")
+    with pytest.raises(ConfigError, match="Did you mean 'ganzp'"):
+        heatmaps.heat_map(full[SusceptibilityResult], "ganz")
+
+
+def test_histogram_counts_every_example_once_in_bins_of_choice(full):
+    result = full[SusceptibilityResult]
+    properties = result.tables["perturbation_properties"]
+    for name in attack.PROPERTIES:
+        assert attack.histogram_table(result, name)["stays"].sum() == properties.height, name
+    table = attack.histogram_table(result, "largest", [0.0, 0.5, 1.0])
+    best = table.filter(pl.col("condition") == "survival_to_death", pl.col("example") == "best")
+    chosen = properties.filter(pl.col("condition") == "survival_to_death", pl.col("example") == "best")["largest"]
+    assert best["stays"].to_list() == [(chosen < 0.5).sum(), (chosen >= 0.5).sum()]
+    assert len(render(attack.histogram(result, "largest", bins=[0.0, 0.5, 1.0]), "png")) > 3_000
+
+
+def test_roc_and_precision_recall_points_by_hand():
+    # By falling score: death, survivor, death, survivor; the last two share a score.
+    labels, scores = np.array([1, 0, 1, 0], np.int8), np.array([0.9, 0.8, 0.4, 0.4])
+    across, up = quality.roc_points(labels, scores, np.ones(4))
+    assert across.tolist() == [0, 0, 0.5, 1]
+    assert up.tolist() == [0, 0.5, 0.5, 1]
+    recall, precision = quality.precision_recall_points(labels, scores, np.ones(4))
+    assert recall.tolist() == [0, 0.5, 0.5, 1]
+    assert precision.tolist() == [1, 1, 0.5, 0.5]
+
+
+def test_calibration_table_counts_every_stay_once():
+    training = make_training()
+    table = quality.calibration_table(training).filter(pl.col("model") == "lstm", pl.col("split") == "test")
+    assert table["stays"].to_list() == [30] * 10
+    shown = training.predictions.filter(pl.col("model") == "lstm", pl.col("split") == "test")
+    assert table["deaths"].sum() == shown["label"].sum()
+    assert (table["predicted"].diff().drop_nulls() >= 0).all()
+
+
+def test_test_stays_are_those_of_the_final_member():
+    training = make_training(40)
+    doubled = training.predictions.with_columns(member=pl.lit("fold-1")).filter(pl.col("split") == "test")
+    training = TrainingResult(**vars(training) | {"predictions": pl.concat([doubled, training.predictions])})
+    assert all(frame.height == 40 for _, _, frame in quality.scored(training))
