@@ -245,7 +245,7 @@ ATTACK_CHECKS: tuple[Callable[[AttackFactory], None], ...] = (
 
 
 def excess_over_optimum(make: AttackFactory, norm: str, target: LinearOracle) -> Tensor:
-    """Return the (B,) ratios of the best examples' distances to the smallest possible ones (inf where none was found)."""
+    """Return the (B,) ratios of the best examples' distances to the smallest possible ones; inf where none is."""
     found = make(AttackOptions())(target, range(len(target.values)))
     reached = getattr(distances, norm)(found.best).to(target.values.dtype)
     return torch.where(found.found, reached / target.smallest(norm), torch.full_like(reached, torch.inf))

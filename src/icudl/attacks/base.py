@@ -34,16 +34,20 @@ class TargetModel(Protocol):
     """
 
     @property
-    def values(self) -> Tensor: ...
+    def values(self) -> Tensor:
+        """(B, T, F) cells of the unchanged stays."""
 
     @property
-    def lower(self) -> Tensor: ...
+    def lower(self) -> Tensor:
+        """(B, T, F) smallest values."""
 
     @property
-    def upper(self) -> Tensor: ...
+    def upper(self) -> Tensor:
+        """(B, T, F) largest values."""
 
     @property
-    def attackable(self) -> Tensor: ...
+    def attackable(self) -> Tensor:
+        """(B, T, F) bool."""
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values`` (B, T, F)."""
@@ -96,7 +100,7 @@ def allowed_change(target: TargetModel) -> tuple[Tensor, Tensor]:
     if bool(outside.any()):
         stay, hour, variable = (int(index) for index in outside.nonzero()[0])
         raise AttackError(
-            f"Stay {stay} of the batch has {float(values[stay, hour, variable])!r} at hour {hour}, variable {variable}; "
+            f"Stay {stay} of a batch has {float(values[stay, hour, variable])!r} at hour {hour}, variable {variable}: "
             f"expected a value from {float(lower[stay, hour, variable])!r} to {float(upper[stay, hour, variable])!r}. "
             "Clip the inputs to the bounds before the attack."
         )

@@ -43,7 +43,7 @@ class AutogradEngine:
     def difference(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See ``Engine``."""
         with torch.no_grad():
-            logits = self.model(features, lengths)
+            logits: Tensor = self.model(features, lengths)
         return logits[:, 1] - logits[:, 0]
 
     def difference_and_gradient(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,7 +169,7 @@ class RecurrentEngine:
     def _directed_gradient(self, gradient: Tensor, order: Tensor) -> Tensor:
         if self.n_directions == 1:
             return gradient[None]
-        forward, backward = gradient.split(self.size, dim=2)
+        forward, backward = gradient.chunk(2, dim=2)
         return torch.stack([forward, _reorder_hours(backward, order)])
 
     @staticmethod

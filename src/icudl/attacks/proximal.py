@@ -44,11 +44,12 @@ class StepRule(Protocol):
 class ProximalAttack:
     """Proximal gradient attack.
 
-    ``ista`` and ``fista`` divide each stay's gradient by its largest entry, so that one step length fits every stay, and
-    shorten the step along a half cosine to a tenth; ``fista`` extrapolates and adapts each stay's threshold: up while
-    the stay is flipped, down while it is not. Their best example has the smallest L1 + 0.001 L0. ``adam``, ``rmsprop``
-    and ``sgd`` are the original's: the gradient of the penalised loss, an optimiser step, the soft threshold; their best
-    example has the lowest loss. All of them keep their state per stay, and the search goes on after the first success.
+    ``ista`` and ``fista`` divide each stay's gradient by its largest entry, so that one step length fits every stay,
+    and shorten the step along a half cosine to a tenth; ``fista`` extrapolates and adapts each stay's threshold: up
+    while the stay is flipped, down while it is not. Their best example has the smallest L1 + 0.001 L0. ``adam``,
+    ``rmsprop`` and ``sgd`` are the original's: the gradient of the penalised loss, an optimiser step, the soft
+    threshold; their best example has the lowest loss. All of them keep their state per stay, and the search goes on
+    after the first success.
     """
 
     def __init__(self, options: AttackOptions) -> None:
@@ -83,7 +84,7 @@ class ProximalAttack:
 
 
 def make_step_rule(options: AttackOptions, down: Tensor, up: Tensor) -> StepRule:
-    """Return the step rule that ``options.optimizer`` names, for stays whose changes lie between ``down`` and ``up``."""
+    """Return the step rule that ``options.optimizer`` names, for changes between ``down`` and ``up``."""
     if options.optimizer in {"ista", "fista"}:
         return NormalisedRule(options, down, up)
     return OriginalRule(options, down, up)

@@ -117,7 +117,7 @@ class LSTMLayer(RecurrentLayer):
             gate = gates[:, hour].baddbmm_(states[:, hour], self.state_transposed)
             gate[..., :size].tanh_()
             gate[..., size:].sigmoid_()
-            candidate, entry, keep, exit_ = gate.split(size, dim=-1)
+            candidate, entry, keep, exit_ = gate.chunk(4, dim=-1)
             cell = torch.mul(keep, cells[:, hour], out=cells[:, hour + 1]).addcmul_(candidate, entry)
             torch.mul(exit_, torch.tanh(cell, out=squashed[:, hour]), out=states[:, hour + 1])
         self._kept = (gates, cells, squashed)
@@ -126,7 +126,7 @@ class LSTMLayer(RecurrentLayer):
         gates, cells, squashed = self._kept
         n_directions, n_hours, n_stays, width = gates.shape
         size = self.size
-        candidate, entry, keep, exit_ = gates.split(size, dim=-1)
+        candidate, entry, keep, exit_ = gates.chunk(4, dim=-1)
         # d gate / d (cell or state), for all hours at once; the loop below multiplies in place.
         change = self.space.take("change", tuple(gates.shape), gates)
         torch.mul(entry, 1 - candidate.square(), out=change[..., :size])
@@ -164,7 +164,7 @@ class GRULayer(RecurrentLayer):
             before = states[:, hour]
             drive = torch.baddbmm(bias, before, self.state_transposed, out=recurrent[:, hour])
             switches = gates[:, hour, :, : 2 * size].add_(drive[..., : 2 * size]).sigmoid_()
-            reset, update = switches.split(size, dim=-1)
+            reset, update = switches.chunk(2, dim=-1)
             new = gates[:, hour, :, 2 * size :].addcmul_(reset, drive[..., 2 * size :]).tanh_()
             torch.lerp(new, before, update, out=states[:, hour + 1])
         self._kept = (gates, states, recurrent)
@@ -173,7 +173,7 @@ class GRULayer(RecurrentLayer):
         gates, states, recurrent = self._kept
         n_directions, n_hours, n_stays, width = gates.shape
         size = self.size
-        reset, update, new = gates.split(size, dim=-1)
+        reset, update, new = gates.chunk(3, dim=-1)
         new_part = (1 - update) * (1 - new.square())
         # Columns r, z and the recurrent half of n: each is the state's gradient times a factor known beforehand.
         change = self.space.take("change", tuple(gates.shape), gates)

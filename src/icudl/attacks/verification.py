@@ -1,0 +1,125 @@
+"""The runner's own check of what an attack claims: a plain forward pass of the library's module, never the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.artifacts import Checkpoint
+from icudl.attacks import distances
+from icudl.attacks.base import Perturbation, TargetModel
+from icudl.attacks.target import StayTensors, decision_shift
+from icudl.models.base import SequenceClassifier
+from icudl.preprocessing.scaling import InputOptions
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What the library's module says of B stays.
+
+    Attributes:
+        difference: (B,) float64 logit of death minus logit of survival.
+        says_death: (B,) bool, the probability of death reaches the decision threshold.
+    """
+
+    difference: Tensor
+    says_death: Tensor
+
+    @property
+    def probability(self) -> npt.NDArray[np.float64]:
+        """(B,) probability of death: softmax of two logits."""
+        return torch.sigmoid(self.difference).cpu().numpy()
+
+
+def score(checkpoint: Checkpoint, model: SequenceClassifier, stays: StayTensors, unit: Tensor) -> Scores:
+    """Score stays whose cells are ``unit`` (B, T, F) by a plain forward pass in eval mode."""
+    features = stays.features(unit, checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs))
+    with torch.no_grad():
+        logits = model.eval()(features, stays.lengths).double()
+    difference = logits[:, 1] - logits[:, 0]
+    return Scores(difference, difference >= decision_shift(checkpoint.threshold))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verified:
+    """One example of each of B stays, as far as it holds.
+
+    Attributes:
+        holds: (B,) bool.
+        change: (B, T, F), zero where it does not hold.
+        iteration: (B,) iteration of discovery, -1 where it does not hold.
+        probability: (B,) float64 probability of death after the change.
+    """
+
+    holds: npt.NDArray[np.bool_]
+    change: Tensor
+    iteration: npt.NDArray[np.int64]
+    probability: npt.NDArray[np.float64]
+
+    def distances(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return L0, L1, L2 and Linf of the changes, summed in float64."""
+        change = self.change.double()
+        measures = {"l0": distances.l0, "l1": distances.l1, "l2": distances.l2, "linf": distances.linf}
+        return {name: measure(change).double().cpu().numpy() for name, measure in measures.items()}
+
+
+def verify(
+    checkpoint: Checkpoint,
+    model: SequenceClassifier,
+    stays: StayTensors,
+    target: TargetModel,
+    found: Perturbation,
+    kappa: float,
+) -> tuple[Verified, Verified]:
+    """Check first and best examples of B stays.
+
+    An example holds if it flips the model's decision at its threshold with confidence kappa, lies inside the target's
+    bounds and touches attackable cells only. Where only one of a stay's two examples holds it stands for both.
+    """
+    before = score(checkpoint, model, stays, target.values)
+    first, best = (
+        _check(checkpoint, model, stays, target, before, change, iteration, kappa)
+        for change, iteration in ((found.first, found.first_iteration), (found.best, found.best_iteration))
+    )
+    return _fall_back(first, best), _fall_back(best, first)
+
+
+def _check(
+    checkpoint: Checkpoint,
+    model: SequenceClassifier,
+    stays: StayTensors,
+    target: TargetModel,
+    before: Scores,
+    change: Tensor,
+    iteration: Tensor,
+    kappa: float,
+) -> Verified:
+    moved = target.values + change
+    after = score(checkpoint, model, stays, moved)
+    shift = decision_shift(checkpoint.threshold)
+    margin = torch.where(before.says_death, after.difference - shift, shift - after.difference)
+    flips = (margin < -kappa) & (after.says_death != before.says_death)
+    inside = ((moved >= target.lower) & (moved <= target.upper) | ~target.attackable).flatten(1).all(dim=1)
+    allowed = (target.attackable | (change == 0)).flatten(1).all(dim=1)
+    holds = (iteration >= 0) & flips & inside & allowed
+    return Verified(
+        holds=holds.cpu().numpy(),
+        change=torch.where(holds[:, None, None], change, torch.zeros_like(change)),
+        iteration=torch.where(holds, iteration, torch.full_like(iteration, -1)).cpu().numpy(),
+        probability=after.probability,
+    )
+
+
+def _fall_back(example: Verified, other: Verified) -> Verified:
+    use_other = ~example.holds & other.holds
+    on_device = torch.from_numpy(use_other).to(example.change.device)[:, None, None]
+    return Verified(
+        holds=example.holds | other.holds,
+        change=torch.where(on_device, other.change, example.change),
+        iteration=np.where(use_other, other.iteration, example.iteration),
+        probability=np.where(use_other, other.probability, example.probability),
+    )

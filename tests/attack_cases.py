@@ -1,0 +1,79 @@
+"""Checkpoints with random weights, and data sets whose labels they get right, for tests of attacks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
+from icudl.attacks.target import StayTensors
+from icudl.attacks.verification import score
+from icudl.models.build import build_model, load_model
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.features import n_features
+from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
+from training_grids import make_grid
+
+MODEL = ModelOptions(hidden_size=5, fc_size=4)
+
+
+def make_checkpoint(
+    grid: GridDataset,
+    member: str,
+    model: ModelOptions = MODEL,
+    inputs: InputOptions | None = None,
+    threshold: float = 0.5,
+) -> Checkpoint:
+    """A model with large random weights, centred so that about half of the stays are called deaths."""
+    inputs = inputs or InputOptions()
+    rows = np.flatnonzero(~grid.is_test)
+    torch.manual_seed(sum(map(ord, member)))
+    network = build_model(model, n_features(inputs, len(grid.variables)))
+    weights = {name: (2.5 * tensor).numpy().copy() for name, tensor in network.state_dict().items()}
+    checkpoint = Checkpoint(
+        member=member,
+        model=model.to_dict(),
+        inputs=inputs.to_dict(),
+        variables=grid.variables,
+        static_names=inputs.statics,
+        n_hours=grid.values.shape[1],
+        scaler=fit_scaler_on(grid, rows, inputs),
+        threshold=threshold,
+        weights=weights,
+    )
+    differences = decisions(grid, checkpoint)[1]
+    weights["head.out.bias"][0] += np.median(differences) - np.log(threshold / (1 - threshold))
+    return checkpoint
+
+
+def decisions(grid: GridDataset, checkpoint: Checkpoint) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) bool says death, and (N,) logit differences, by the library's module."""
+    inputs = InputOptions.from_dict(checkpoint.inputs)
+    prepared = prepare_inputs(checkpoint.scaler, inputs, grid.values, grid.lengths, select_statics(grid, inputs))
+    stays = StayTensors.of(prepared, np.arange(len(grid.labels)), "cpu")
+    scores = score(checkpoint, load_model(checkpoint, "cpu"), stays, stays.unit)
+    return scores.says_death.numpy(), scores.difference.numpy()
+
+
+def make_case(
+    n_stays: int = 40,
+    *,
+    wrong: int = 3,
+    threshold: float = 0.5,
+    inputs: InputOptions | None = None,
+    **grid_options: int,
+) -> tuple[GridDataset, TrainingResult]:
+    """A data set of which the unseen members classify all but ``wrong`` stays correctly."""
+    grid = make_grid(n_stays, **grid_options)
+    members = ["final", *(f"fold-{fold}" for fold in range(grid.n_folds))]
+    checkpoints = {name: make_checkpoint(grid, name, inputs=inputs, threshold=threshold) for name in members}
+    labels = np.zeros(n_stays, np.int8)
+    for name, checkpoint in checkpoints.items():
+        own = grid.is_test if name == "final" else grid.folds == int(name.removeprefix("fold-"))
+        labels[own] = decisions(grid, checkpoint)[0][own]
+    labels[:wrong] = 1 - labels[:wrong]
+    none = grid.flow
+    training = TrainingResult(checkpoints=checkpoints, history=none, predictions=none, metrics=none)
+    return dataclasses.replace(grid, labels=labels), training
