@@ -103,6 +103,12 @@ class Printer:
         )
 
 
+def _console() -> Console:
+    """Return standard error; where it is no terminal, lines may be long."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=140)
+
+
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the common options; it receives them as its first argument, a ``Session``."""
 
@@ -133,7 +139,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             store_path=store,
             as_json=as_json,
             verbosity=-1 if quiet else verbose,
-            errors=Console(stderr=True),
+            errors=_console(),
         )
         return command(session, **arguments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -12,7 +13,7 @@ from icudl.artifacts import AttackResult, TrainingResult
 from icudl.store.manifest import Manifest
 from icudl.store.store import Store
 
-HEADLINE_METRICS = ("auroc", "auprc", "f1", "brier")
+HEADLINE_METRICS = ("auroc", "auprc", "f1")
 
 
 def summary(store: Store, manifest: Manifest) -> list[Table]:
@@ -31,7 +32,7 @@ def _extract(_store: Store, manifest: Manifest) -> list[Table]:
     totals: dict[str, int] = {}
     for row in manifest.counts["cleaning"]:
         totals[row["rule"]] = totals.get(row["rule"], 0) + row["rows"]
-    table = Table("rule", _right("rows"), title="Cleaning: measurements touched by each rule", title_justify="left")
+    table = _table("Cleaning: measurements touched by each rule", "rule", _right("rows"))
     for rule, rows in totals.items():
         table.add_row(escape(rule), f"{rows:,}")
     return [table]
@@ -39,7 +40,7 @@ def _extract(_store: Store, manifest: Manifest) -> list[Table]:
 
 def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
     columns = ("removed", "stays", "patients", "deaths")
-    table = Table("criterion", *map(_right, columns), title="Cohort", title_justify="left")
+    table = _table("Cohort", "criterion", *map(_right, columns))
     for row in manifest.counts["attrition"]:
         table.add_row(escape(row["criterion"]), *(f"{row[column]:,}" for column in columns))
     return [table]
@@ -48,14 +49,12 @@ def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
 def _train(store: Store, manifest: Manifest) -> list[Table]:
     training = store.load(TrainingResult, manifest)
     rows = training.metrics.filter(pl.col("subgroup") == "all", pl.col("metric").is_in(HEADLINE_METRICS))
-    table = Table(
-        "model", "split", _right("stays"), _right("deaths"), *map(_right, HEADLINE_METRICS),
-        title="Scores on stays the models were not fitted on, with 95 % bootstrap intervals", title_justify="left",
-    )  # fmt: skip
+    title = "Scores on stays the models were not fitted on (95 % bootstrap intervals)"
+    table = _table(title, "model", "split", _right("stays/deaths"), *map(_right, ("AUROC", "AUPRC", "F1")))
     for (model, split), group in rows.group_by("model", "split", maintain_order=True):
         by_metric = {row["metric"]: row for row in group.to_dicts()}
         cells = [_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS]
-        table.add_row(str(model), str(split), str(group["stays"][0]), str(group["deaths"][0]), *cells)
+        table.add_row(str(model), str(split), f"{group['stays'][0]}/{group['deaths'][0]}", *cells)
     return [table]
 
 
@@ -69,10 +68,9 @@ def _interval(row: dict[str, float | None] | None) -> str:
 
 def _attack(store: Store, manifest: Manifest) -> list[Table]:
     stays = store.load(AttackResult, manifest).stays.filter(pl.col("status").is_in(["success", "failed"]))
-    table = Table(
-        "predicted", _right("attacked"), _right("flipped"), _right("changed values (median)"), _right("L1 (median)"),
-        title="Attack: held-out stays that the model gets right", title_justify="left",
-    )  # fmt: skip
+    title = "Attack on held-out stays that the model gets right"
+    columns = ("attacked", "flipped", "changed values (median)", "L1 (median)")
+    table = _table(title, "predicted", *map(_right, columns))
     for label, name in ((0, "survival"), (1, "death")):
         group = stays.filter(pl.col("label") == label)
         flipped = group.filter(pl.col("status") == "success")
@@ -81,6 +79,10 @@ def _attack(store: Store, manifest: Manifest) -> list[Table]:
         cells = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in median]
         table.add_row(name, f"{group.height:,}", share, *cells)
     return [table]
+
+
+def _table(title: str, *columns: Column | str) -> Table:
+    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
 
 
 def _right(name: str) -> Column:
