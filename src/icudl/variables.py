@@ -8,7 +8,7 @@ source (``sources/mimic3.toml``), not here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from icudl.errors import ConfigError, suggestion
 
@@ -61,20 +61,56 @@ STUDY_VARIABLES: tuple[Variable, ...] = (
 )
 """The 13 labs and 6 vital signs of the study, in its order."""
 
-CATALOGUE: dict[str, Variable] = {variable.name: variable for variable in STUDY_VARIABLES}
+OTHER_VARIABLES: tuple[Variable, ...] = (
+    _variable("potassium_serum", "Potassium (serum)", "mEq/L", 1, 15, "lab"),
+    _variable("calcium_total", "Calcium (total, serum)", "mg/dL", 2, 20, "lab"),
+    _variable("po2", "pO2", "mmHg", 10, 800, "lab"),
+    _variable("sao2", "SaO2 (arterial blood)", "%", 20, 100, "lab"),
+    _variable("hematocrit", "Haematocrit", "%", 5, 75, "lab"),
+    _variable("wbc", "White blood cells", "K/uL", 0.1, 500, "lab"),
+    _variable("bilirubin", "Bilirubin (total)", "mg/dL", 0.1, 80, "lab"),
+    _variable("inr", "INR", "", 0.5, 50, "lab"),
+    _variable("alp", "Alkaline phosphatase", "IU/L", 5, 5000, "lab"),
+    _variable("alt", "Alanine transaminase", "IU/L", 1, 25000, "lab"),
+    _variable("ast", "Aspartate transaminase", "IU/L", 1, 25000, "lab"),
+    _variable("cholesterol", "Cholesterol", "mg/dL", 20, 1000, "lab"),
+    _variable("troponin_i", "Troponin I", "ug/L", 0.01, 500, "lab"),
+    _variable("troponin_t", "Troponin T", "ug/L", 0.01, 100, "lab"),
+    _variable("meanbp", "Mean blood pressure", "mmHg", 10, 330, "vital"),
+    _variable("gcs", "Glasgow Coma Scale", "", 3, 15, "other"),
+    _variable("fio2", "Inspired oxygen fraction", "", 0.2, 1, "other"),
+    _variable("mechanical_ventilation", "Mechanical ventilation", "", 0, 1, "other"),
+    _variable("urine", "Urine output (per entry)", "mL", 0, 5000, "other"),
+    _variable("weight", "Body weight", "kg", 20, 500, "other"),
+)
+"""What further variables the sources offer: alternatives to the study's, and the other series of PhysioNet 2012."""
+
+ALL = "all"
+"""Given alone, the name of every variable that the source measures."""
+
+CATALOGUE: dict[str, Variable] = {variable.name: variable for variable in STUDY_VARIABLES + OTHER_VARIABLES}
 """Every variable that can be asked for by name."""
 
 STUDY_NAMES: tuple[str, ...] = tuple(variable.name for variable in STUDY_VARIABLES)
 
 
-def select(names: Iterable[str]) -> tuple[Variable, ...]:
+def select(names: Iterable[str], available: Collection[str] | None = None) -> tuple[Variable, ...]:
     """Return the variables with these names, in this order.
 
+    Args:
+        names: Names in the catalogue, or ``"all"`` alone for every available variable in the catalogue's order.
+        available: Names of the variables that the source measures; None where every one may be.
+
     Raises:
-        ConfigError: A name is unknown or given twice, or none is given.
+        ConfigError: A name is unknown or given twice, ``"all"`` is not alone, or none is given.
     """
+    names = tuple(names)
+    if names == (ALL,):
+        names = tuple(name for name in CATALOGUE if available is None or name in available)
     chosen: dict[str, Variable] = {}
     for name in names:
+        if name == ALL:
+            raise ConfigError(f"variables.use names {ALL!r} beside others. Give {ALL!r} alone, or names.")
         if name not in CATALOGUE:
             raise ConfigError(
                 f"variables.use names {name!r}, which is not in the catalogue."

@@ -36,7 +36,10 @@ class VariableOptions(Options):
 
     table: ClassVar[str] = "variables"
 
-    use: tuple[str, ...] = option(STUDY_NAMES, "Names of the variables, in the order of the model's inputs.")
+    use: tuple[str, ...] = option(
+        STUDY_NAMES,
+        'Names of the variables, in the order of the model\'s inputs; ["all"] takes all that the source measures.',
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,9 @@ class DataSource(Protocol):
     Attributes:
         restricted: True where the data are credentialed: everything derived from them is marked restricted.
         citations: Keys of the works to cite (``icudl.report.citations``).
+
+    A source that measures only some of the catalogue may say so by a further attribute, ``available``: the names of
+    the variables that ``variables.use = ["all"]`` takes.
     """
 
     restricted: bool

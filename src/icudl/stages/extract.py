@@ -21,4 +21,4 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         ConfigError: A variable is unknown.
         SourceError: The source cannot be read or holds nothing that can be used.
     """
-    return source.extract(select(variables.use), window, context)
+    return source.extract(select(variables.use, getattr(source, "available", None)), window, context)
