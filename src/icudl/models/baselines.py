@@ -92,8 +92,9 @@ def _logistic_regression() -> Any:
 
 def _boosted_trees(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
 
-    return HistGradientBoostingClassifier(
+    trees = HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=150,
         max_leaf_nodes=12,
@@ -103,6 +104,7 @@ def _boosted_trees(seed: int) -> Any:
         early_stopping=False,
         random_state=seed % 2**32,
     )
+    return make_pipeline(KnownColumns(), trees)
 
 
 class ClippedScores:
@@ -124,6 +126,19 @@ class ClippedScores:
         """Return the (n, K) standard scores."""
         scores = (np.clip(columns, self.low, self.high) - self.mean) / self.deviation
         return np.nan_to_num(scores, nan=0.0)
+
+
+class KnownColumns:
+    """Transformer: leave out the columns that had no value when it was fitted; trees cannot divide them into bins."""
+
+    def fit(self, columns: Float64s, labels: object = None) -> KnownColumns:  # noqa: ARG002 - sklearn's signature
+        """Note which of the (n, K) columns have a value."""
+        self.known = ~np.isnan(columns).all(axis=0)
+        return self
+
+    def transform(self, columns: Float64s) -> Float64s:
+        """Return the columns that are kept."""
+        return columns[:, self.known]
 
 
 def _divide(total: Float64s, count: npt.NDArray[np.integer]) -> Float64s:

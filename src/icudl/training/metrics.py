@@ -175,7 +175,9 @@ def choose_threshold(labels: Labels, probabilities: Float64s, criterion: str) ->
         return 0.5
     ranking = _Ranking.of(labels, probabilities, _weights(labels, None))
     found, false = ranking.deaths[0].cumsum(), ranking.survivors[0].cumsum()
-    f1, youden = 2 * found / (found + false + found[-1]), found / found[-1] - false / false[-1]
+    f1 = 2 * found / (found + false + found[-1])
+    # Youden's J times deaths times survivors: whole numbers, so that ties are ties.
+    youden = found * false[-1] - false * found[-1]
     merit = f1 if criterion == "f1" else youden
     best = int(np.argmax(merit))
     levels = np.unique(probabilities)[::-1]

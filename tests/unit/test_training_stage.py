@@ -1,0 +1,220 @@
+"""The train stage: who is fitted on what, who is scored by whom, and that nothing else gets in."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from icudl.artifacts import GridDataset, TrainingResult
+from icudl.errors import StageError
+from icudl.execution.base import seed_for
+from icudl.execution.local import ProcessExecutor
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions
+from icudl.stages.train import evaluate, train
+from icudl.training import members
+from icudl.training.members import divide
+from icudl.training.metrics import score
+from icudl.training.options import TrainingOptions
+from training_grids import make_grid
+
+MODEL = ModelOptions(hidden_size=4, fc_size=4)
+QUICK = TrainingOptions(max_epochs=2, bootstrap_samples=20, learning_rate=0.02)
+NETWORK_ONLY = dataclasses.replace(QUICK, baselines=False)
+
+
+def _run(grid: GridDataset, context, training=NETWORK_ONLY, inputs=None) -> TrainingResult:
+    return train(grid, inputs or InputOptions(), MODEL, training, context)
+
+
+def _files(result: TrainingResult, folder: Path) -> dict[str, bytes]:
+    folder.mkdir()
+    result.write(folder)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def grid() -> GridDataset:
+    return make_grid()
+
+
+def test_each_stay_of_a_named_split_is_predicted_exactly_once_per_model(grid, context):
+    """Defect 1 of the original: it scored the balanced training set."""
+    predictions = _run(grid, context, QUICK).predictions
+    for model in ("lstm", "logistic_regression", "boosted_trees"):
+        for split, expected in (("out-of-fold", ~grid.is_test), ("test", grid.is_test)):
+            part = predictions.filter(model=model, split=split)
+            assert part["stay_id"].to_list() == sorted(grid.stay_ids[expected].tolist())
+            known = pl.DataFrame({"stay_id": grid.stay_ids, "truth": grid.labels, "own_fold": grid.folds})
+            joined = part.join(known, on="stay_id")
+            assert joined["label"].to_list() == joined["truth"].to_list()
+            assert joined["fold"].to_list() == joined["own_fold"].to_list()
+            members_of = joined["fold"].map_elements(
+                lambda fold: "final" if fold < 0 else f"fold-{fold}", return_dtype=pl.String
+            )
+            assert joined["member"].to_list() == members_of.to_list()
+
+
+def test_metrics_are_those_of_the_predictions(grid, context):
+    result = _run(grid, context)
+    part = result.predictions.filter(split="out-of-fold")
+    row = result.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc").row(0, named=True)
+    assert row["value"] == score("auroc", part["label"].to_numpy(), part["probability"].to_numpy())
+    assert (row["stays"], row["deaths"]) == (len(part), part["label"].sum())
+    assert row["low"] <= row["value"] <= row["high"]
+    assert {"sex=F", "icu_type=CCU", "age_years=40-64"} <= set(result.metrics["subgroup"])
+
+
+def test_no_member_touches_the_stays_it_scores(grid):
+    for fold in (-1, 0, 1, 2):
+        division = divide(grid, fold, 0.2, seed=1)
+        groups = [set(grid.patient_ids[rows]) for rows in (division.fit, division.valid, division.scored)]
+        assert not groups[0] & groups[1]
+        assert not (groups[0] | groups[1]) & groups[2]
+        assert not grid.is_test[np.r_[division.fit, division.valid]].any()
+        assert sorted(np.r_[division.fit, division.valid, division.scored]) == sorted(
+            np.flatnonzero(~grid.is_test) if fold >= 0 else range(len(grid.labels))
+        )
+
+
+def test_the_scored_stays_change_neither_weights_nor_threshold(grid, context, tmp_path):
+    """Early stopping, scaler and threshold never see them: labels and values of the scored stays are replaced."""
+    first = _run(grid, context)
+    for member, scored in (("fold-1", grid.folds == 1), ("final", grid.is_test)):
+        labels, values = grid.labels.copy(), grid.values.copy()
+        labels[scored] = 1 - labels[scored]
+        values[scored] = values[scored] * 3 + 50
+        scratch = tmp_path / f"scratch-{member}"
+        scratch.mkdir()
+        changed = _run(
+            dataclasses.replace(grid, labels=labels, values=values), dataclasses.replace(context, scratch=scratch)
+        )
+        before, after = first.checkpoints[member], changed.checkpoints[member]
+        assert before.threshold == after.threshold
+        assert {k: v.tobytes() for k, v in before.weights.items()} == {k: v.tobytes() for k, v in after.weights.items()}
+        assert before.scaler.lower.tobytes() == after.scaler.lower.tobytes()
+
+
+def test_shuffled_labels_score_a_half(context):
+    grid = make_grid(400, seed=3, n_folds=2)
+    rng = np.random.default_rng(0)
+    result = _run(
+        dataclasses.replace(grid, labels=rng.permutation(grid.labels)),
+        context,
+        dataclasses.replace(QUICK, max_epochs=4, bootstrap_samples=100),
+    )
+    rows = result.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc")
+    assert len(rows) == 3
+    for row in rows.iter_rows(named=True):
+        assert row["low"] - 0.03 < 0.5 < row["high"] + 0.03, row["model"]
+
+
+def test_every_model_finds_the_signal(context):
+    grid = make_grid(300, seed=3, n_folds=2, signal=2.0)
+    result = _run(grid, context, dataclasses.replace(QUICK, max_epochs=12))
+    rows = result.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc")
+    assert dict(rows.select("model", pl.col("value") > 0.85).iter_rows()) == {
+        "lstm": True,
+        "logistic_regression": True,
+        "boosted_trees": True,
+    }
+
+
+def test_a_killed_stage_ends_with_the_same_files(grid, context, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    straight = _files(_run(grid, dataclasses.replace(context, scratch=other), QUICK), tmp_path / "straight")
+    keep = members._keep
+
+    class KilledError(Exception):
+        pass
+
+    def die_after_two(folder, finished):
+        if folder.name == "fold-1":
+            raise KilledError
+        keep(folder, finished)
+
+    monkeypatch.setattr(members, "_keep", die_after_two)
+    with pytest.raises(KilledError):
+        _run(grid, context, QUICK)
+    assert (context.scratch / "fold-0").is_dir()
+    assert (context.scratch / "fold-1.epochs.safetensors").is_file()
+    (context.scratch / ".fold-1.partial").mkdir()
+    monkeypatch.setattr(members, "_keep", keep)
+    assert _files(_run(grid, context, QUICK), tmp_path / "resumed") == straight
+
+
+def test_finished_members_are_not_fitted_again(grid, context, monkeypatch):
+    first = _run(grid, context)
+    monkeypatch.setattr(members, "fit", None)
+    assert _run(grid, context).predictions.equals(first.predictions)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_files_as_one(grid, context, tmp_path):
+    serial = _files(_run(grid, context, QUICK), tmp_path / "serial")
+    shutil.rmtree(context.scratch)
+    context.scratch.mkdir()
+    parallel = dataclasses.replace(context, executor=ProcessExecutor(2))
+    assert _files(_run(grid, parallel, QUICK), tmp_path / "parallel") == serial
+
+
+def test_the_artifact_survives_its_files(grid, context, tmp_path):
+    result = _run(grid, context)
+    files = _files(result, tmp_path / "first")
+    assert _files(TrainingResult.read(tmp_path / "first"), tmp_path / "second") == files
+
+
+def test_event_files_are_written_beside_the_artifact(grid, context, tmp_path):
+    pytest.importorskip("tensorboard")
+    _run(grid, dataclasses.replace(context, logs=tmp_path / "logs"))
+    assert len(list((tmp_path / "logs" / "fold-0").glob("events.out.tfevents*"))) == 1
+
+
+def test_without_test_stays_there_are_only_out_of_fold_scores(context):
+    result = _run(make_grid(80, test_share=0.0), context)
+    assert set(result.predictions["split"]) == {"out-of-fold"}
+    assert set(result.checkpoints) == {"final", "fold-0", "fold-1", "fold-2"}
+
+
+def test_a_fold_of_one_class_is_scored_where_scores_exist(context):
+    grid = make_grid(120)
+    labels = grid.labels.copy()
+    labels[grid.folds == 0] = 0
+    result = _run(dataclasses.replace(grid, labels=labels), context)
+    assert len(result.predictions.filter(fold=0)) == (grid.folds == 0).sum()
+    row = result.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc").row(0, named=True)
+    assert row["value"] is not None
+
+
+def test_no_death_at_all_is_an_error(context):
+    grid = make_grid(60)
+    with pytest.raises(StageError, match="hold 0 deaths"):
+        _run(dataclasses.replace(grid, labels=np.zeros_like(grid.labels)), context)
+
+
+def test_a_variable_missing_for_everybody_and_one_hour_stays_are_survived(context):
+    grid = make_grid(60, n_hours=1)
+    values = grid.values.copy()
+    values[:, :, 1] = np.nan
+    inputs = InputOptions(channels=("value", "observed", "hours_since"), statics=("age_years",))
+    result = _run(dataclasses.replace(grid, values=values), context, QUICK, inputs)
+    assert result.predictions["probability"].is_finite().all()
+
+
+def test_evaluation_refuses_stays_it_does_not_know(grid, context):
+    predictions = _run(grid, context).predictions
+    with pytest.raises(StageError, match="stays predicted by lstm are not in the data set"):
+        evaluate(predictions, grid.stays.head(5), 10, context)
+
+
+def test_the_seed_of_the_context_decides(grid, context, tmp_path):
+    first = _run(grid, context)
+    other = dataclasses.replace(context, seed=seed_for(context.seed, "other"), scratch=tmp_path / "second")
+    other.scratch.mkdir()
+    assert not _run(grid, other).predictions.equals(first.predictions)
