@@ -1,0 +1,135 @@
+"""Writes the synthetic hospital to disk: block by block, in any order, in constant memory, resumable.
+
+Every block of patients becomes one small folder of table parts, moved into place when it is whole. When all are there,
+the parts are joined in order: gzip members and CSV texts by concatenation, Parquet by a streaming rewrite. What is
+joined is independent of who made the parts and when, so the files are too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from icudl.execution.base import Executor, Progress, Tick, write_atomically
+from icudl.sources.synthetic_items import chart_items, lab_items
+from icudl.sources.synthetic_measurements import chart_events, lab_events
+from icudl.sources.synthetic_patients import BLOCK_PATIENTS, Block, blocks, make_block
+from icudl.sources.synthetic_records import admissions_table, icustays_table, patients_table
+
+FORMATS = ("csv.gz", "csv", "parquet")
+LAB_NOISE_SHARE = 0.24
+"""Unread rows of LABEVENTS for each unread row of CHARTEVENTS, relative to the rows that are read (as in MIMIC-III)."""
+
+_STREAMED = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
+_PARTS = ".parts"
+_GZIP_LEVEL = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Hospital:
+    """What determines the files, and where they go."""
+
+    folder: Path
+    patients: int
+    seed: int
+    noise_rows: float
+    file_format: str
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks of patients."""
+        return len(range(0, self.patients, BLOCK_PATIENTS))
+
+    def part(self, block: int) -> Path:
+        """Folder of the parts of one block."""
+        return self.folder / _PARTS / f"{block:07d}"
+
+    def table(self, name: str) -> Path:
+        """File of a whole table."""
+        return self.folder / f"{name}.{self.file_format}"
+
+
+def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
+    """Make the rows of one block: table name to frame, with MIMIC-III's columns."""
+    block: Block = make_block(hospital.seed, number, hospital.patients)
+    texts_only = hospital.file_format != "parquet"
+    noise = hospital.noise_rows
+    frames = {
+        "PATIENTS": patients_table(block),
+        "ADMISSIONS": admissions_table(block, hospital.seed),
+        "ICUSTAYS": icustays_table(block, hospital.seed),
+        "CHARTEVENTS": chart_events(block, hospital.seed, noise, texts_only=texts_only),
+        "LABEVENTS": lab_events(block, hospital.seed, noise * LAB_NOISE_SHARE, texts_only=texts_only),
+    }
+    # Interleaved, so that identifiers of rows are unique without knowing how many rows the other blocks have.
+    return {
+        name: frame.select(
+            (pl.int_range(frame.height, dtype=pl.Int64) * hospital.n_blocks + number + 1).alias("ROW_ID"), pl.all()
+        )
+        for name, frame in frames.items()
+    }
+
+
+def write_block(hospital: Hospital, number: int, tick: Tick) -> None:
+    """Write the parts of one block, unless they are there; a job of an executor."""
+    place = hospital.part(number)
+    if not place.is_dir():
+        partial = place.with_name(f".{place.name}.{os.getpid()}")
+        partial.mkdir(parents=True)
+        for name, frame in block_tables(hospital, number).items():
+            _write_frame(partial / name, frame, hospital.file_format, header=number == 0)
+        partial.rename(place)
+    tick(min(BLOCK_PATIENTS, hospital.patients - number * BLOCK_PATIENTS))
+
+
+def _write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: bool) -> None:
+    if file_format == "parquet":
+        frame.write_parquet(path, compression="zstd", compression_level=1)
+        return
+    with path.open("wb") as handle:
+        frame.write_csv(
+            handle,
+            include_header=header,
+            datetime_format="%Y-%m-%d %H:%M:%S",
+            compression="gzip" if file_format == "csv.gz" else "uncompressed",
+            compression_level=_GZIP_LEVEL if file_format == "csv.gz" else None,
+        )
+
+
+def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> None:
+    """Write all tables of a hospital; finished parts of an interrupted call are kept and used."""
+    hospital.folder.mkdir(parents=True, exist_ok=True)
+    _drop_half_written(hospital)
+    for name, frame in (("D_ITEMS", chart_items()), ("D_LABITEMS", lab_items())):
+        write_atomically(
+            hospital.table(name), lambda path, frame=frame: _write_frame(path, frame, hospital.file_format, header=True)
+        )
+    numbers = list(blocks(hospital.patients))
+    with progress.task("Writing the synthetic hospital", total=hospital.patients, unit="patients") as bar:
+        executor.map(write_block, numbers, shared=hospital, tick=bar.advance)
+    with progress.task("Joining the tables", total=len(_STREAMED), unit="tables") as bar:
+        for name in _STREAMED:
+            parts = [hospital.part(number) / name for number in numbers]
+            write_atomically(hospital.table(name), lambda path, parts=parts: _join(parts, path, hospital.file_format))
+            bar.advance(1)
+    shutil.rmtree(hospital.folder / _PARTS)
+
+
+def _drop_half_written(hospital: Hospital) -> None:
+    for stray in (hospital.folder / _PARTS).glob(".*"):
+        shutil.rmtree(stray, ignore_errors=True)
+
+
+def _join(parts: Sequence[Path], path: Path, file_format: str) -> None:
+    if file_format == "parquet":
+        pl.scan_parquet(parts).sink_parquet(path, compression="zstd", compression_level=1, maintain_order=True)
+        return
+    with path.open("wb") as whole:
+        for part in parts:
+            with part.open("rb") as handle:
+                shutil.copyfileobj(handle, whole, 1 << 20)
