@@ -26,6 +26,7 @@ from icudl.provenance import Clock, differing, lineage_entry, software, summaris
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
 from icudl.store.store import Store
+from icudl.variables import select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,13 +200,28 @@ class Pipeline:
         """Bring everything up to ``target`` up to date and return the manifests, in order."""
         manifests: dict[str, Manifest] = {}
         loaded: dict[str, Any] = {}
-        for step in self.plan(target):
+        steps = self.plan(target)
+        if not all(step.done for step in steps):
+            self.check()
+        for step in steps:
             if step.done:
                 self.listener.reused(step)
                 manifests[step.node.name] = self.store.manifest(step.node.name, step.id)
             else:
                 manifests[step.node.name] = self._make(step, manifests, loaded)
         return list(manifests.values())
+
+    def check(self) -> None:
+        """Find out before any work is done whether the plug-ins, the device and the variables asked for exist.
+
+        Raises:
+            IcudlError: One of them does not.
+        """
+        for group, table in (("models", "model"), ("attacks", "attack")):
+            load_plugin(f"icudl.{group}", getattr(self.config, table).name)
+        load_plugin("icudl.executors", self.config.execution.executor)
+        resolve_device(self.config.execution.device)
+        select(self.config.variables.use)
 
     def _make(self, step: Step, manifests: Mapping[str, Manifest], loaded: dict[str, Any]) -> Manifest:
         node = step.node

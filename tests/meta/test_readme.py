@@ -1,0 +1,88 @@
+"""The README tells the truth: its commands exist, CI runs its test command, its configurations load."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from icudl.cli.app import app
+from icudl.cli.running import QUICK_DEMO
+from icudl.config.load import load_config
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+CALLS = sorted(
+    {
+        line.split("#")[0].strip()
+        for block in BLOCKS
+        for part in block.splitlines()
+        for line in part.split("&&")
+        if "icudl " in line and "pip" not in line
+    }
+)
+
+
+def test_the_two_commands_come_first() -> None:
+    assert BLOCKS[0].strip() == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/icudl demo"
+    assert BLOCKS[1].strip() == "scripts/test"
+
+
+def test_ci_runs_the_readme_test_command() -> None:
+    script = (REPOSITORY / ".ci" / "run").read_text("utf-8").strip().splitlines()
+    assert script[-1] == f"exec {BLOCKS[1].strip()} --all"
+    assert "--all" in README
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_of_the_command_line_is_legal(call: str) -> None:
+    words = shlex.split(call)
+    words = words[next(index for index, word in enumerate(words) if word.endswith("icudl")) + 1 :]
+    command: click.Command = app
+    context = click.Context(app)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words[0])
+        assert found is not None, words
+        command, words = found, words[1:]
+    command.make_parser(context).parse_args(list(words))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.toml")), ids=lambda path: path.name)
+def test_reference_configurations_load(path: Path) -> None:
+    load_config(path)
+
+
+def test_the_smoke_configuration_is_the_quick_demo() -> None:
+    assert load_config(REPOSITORY / "configs" / "smoke.toml") == load_config(None, QUICK_DEMO)
+
+
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    for page in [
+        REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        *sorted((REPOSITORY / "docs").rglob("*.md")),
+    ]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.relative_to(REPOSITORY)} links to {target}"
+
+
+def test_the_python_example_uses_the_public_names() -> None:
+    import icudl
+
+    for name in re.findall(r"icudl\.(\w+)", "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))):
+        assert name in icudl.__all__
+        assert getattr(icudl, name)
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    import icudl
+
+    assert sorted(icudl.__all__) == list(icudl.__all__)
+    assert all(hasattr(icudl, name) for name in icudl.__all__)
+    with pytest.raises(AttributeError):
+        _ = icudl.nothing
