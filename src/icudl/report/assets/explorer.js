@@ -1,0 +1,223 @@
+const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+/* A stay as packed by icudl.report.explorer: a bit per cell (charted or not), then one 16-bit step per charted value. */
+function chartedOf(pack, stay) {
+  const bits = unpack(stay.mask);
+  const steps = new DataView(unpack(stay.values).buffer);
+  const variables = pack.variables.map(() => []);
+  let taken = 0;
+  for (let cell = 0; cell < pack.hours * pack.variables.length; cell += 1) {
+    if (!(bits[cell >> 3] & (128 >> (cell & 7)))) continue;
+    const variable = cell % pack.variables.length;
+    const { low, step } = pack.variables[variable];
+    variables[variable].push([Math.floor(cell / pack.variables.length), low + step * steps.getUint16(2 * taken, true)]);
+    taken += 1;
+  }
+  return variables;
+}
+
+function changesOf(pack, example) {
+  if (!example) return [];
+  const view = new DataView(unpack(example.cells).buffer);
+  const changes = [];
+  for (let at = 0; at < view.byteLength; at += 12) {
+    const cell = view.getUint32(at, true);
+    changes.push({
+      hour: Math.floor(cell / pack.variables.length), variable: cell % pack.variables.length,
+      before: view.getFloat32(at + 4, true), after: view.getFloat32(at + 8, true),
+    });
+  }
+  return changes;
+}
+
+/* What the model is given between the charted values: a straight line (or the last value), held at both ends, inside
+   the limits of the training stays; their median where nothing was charted. */
+function filled(pack, charted, length, limits) {
+  if (!charted.length) return Array.from({ length }, () => limits.median);
+  const clip = (value) => Math.min(Math.max(value, limits.lower), limits.upper);
+  const points = charted.map(([hour, value]) => [hour, clip(value)]);
+  const line = [];
+  let next = 0;
+  for (let hour = 0; hour < length; hour += 1) {
+    while (next < points.length && points[next][0] < hour) next += 1;
+    const after = points[next];
+    const before = points[next - 1];
+    if (after && after[0] === hour) line.push(after[1]);
+    else if (!before) line.push(pack.imputation === "forward" ? limits.median : after[1]);
+    else if (!after || pack.imputation === "forward") line.push(before[1]);
+    else line.push(before[1] + ((after[1] - before[1]) * (hour - before[0])) / (after[0] - before[0]));
+  }
+  return line;
+}
+
+const inUnit = (value, variable) => `${formatNumber(value)}${variable.unit ? ` ${variable.unit}` : ""}`;
+
+function changeText(change, pack) {
+  const variable = pack.variables[change.variable];
+  const near = formatNumber(change.before) === formatNumber(change.after) ? 5 : 3;
+  return `${variable.label} at hour ${change.hour}: ${formatNumber(change.before, near)} to ${formatNumber(change.after, near)}${variable.unit ? ` ${variable.unit}` : ""}`;
+}
+
+function drawVariable(pack, index, charted, length, limits, changes, width) {
+  const variable = pack.variables[index];
+  const line = filled(pack, charted, length, limits);
+  const mine = changes.filter((change) => change.variable === index);
+  const values = charted.map((point) => point[1]).concat(line, mine.flatMap((change) => [change.before, change.after]));
+  const height = 104;
+  const area = { left: 38, right: width - 8, top: 8, bottom: height - 18 };
+  const px = makeScale({}, [0, pack.hours - 1], area.left, area.right);
+  const domain = domainOf({}, values.concat([limits.lower, limits.upper]));
+  const py = makeScale({}, domain, area.bottom, area.top);
+  const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": describeVariable(variable, charted, mine, length) });
+  node.append(svg("rect", { class: "range", x: area.left, width: area.right - area.left, y: py(limits.upper), height: py(limits.lower) - py(limits.upper) }));
+  for (const value of py.ticks(3)) {
+    node.append(svg("line", { class: "gridline", x1: area.left, x2: area.right, y1: py(value), y2: py(value) }),
+      svg("text", { class: "tick", x: area.left - 5, y: py(value) + 4, "text-anchor": "end" }, formatNumber(value)));
+  }
+  for (const hour of linearTicks(0, pack.hours, 4).filter((value) => value < pack.hours)) {
+    node.append(svg("text", { class: "tick", x: px(hour), y: height - 4, "text-anchor": "middle" }, String(hour)));
+  }
+  const path = line.map((value, hour) => `${hour ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}`).join("");
+  node.append(svg("path", { class: "imputed", d: path }));
+  for (const [hour, value] of charted) {
+    node.append(svg("circle", { class: "charted", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 2.3 },
+      svg("title", {}, `Hour ${hour}: ${inUnit(value, variable)}`)));
+  }
+  for (const change of mine) {
+    const [x, from, to] = [px(change.hour), py(change.before), py(change.after)];
+    node.append(svg("g", {}, svg("title", {}, changeText(change, pack)),
+      svg("line", { class: "moved", x1: x, x2: x, y1: from, y2: to }),
+      svg("circle", { class: "movedfrom", cx: x, cy: from, r: 3.2 }),
+      svg("path", { class: "movedto", d: `M${x - 5} ${to}L${x} ${to - 5}L${x + 5} ${to}L${x} ${to + 5}Z` })));
+  }
+  const note = mine.length ? `${mine.length} changed` : charted.length ? `${charted.length} charted` : "never charted";
+  return html("div", { class: mine.length ? "cell changed" : "cell" }, html("p", {}, html("strong", {}, variable.unit ? `${variable.label}, ${variable.unit}` : variable.label), html("span", {}, note)), node);
+}
+
+function describeVariable(variable, charted, mine, length) {
+  const measured = charted.length
+    ? `${charted.length} of ${length} hours charted, ${inUnit(Math.min(...charted.map((p) => p[1])), variable)} to ${inUnit(Math.max(...charted.map((p) => p[1])), variable)}`
+    : "never charted, filled with the median of the training stays";
+  const moved = mine.map((change) => `hour ${change.hour} from ${inUnit(change.before, variable)} to ${inUnit(change.after, variable)}`).join("; ");
+  return `${variable.label}: ${measured}.${moved ? ` Changed: ${moved}.` : ""}`;
+}
+
+const SORTS = {
+  fragile: (a, b) => (a.best?.changed ?? Infinity) - (b.best?.changed ?? Infinity) || (a.best?.size ?? Infinity) - (b.best?.size ?? Infinity),
+  swing: (a, b) => swing(b) - swing(a),
+  risk: (a, b) => b.before - a.before,
+  stay: (a, b) => a.id - b.id,
+};
+const swing = (stay) => (stay.best ? Math.abs(stay.best.risk - stay.before) : -1);
+const MOST_LISTED = 400;
+
+class Explorer {
+  constructor(box, pack) {
+    Object.assign(this, { box, pack, chosen: null, listed: [] });
+    const find = (name) => box.querySelector(`[data-explorer="${name}"]`);
+    this.parts = Object.fromEntries(["search", "sort", "direction", "list", "count", "previous", "next", "view"].map((name) => [name, find(name)]));
+    this.example = () => box.querySelector('input[name="explorer-example"]:checked').value;
+    for (const name of ["search", "sort", "direction"]) this.parts[name].addEventListener("input", () => this.refresh());
+    for (const radio of box.querySelectorAll('input[name="explorer-example"]')) radio.addEventListener("change", () => this.show());
+    this.parts.list.addEventListener("click", (event) => {
+      const option = event.target.closest('[role="option"]');
+      if (option) this.choose(Number(option.dataset.index));
+    });
+    this.parts.list.addEventListener("keydown", (event) => this.key(event));
+    this.parts.previous.addEventListener("click", () => this.move(-1));
+    this.parts.next.addEventListener("click", () => this.move(1));
+    new ResizeObserver(() => {
+      if (Math.abs(this.parts.view.clientWidth - (this.width ?? 0)) > 1) this.show();
+    }).observe(this.parts.view);
+    this.refresh();
+  }
+
+  refresh() {
+    const wanted = this.parts.search.value.trim().toLowerCase();
+    const direction = this.parts.direction.value;
+    this.listed = this.pack.stays
+      .filter((stay) => (direction === "all" || (direction === "failed" ? !stay.best : stay.best && stay.direction === direction)))
+      .filter((stay) => !wanted || `${stay.id} ${stay.who}`.toLowerCase().includes(wanted))
+      .sort((a, b) => SORTS[this.parts.sort.value](a, b) || a.id - b.id);
+    const shown = this.listed.slice(0, MOST_LISTED);
+    this.parts.list.replaceChildren(...shown.map((stay, index) => html("div", { role: "option", id: `stay-option-${index}`, "data-index": index, "aria-selected": "false" },
+      html("span", {}, `Stay ${stay.id}`), html("span", {}, stay.best ? `${stay.best.changed} changed` : "not flipped"))));
+    const more = this.listed.length > shown.length ? `, the first ${shown.length} listed` : "";
+    this.parts.count.textContent = `${this.listed.length.toLocaleString("en-US")} of ${this.pack.stays.length.toLocaleString("en-US")} stays${more}`;
+    this.chosen = null;
+    if (shown.length) this.choose(0, false);
+    else this.parts.view.replaceChildren(html("p", {}, "No stay fits."));
+  }
+
+  key(event) {
+    const last = Math.min(this.listed.length, MOST_LISTED) - 1;
+    const jumps = { ArrowDown: this.chosen + 1, ArrowUp: this.chosen - 1, Home: 0, End: last, PageDown: this.chosen + 10, PageUp: this.chosen - 10 };
+    if (!(event.key in jumps) || last < 0) return;
+    event.preventDefault();
+    this.choose(Math.min(Math.max(jumps[event.key], 0), last));
+  }
+
+  move(by) {
+    const last = Math.min(this.listed.length, MOST_LISTED) - 1;
+    if (last >= 0) this.choose(Math.min(Math.max(this.chosen + by, 0), last));
+  }
+
+  choose(index, follow = true) {
+    const list = this.parts.list;
+    list.querySelector('[aria-selected="true"]')?.setAttribute("aria-selected", "false");
+    const option = list.children[index];
+    option.setAttribute("aria-selected", "true");
+    list.setAttribute("aria-activedescendant", option.id);
+    if (follow) {
+      if (option.offsetTop < list.scrollTop) list.scrollTop = option.offsetTop;
+      else if (option.offsetTop + option.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = option.offsetTop + option.offsetHeight - list.clientHeight;
+    }
+    this.chosen = index;
+    this.show();
+  }
+
+  show() {
+    const stay = this.listed[this.chosen];
+    if (!stay) return;
+    this.width = this.parts.view.clientWidth;
+    const example = stay[this.example()];
+    const changes = changesOf(this.pack, example);
+    const charted = chartedOf(this.pack, stay);
+    const member = this.pack.members[stay.member];
+    const limits = (index) => ({ lower: member.lower[index], upper: member.upper[index], median: member.median[index] });
+    const grid = this.box.querySelector('[data-explorer="plots"]');
+    const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
+    grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));
+    this.parts.view.replaceChildren(...this.words(stay, example, changes, member));
+  }
+
+  words(stay, example, changes, member) {
+    const head = html("h3", {}, `Stay ${stay.id}`);
+    const outcome = stay.label ? "The patient died in hospital." : "The patient left hospital alive.";
+    const rows = [["Before", stay.before, ""]];
+    if (example) rows.push(["After", example.risk, "after"]);
+    const risk = html("div", { class: "risk" }, ...rows.flatMap(([name, value, kind]) => {
+      const bar = html("span", { class: `fill ${kind}` });
+      bar.style.width = `${100 * value}%`;
+      const edge = html("span", { class: "edge" });
+      edge.style.left = `${100 * member.threshold}%`;
+      return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, formatPercent(value))];
+    }));
+    const about = html("p", {}, `${stay.who}${stay.who ? ". " : ""}${outcome} ${stay.length} hours seen by the model.`);
+    if (!example) {
+      const why = stay.status === "failed" ? "No change was found that flips this prediction." : `Not attacked: ${stay.statusText}.`;
+      return [head, about, risk, html("p", { class: "says" }, why)];
+    }
+    const kind = this.example();
+    const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
+    const turned = stay.direction === "survival" ? "predicted survival becomes predicted death" : "predicted death becomes predicted survival";
+    const single = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${example.risk < 0.0005 || stay.before < 0.0005 ? formatNumber(stay.before) : stay.before.toFixed(2)} to ${example.risk < 0.0005 ? formatNumber(example.risk) : example.risk.toFixed(2)}. ` : "";
+    const says = html("p", { class: "says" }, `${single}With ${size} changed, ${turned}: the risk of death goes from ${formatPercent(stay.before)} to ${formatPercent(example.risk)} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
+    const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
+    const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
+    const parts = [head, about, risk, says];
+    if (changes.length > 1) parts.push(list);
+    if (items.length > 8) parts.push(html("details", {}, html("summary", {}, `${items.length - 8} further changes`), html("ul", { class: "changes" }, ...items.slice(8))));
+    return parts;
+  }
+}

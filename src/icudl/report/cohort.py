@@ -1,0 +1,134 @@
+"""Section of the page: who was studied, who was left out, what was cleaned."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from icudl.artifacts import GridDataset, SourceTables
+from icudl.report.elements import Block, Entry, Figure, Section, Table, columns, entry, number, percent, row
+
+SPLITS = (("Training folds", False), ("Held-out test", True))
+
+
+def cohort_section(tables: SourceTables, grid: GridDataset) -> Section:
+    """Tell who was studied."""
+    source_stays = tables.stays.height
+    lead = (
+        (
+            f"The source holds {source_stays:,} ICU stays of {tables.stays['patient_id'].n_unique():,} patients. "
+            f"After the criteria below, {len(grid.labels):,} stays remain. The window is the first "
+            f"{tables.window_hours} hours after ICU admission; nothing charted later is seen by the model."
+        ),
+        (
+            "All stays of a patient are on the same side of every split, so that no patient is known to the model that "
+            "is judged on them."
+        ),
+    )
+    blocks: list[Block] = [_flow(grid), _splits(grid), _measured(grid)]
+    if tables.cleaning.height:
+        blocks.append(_cleaning(tables))
+    return Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks))
+
+
+def _flow(grid: GridDataset) -> Table:
+    rows = tuple(
+        row(
+            line["criterion"],
+            line["removed"],
+            line["stays"],
+            line["patients"],
+            line["deaths"],
+            Entry(percent(line["deaths"] / line["stays"]), line["deaths"] / line["stays"])
+            if line["stays"]
+            else Entry("–", None),
+        )
+        for line in grid.flow.iter_rows(named=True)
+    )
+    return Table(
+        "attrition",
+        "Attrition: how the cohort came about",
+        columns("Criterion", "#Stays removed", "#Stays left", "#Patients", "#Deaths", "#Mortality"),
+        rows,
+        "Each line applies one criterion to the stays that the line above left.",
+    )
+
+
+def _splits(grid: GridDataset) -> Table:
+    rows = []
+    for name, test in SPLITS:
+        chosen = grid.is_test == test
+        if not chosen.any():
+            continue
+        deaths, stays = int(grid.labels[chosen].sum()), int(chosen.sum())
+        ages = grid.stays["age_years"].to_numpy()[chosen].astype(np.float64)
+        known = ages[~np.isnan(ages)]
+        female = (grid.stays["sex"].filter(pl.Series(chosen)) == "F").mean()
+        rows.append(
+            row(
+                name,
+                stays,
+                len(np.unique(grid.patient_ids[chosen])),
+                deaths,
+                Entry(percent(deaths / stays), deaths / stays),
+                entry(float(np.median(known)) if len(known) else None),
+                Entry(percent(float(female)), float(female)) if isinstance(female, float) else Entry("–", None),
+            )
+        )
+    return Table(
+        "splits",
+        "Training and held-out stays",
+        columns("Part", "#Stays", "#Patients", "#Deaths", "#Mortality", "#Median age", "#Women"),
+        tuple(rows),
+        "The test stays take no part in anything that is fitted: neither weights, nor limits, nor thresholds.",
+    )
+
+
+def _measured(grid: GridDataset) -> Figure:
+    observed = ~np.isnan(grid.values)
+    hours = np.maximum(grid.lengths.astype(np.float64).sum(), 1.0)
+    stays = np.maximum(len(grid.labels), 1)
+    some = observed.any(axis=1).sum(axis=0) / stays
+    filled = observed.sum(axis=(0, 1)) / hours
+    medians = [
+        float(np.median(grid.values[:, :, j][observed[:, :, j]])) if observed[:, :, j].any() else None
+        for j in range(len(grid.variables))
+    ]
+    notes = [
+        "never charted" if median is None else f"Median: {number(median)} {variable.unit}".strip()
+        for median, variable in zip(medians, grid.variables, strict=True)
+    ]
+    return Figure(
+        "measured",
+        "How often each variable was measured",
+        "Labs are drawn a few times a day and vital signs every hour. What was not measured is filled in before the "
+        "model sees it, so a change of one charted lab value can carry over many hours.",
+        {
+            "kind": "dots",
+            "bars": True,
+            "sortable": True,
+            "x": {"label": "Share", "percent": True, "min": 0, "max": 1},
+            "rows": [variable.label for variable in grid.variables],
+            "series": [
+                {"name": "Stays with at least one value", "x": [round(float(v), 4) for v in some], "notes": notes},
+                {"name": "Hours with a value", "x": [round(float(v), 4) for v in filled]},
+            ],
+        },
+        size="full",
+    )
+
+
+def _cleaning(tables: SourceTables) -> Table:
+    labels = {variable.name: variable.label for variable in tables.variables}
+    rows = tuple(
+        row(labels.get(line["variable"], line["variable"]), line["rule"].replace("_", " "), line["rows"])
+        for line in tables.cleaning.sort("variable", "rule").iter_rows(named=True)
+    )
+    return Table(
+        "cleaning",
+        "What the cleaning rules touched",
+        columns("Variable", "Rule", "#Rows"),
+        rows,
+        "Rows of the source that each rule converted, repaired or left out.",
+        filtered=True,
+    )

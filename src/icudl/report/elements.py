@@ -1,0 +1,269 @@
+"""What the page is made of: figures, tables and sections, as values that know nothing of HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+Cell = str | int | float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """A choice between variants of one figure.
+
+    Attributes:
+        name: Identifier, unique in its figure.
+        label: What is chosen.
+        options: Pairs of value and label; the first one is shown at the beginning.
+    """
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure; ``page.js`` draws it and the data table behind it from ``spec``.
+
+    Attributes:
+        id: Fixed identifier, also the anchor on the page.
+        title: A short noun phrase.
+        text: What the figure shows and how to read it, in plain words.
+        spec: What the script draws. ``kind`` names the drawing; with switches, ``variants`` holds what differs, keyed
+            by the chosen values joined with ``|``.
+        switches: What the reader can choose.
+        size: ``"half"``, ``"full"`` or ``"small"``.
+    """
+
+    id: str
+    title: str
+    text: str
+    spec: Mapping[str, Any]
+    switches: tuple[Switch, ...] = ()
+    size: str = "half"
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a table; numbers are aligned to the right and sorted by value."""
+
+    label: str
+    numeric: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A cell whose text differs from what it is sorted by."""
+
+    text: str
+    sort: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table that the reader can sort.
+
+    Attributes:
+        id: Fixed identifier.
+        title: A short noun phrase.
+        columns: Its columns.
+        rows: Cells in the order of the columns.
+        text: How to read it, in plain words.
+        filtered: Offer a field that hides rows without the text typed.
+    """
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    text: str = ""
+    filtered: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A sentence that must not be missed.
+
+    Attributes:
+        text: The sentence.
+        level: ``"warning"`` or ``"info"``.
+    """
+
+    text: str
+    level: str = "info"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """One number of the summary.
+
+    Attributes:
+        label: What it is.
+        value: The number as text.
+        detail: Interval, denominator or split.
+    """
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """Words explained, or names with their values.
+
+    Attributes:
+        id: Fixed identifier.
+        title: A short noun phrase.
+        pairs: Word and meaning.
+    """
+
+    id: str
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A numbered list.
+
+    Attributes:
+        id: Fixed identifier.
+        title: A short noun phrase.
+        lines: Text and link ("" for none) of each line.
+    """
+
+    id: str
+    title: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """Preformatted text, folded away until asked for."""
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Explorer:
+    """Place of the stay explorer, and its packed stays (``icudl.report.explorer``)."""
+
+    pack: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureGrid:
+    """Small figures that share a title, an explanation and the switches.
+
+    Attributes:
+        id: Fixed identifier.
+        title: A short noun phrase.
+        text: What the figures show.
+        switches: What the reader can choose, for all of them at once.
+        figures: Their ``spec`` has ``variants`` for these switches.
+    """
+
+    id: str
+    title: str
+    text: str
+    switches: tuple[Switch, ...]
+    figures: tuple[Figure, ...]
+
+
+Block = Figure | FigureGrid | Table | Note | Terms | Listing | Code | Explorer
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        id: Anchor.
+        title: Heading.
+        lead: Paragraphs under the heading.
+        blocks: Figures, tables and notes in order.
+        facts: Numbers shown large (the summary only).
+        short: Label in the navigation.
+    """
+
+    id: str
+    title: str
+    short: str
+    lead: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+def entry(value: Cell, digits: int = 3) -> Entry:
+    """Turn a plain value into a cell; None and NaN become a dash that sorts last."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return Entry("–", None)
+    if isinstance(value, str):
+        return Entry(value, None)
+    return Entry(number(value, digits), float(value))
+
+
+def row(*values: Cell | Entry) -> tuple[Entry, ...]:
+    """Make a row of cells from plain values."""
+    return tuple(value if isinstance(value, Entry) else entry(value) for value in values)
+
+
+def columns(*labels: str) -> tuple[Column, ...]:
+    """Make columns; a label that starts with ``#`` is numeric."""
+    return tuple(Column(label.removeprefix("#"), label.startswith("#")) for label in labels)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Format a number with ``digits`` significant digits and thousands separated, as a reader would write it."""
+    if not math.isfinite(value):
+        return "–"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    magnitude = math.floor(math.log10(abs(value)))
+    if magnitude >= digits - 1:
+        return f"{value:,.0f}"
+    if magnitude < -4:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{digits - 1 - magnitude}f}"
+
+
+def percent(share: float) -> str:
+    """Format a share between 0 and 1 as a percentage."""
+    if not math.isfinite(share):
+        return "–"
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 99.95 or value == 0 else f"{value:.1f} %"
+
+
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> Entry:
+    """Format an estimate with its 95 % interval; sorted by the estimate."""
+    if value is None or not math.isfinite(value):
+        return Entry("–", None)
+    text = f"{value:.{digits}f}"
+    if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
+        text += f" ({low:.{digits}f} to {high:.{digits}f})"
+    return Entry(text, float(value))
+
+
+def count(value: int, noun: str, plural: str | None = None) -> str:
+    """Return ``"1 stay"``, ``"2 stays"``."""
+    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
+
+
+def rounded(values: Sequence[float] | pl.Series, digits: int = 4) -> list[float | None]:
+    """Round to ``digits`` significant digits for embedding; what is not finite becomes null."""
+    return [None if item is None or not math.isfinite(item) else _significant(float(item), digits) for item in values]
+
+
+def _significant(value: float, digits: int) -> float | int:
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short

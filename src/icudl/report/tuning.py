@@ -1,0 +1,163 @@
+"""Section of the page: the searches for hyperparameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from icudl.artifacts import TuningResult
+from icudl.report.elements import (
+    Block,
+    Entry,
+    Figure,
+    Section,
+    Switch,
+    Table,
+    Terms,
+    columns,
+    entry,
+    number,
+    rounded,
+    row,
+)
+
+NAMES = {"tune_model": "model", "tune_attack": "attack", "model": "model", "attack": "attack"}
+TRIALS_LISTED = 100
+
+
+def tuning_section(tuning: Mapping[str, TuningResult]) -> Section:
+    """Tell what was tried and what was chosen."""
+    blocks: list[Block] = []
+    for node, result in sorted(tuning.items()):
+        name = NAMES.get(node, node)
+        blocks += [_history(name, result), _slices(name, result), _chosen(name, result), _trials(name, result)]
+    lead = (
+        (
+            "A search tried settings one after another and kept the best. Scores come from stays set apart for the "
+            "search; the test stays took no part in it."
+        ),
+    )
+    return Section("tuning", "Search for settings", "Tuning", lead, tuple(blocks))
+
+
+def _lower_is_better(result: TuningResult) -> bool:
+    return result.objective.startswith("minimize")
+
+
+def _score(result: TuningResult) -> str:
+    return result.objective.partition(" ")[2] or result.objective
+
+
+def _history(name: str, result: TuningResult) -> Figure:
+    scored = result.trials.filter(pl.col("value").is_not_null()).sort("trial")
+    best = scored["value"].cum_min() if _lower_is_better(result) else scored["value"].cum_max()
+    numbers = scored["trial"].to_list()
+    return Figure(
+        f"tuning-{name}-history",
+        f"Search over the {name}: history",
+        "Each point is a trial; the line is the best score so far. A line that has been flat for long says that more "
+        "trials would hardly help.",
+        {
+            "kind": "lines",
+            "x": {"label": "Trial"},
+            "y": {"label": _score(result)},
+            "series": [
+                {
+                    "name": "Trial",
+                    "marks": "only",
+                    "x": numbers,
+                    "y": rounded(scored["value"]),
+                    "labels": [f"Trial {trial}" for trial in numbers],
+                    "big": [int(trial == result.best_trial) for trial in numbers],
+                },
+                {"name": "Best so far", "x": numbers, "y": rounded(best), "step": True},
+            ],
+        },
+    )
+
+
+def _parameters(result: TuningResult) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in result.trials["parameters"]]
+
+
+def _slices(name: str, result: TuningResult) -> Figure:
+    settings = _parameters(result)
+    keys = sorted({key for setting in settings for key in setting})
+    values, trials = result.trials["value"].to_list(), result.trials["trial"].to_list()
+    variants = {}
+    for key in keys:
+        tried = [
+            (setting[key], value, trial)
+            for setting, value, trial in zip(settings, values, trials, strict=True)
+            if key in setting and value is not None
+        ]
+        variants[key] = _slice(key, tried, result)
+    return Figure(
+        f"tuning-{name}-slices",
+        f"Search over the {name}: one setting at a time",
+        "The score of every trial against one of its settings. A clear trend means that the setting matters.",
+        {"kind": "lines", "y": {"label": _score(result)}, "variants": variants},
+        (Switch("setting", "Setting", tuple((key, key) for key in keys)),),
+    )
+
+
+def _slice(key: str, tried: list[tuple[Any, float, int]], result: TuningResult) -> dict[str, Any]:
+    numeric = all(isinstance(setting, int | float) and not isinstance(setting, bool) for setting, _, _ in tried)
+    words = sorted({str(setting) for setting, _, _ in tried})
+    places = [setting if numeric else words.index(str(setting)) for setting, _, _ in tried]
+    log = numeric and bool(places) and min(places) > 0 and max(places) / min(places) > 50
+    label = key if numeric else f"{key} ({', '.join(f'{index} = {word}' for index, word in enumerate(words))})"
+    return {
+        "x": {"label": label, "log": log},
+        "series": [
+            {
+                "name": "Trial",
+                "marks": "only",
+                "x": rounded(places),
+                "y": rounded([value for _, value, _ in tried]),
+                "labels": [f"Trial {trial}: {setting}" for setting, _, trial in tried],
+                "big": [int(trial == result.best_trial) for _, _, trial in tried],
+            }
+        ],
+    }
+
+
+def _chosen(name: str, result: TuningResult) -> Terms:
+    pairs = [(key, _word(value)) for key, value in sorted(result.best.items())]
+    return Terms(
+        f"tuning-{name}-chosen",
+        f"Chosen for the {name}: trial {result.best_trial}, {_score(result)} {number(result.best_value, 4)}",
+        tuple(pairs),
+    )
+
+
+def _word(value: Any) -> str:
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def _trials(name: str, result: TuningResult) -> Table:
+    settings = _parameters(result)
+    keys = sorted({key for setting in settings for key in setting})
+    trials = result.trials.with_columns(settings=pl.Series(range(result.trials.height)))
+    ordered = trials.sort("value", "trial", descending=[not _lower_is_better(result), False], nulls_last=True)
+    rows = []
+    for line in ordered.head(TRIALS_LISTED).iter_rows(named=True):
+        setting = settings[line["settings"]]
+        cells = [
+            entry(setting.get(key))
+            if isinstance(setting.get(key), int | float)
+            else Entry(str(setting.get(key, "–")), None)
+            for key in keys
+        ]
+        rows.append(row(line["trial"], line["state"].lower(), entry(line["value"], 4), line["steps"], *cells))
+    return Table(
+        f"tuning-{name}-trials",
+        f"Trials of the {name}, best first",
+        columns("#Trial", "State", f"#{_score(result)}", "#Steps", *(f"{key}" for key in keys)),
+        tuple(rows),
+        f"The best {TRIALS_LISTED} are listed." if result.trials.height > TRIALS_LISTED else "",
+        filtered=True,
+    )

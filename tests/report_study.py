@@ -1,0 +1,351 @@
+"""A made-up study in the types of ``icudl.artifacts``: what the tests of the report draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.susceptibility import analyse_attack
+from icudl.artifacts import (
+    ATTACKED_SCHEMA,
+    CLEANING_SCHEMA,
+    FLOW_SCHEMA,
+    HISTORY_SCHEMA,
+    HOURS_SCHEMA,
+    METRICS_SCHEMA,
+    PERTURBATIONS_SCHEMA,
+    PREDICTIONS_SCHEMA,
+    STAYS_SCHEMA,
+    TRIALS_SCHEMA,
+    AttackResult,
+    Checkpoint,
+    FeatureScaler,
+    GridDataset,
+    LineageEntry,
+    SourceTables,
+    SusceptibilityResult,
+    TrainingResult,
+    TuningResult,
+)
+from icudl.variables import STUDY_VARIABLES
+
+HOURS = 48
+CENTRES = np.array([4.1, 1.14, 7.38, 40, 1.8, 3.1, 24, 1.1, 139, 24, 190, 135, 2.0, 86, 119, 60, 36.9, 19, 97])
+SPREADS = np.array([0.5, 0.08, 0.06, 7, 1.0, 0.5, 12, 0.5, 4, 4, 70, 35, 0.25, 14, 18, 11, 0.6, 4, 2])
+MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Everything the report stage is given but options and context."""
+
+    tables: SourceTables
+    grid: GridDataset
+    training: TrainingResult
+    attack: AttackResult
+    susceptibility: SusceptibilityResult
+    tuning: Mapping[str, TuningResult]
+    lineage: tuple[LineageEntry, ...]
+
+    def inputs(self) -> tuple[Any, ...]:
+        """Return the inputs in the order of the stage."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+def fake_study(
+    n_stays: int = 300, *, deaths: float = 0.2, markup: bool = False, restricted: bool = False, seed: int = 3
+) -> Study:
+    """Make a study of ``n_stays`` stays; with ``markup`` the text of the source holds HTML and script."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(n_stays) < deaths * n_stays).astype(np.int8)
+    rng.shuffle(labels)
+    stays = _stays(n_stays, labels, rng, markup=markup)
+    grid = _grid(stays, labels, rng)
+    tables = SourceTables(
+        stays=stays,
+        hours=pl.DataFrame(schema=HOURS_SCHEMA),
+        cleaning=pl.DataFrame(
+            [
+                ("tempc", "fahrenheit_to_celsius", 4210),
+                ("potassium", "out_of_range", 12),
+                ("glucose", MARKUP if markup else "error_flag", 31),
+            ],
+            schema=CLEANING_SCHEMA,
+            orient="row",
+        ),
+        variables=STUDY_VARIABLES,
+        window_hours=HOURS,
+    )
+    training = _training(grid, rng)
+    attack = _attack(grid, training, rng)
+    susceptibility = analyse_attack(
+        attack,
+        AnalysisOptions(bootstrap_samples=20),
+        lambda condition, example: np.random.default_rng([len(condition), len(example)]),
+    )
+    return Study(
+        tables=tables,
+        grid=grid,
+        training=training,
+        attack=attack,
+        susceptibility=susceptibility,
+        tuning={"tune_model": _tuning(rng)},
+        lineage=_lineage(restricted=restricted, markup=markup),
+    )
+
+
+def _stays(n: int, labels: np.ndarray, rng: np.random.Generator, *, markup: bool) -> pl.DataFrame:
+    units = np.array(["MICU", "SICU", "CCU", MARKUP if markup else "CSRU"])
+    hours = rng.uniform(50, 300, n)
+    return pl.DataFrame(
+        {
+            "stay_id": 200_000 + np.arange(n) * 3,
+            "patient_id": 10_000 + np.arange(n) * 9 // 10,
+            "admission_id": 100_000 + np.arange(n),
+            "age_years": rng.uniform(19, 91.4, n).astype(np.float32),
+            "sex": np.where(rng.random(n) < 0.45, "F", "M"),
+            "icu_type": rng.choice(units, n),
+            "height_cm": np.full(n, 170, np.float32),
+            "weight_kg": np.full(n, 80, np.float32),
+            "source_set": np.full(n, ""),
+            "stay_number": np.ones(n, np.int32),
+            "stay_hours": hours,
+            "death_hours": [float(h) if died else None for h, died in zip(hours, labels, strict=True)],
+            "died": labels.astype(bool),
+        },
+        schema=STAYS_SCHEMA,
+    )
+
+
+def _grid(stays: pl.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> GridDataset:
+    n = stays.height
+    walk = np.cumsum(rng.normal(0, 0.12, (n, HOURS, len(CENTRES))), axis=1)
+    values = CENTRES + SPREADS * (rng.normal(0, 0.8, (n, 1, len(CENTRES))) + walk + 0.3 * labels[:, None, None])
+    values[:, :, 18] = np.minimum(values[:, :, 18], 100)
+    share = np.r_[np.full(13, 0.09), np.full(6, 0.93)]
+    observed = rng.random((n, HOURS, len(CENTRES))) < share
+    observed[:, :, 5] &= rng.random((n, 1)) < 0.4
+    is_test = np.arange(n) % 5 == 0
+    flow = pl.DataFrame(
+        [("ICU stays", 0, n + 40, n, 40), ("alive at the end of the window", 40, n, n - 5, int(labels.sum()))],
+        schema=FLOW_SCHEMA,
+        orient="row",
+    )
+    return GridDataset(
+        values=np.where(observed, values, np.nan).astype(np.float32),
+        counts=observed.astype(np.uint16),
+        lengths=np.full(n, HOURS, np.int16),
+        labels=labels,
+        statics=np.zeros((n, 0), np.float32),
+        static_names=(),
+        stays=stays,
+        is_test=is_test,
+        folds=np.where(is_test, -1, np.arange(n) % 5 - 1).astype(np.int8),
+        flow=flow,
+        variables=STUDY_VARIABLES,
+    )
+
+
+def _training(grid: GridDataset, rng: np.random.Generator) -> TrainingResult:
+    frames, metrics = [], []
+    for model, skill in (("lstm", 1.9), ("logistic_regression", 1.6), ("boosted_trees", 1.8)):
+        logit = rng.normal(-1.0, 1, len(grid.labels)) + skill * grid.labels
+        risk = 1 / (1 + np.exp(-logit))
+        for split, chosen in (("test", grid.is_test), ("out-of-fold", ~grid.is_test)):
+            n = int(chosen.sum())
+            frames.append(
+                pl.DataFrame(
+                    {
+                        "model": [model] * n,
+                        "member": ["final" if split == "test" else f"fold-{fold}" for fold in grid.folds[chosen]],
+                        "split": [split] * n,
+                        "fold": grid.folds[chosen],
+                        "stay_id": grid.stay_ids[chosen],
+                        "label": grid.labels[chosen],
+                        "probability": risk[chosen],
+                        "threshold": np.full(n, 0.5),
+                    },
+                    schema_overrides=PREDICTIONS_SCHEMA,
+                ).cast(dict(PREDICTIONS_SCHEMA))
+            )
+            metrics += _metrics(model, split, grid.labels[chosen])
+    epochs = np.arange(1, 21)
+    history = pl.concat(
+        pl.DataFrame(
+            {
+                "member": [member] * 20,
+                "epoch": epochs,
+                "train_loss": 0.7 * np.exp(-epochs / 8) + 0.1,
+                "valid_loss": 0.5 * np.exp(-epochs / 6) + 0.25 + epochs * 0.002,
+                "valid_auroc": 0.88 - 0.3 * np.exp(-epochs / 4) + 0.004 * place,
+                "valid_auprc": 0.5 - 0.3 * np.exp(-epochs / 4),
+                "learning_rate": np.full(20, 1e-3),
+            }
+        ).cast(dict(HISTORY_SCHEMA))
+        for place, member in enumerate(["fold-0", "fold-1", "fold-2", "fold-3", "final"])
+    )
+    members = ["fold-0", "fold-1", "fold-2", "fold-3", "final"]
+    return TrainingResult(
+        checkpoints={member: _checkpoint(member) for member in members},
+        history=history,
+        predictions=pl.concat(frames),
+        metrics=pl.DataFrame(metrics, schema=METRICS_SCHEMA, orient="row"),
+    )
+
+
+def _metrics(model: str, split: str, labels: np.ndarray) -> list[tuple[Any, ...]]:
+    stays, deaths = len(labels), int(labels.sum())
+    base = {"lstm": 0.871, "logistic_regression": 0.842, "boosted_trees": 0.866}[model]
+    rows = []
+    groups = ("all", "sex=F", "sex=M", "age_years=18-39", "age_years=40-64", "age_years=65-79", "icu_type=MICU")
+    for place, group in enumerate(groups):
+        for metric, value in (("auroc", base), ("auprc", base - 0.35), ("brier", 0.09), ("f1", 0.52), ("recall", 0.6)):
+            share = 1 if group == "all" else 4
+            here = value - 0.01 * place
+            rows.append(
+                (
+                    model,
+                    split,
+                    group,
+                    metric,
+                    here,
+                    here - 0.02 * share,
+                    here + 0.02 * share,
+                    stays // share,
+                    deaths // share,
+                )
+            )
+    rows.append((model, split, "all", "precision", None, None, None, stays, deaths))
+    return rows
+
+
+def _checkpoint(member: str) -> Checkpoint:
+    empty = np.zeros(0, np.float32)
+    scaler = FeatureScaler(
+        lower=(CENTRES - 1.7 * SPREADS).astype(np.float32),
+        upper=(CENTRES + 1.7 * SPREADS).astype(np.float32),
+        median=CENTRES.astype(np.float32),
+        offset=CENTRES.astype(np.float32),
+        scale=SPREADS.astype(np.float32),
+        static_median=empty,
+        static_offset=empty,
+        static_scale=empty,
+        imputation="linear",
+        fitted_on=100,
+    )
+    return Checkpoint(
+        member=member,
+        model={"name": "lstm", "hidden_size": 128},
+        inputs={"imputation": "linear"},
+        variables=STUDY_VARIABLES,
+        static_names=(),
+        n_hours=HOURS,
+        scaler=scaler,
+        threshold=0.5,
+        weights={},
+    )
+
+
+def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generator) -> AttackResult:
+    chosen = training.predictions.filter(pl.col("model") == "lstm").sort("stay_id")
+    lower, upper = CENTRES - 1.7 * SPREADS, CENTRES + 1.7 * SPREADS
+    likely = np.r_[np.array([5, 4, 3, 2, 3, 1, 2, 2, 1, 2, 1, 1, 0.5]), np.array([2, 3, 1, 1, 2, 4])]
+    stays, changes = [], []
+    for line in chosen.iter_rows(named=True):
+        right = (line["probability"] >= 0.5) == bool(line["label"])
+        status = "misclassified" if not right else "success" if rng.random() < 0.94 else "failed"
+        record: dict[str, Any] = dict.fromkeys(ATTACKED_SCHEMA)
+        record |= {
+            "stay_id": line["stay_id"],
+            "label": line["label"],
+            "member": line["member"],
+            "split": line["split"],
+            "length": HOURS,
+            "status": status,
+            "probability_before": line["probability"],
+        }
+        if status == "success":
+            best = int(min(30, 1 + rng.geometric(0.3 if line["label"] else 0.2)))
+            flipped = 0.45 - 0.3 * rng.random() if line["label"] else 0.52 + 0.2 * rng.random()
+            for example, number in (("best", best), ("first", best + int(rng.integers(0, 12)))):
+                hour = np.minimum(HOURS - 1, (HOURS * rng.beta(3, 1, number)).astype(int))
+                variable = rng.choice(len(CENTRES), number, p=likely / likely.sum())
+                cells = sorted(set(zip(hour.tolist(), variable.tolist(), strict=True)))
+                sizes = []
+                for at, index in cells:
+                    before = rng.uniform(0.2, 0.8)
+                    change = float(np.clip(rng.normal(0.2 if not line["label"] else -0.2, 0.1), -before, 1 - before))
+                    change = change or 0.05
+                    sizes.append(change)
+                    clinical = lower[index] + np.array([before, before + change]) * (upper - lower)[index]
+                    changes.append((line["stay_id"], example, at, index, before, change, *clinical.tolist()))
+                record |= {
+                    f"{example}_iteration": int(rng.integers(2, 60)) + (60 if example == "best" else 0),
+                    f"{example}_probability": flipped,
+                    f"{example}_l0": len(sizes),
+                    f"{example}_l1": float(np.abs(sizes).sum()),
+                    f"{example}_l2": float(np.sqrt(np.square(sizes).sum())),
+                    f"{example}_linf": float(np.abs(sizes).max()),
+                }
+        stays.append(record)
+    return AttackResult(
+        stays=pl.DataFrame(stays, schema=ATTACKED_SCHEMA),
+        perturbations=pl.DataFrame(changes, schema=PERTURBATIONS_SCHEMA, orient="row"),
+        curves={},
+        variables=STUDY_VARIABLES,
+        n_hours=HOURS,
+        threat_model="grid",
+        options={"name": "proximal"},
+    )
+
+
+def _tuning(rng: np.random.Generator) -> TuningResult:
+    trials = []
+    for trial in range(30):
+        setting = {
+            "model.hidden_size": int(rng.choice([32, 64, 128])),
+            "training.learning_rate": float(10 ** rng.uniform(-5, -1)),
+            "model.activation": str(rng.choice(["tanh", "relu"])),
+        }
+        value = None if trial % 9 == 5 else 0.86 - 0.02 * abs(np.log10(setting["training.learning_rate"]) + 3)
+        trials.append((trial, "COMPLETE" if value else "PRUNED", value, json.dumps(setting), 4.0, 12))
+    frame = pl.DataFrame(trials, schema=TRIALS_SCHEMA, orient="row")
+    best = frame.sort("value", nulls_last=True, descending=True).row(0, named=True)
+    return TuningResult(
+        trials=frame,
+        best=json.loads(best["parameters"]),
+        best_trial=best["trial"],
+        best_value=best["value"],
+        objective="maximize auroc",
+    )
+
+
+def _lineage(*, restricted: bool, markup: bool) -> tuple[LineageEntry, ...]:
+    nodes = (
+        ("extract", "synthetic", {}, ("mimic3",)),
+        ("preprocess", "", {"extract": "aaaaaaaaaaaa"}, ()),
+        ("train", "lstm", {"preprocess": "bbbbbbbbbbbb"}, ("lstm",)),
+        ("attack", "proximal", {"preprocess": "bbbbbbbbbbbb", "train": "cccccccccccc"}, ("sun2018", "beck2009")),
+        ("analyse", "", {"attack": "dddddddddddd"}, ()),
+    )
+    return tuple(
+        LineageEntry(
+            node=node,
+            id=letter * 12,
+            upstream=upstream,
+            options={"source": {"name": MARKUP if markup else "synthetic"}}
+            if node == "extract"
+            else {node: {"seed": 1}},
+            plugin=plugin,
+            citations=citations,
+            restricted=restricted,
+            warnings=(f"set {MARKUP}",) if markup and node == "extract" else (),
+        )
+        for letter, (node, plugin, upstream, citations) in zip("abcde", nodes, strict=True)
+    )
