@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
@@ -22,6 +23,7 @@ def option(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
+    secret: bool = False,
 ) -> Any:
     """Declare one option of an ``Options`` class.
 
@@ -32,11 +34,19 @@ def option(
         high: Largest legal number (inclusive).
         choices: The legal strings, or the legal members of a tuple of strings.
         identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
+        secret: True for a connection URL or string: its password is masked wherever options are printed or recorded.
     """
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    metadata = {
+        "doc": doc,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "identity": identity,
+        "secret": secret,
+    }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +88,9 @@ class Options:
     def to_dict(self, *, identity_only: bool = False) -> dict[str, Any]:
         """Return the options as plain JSON-able values; with ``identity_only`` only those that can change a result."""
         return {
-            field.name: plain(getattr(self, field.name))
+            field.name: masked(getattr(self, field.name))
+            if field.metadata.get("secret")
+            else plain(getattr(self, field.name))
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
@@ -90,6 +102,20 @@ def _limits(low: float | None, high: float | None) -> str:
     if high is None:
         return f"expected at least {low:g}"
     return f"expected a number from {low:g} to {high:g}"
+
+
+PASSWORDS: tuple[re.Pattern[str], ...] = (
+    re.compile(r"(?P<head>://[^/?#\s@]*?:)(?P<secret>[^/?#\s]*)(?=@)"),
+    re.compile(r"(?P<head>(?:ssl)?password\s*=\s*)(?P<secret>'(?:[^'\\]|\\.)*'|[^\s&]*)", re.IGNORECASE),
+)
+"""Where a connection URL (``scheme://user:secret@host``) or string (``password=secret``) holds a password."""
+
+
+def masked(connection: str) -> str:
+    """Return a connection URL or string with its passwords replaced by ``***``."""
+    for pattern in PASSWORDS:
+        connection = pattern.sub(lambda match: match["head"] + "***", connection)
+    return connection
 
 
 def plain(value: object) -> Any:

@@ -97,7 +97,7 @@ def test_a_value_is_gated_converted_or_repaired_as_its_rule_says(value, item) ->
         ("from = 70, to = 120", "from = 120, to = 70", "Put the smaller number first"),
         ("from = 70, to = 120", "from = 70", "variables.tempc.items.gate.to = None"),
         ("from = 70, to = 120", "from = 70, too = 120", "unknown key variables.tempc.items.gate.too"),
-        ("ids = [2, 3]", "ids = [2, 1]", "item 1 of chartevents is named by tempc and tempc"),
+        ("ids = [2, 3]", "ids = [2, 1]", "item 1 is named by tempc and tempc"),
         ("ids = [2, 3]", "ids = []", "variables.tempc.items.ids = []"),
         ("ids = [2, 3]", "items = [2]", "unknown key variables.tempc.items.items"),
     ],

@@ -23,6 +23,14 @@ class SourceOptions(Options):
     path: str = option(
         "", "Folder (or file) of the data; a relative path starts at the configuration file.", identity=False
     )
+    url: str = option(
+        "",
+        "PostgreSQL database of the source mimic3_postgres (postgresql://USER@HOST:PORT/DATABASE). What is left out "
+        "comes from libpq's environment variables, service file and .pgpass; best keep the password there.",
+        identity=False,
+        secret=True,
+    )
+    schema: str = option("mimiciii", "Schema of the tables in that database.", identity=False)
     open_data: bool = option(
         False,
         "The data at source.path are open (the MIMIC-III demo): nothing made from them is marked restricted.",

@@ -33,7 +33,8 @@ FATES: tuple[str, ...] = (
 
 READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
-_CHANGES = ("", CONVERTED, REPAIRED)
+_CONVERTED, _REPAIRED = 1, 2
+_COUNT_COLUMNS = ("variable", "fate", "rows", "converted", "repaired")
 _SECONDS_PER_HOUR = 3600
 _ROWS_PER_PART = 4_000_000
 
@@ -79,13 +80,13 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
         .otherwise(_KEPT)
         .cast(pl.UInt8)
     )
-    change = pl.when(rules.is_repaired()).then(2).when(rules.is_converted()).then(1).otherwise(0).cast(pl.UInt8)
+    change = pl.when(rules.is_repaired()).then(_REPAIRED).when(rules.is_converted()).then(_CONVERTED).otherwise(0)
     kept = pl.col("fate") == _KEPT
     return located.with_columns(fate=fate).select(
         "item",
         "variable",
         "fate",
-        change=pl.when(pl.col("fate").is_in([_KEPT, _IMPLAUSIBLE])).then(change).otherwise(0).cast(pl.UInt8),
+        change=pl.when(pl.col("fate").is_in([_KEPT, _IMPLAUSIBLE])).then(change.cast(pl.UInt8)).otherwise(0),
         rank=pl.when(kept).then(rank_of(pl.col("packed"))).cast(pl.Int32),
         offset=pl.when(kept).then(offset_of(pl.col("packed"))).cast(pl.Int32),
         amount=pl.when(kept).then(rules.amount(value)),
@@ -100,36 +101,58 @@ def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.Dat
         stay_ids: (N,) ids of the stays by rank, ascending.
 
     Returns:
-        The hourly means (``HOURS_SCHEMA``, sorted) and the count of every (variable index, fate, change):
-        repeated rows included.
+        The hourly means (``HOURS_SCHEMA``, sorted) and the counts for ``cleaning_table``.
     """
     rows = pl.scan_parquet(files)
-    counts = rows.group_by("variable", "fate", "change").agg(rows=pl.len().cast(pl.Int64)).collect(engine="streaming")
+    counts = (
+        rows.group_by("variable", "fate")
+        .agg(
+            rows=pl.len().cast(pl.Int64),
+            converted=(pl.col("change") == _CONVERTED).sum().cast(pl.Int64),
+            repaired=(pl.col("change") == _REPAIRED).sum().cast(pl.Int64),
+        )
+        .collect(engine="streaming")
+    )
     kept = int(counts.filter(pl.col("fate") == _KEPT)["rows"].sum())
     parts = max(1, math.ceil(kept / _ROWS_PER_PART))
-    bounds = np.linspace(0, len(stay_ids), parts + 1).astype(int)
-    sums, repeated = [], []
-    for low, high in itertools.pairwise(bounds):
+    hours, distinct = [], []
+    for low, high in itertools.pairwise(np.linspace(0, len(stay_ids), parts + 1).astype(int)):
         part = rows.filter((pl.col("fate") == _KEPT) & pl.col("rank").is_between(int(low), int(high) - 1))
-        distinct = part.group_by("rank", "offset", "item", "amount").agg(
-            variable=pl.col("variable").first(), change=pl.col("change").first(), extra=pl.len().cast(pl.Int64) - 1
-        )
-        unique = distinct.collect(engine="streaming")
-        repeated.append(unique.filter(pl.col("extra") > 0).group_by("variable", "change").agg(pl.col("extra").sum()))
-        sums.append(_hourly(unique, stay_ids))
-    return pl.concat(sums), _with_repeated(counts, pl.concat(repeated))
+        sums = _sums(part).collect(engine="streaming")
+        hours.append(means(sums.with_columns(stay_id=stay_ids.gather(sums["rank"]))))
+        distinct.append(sums.group_by("variable").agg(pl.col("count").cast(pl.Int64).sum()))
+    return pl.concat(hours), with_repeated(counts, pl.concat(distinct))
 
 
-def _hourly(unique: pl.DataFrame, stay_ids: pl.Series) -> pl.DataFrame:
-    """Return the hourly means of distinct rows: one division of two whole numbers, the same in every engine."""
-    sums = unique.group_by(
-        pl.col("rank"), (pl.col("offset") // _SECONDS_PER_HOUR).cast(pl.Int16).alias("hour"), pl.col("variable")
-    ).agg(total=pl.col("amount").sum(), count=pl.len().cast(pl.UInt32))
-    return means(sums.with_columns(stay_id=stay_ids.gather(sums["rank"])))
+def _sums(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return total and number of the distinct rows of each stay, hour and variable."""
+    unique = rows.group_by("rank", "offset", "item", "amount").agg(pl.col("variable").first())
+    hour = (pl.col("offset") // _SECONDS_PER_HOUR).alias("hour")
+    return unique.group_by("rank", hour, "variable").agg(total=pl.col("amount").sum(), count=pl.len())
+
+
+def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what ``binned`` returns, from files of sums that a database made (``mimic3_sql.SUMS_SCHEMA``)."""
+    rows = pl.scan_parquet(files)
+    numbers = pl.col("rows", "converted", "repaired", "count").cast(pl.Int64).sum()
+    counts = rows.group_by("variable", "fate").agg(numbers).collect(engine="streaming")
+    kept = rows.filter(pl.col("fate") == _KEPT)
+    lines = kept.select(pl.len()).collect(engine="streaming").item()
+    parts = max(1, math.ceil(lines / _ROWS_PER_PART))
+    hours = []
+    for low, high in itertools.pairwise(np.linspace(0, len(stay_ids), parts + 1).astype(int)):
+        ids = stay_ids[int(low) : int(high)]
+        part = kept.filter(pl.col("stay_id").is_between(ids[0], ids[-1])).group_by("stay_id", "hour", "variable")
+        hours.append(means(part.agg(pl.col("total").sum(), pl.col("count").sum()).collect(engine="streaming")))
+    distinct = counts.filter(pl.col("fate") == _KEPT).select("variable", "count")
+    return pl.concat(hours), with_repeated(counts.select(_COUNT_COLUMNS), distinct)
 
 
 def means(sums: pl.DataFrame) -> pl.DataFrame:
-    """Return ``HOURS_SCHEMA`` rows, sorted, of stay_id, hour, variable, total (sum of amounts) and count."""
+    """Return ``HOURS_SCHEMA`` rows, sorted, of stay_id, hour, variable, total (sum of amounts) and count.
+
+    A mean is one division of two whole numbers: the same bits in every engine.
+    """
     mean = pl.col("total").cast(pl.Float64) / (pl.col("count").cast(pl.Int64) * rules.AMOUNT_SCALE)
     return (
         sums.with_columns(mean=mean)
@@ -138,13 +161,30 @@ def means(sums: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_repeated(counts: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
-    extra = repeated.group_by("variable", "change").agg(rows=pl.col("extra").sum())
-    fate = pl.lit(_KEPT, pl.UInt8).alias("fate")
-    columns = ["variable", "fate", "change", "rows"]
-    removed = extra.with_columns(fate, rows=-pl.col("rows")).select(columns)
-    added = extra.with_columns(fate=pl.lit(_REPEATED, pl.UInt8)).select(columns)
-    return pl.concat([counts.select(columns), removed, added]).group_by(columns[:3]).agg(pl.col("rows").sum())
+def with_repeated(counts: pl.DataFrame, distinct: pl.DataFrame) -> pl.DataFrame:
+    """Move the repeated rows among the kept ones to a fate of their own.
+
+    Args:
+        counts: variable, fate, rows, converted, repaired; kept rows include the repeated ones.
+        distinct: variable, count of distinct kept rows (several lines per variable may add up to it).
+    """
+    kept = counts.filter(pl.col("fate") == _KEPT).join(
+        distinct.group_by("variable").agg(pl.col("count").sum()), on="variable"
+    )
+    columns = counts.columns
+    return pl.concat(
+        [
+            counts.filter(pl.col("fate") != _KEPT),
+            kept.with_columns(rows="count").select(columns),
+            kept.select(
+                "variable",
+                pl.lit(_REPEATED, pl.UInt8).alias("fate"),
+                rows=pl.col("rows") - pl.col("count"),
+                converted=pl.lit(0, pl.Int64),
+                repaired=pl.lit(0, pl.Int64),
+            ).select(columns),
+        ]
+    )
 
 
 def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.DataFrame:
@@ -154,13 +194,14 @@ def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.
     that passed all rules before conversion; they are dropped or kept afterwards like all others.
 
     Args:
-        counts: (variable index, fate, change, rows).
+        counts: variable (index), fate, and of the rows that met it: rows, converted, repaired.
         variables: The variables by index.
     """
     total: dict[tuple[int, str], int] = {}
-    for variable, fate, change, rows in counts.select("variable", "fate", "change", "rows").iter_rows():
-        for rule in filter(None, (READ, FATES[fate], _CHANGES[change])):
-            total[variable, rule] = total.get((variable, rule), 0) + rows
+    for variable, fate, rows, converted, repaired in counts.select(*_COUNT_COLUMNS).iter_rows():
+        touched = {READ: rows, FATES[fate]: rows, CONVERTED: converted, REPAIRED: repaired}
+        for rule, number in touched.items():
+            total[variable, rule] = total.get((variable, rule), 0) + number
     names = (READ, *FATES, CONVERTED, REPAIRED)
     rows = [
         (variable.name, rule, total.get((position, rule), 0))

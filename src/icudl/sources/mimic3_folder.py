@@ -8,7 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class TableFile:
         )
 
     def _scan_csv(self) -> pl.LazyFrame:
-        header = self._header()
+        header = self.header()
         names = self._match(header)
         wanted = COLUMNS[self.table]
         types = {name: wanted[column] for column, name in names.items() if wanted[column] is not pl.Datetime}
@@ -111,7 +111,12 @@ class TableFile:
         frame = pl.scan_csv(self.path, schema=schema, glob=False)
         return frame.select(pl.col(name).alias(column) for column, name in names.items())
 
-    def _header(self) -> list[str]:
+    def header(self) -> list[str]:
+        """Return the column names of a CSV file as they are written.
+
+        Raises:
+            SourceError: The file has no row of data.
+        """
         open_file = gzip.open if self.path.suffix.lower() == ".gz" else open
         with open_file(self.path, "rb") as handle:
             start: bytes = handle.read(_HEADER_BYTES)
@@ -169,8 +174,8 @@ def moment(frame: pl.LazyFrame, column: str) -> pl.Expr:
     return expression.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
 
 
-def find_tables(folder: Path) -> dict[str, TableFile]:
-    """Return the needed and the optional tables of a folder by name.
+def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, TableFile]:
+    """Return those of the named tables that a folder holds; the required ones it must hold.
 
     Raises:
         SourceError: There is no such folder, a required table is missing, or one is there twice.
@@ -192,13 +197,13 @@ def find_tables(folder: Path) -> dict[str, TableFile]:
             f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .csv, .csv.gz or .parquet). "
             f"Needed are {', '.join(name.upper() for name in REQUIRED)}; found: {seen}."
         )
-    for name in COLUMNS:
+    for name in names:
         if len(found.get(name, [])) > 1:
             raise SourceError(
                 f"The table {name.upper()} is there {len(found[name])} times: "
                 f"{', '.join(path.name for path in found[name])}. Keep one of them."
             )
-    return {name: TableFile(name, found[name][0]) for name in COLUMNS if name in found}
+    return {name: TableFile(name, found[name][0]) for name in names if name in found}
 
 
 def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:

@@ -203,15 +203,15 @@ def parse(text: str, name: str) -> RuleBook:
 
 
 def _check_unique(name: str, rules: tuple[ItemRule, ...]) -> None:
-    owner: dict[tuple[str, int], str] = {}
+    owner: dict[int, str] = {}
     for rule in rules:
         for item in rule.items:
-            if (rule.table, item) in owner:
+            if item in owner:
                 raise SourceError(
-                    f"{name}: item {item} of {rule.table} is named by {owner[rule.table, item]} and {rule.variable}. "
+                    f"{name}: item {item} is named by {owner[item]} and {rule.variable}. "
                     "An item measures one variable in one unit: name it once."
                 )
-            owner[rule.table, item] = rule.variable
+            owner[item] = rule.variable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""Connections to PostgreSQL whose errors never show a password."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from icudl.errors import SourceError
+from icudl.options import PASSWORDS, masked
+
+_CONNECT_SECONDS = "15"
+
+
+def _secrets(url: str) -> list[str]:
+    found = [os.environ.get("PGPASSWORD", "")]
+    for pattern in PASSWORDS:
+        found += [match["secret"] for match in pattern.finditer(url)]
+    with contextlib.suppress(psycopg.ProgrammingError):
+        parts = conninfo_to_dict(url)
+        found += [str(parts.get(key) or "") for key in ("password", "sslpassword")]
+    spellings = {spelling for secret in found if secret for spelling in (secret, quote(secret), quote(secret, safe=""))}
+    return sorted(spellings, key=len, reverse=True)
+
+
+def scrubbed(text: str, url: str) -> str:
+    """Return a message on one line, without any password of the URL or the environment."""
+    for secret in _secrets(url):
+        text = text.replace(secret, "***")
+    return " ".join(masked(text).split())
+
+
+@contextlib.contextmanager
+def translated(url: str, doing: str) -> Iterator[None]:
+    """Turn whatever the database driver raises into one ``SourceError``; the original error is not chained.
+
+    Args:
+        url: The connection, for scrubbing.
+        doing: What was under way ("reading chartevents").
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise SourceError(_message(error, scrubbed(str(error), url)[:400], doing)) from None
+
+
+def _message(error: psycopg.Error, reason: str, doing: str) -> str:
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+        return (
+            f"PostgreSQL lacks a schema or table ({reason}) when {doing}. Set source.schema to the schema of "
+            "MIMIC-III, or load a release with `icudl db load DIR URL`."
+        )
+    if isinstance(error, psycopg.errors.UndefinedColumn):
+        return f"A table lacks a column ({reason}) when {doing}. Expected the columns of MIMIC-III v1.4."
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            f"PostgreSQL denies access ({reason}) when {doing}. Ask for the right to SELECT from the MIMIC-III schema."
+        )
+    if isinstance(error, psycopg.errors.InvalidTextRepresentation | psycopg.DataError):
+        return f"A value cannot be read ({reason}) when {doing}. Expected the values of MIMIC-III v1.4."
+    if isinstance(error, psycopg.OperationalError):
+        return (
+            f"The connection to PostgreSQL failed ({reason}) when {doing}. Check that the server runs, and host, port, "
+            "database, user and password (source.url, PG* variables, service file or .pgpass); then run again."
+        )
+    return f"PostgreSQL refused ({reason}) when {doing}. Expected the tables of MIMIC-III v1.4."
+
+
+@contextlib.contextmanager
+def connection(url: str, *, read_only: bool) -> Iterator[psycopg.Connection]:
+    """Open a connection for the time of a ``with`` block; it is one transaction that ends with the block.
+
+    Args:
+        url: ``postgresql://...`` or ``key=value`` pairs; what it leaves out comes from libpq's environment variables,
+            service file and password file.
+        read_only: Read from one consistent snapshot and let the server refuse any change.
+
+    Raises:
+        SourceError: The URL is not one, or the server cannot be reached.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise SourceError(
+            f"source.url = {masked(url)!r} is not a connection URL. Expected postgresql://USER@HOST:PORT/DATABASE, or "
+            "key=value pairs separated by blanks."
+        ) from None
+    parts.setdefault("connect_timeout", _CONNECT_SECONDS)
+    parts.setdefault("application_name", "icudl")
+    with translated(url, "connecting"):
+        opened = psycopg.connect(**parts)  # type: ignore[arg-type]
+    try:
+        if read_only:
+            opened.read_only = True
+            opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield opened
+        with translated(url, "finishing"):
+            opened.commit()
+    finally:
+        opened.close()
