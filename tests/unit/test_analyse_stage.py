@@ -48,7 +48,7 @@ def written(result: SusceptibilityResult, folder: Path) -> dict[str, bytes]:
 
 
 def test_same_inputs_give_the_same_bytes_and_another_seed_other_intervals(context: RunContext, tmp_path: Path):
-    options = AnalysisOptions(bootstrap_samples=30)
+    options = AnalysisOptions(bootstrap_samples=30, importance_stays=0)
     one = analyse(grid(), empty_training(), attack(), options, context)
     two = analyse(grid(), empty_training(), attack(), options, context)
     assert written(one, tmp_path / "one") == written(two, tmp_path / "two")
@@ -64,7 +64,7 @@ def test_order_of_the_rows_of_the_attack_does_not_matter(context: RunContext):
         stays=given.stays.sample(fraction=1, shuffle=True, seed=1),
         perturbations=given.perturbations.sample(fraction=1, shuffle=True, seed=2),
     )
-    options = AnalysisOptions(bootstrap_samples=10)
+    options = AnalysisOptions(bootstrap_samples=10, importance_stays=0)
     one = analyse(grid(), empty_training(), given, options, context)
     two = analyse(grid(), empty_training(), shuffled, options, context)
     for name, table in one.tables.items():
@@ -72,7 +72,8 @@ def test_order_of_the_rows_of_the_attack_does_not_matter(context: RunContext):
 
 
 def test_tables_survive_writing_and_reading(context: RunContext, tmp_path: Path):
-    result = analyse(grid(), empty_training(), attack(), AnalysisOptions(bootstrap_samples=10), context)
+    options = AnalysisOptions(bootstrap_samples=10, importance_stays=0)
+    result = analyse(grid(), empty_training(), attack(), options, context)
     written(result, tmp_path / "kept")
     again = SusceptibilityResult.read(tmp_path / "kept")
     assert again.tables.keys() == result.tables.keys()

@@ -18,3 +18,11 @@ class AnalysisOptions(Options):
     min_changed: int = option(1, "Fewest changed cells of the examples analysed.", low=1, high=1_000_000)
     max_changed: int = option(0, "Most changed cells of the examples analysed; 0 sets no limit.", low=0, high=1_000_000)
     bootstrap_samples: int = option(500, "Bootstrap resamples over stays behind each interval.", low=10, high=100_000)
+    importance_stays: int = option(
+        500,
+        "Attacked stays explained by integrated gradients, half of each direction of the flip, to "
+        "tell important from susceptible variables; 0 leaves it out.",
+        low=0,
+        high=1_000_000,
+    )
+    importance_steps: int = option(32, "Nodes of the quadrature behind each integrated gradient.", low=1, high=1000)

@@ -1,0 +1,180 @@
+"""Integrated gradients: how much each cell of an unchanged stay moves the model's logits (Sundararajan et al. 2017).
+
+For a stay with unit coordinates u, a baseline b and the logit difference f (death minus survival),
+
+    IG_ij = (u_ij - b_ij) * integral from 0 to 1 of df/du_ij at b + t (u - b) dt,
+
+the integral taken by Gauss-Legendre quadrature. The attributions add up to f(u) - f(b), but for the error of the
+quadrature. The baseline is a stay whose every cell is the training median; masks and descriptors stay as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.artifacts import Checkpoint, Floats, GridDataset
+from icudl.attacks.target import CheckpointTarget, StayTensors
+from icudl.errors import StageError
+from icudl.execution.base import RunContext, Tick
+from icudl.models.base import within_length
+from icudl.models.build import load_model
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
+from icudl.training.threads import single_thread
+
+BATCH = 64
+"""Stays whose gradients are taken at once."""
+
+ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""(B, T, F) cells -> (B,) scores and their (B, T, F) gradient."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Attributions:
+    """Integrated gradients of N stays.
+
+    Attributes:
+        cells: (N, T, F) float64, in logits.
+        rise: (N,) f(u) - f(b), what the cells should add up to.
+    """
+
+    cells: npt.NDArray[np.float64]
+    rise: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> npt.NDArray[np.float64]:
+        """(N,) sum of the attributions minus the rise: the error of the quadrature, in logits."""
+        return np.asarray(self.cells.sum(axis=(1, 2)) - self.rise)
+
+
+def integrated_gradients(score: ScoreAndGradient, values: Tensor, baseline: Tensor, steps: int) -> Attributions:
+    """Attribute the scores of stays to their cells.
+
+    Args:
+        score: Of the cells of all B stays.
+        values: (B, T, F).
+        baseline: (B, T, F).
+        steps: Nodes of the quadrature.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    path = values - baseline
+    mean = torch.zeros_like(values, dtype=torch.float64)
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        _, gradient = score(baseline + float(node) * path)
+        mean += float(weight) * gradient.double()
+    rise = score(values)[0].double() - score(baseline)[0].double()
+    return Attributions((path.double() * mean).cpu().numpy(), rise.cpu().numpy())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttributionData:
+    """What all jobs read.
+
+    Attributes:
+        checkpoints: By member.
+        values: (N, T, F) clinical values of the stays to explain.
+        statics: (N, S) descriptors by member.
+        lengths: (N,).
+        steps: Nodes of the quadrature.
+        device: Where to compute.
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    values: Floats
+    statics: Mapping[str, Floats]
+    lengths: npt.NDArray[np.int16]
+    steps: int
+    device: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttributionJob:
+    """Stays explained at once: positions ``rows`` of the data, through ``member``."""
+
+    member: str
+    rows: npt.NDArray[np.int64]
+
+
+def attribute_job(data: AttributionData, job: AttributionJob, tick: Tick) -> Attributions:
+    """Explain the stays of one job."""
+    checkpoint = data.checkpoints[job.member]
+    options = InputOptions.from_dict(checkpoint.inputs)
+    with single_thread():
+        inputs = prepare_inputs(
+            checkpoint.scaler,
+            options,
+            data.values[job.rows],
+            data.lengths[job.rows],
+            data.statics[job.member][job.rows],
+        )
+        stays = StayTensors.of(inputs, np.arange(len(job.rows)), data.device)
+        target = CheckpointTarget.bind(checkpoint, load_model(checkpoint, data.device), stays)
+        median = torch.from_numpy(to_unit(checkpoint.scaler, checkpoint.scaler.median)).to(stays.unit)
+        inside = within_length(stays.lengths, stays.unit.shape[1])[:, :, None]
+        found = integrated_gradients(_towards_death(target), stays.unit, inside * median, data.steps)
+    tick(len(job.rows))
+    return found
+
+
+def _towards_death(target: CheckpointTarget) -> ScoreAndGradient:
+    """Return the target's score with the sign of death, whichever class each stay is in; a constant is left out."""
+
+    def score(values: Tensor) -> tuple[Tensor, Tensor]:
+        margin, gradient = target.margin_and_gradient(values)
+        return target.sign * margin, target.sign[:, None, None] * gradient
+
+    return score
+
+
+def attribute_stays(
+    checkpoints: Mapping[str, Checkpoint],
+    grid: GridDataset,
+    rows: npt.NDArray[np.int64],
+    members: list[str],
+    steps: int,
+    context: RunContext,
+) -> Attributions:
+    """Explain stays, each through its own member; the same result for any executor and number of workers.
+
+    Args:
+        checkpoints: By member.
+        grid: The data set.
+        rows: (N,) positions of the stays in ``grid``.
+        members: (N,) the checkpoint that scores each.
+        steps: Nodes of the quadrature.
+        context: Executor, device and progress.
+
+    Raises:
+        StageError: A member has no checkpoint.
+    """
+    used = sorted(set(members))
+    for member in used:
+        if member not in checkpoints:
+            raise StageError(
+                f"The attack used the member {member!r}, but training has only {sorted(checkpoints)}. "
+                "Run the attack again."
+            )
+    inputs = {member: InputOptions.from_dict(checkpoints[member].inputs) for member in used}
+    data = AttributionData(
+        checkpoints={member: checkpoints[member] for member in used},
+        values=grid.values[rows],
+        statics={member: select_statics(grid, inputs[member])[rows] for member in used},
+        lengths=grid.lengths[rows],
+        steps=steps,
+        device=context.device,
+    )
+    jobs: list[AttributionJob] = []
+    for member in used:
+        own = np.flatnonzero([name == member for name in members])
+        jobs += [AttributionJob(member, own[start : start + BATCH]) for start in range(0, len(own), BATCH)]
+    with context.progress.task("integrated gradients", total=len(rows), unit="stays") as bar:
+        found = context.executor.map(attribute_job, jobs, shared=data, tick=bar.advance)
+    cells, rise = np.zeros(data.values.shape), np.zeros(len(rows))
+    for job, part in zip(jobs, found, strict=True):
+        cells[job.rows], rise[job.rows] = part.cells, part.rise
+    return Attributions(cells, rise)

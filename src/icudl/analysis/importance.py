@@ -1,0 +1,209 @@
+"""Important or susceptible? What the model reads, beside what an attack abuses.
+
+The importance of a cell is its mean absolute integrated gradient (``attribution``) over attacked stays; that of a
+variable or an hour is the sum over its cells. Where both rankings agree, an attack moves what the model leans on;
+where they do not, it finds a lever that the model hardly uses on unchanged records.
+
+Tables:
+
+``importance`` (one row per condition and variable)
+    ``stays`` explained, ``importance`` in logits with its bootstrap interval (``low, high``), ``towards_death``: mean
+    of the signed attribution (positive where the variable speaks for death), ``quadrature_error``: mean absolute error
+    of the attributions' sum, as a share of the mean absolute rise it should equal.
+``importance_cells`` (one row per condition, hour and variable)
+    ``importance`` and ``towards_death``.
+``agreement`` (one row per condition, level and measure)
+    Spearman's rank correlation of importance and a measure of the best examples over all ``points``: the variables, the
+    hours or the cells (``level``); ``low, high`` from resampling the attacked stays, with whatever belongs to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from icudl.analysis.attribution import Attributions
+from icudl.analysis.conditions import CONDITIONS, ExampleSet
+from icudl.analysis.intervals import percentiles, resamples
+from icudl.analysis.measures import MEASURES, CellStatistics, along
+from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.susceptibility import Streams, statistics_of
+from icudl.artifacts import Schema
+from icudl.variables import Variable
+
+Doubles = npt.NDArray[np.float64]
+
+COMPARED = ("s", "sensitivity", "gpp", "gmp")
+LEVELS = ("variable", "hour", "cell")
+
+IMPORTANCE_SCHEMA: Schema = {
+    "condition": pl.String,
+    "variable": pl.String,
+    "stays": pl.Int64,
+    "importance": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "towards_death": pl.Float64,
+    "quadrature_error": pl.Float64,
+}
+IMPORTANCE_CELLS_SCHEMA: Schema = {
+    "condition": pl.String,
+    "hour": pl.Int16,
+    "variable": pl.String,
+    "stays": pl.Int64,
+    "importance": pl.Float64,
+    "towards_death": pl.Float64,
+}
+AGREEMENT_SCHEMA: Schema = {
+    "condition": pl.String,
+    "level": pl.String,
+    "measure": pl.String,
+    "points": pl.Int64,
+    "spearman": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explained:
+    """Attributions of some of the M attacked stays of one condition, and the best examples of those that have one.
+
+    Attributes:
+        attacked: The M rows of ``attacked_stays``, sorted by stay_id.
+        rows: (N,) which of them are explained.
+        attributions: Of these N.
+        examples: Best examples of the condition.
+    """
+
+    attacked: pl.DataFrame
+    rows: npt.NDArray[np.int64]
+    attributions: Attributions
+    examples: ExampleSet
+
+
+def choose_explained(attacked: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:
+    """Return at most ``most`` attacked stays drawn at random, half of them of each condition where there are enough."""
+    shuffled = attacked.sort("stay_id")[rng.permutation(attacked.height)]
+    by_condition = [shuffled.filter(pl.col("condition") == condition) for condition in CONDITIONS]
+    fewest = min(part.height for part in by_condition)
+    small = min(fewest, most // 2)
+    return pl.concat(part.head(small if part.height == fewest else most - small) for part in by_condition).sort(
+        "stay_id"
+    )
+
+
+def importance_tables(
+    explained: dict[str, Explained], variables: tuple[Variable, ...], options: AnalysisOptions, streams: Streams
+) -> dict[str, pl.DataFrame]:
+    """Return ``importance``, ``importance_cells`` and ``agreement``; see the module.
+
+    Args:
+        explained: By condition.
+        variables: F variables.
+        options: Number of resamples.
+        streams: Random stream of a condition and ``"importance"``.
+    """
+    tables: dict[str, list[pl.DataFrame]] = {
+        "importance": [pl.DataFrame(schema=IMPORTANCE_SCHEMA)],
+        "importance_cells": [pl.DataFrame(schema=IMPORTANCE_CELLS_SCHEMA)],
+        "agreement": [pl.DataFrame(schema=AGREEMENT_SCHEMA)],
+    }
+    for condition, part in explained.items():
+        if len(part.rows) == 0:
+            continue
+        size = np.abs(part.attributions.cells)
+        draws = _resampled(part, size, options.bootstrap_samples, streams(condition, "importance"))
+        tables["importance"].append(_variable_rows(condition, part, variables, draws["importance"]))
+        tables["importance_cells"].append(_cell_rows(condition, part, variables))
+        if part.examples.n:
+            tables["agreement"].append(_agreement_rows(condition, part, size, draws))
+    return {name: pl.concat(frames) for name, frames in tables.items()}
+
+
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Return Spearman's rank correlation, ties at their mean rank; NaN where one side is constant or below 3 points."""
+    x, y = _ranks(np.asarray(one, float)), _ranks(np.asarray(other, float))
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if len(x) > 2 and norm > 0 else float("nan")
+
+
+def _ranks(values: Doubles) -> Doubles:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
+
+
+def _levels(size: Doubles) -> dict[str, Doubles]:
+    """Return the importance of variables, hours and cells from that of the cells (T, F)."""
+    return {"variable": size.sum(axis=0), "hour": size.sum(axis=1), "cell": size.ravel()}
+
+
+def _measures(cells: CellStatistics) -> dict[str, dict[str, Doubles]]:
+    of_cells = {name: MEASURES[name](cells).ravel() for name in COMPARED}
+    return {"variable": along(cells, 0), "hour": along(cells, 1), "cell": of_cells}
+
+
+def _resampled(part: Explained, size: Doubles, samples: int, rng: np.random.Generator) -> dict[str, Doubles]:
+    """Return draws (samples, ...) of the variables' importance and, by ``level|measure``, of each correlation."""
+    position = {stay: row for row, stay in enumerate(part.attacked["stay_id"])}
+    with_example = np.array([position[stay] for stay in part.examples.stays["stay_id"]], dtype=np.int64)
+    flat = size.reshape(len(size), -1)
+    draws: dict[str, list[Any]] = {"importance": []}
+    for drawn in resamples(part.attacked.height, samples, rng) if part.attacked.height > 1 else ():
+        weight = drawn[part.rows].astype(np.float64)
+        if weight.sum() == 0:
+            continue
+        importance = (weight @ flat / weight.sum()).reshape(size.shape[1:])
+        draws["importance"].append(importance.sum(axis=0))
+        if part.examples.n:
+            levels = _levels(importance)
+            for level, values in _measures(statistics_of(part.examples, drawn=drawn[with_example])).items():
+                for name in COMPARED:
+                    draws.setdefault(f"{level}|{name}", []).append(spearman(levels[level], values[name]))
+    return {key: np.array(values) for key, values in draws.items()}
+
+
+def _variable_rows(condition: str, part: Explained, variables: tuple[Variable, ...], draws: Doubles) -> pl.DataFrame:
+    cells, rise = part.attributions.cells, np.abs(part.attributions.rise).mean()
+    low, high = percentiles(draws.reshape(len(draws), len(variables)))
+    columns = {
+        "condition": [condition] * len(variables),
+        "variable": [variable.name for variable in variables],
+        "stays": np.full(len(variables), len(cells)),
+        "importance": np.abs(cells).mean(axis=0).sum(axis=0),
+        "low": low,
+        "high": high,
+        "towards_death": cells.mean(axis=0).sum(axis=0),
+        "quadrature_error": np.full(len(variables), np.abs(part.attributions.error).mean() / max(rise, 1e-12)),
+    }
+    return pl.DataFrame(columns, schema=IMPORTANCE_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _cell_rows(condition: str, part: Explained, variables: tuple[Variable, ...]) -> pl.DataFrame:
+    n_stays, n_hours, n_variables = part.attributions.cells.shape
+    columns = {
+        "condition": [condition] * (n_hours * n_variables),
+        "hour": np.repeat(np.arange(n_hours, dtype=np.int16), n_variables),
+        "variable": [variable.name for variable in variables] * n_hours,
+        "stays": np.full(n_hours * n_variables, n_stays),
+        "importance": np.abs(part.attributions.cells).mean(axis=0).ravel(),
+        "towards_death": part.attributions.cells.mean(axis=0).ravel(),
+    }
+    return pl.DataFrame(columns, schema=IMPORTANCE_CELLS_SCHEMA)
+
+
+def _agreement_rows(condition: str, part: Explained, size: Doubles, draws: dict[str, Doubles]) -> pl.DataFrame:
+    levels, measures = _levels(size.mean(axis=0)), _measures(statistics_of(part.examples))
+    rows: list[tuple[Any, ...]] = []
+    for level in LEVELS:
+        for name in COMPARED:
+            low, high = percentiles(draws.get(f"{level}|{name}", np.empty(0))[:, None])
+            value = spearman(levels[level], measures[level][name])
+            rows.append((condition, level, name, len(levels[level]), value, float(low[0]), float(high[0])))
+    frame = pl.DataFrame(rows, schema=AGREEMENT_SCHEMA, orient="row")
+    return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
