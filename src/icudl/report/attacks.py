@@ -306,7 +306,7 @@ def _histograms(properties: pl.DataFrame, fragility: pl.DataFrame) -> FigureGrid
             for example in EXAMPLES:
                 part = properties.filter(pl.col("condition") == condition, pl.col("example") == example)
                 counts = np.histogram(part[name].cast(pl.Float64).drop_nulls().to_numpy(), edges)[0]
-                series.append({"name": f"{example.capitalize()} examples", "y": counts.tolist()})
+                series.append({"name": example.capitalize(), "y": counts.tolist()})
             variants[condition] = {"series": series}
         figures.append(
             Figure(
@@ -328,7 +328,8 @@ def _histograms(properties: pl.DataFrame, fragility: pl.DataFrame) -> FigureGrid
     return FigureGrid(
         "histograms",
         "The shape of the changes",
-        "One count per flipped stay. Left-leaning histograms of the number and the sum of changes mean that little "
+        "One count per flipped stay, for its first and its best example. "
+        "Left-leaning histograms of the number and the sum of changes mean that little "
         "suffices; the share of increases tells whether values are pushed up or down.",
         (CONDITION_SWITCH,),
         tuple(figures),

@@ -1,0 +1,271 @@
+"""The report opened in a browser: it draws, it is usable by mouse and by keyboard, it is silent and accessible."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icudl.report.build import build_report
+from icudl.report.options import ReportOptions
+from report_study import MARKUP, Study, fake_study
+
+pytestmark = pytest.mark.browser
+
+
+@dataclasses.dataclass
+class Opened:
+    """A page and what it did that it must not do."""
+
+    page: Any
+    complaints: list[str]
+    requests: list[str]
+
+    def text(self, selector: str) -> str:
+        """Return the visible text of an element."""
+        return str(self.page.locator(selector).first.inner_text())
+
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    return fake_study(160)
+
+
+@pytest.fixture(scope="session")
+def study_page(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(study, tmp_path_factory.mktemp("report"))
+
+
+def write_page(study: Study, folder: Path) -> Path:
+    """Write the page of a study and return its path."""
+    path = folder / "index.html"
+    path.write_text(build_report(*study.inputs(), ReportOptions()).html, "utf-8")
+    return path
+
+
+@pytest.fixture
+def open_report(browser: Any) -> Iterator[Open]:
+    contexts = []
+
+    def open_it(path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        opened = Opened(context.new_page(), [], [])
+        opened.page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
+        opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        opened.page.on("request", lambda request: opened.requests.append(request.url))
+        opened.page.goto(path.as_uri())
+        opened.page.wait_for_function("document.documentElement.dataset.ready === 'true'")
+        return opened
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_figure_is_drawn_in_silence(open_report: Open, study_page: Path, width: int, scheme: str) -> None:
+    opened = open_report(study_page, width=width, scheme=scheme)
+    drawn = opened.page.evaluate(
+        "[...document.querySelectorAll('figure.chart')]"
+        ".map(box => [box.id, Number(box.querySelector('.plot').dataset.drawn)])"
+    )
+    assert len(drawn) >= 20
+    assert [name for name, values in drawn if not values] == []
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+    assert opened.complaints == []
+    assert len(opened.requests) == 1
+
+
+def test_every_variant_of_every_switch_is_drawn(open_report: Open, study_page: Path) -> None:
+    opened = open_report(study_page)
+    opened.page.evaluate(
+        """() => {
+          for (const box of document.querySelectorAll('[data-switch]')) {
+            if (box.tagName === 'SELECT') {
+              for (const option of box.options) { box.value = option.value; box.dispatchEvent(new Event('change')); }
+            } else for (const radio of box.querySelectorAll('input')) radio.click();
+          }
+        }"""
+    )
+    assert opened.complaints == []
+    blank = "[...document.querySelectorAll('.plot')].filter(plot => !Number(plot.dataset.drawn)).length"
+    assert opened.page.evaluate(blank) == 0
+
+
+def test_the_map_answers_to_click_and_keyboard(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    plot = page.locator("#map .plot")
+    before = plot.inner_html()
+    page.locator("#map [data-switch=condition] label").nth(1).click()
+    assert plot.inner_html() != before
+    page.locator("#map [data-switch=measure]").select_option("sensitivity")
+    assert "Sensitivity" in plot.locator("svg").text_content()
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert "Calcium (ionised), hour 1" in page.locator("#map [aria-live]").text_content()
+    page.locator("#map .tools button").click()
+    assert page.locator("#map .tools button").inner_text() == "Study order"
+
+
+def test_switches_work_by_keyboard(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    page.locator("#roc [data-switch=split] input").first.focus()
+    before = page.locator("#roc .plot").inner_html()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#roc [data-switch=split] input").nth(1).is_checked()
+    assert page.locator("#roc .plot").inner_html() != before
+
+
+def test_a_curve_can_be_zoomed_and_reset(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    plot = page.locator("#fewest-changes .plot")
+    plot.scroll_into_view_if_needed()
+    before = plot.inner_html()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 120, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 200, steps=4)
+    page.mouse.up()
+    assert plot.inner_html() != before
+    page.locator("#fewest-changes .tools button").click()
+    assert page.locator("#fewest-changes .tools button").count() == 0
+    plot.focus()
+    page.keyboard.press("+")
+    assert page.locator("#fewest-changes .tools button").count() == 1
+    page.keyboard.press("0")
+    assert page.locator("#fewest-changes .tools button").count() == 0
+
+
+def test_a_pointer_reads_values_and_the_legend_hides_a_series(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    plot = page.locator("#roc .plot")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    assert "Deaths recognised" in page.locator("#tip").inner_text()
+    curves = page.locator("#roc .plot path.curve").count()
+    page.locator("#roc .legend button").nth(1).click()
+    assert page.locator("#roc .plot path.curve").count() == curves - 1
+
+
+def test_every_figure_has_its_data_table(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    page.locator("#ranking details.data summary").click()
+    rows = page.locator("#ranking details.data tbody tr")
+    assert rows.count() == 19
+    assert rows.first.locator("th").inner_text() == "Potassium"
+    page.locator("#ranking details.data thead button").nth(1).click()
+    column = [float(cell) for cell in page.locator("#ranking details.data tbody td:nth-child(2)").all_inner_texts()]
+    assert column == sorted(column, reverse=True)
+    with page.expect_download() as saved:
+        page.locator("#ranking details.data .tools button").click()
+    assert saved.value.suggested_filename == "ranking.csv"
+
+
+def test_tables_are_sorted_and_filtered(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    page.locator("#clinical-sizes thead button").nth(3).click()
+    assert page.locator("#clinical-sizes thead th").nth(3).get_attribute("aria-sort") == "descending"
+    stays = [int(text) for text in page.locator("#clinical-sizes tbody tr td:nth-child(4)").all_inner_texts()]
+    assert stays == sorted(stays, reverse=True)
+    page.locator("#clinical-sizes-filter").fill("potass")
+    shown = page.locator("#clinical-sizes tbody tr:visible th").all_inner_texts()
+    assert set(shown) == {"Potassium"}
+
+
+def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_page: Path) -> None:
+    opened = open_report(study_page)
+    page = opened.page
+    assert page.locator("[data-explorer=plots] svg").count() == 19
+    first = opened.text("[data-explorer=view] h3")
+    page.locator("[data-explorer=next]").click()
+    second = opened.text("[data-explorer=view] h3")
+    assert first != second
+    page.locator("[data-explorer=list]").focus()
+    page.keyboard.press("ArrowUp")
+    assert opened.text("[data-explorer=view] h3") == first
+    page.locator("[data-explorer=list] [role=option]").nth(2).click()
+    chosen = page.locator("[data-explorer=list] [aria-selected=true]").inner_text()
+    assert opened.text("[data-explorer=view] h3") in chosen
+    page.locator("[data-explorer=search]").fill("no such stay")
+    assert "No stay fits" in opened.text("[data-explorer=view]")
+    page.locator("[data-explorer=search]").fill("")
+    page.locator("[data-explorer=direction]").select_option("death")
+    assert "predicted death becomes predicted survival" in opened.text("[data-explorer=view]")
+    page.locator("[data-explorer=sort]").select_option("stay")
+    names = page.locator("[data-explorer=list] [role=option] span:first-child").all_inner_texts()
+    assert names == sorted(names)
+    assert opened.complaints == []
+
+
+def test_the_explorer_tells_the_values_of_the_artifacts(open_report: Open, study_page: Path, study: Study) -> None:
+    opened = open_report(study_page)
+    fragile = study.susceptibility.tables["fragility"].row(0, named=True)
+    assert opened.text("[data-explorer=view] h3") == f"Stay {fragile['stay_id']}"
+    unpacked = opened.page.evaluate(
+        """() => {
+          const pack = JSON.parse(document.getElementById('report-data').textContent).explorer;
+          const stay = pack.stays[0];
+          const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+          const bits = bytes(stay.mask), steps = new DataView(bytes(stay.values).buffer), out = [];
+          let taken = 0;
+          for (let cell = 0; cell < pack.hours * pack.variables.length; cell += 1) {
+            if (!(bits[cell >> 3] & (128 >> (cell & 7)))) { out.push(null); continue; }
+            const { low, step } = pack.variables[cell % pack.variables.length];
+            out.push(low + step * steps.getUint16(2 * taken++, true));
+          }
+          return out;
+        }"""
+    )
+    row = study.grid.stay_ids.tolist().index(fragile["stay_id"])
+    expected = study.grid.values[row].ravel()
+    for cell, value in zip(unpacked, expected.tolist(), strict=True):
+        assert cell == pytest.approx(value, rel=1e-3) if value == value else cell is None
+
+
+def test_the_theme_can_be_switched(open_report: Open, study_page: Path) -> None:
+    page = open_report(study_page).page
+    page.locator("#theme-switch").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.locator("#theme-switch").inner_text() == "Light page"
+
+
+def test_markup_in_data_stays_text(open_report: Open, tmp_path: Path) -> None:
+    opened = open_report(write_page(fake_study(60, markup=True), tmp_path))
+    page = opened.page
+    assert page.title() == "ICU Deep Learning"
+    assert page.locator("main img").count() == 0
+    assert MARKUP in page.locator("#cleaning").inner_text()
+    page.locator("[data-explorer=search]").fill("onerror")
+    assert MARKUP in opened.text("[data-explorer=view]")
+    assert opened.complaints == []
+    assert len(opened.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
+def test_axe_finds_nothing_serious(open_report: Open, study_page: Path, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = open_report(study_page, width=width, scheme=scheme).page
+    page.locator("#ranking details.data summary").click()
+    found = axe.Axe().run(page).response["violations"]
+    grave = [
+        f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in {"serious", "critical"}
+    ]
+    assert grave == []

@@ -1,0 +1,174 @@
+"""The report as text: what it says, what it leaves out, and that nothing in data can become markup."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.susceptibility import analyse_attack
+from icudl.execution.base import RunContext
+from icudl.report.build import build_report, embed
+from icudl.report.citations import ALWAYS, CITATIONS, cited
+from icudl.report.elements import number, percent
+from icudl.report.options import ReportOptions
+from icudl.stages.report import report
+from report_study import MARKUP, Study, fake_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return fake_study(120)
+
+
+@pytest.fixture(scope="module")
+def html(study: Study) -> str:
+    return build_report(*study.inputs(), ReportOptions()).html
+
+
+def test_the_same_inputs_give_the_same_bytes(study: Study, html: str, context: RunContext) -> None:
+    assert report(*study.inputs(), ReportOptions(), context).html == html
+
+
+def test_nothing_is_loaded_from_elsewhere(html: str) -> None:
+    without_links = re.sub(r'<a href="https://[^"]*" rel="noreferrer">[^<]*</a>', "", html)
+    assert re.findall(r"https?://(?!www\.w3\.org)", without_links) == []
+    assert re.findall(r"<(?:link|img|iframe|object|embed)\b|\bsrc=|@import|url\((?!#)", without_links) == []
+
+
+def test_the_policy_allows_these_scripts_and_this_style_only(html: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy is not None
+    allowed = policy.group(1).replace("&#39;", "'")
+    assert allowed.startswith("default-src 'none'")
+    assert "unsafe" not in allowed
+    for kind, pattern in (("style", r"<style>(.*?)</style>"), ("script", r"<script>(.*?)</script>")):
+        for content in re.findall(pattern, html, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in allowed, kind
+    assert re.findall(r"<[^>]+\son[a-z]+=", html.split("<script type=", maxsplit=1)[0]) == []
+
+
+def test_markup_in_data_is_escaped() -> None:
+    page = build_report(*fake_study(60, markup=True).inputs(), ReportOptions(title=f"Study {MARKUP}")).html
+    assert MARKUP not in page
+    assert "<img" not in page
+    assert page.count("</script>") == 3
+
+
+@given(
+    st.recursive(st.text() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
+)
+def test_embedded_json_reads_back_and_cannot_end_its_element(value: object) -> None:
+    text = embed(value)
+    assert json.loads(text) == value
+    assert not set(text) & set("<>&\u2028\u2029")
+
+
+def test_thin_evidence_is_said_plainly() -> None:
+    thin = build_report(*fake_study(120).inputs(), ReportOptions()).html
+    assert "These metrics are no evidence" in thin
+    rich = fake_study(120)
+    plenty = rich.training.metrics.with_columns(deaths=pl.lit(450, pl.Int64), stays=pl.lit(4000, pl.Int64))
+    training = dataclasses.replace(rich.training, metrics=plenty)
+    assert (
+        "no evidence" not in build_report(*dataclasses.replace(rich, training=training).inputs(), ReportOptions()).html
+    )
+
+
+def test_single_stays_of_a_restricted_source_are_left_out() -> None:
+    study = fake_study(60, restricted=True)
+    hidden = build_report(*study.inputs(), ReportOptions()).html
+    assert 'id="stay-explorer"' not in hidden
+    numbers = study.grid.stay_ids.tolist()
+    assert [stay for stay in numbers if str(stay) in hidden] == []
+    shown = build_report(*study.inputs(), ReportOptions(show_restricted_rows=True)).html
+    assert 'id="stay-explorer"' in shown
+
+
+def test_the_explorer_holds_the_most_fragile_stays(study: Study) -> None:
+    page = build_report(*study.inputs(), ReportOptions(explorer_stays=7)).html
+    data = json.loads(page.split('id="report-data">')[1].split("</script>")[0])
+    expected = study.susceptibility.tables["fragility"].sort("rank")["stay_id"].head(7).to_list()
+    assert [stay["id"] for stay in data["explorer"]["stays"]] == expected
+    without = build_report(*study.inputs(), ReportOptions(explorer_stays=0)).html
+    assert 'id="stay-explorer"' not in without
+
+
+def test_the_summary_names_the_numbers_of_the_artifacts(study: Study, html: str) -> None:
+    total = study.susceptibility.tables["summary"].filter(condition="both", example="best").row(0, named=True)
+    summary = html.split('<section id="summary"')[1].split("</section>", maxsplit=1)[0]
+    assert f"{total['flipped']:,} of {total['attacked']:,} attacked stays" in summary
+    assert "0.871" in summary
+    assert f"{int(study.grid.labels.sum()):,}" in summary
+
+
+def test_a_study_without_any_flip_still_gives_a_page(study: Study) -> None:
+    stays = study.attack.stays.with_columns(
+        pl.when(pl.col("status") == "success").then(pl.lit("failed")).otherwise("status").alias("status"),
+        *(
+            pl.lit(None, dtype).alias(name)
+            for name, dtype in study.attack.stays.schema.items()
+            if name[:5] in {"first", "best_"}
+        ),
+    )
+    attack = dataclasses.replace(study.attack, stays=stays, perturbations=study.attack.perturbations.clear())
+    tables = analyse_attack(attack, AnalysisOptions(bootstrap_samples=10), lambda *_: None)  # type: ignore[arg-type, return-value]
+    page = build_report(
+        *dataclasses.replace(study, attack=attack, susceptibility=tables, tuning={}).inputs(), ReportOptions()
+    ).html
+    assert "No prediction was flipped" in page
+    assert 'id="tuning"' not in page
+
+
+def test_a_study_without_test_stays_reports_out_of_fold(study: Study) -> None:
+    training = dataclasses.replace(
+        study.training,
+        predictions=study.training.predictions.filter(split="out-of-fold"),
+        metrics=study.training.metrics.filter(split="out-of-fold"),
+    )
+    page = build_report(*dataclasses.replace(study, training=training).inputs(), ReportOptions()).html
+    assert "out-of-fold stays" in page.split("</section>")[0]
+
+
+@pytest.mark.slow
+def test_four_thousand_attacked_stays_stay_under_ten_megabytes() -> None:
+    study = fake_study(5200)
+    assert study.susceptibility.tables["fragility"].height >= 4000
+    page = build_report(*study.inputs(), ReportOptions(explorer_stays=4000)).html
+    assert len(page.encode()) < 10_000_000
+
+
+def test_every_work_is_cited_once_and_an_unknown_key_is_kept() -> None:
+    works = cited(["sun2018", "mimic3", "sun2018", "somebody2031"])
+    assert [work.text for work in works].count(CITATIONS["sun2018"].text) == 1
+    assert "somebody2031" in [work.text for work in works]
+    assert len(works) == len({"sun2018", "mimic3", "somebody2031", *ALWAYS})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (4.0, "4"),
+        (1234567, "1,234,567"),
+        (0.30000001, "0.300"),
+        (31.25, "31.2"),
+        (1234.5, "1,234"),
+        (2e-6, "2.00e-06"),
+    ],
+)
+def test_numbers_are_written_for_readers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_shares_are_written_as_percentages() -> None:
+    assert [percent(share) for share in (0.0, 0.1234, 1.0)] == ["0 %", "12.3 %", "100 %"]
