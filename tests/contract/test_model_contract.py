@@ -103,3 +103,10 @@ def test_every_parameter_learns(model, features):
 def test_a_feature_that_is_always_zero_is_survived(model, features):
     features[:, :, 2] = 0.0
     assert torch.isfinite(model(features, LENGTHS)).all()
+
+
+def test_calibration_is_absorbed(model, features):
+    before = model(features, LENGTHS)
+    model.absorb(1.7, -0.4)
+    after = model(features, LENGTHS)
+    assert torch.allclose(after[:, 1] - after[:, 0], 1.7 * (before[:, 1] - before[:, 0]) - 0.4, atol=1e-5)

@@ -43,6 +43,13 @@ class SequenceClassifier(nn.Module, abc.ABC):
             (B, 2) logits: survival, death.
         """
 
+    @abc.abstractmethod
+    def absorb(self, scale: float, shift: float) -> None:
+        """Change the weights so that the logit difference z (death minus survival) becomes ``scale`` z + ``shift``.
+
+        So a calibrated model is a model like any other: nothing has to be applied after it.
+        """
+
 
 def within_length(lengths: Tensor, n_hours: int) -> Tensor:
     """Return a (B, T) mask, true for the hours that a stay has."""

@@ -72,3 +72,10 @@ class Head(nn.Module):
             hidden = self.fc_activation(self.fc(hidden))
         logits: Tensor = self.out(hidden)
         return logits
+
+    def absorb(self, scale: float, shift: float) -> None:
+        """Make the logit difference z of the last layer ``scale`` z + ``shift``."""
+        with torch.no_grad():
+            self.out.weight.mul_(scale)
+            self.out.bias.mul_(scale)
+            self.out.bias.add_(torch.tensor([-shift / 2, shift / 2]).to(self.out.bias))

@@ -45,6 +45,10 @@ class RecurrentClassifier(SequenceClassifier):
         logits: Tensor = self.head(self._read_out(outputs, final, lengths))
         return logits
 
+    def absorb(self, scale: float, shift: float) -> None:
+        """Change the last layer; see ``SequenceClassifier.absorb``."""
+        self.head.absorb(scale, shift)
+
     def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, T, D H) outputs of the last layer, and its (B, D H) final states."""
         n_hours = features.shape[1]

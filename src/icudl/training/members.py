@@ -16,6 +16,7 @@ from icudl.execution.base import Tick, seed_for
 from icudl.models.baselines import fit_baseline, summarise
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
+from icudl.training.calibration import fit_calibration
 from icudl.training.data import Rows, hold_out_patients, stays_of
 from icudl.training.events import event_log
 from icudl.training.loop import fit, logits_of, probabilities_of
@@ -145,8 +146,10 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
             tick=tick,
             on_epoch=log,
         )
+    valid_labels = grid.labels[division.valid]
+    fitted.model.absorb(*fit_calibration(valid_labels, logits_of(fitted.model, valid), plan.training.calibration))
     threshold = choose_threshold(
-        grid.labels[division.valid], probabilities_of(logits_of(fitted.model, valid)), plan.training.threshold
+        valid_labels, probabilities_of(logits_of(fitted.model, valid)), plan.training.threshold
     )
     checkpoint = Checkpoint(
         member=job.member,

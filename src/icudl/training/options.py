@@ -46,6 +46,12 @@ class TrainingOptions(Options):
         low=0.05,
         high=0.5,
     )
+    calibration: str = option(
+        "platt",
+        "Fitted on validation stays and absorbed by the last layer: none, temperature (one factor on the logits) or "
+        "platt (a factor and a shift).",
+        choices=("none", "temperature", "platt"),
+    )
     threshold: str = option(
         "f1",
         "What the decision threshold maximises on validation stays: f1 or youden.",
