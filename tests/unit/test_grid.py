@@ -43,6 +43,8 @@ def test_an_hour_that_was_begun_counts(stay_hours, length):
     ([(1, -1, 0, 80.0, 1)], "value in hour -1"),
     ([(1, 0, 2, 80.0, 1)], "variable 2. Expected 0 to 1"),
     ([(1, 0, 0, 80.0, 1), (1, 0, 0, 81.0, 1)], "twice"),
+    ([(1, 0, 0, float("nan"), 1)], "without a mean"),
+    ([(1, 0, 0, None, 1)], "without a mean"),
 ])  # fmt: skip
 def test_hours_not_as_declared_are_refused(hours, message):
     source = tables([stay(1)], hours)

@@ -39,7 +39,7 @@ def densify(tables: SourceTables, stays: pl.DataFrame) -> tuple[Floats, npt.NDAr
         many values each mean is made of (65,535 stands for more).
 
     Raises:
-        StageError: The hours lie outside the window, name an unknown variable, or hold a cell twice.
+        StageError: The hours lie outside the window, name an unknown variable, hold a cell twice, or lack a mean.
     """
     shape = (stays.height, tables.window_hours, len(tables.variables))
     _check_hours(tables)
@@ -48,12 +48,15 @@ def densify(tables: SourceTables, stays: pl.DataFrame) -> tuple[Floats, npt.NDAr
     position = np.ravel_multi_index(
         tuple(cells[name].to_numpy().astype(np.int64) for name in ("row", "hour", "variable")), shape
     )
-    if np.unique(position).size != position.size:
-        raise StageError("The hours hold a cell (stay, hour, variable) twice. Expected one row each; extract again.")
     values = np.full(shape, np.nan, np.float32)
     counts = np.zeros(shape, np.uint16)
     values.reshape(-1)[position] = cells["mean"].to_numpy()
     counts.reshape(-1)[position] = np.minimum(cells["count"].to_numpy(), _MOST_COUNTED)
+    if np.count_nonzero(~np.isnan(values)) != position.size:
+        raise StageError(
+            "The hours hold a cell (stay, hour, variable) twice, or one without a mean. Expected one number each; "
+            "extract again."
+        )
     return values, counts
 
 
