@@ -9,7 +9,10 @@ import pytest
 from mimic3_tables import Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 
 from icudl.execution.base import RunContext
+from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.sources.mimic3_binning import FATES
+from icudl.sources.mimic3_files import Mimic3Files
+from icudl.stages.extract import extract
 
 WINDOW_END = "dropped: outside the window"
 NO_STAY = "dropped: outside any ICU stay"
@@ -175,3 +178,27 @@ def test_every_row_has_one_fate(tmp_path: Path, context: RunContext) -> None:
     )
     assert per_variable["read"].to_list() == per_variable["fates"].to_list()
     assert set(per_variable["rules"]) == {len(FATES) + 3}
+
+
+def test_fio2_is_a_fraction_however_it_is_filed(tmp_path: Path, context: RunContext) -> None:
+    charts = [chart(0, 190, 0.5), chart(1, 3420, 40), chart(2, 223835, 60), chart(3, 223835, 0.7), chart(4, 223835, 5)]
+    tables = read(Hospital(charts=charts).write(tmp_path / "hospital"), context, use=("fio2",))
+    assert {key[1]: cell[0] for key, cell in cells(tables).items()} == {0: 0.5, 1: 0.4, 2: 0.6, 3: 0.7}
+    assert rule_counts(tables, "fio2") == {
+        "read": 5,
+        "converted unit": 1,
+        "repaired unit": 1,
+        "dropped: implausible value": 1,
+        "kept": 4,
+    }
+
+
+def test_item_ids_and_range_of_the_configuration(tmp_path: Path, context: RunContext) -> None:
+    folder = Hospital(labs=[lab(1, 50822, 4), lab(1, 50971, 5), lab(2, 50971, 9)]).write(tmp_path / "hospital")
+    options = SourceOptions(
+        name="mimic3", path=str(folder), items={"potassium": [50822, 50971], "potassium_serum": [1]}
+    )
+    variables = VariableOptions(use=("potassium",), ranges={"potassium": [2, 8]})
+    tables = extract(Mimic3Files(options, seed=0), variables, WindowOptions(), context)
+    assert cells(tables) == {(200, 1, "potassium"): (4.5, 2)}
+    assert (tables.variables[0].low, tables.variables[0].high) == (2, 8)

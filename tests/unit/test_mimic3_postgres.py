@@ -272,8 +272,7 @@ def test_wrong_password(database: str, schema: str, context: RunContext, loaded:
     before = hba.read_text()
     try:
         hba.write_text("local all locked scram-sha-256\n" + before)
-        execute(database, schema, "SELECT pg_reload_conf()")
-        _wait_for_refusal(_as_user(database, "locked", "wrong-secret"))
+        _reload_until_refused(database, _as_user(database, "locked", "wrong-secret"))
         message = fails(_as_user(database, "locked", "wrong-secret"), schema, context, "password authentication failed")
         assert "wrong-secret" not in message
         monkeypatch.setenv("PGPASSWORD", "wrong-too")
@@ -291,8 +290,9 @@ def test_wrong_password(database: str, schema: str, context: RunContext, loaded:
         execute(database, schema, "DROP ROLE locked")
 
 
-def _wait_for_refusal(url: str) -> None:
+def _reload_until_refused(database: str, url: str) -> None:
     for _ in range(100):
+        execute(database, "", "SELECT pg_reload_conf()")
         try:
             psycopg.connect(url).close()
         except psycopg.OperationalError:

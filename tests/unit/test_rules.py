@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icudl.errors import SourceError
+from icudl.errors import ConfigError, SourceError
 from icudl.sources import rules
+from icudl.sources.base import VariableOptions
 from icudl.sources.rules import mimic3_rules, parse
 from icudl.variables import CATALOGUE, STUDY_NAMES, STUDY_VARIABLES
 
@@ -83,6 +84,39 @@ def test_a_value_is_gated_converted_or_repaired_as_its_rule_says(value, item) ->
         assert canonical == (fahrenheit if repaired else value)
     else:
         assert (gated, converted, repaired, canonical) == (False, False, False, value)
+
+
+def test_item_ids_can_be_chosen() -> None:
+    book = mimic3_rules().with_items({"potassium": [50822, 50971], "potassium_serum": [12345], "tempc": [678]})
+    rows = book.table((CATALOGUE["potassium"], CATALOGUE["potassium_serum"]), "labevents")
+    assert rows.select("item", "variable").rows() == [(12345, 1), (50822, 0), (50971, 0)]
+    assert book.table((CATALOGUE["tempc"],), "chartevents").select("item", "unit_offset").rows() == [(678, 32.0)]
+    assert book.digest != mimic3_rules().digest
+    assert mimic3_rules().with_items({}) is mimic3_rules()
+    assert set(book.variables) == set(mimic3_rules().variables)
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ({"potasium": [1]}, "Did you mean 'potassium'?"),
+        ({"potassium": []}, "source.items.potassium = []"),
+        ({"potassium": ["50822"]}, "Give a list of item ids"),
+        ({"potassium": [50971]}, "item 50971 is named by"),
+    ],
+)
+def test_item_ids_that_cannot_be(items, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        mimic3_rules().with_items(items)
+    assert words in str(caught.value)
+
+
+def test_ranges_can_be_chosen() -> None:
+    options = VariableOptions(use=("spo2", "potassium"), ranges={"potassium": [2, 9.5]})
+    assert [(variable.low, variable.high) for variable in options.chosen()] == [(20, 100), (2.0, 9.5)]
+    for ranges in ({"potassium": [9, 2]}, {"potassium": [1]}, {"potassium": "x"}, {"kalium": [1, 2]}):
+        with pytest.raises(ConfigError, match=r"potassium|kalium"):
+            VariableOptions(ranges=ranges).chosen()
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from icudl.artifacts import SourceTables
+from icudl.errors import ConfigError
 from icudl.execution.base import RunContext
 from icudl.options import Options, option
-from icudl.variables import STUDY_NAMES, Variable
+from icudl.variables import STUDY_NAMES, Variable, select
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,11 @@ class SourceOptions(Options):
         secret=True,
     )
     schema: str = option("mimiciii", "Schema of the tables in that database.", identity=False)
+    items: Mapping[str, Any] = option(
+        {},
+        "Item ids of a variable in MIMIC-III instead of those of the rules: { potassium = [50822, 50971] }. An id that "
+        "the rules know keeps its unit, gate and repair; any other is taken to be in the variable's unit.",
+    )
     open_data: bool = option(
         False,
         "The data at source.path are open (the MIMIC-III demo): nothing made from them is marked restricted.",
@@ -48,6 +55,41 @@ class VariableOptions(Options):
         STUDY_NAMES,
         'Names of the variables, in the order of the model\'s inputs; ["all"] takes all that the source measures.',
     )
+    ranges: Mapping[str, Any] = option(
+        {},
+        "Plausible range of a variable in its unit instead of the catalogue's, both ends included: "
+        "{ potassium = [2, 10] }.",
+    )
+
+    def chosen(self, available: Collection[str] | None = None) -> tuple[Variable, ...]:
+        """Return the variables asked for, with their ranges.
+
+        Args:
+            available: Names of the variables that the source measures; None where every one may be.
+
+        Raises:
+            ConfigError: A name is unknown, or a range is not two numbers, the smaller first.
+        """
+        variables = select(self.use, available)
+        select(self.ranges or self.use)
+        spans = {name: _span(name, span) for name, span in self.ranges.items()}
+        return tuple(
+            dataclasses.replace(variable, low=spans[variable.name][0], high=spans[variable.name][1])
+            if variable.name in spans
+            else variable
+            for variable in variables
+        )
+
+
+def _span(name: str, span: object) -> tuple[float, float]:
+    ends = tuple(span) if isinstance(span, list | tuple) else ()
+    if (
+        len(ends) != 2
+        or not all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
+        or ends[0] >= ends[1]
+    ):
+        raise ConfigError(f"variables.ranges.{name} = {span!r}. Expected two numbers, the smaller first.")
+    return float(ends[0]), float(ends[1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

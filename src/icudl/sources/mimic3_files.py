@@ -26,6 +26,7 @@ class Mimic3Files:
     Attributes:
         restricted: True unless ``source.open_data`` declares the data open.
         citations: Works to cite.
+        available: Names of the variables that have rules.
     """
 
     citations: tuple[str, ...] = ("mimic3", "physionet")
@@ -34,6 +35,8 @@ class Mimic3Files:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
         self.folder = Path(options.path).expanduser()
         self.restricted = not options.open_data
+        self._rules = mimic3_rules().with_items(options.items)
+        self.available = self._rules.variables
         self._has_path = bool(options.path)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
@@ -42,7 +45,7 @@ class Mimic3Files:
         Raises:
             SourceError: The folder or a table is missing or unreadable.
         """
-        tables, rules = hash_tables(self._tables(), memory), mimic3_rules().digest
+        tables, rules = hash_tables(self._tables(), memory), self._rules.digest
         identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
@@ -58,7 +61,7 @@ class Mimic3Files:
         index = StayIndex.of(stays)
         files = []
         for name in (name for name in TABLES if name in tables):
-            rules = mimic3_rules().table(variables, name)
+            rules = self._rules.table(variables, name)
             if len(rules):
                 target = context.scratch / f"{name}-{_key(tables[name], stays, rules, window)}.parquet"
                 files.append(target)

@@ -34,6 +34,7 @@ class Mimic3Postgres:
     Attributes:
         restricted: True unless ``source.open_data`` declares the data open.
         citations: Works to cite.
+        available: Names of the variables that have rules.
     """
 
     citations: tuple[str, ...] = ("mimic3", "physionet")
@@ -41,6 +42,8 @@ class Mimic3Postgres:
     def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
         """Take the connection from ``options.url`` and libpq's environment; nothing is opened yet."""
         self.restricted = not options.open_data
+        self._rules = mimic3_rules().with_items(options.items)
+        self.available = self._rules.variables
         self._url = options.url
         self._schema = options.schema
 
@@ -53,7 +56,7 @@ class Mimic3Postgres:
         Raises:
             SourceError: The server cannot be reached, or a table or column is missing.
         """
-        items = {table: sorted(_items(table)) for table in TABLES}
+        items = {table: sorted(self._items(table)) for table in TABLES}
         store = memory / "postgres-hashes.json"
         remembered: dict[str, Any] = read_json(store) if store.exists() else {}
         known, tables = dict(remembered), {}
@@ -69,7 +72,7 @@ class Mimic3Postgres:
         if known != remembered:
             memory.mkdir(parents=True, exist_ok=True)
             write_atomically(store, lambda path: write_json(path, known))
-        details = {"tables": tables, "rules": mimic3_rules().digest}
+        details = {"tables": tables, "rules": self._rules.digest}
         digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details=details)
 
@@ -86,7 +89,7 @@ class Mimic3Postgres:
             tables = self._tables(connection)
             stays = self._stays(connection)
             for table in (table for table in TABLES if table in tables):
-                rules = mimic3_rules().table(variables, table)
+                rules = self._rules.table(variables, table)
                 if len(rules):
                     statement = mimic3_sql.sums_of(self._schema, table, rules, window.hours)
                     files.append(self._sums(connection, table, statement, context))
@@ -100,6 +103,9 @@ class Mimic3Postgres:
             )
         cleaning = cleaning_table(counts, variables)
         return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+
+    def _items(self, table: str) -> list[int]:
+        return [item for rule in self._rules.rules if rule.table == table for item in rule.items]
 
     def _tables(self, connection: psycopg.Connection) -> list[str]:
         with postgres.translated(self._url, "looking for tables"):
@@ -166,10 +172,6 @@ def _frame(content: bytes, schema: Any) -> pl.DataFrame:
     if not content:
         return pl.DataFrame(schema=schema)
     return pl.read_csv(io.BytesIO(content), has_header=False, schema=schema)
-
-
-def _items(table: str) -> list[int]:
-    return [item for rule in mimic3_rules().rules if rule.table == table for item in rule.items]
 
 
 def _content(connection: psycopg.Connection, schema: str, table: str, items: list[int] | None) -> dict[str, Any]:

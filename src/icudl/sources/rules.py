@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from icudl.errors import SourceError, suggestion
+from icudl.errors import ConfigError, SourceError, suggestion
 from icudl.variables import Variable
 
 TABLES: tuple[str, ...] = ("chartevents", "labevents", "outputevents")
@@ -86,6 +86,51 @@ class RuleBook:
 
     rules: tuple[ItemRule, ...]
     digest: str
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that have a rule, in the order of the file."""
+        return tuple(dict.fromkeys(rule.variable for rule in self.rules))
+
+    def with_items(self, items: Mapping[str, Any]) -> RuleBook:
+        """Return the book with other item ids for some variables.
+
+        Args:
+            items: Lists of item ids by variable. An id that the book knows keeps its table, unit, gate and repair,
+                whatever variable it had; any other is in the variable's own table and unit.
+
+        Raises:
+            ConfigError: A variable has no rule, an entry is no list of ids, or an id would have two variables.
+        """
+        if not items:
+            return self
+        rules = [rule for rule in self.rules if rule.variable not in items]
+        for variable, ids in items.items():
+            if variable not in self.variables:
+                raise ConfigError(
+                    f"source.items names {variable!r}, which has no rule.{suggestion(variable, self.variables)} "
+                    f"Known: {', '.join(self.variables)}."
+                )
+            if not isinstance(ids, list | tuple) or not ids or not all(type(item) is int for item in ids):
+                raise ConfigError(f"source.items.{variable} = {ids!r}. Give a list of item ids.")
+            rules += [self._rule_of(variable, item) for item in ids]
+        try:
+            _check_unique("source.items", rules)
+        except SourceError as error:
+            raise ConfigError(str(error)) from error
+        return RuleBook.of(rules)
+
+    def _rule_of(self, variable: str, item: int) -> ItemRule:
+        for rule in self.rules:
+            if item in rule.items:
+                return dataclasses.replace(rule, variable=variable, items=(item,))
+        table = next(rule.table for rule in self.rules if rule.variable == variable)
+        return ItemRule(variable=variable, table=table, items=(item,))
+
+    @classmethod
+    def of(cls, rules: Sequence[ItemRule]) -> RuleBook:
+        """Return the book of these rules."""
+        return cls(tuple(rules), hashlib.sha256(repr(tuple(rules)).encode()).hexdigest())
 
     def table(self, variables: Sequence[Variable], table: str) -> pl.DataFrame:
         """Return one row per item of one event table, for the variables asked for (``RULE_COLUMNS``).
@@ -199,10 +244,10 @@ def parse(text: str, name: str) -> RuleBook:
         rule for variable, entry in content.get("variables", {}).items() for rule in reader.variable(variable, entry)
     )
     _check_unique(name, rules)
-    return RuleBook(rules, hashlib.sha256(repr(rules).encode()).hexdigest())
+    return RuleBook.of(rules)
 
 
-def _check_unique(name: str, rules: tuple[ItemRule, ...]) -> None:
+def _check_unique(name: str, rules: Sequence[ItemRule]) -> None:
     owner: dict[int, str] = {}
     for rule in rules:
         for item in rule.items:

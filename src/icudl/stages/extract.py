@@ -5,7 +5,6 @@ from __future__ import annotations
 from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
-from icudl.variables import select
 
 
 def extract(source: DataSource, variables: VariableOptions, window: WindowOptions, context: RunContext) -> SourceTables:
@@ -18,7 +17,7 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         context: Scratch folder, progress, executor.
 
     Raises:
-        ConfigError: A variable is unknown.
+        ConfigError: A variable is unknown, or a range is not one.
         SourceError: The source cannot be read or holds nothing that can be used.
     """
-    return source.extract(select(variables.use, getattr(source, "available", None)), window, context)
+    return source.extract(variables.chosen(getattr(source, "available", None)), window, context)
