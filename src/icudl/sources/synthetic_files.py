@@ -12,13 +12,15 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from icudl.artifacts import read_json, write_json
 from icudl.execution.base import Executor, Progress, Tick, write_atomically
 from icudl.sources.synthetic_items import chart_items, lab_items
 from icudl.sources.synthetic_measurements import chart_events, lab_events
-from icudl.sources.synthetic_patients import BLOCK_PATIENTS, Block, blocks, make_block
+from icudl.sources.synthetic_patients import BLOCK_PATIENTS, GENERATOR_VERSION, Block, blocks, make_block
 from icudl.sources.synthetic_records import admissions_table, icustays_table, patients_table
 
 FORMATS = ("csv.gz", "csv", "parquet")
@@ -44,6 +46,17 @@ class Hospital:
     def n_blocks(self) -> int:
         """Number of blocks of patients."""
         return len(range(0, self.patients, BLOCK_PATIENTS))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the bytes of the parts."""
+        return {
+            "generator": GENERATOR_VERSION,
+            "patients": self.patients,
+            "seed": self.seed,
+            "noise_rows": self.noise_rows,
+            "file_format": self.file_format,
+        }
 
     def part(self, block: int) -> Path:
         """Folder of the parts of one block."""
@@ -103,8 +116,7 @@ def _write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: b
 
 def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> None:
     """Write all tables of a hospital; finished parts of an interrupted call are kept and used."""
-    hospital.folder.mkdir(parents=True, exist_ok=True)
-    _drop_half_written(hospital)
+    _prepare(hospital)
     for name, frame in (("D_ITEMS", chart_items()), ("D_LABITEMS", lab_items())):
         write_atomically(
             hospital.table(name), lambda path, frame=frame: _write_frame(path, frame, hospital.file_format, header=True)
@@ -120,8 +132,15 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
     shutil.rmtree(hospital.folder / _PARTS)
 
 
-def _drop_half_written(hospital: Hospital) -> None:
-    for stray in (hospital.folder / _PARTS).glob(".*"):
+def _prepare(hospital: Hospital) -> None:
+    """Keep the finished parts of an interrupted call for the same hospital; remove everything else of one."""
+    parts = hospital.folder / _PARTS
+    mark = parts / "hospital.json"
+    if not mark.is_file() or read_json(mark) != hospital.identity:
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir(parents=True)
+        write_atomically(mark, lambda path: write_json(path, hospital.identity))
+    for stray in parts.glob(".*"):
         shutil.rmtree(stray, ignore_errors=True)
 
 
