@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from icudl.analysis.importance import AGREEMENT_SCHEMA, IMPORTANCE_CELLS_SCHEMA, IMPORTANCE_SCHEMA
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import (
@@ -33,6 +34,7 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
+from icudl.preprocessing.imputation import impute
 from icudl.variables import STUDY_VARIABLES
 
 HOURS = 48
@@ -89,6 +91,7 @@ def fake_study(
         AnalysisOptions(bootstrap_samples=20),
         lambda condition, example: np.random.default_rng([len(condition), len(example)]),
     )
+    susceptibility = SusceptibilityResult(tables=susceptibility.tables | _importance(rng))
     return Study(
         tables=tables,
         grid=grid,
@@ -255,6 +258,9 @@ def _checkpoint(member: str) -> Checkpoint:
 def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generator) -> AttackResult:
     chosen = training.predictions.filter(pl.col("model") == "lstm").sort("stay_id")
     lower, upper = CENTRES - 1.7 * SPREADS, CENTRES + 1.7 * SPREADS
+    unit = np.clip((grid.values - lower) / (upper - lower), 0, 1).astype(np.float32)
+    given = impute(unit, grid.lengths, np.full(len(CENTRES), 0.5, np.float32), "linear")
+    row_of = {stay: row for row, stay in enumerate(grid.stay_ids.tolist())}
     likely = np.r_[np.array([5, 4, 3, 2, 3, 1, 2, 2, 1, 2, 1, 1, 0.5]), np.array([2, 3, 1, 1, 2, 4])]
     stays, changes = [], []
     for line in chosen.iter_rows(named=True):
@@ -279,9 +285,9 @@ def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generato
                 cells = sorted(set(zip(hour.tolist(), variable.tolist(), strict=True)))
                 sizes = []
                 for at, index in cells:
-                    before = rng.uniform(0.2, 0.8)
+                    before = float(given[row_of[line["stay_id"]], at, index])
                     change = float(np.clip(rng.normal(0.2 if not line["label"] else -0.2, 0.1), -before, 1 - before))
-                    change = change or 0.05
+                    change = change or (0.05 if before < 0.5 else -0.05)
                     sizes.append(change)
                     clinical = lower[index] + np.array([before, before + change]) * (upper - lower)[index]
                     changes.append((line["stay_id"], example, at, index, before, change, *clinical.tolist()))
@@ -303,6 +309,26 @@ def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generato
         threat_model="grid",
         options={"name": "proximal"},
     )
+
+
+def _importance(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    shown, cells, agreement = [], [], []
+    for condition in ("survival_to_death", "death_to_survival"):
+        size = rng.gamma(2, 0.1, len(CENTRES))
+        for index, variable in enumerate(STUDY_VARIABLES):
+            value = float(size[index])
+            shown.append((condition, variable.name, 50, value, 0.8 * value, 1.2 * value, value / 3, 0.001))
+        for hour in range(HOURS):
+            for index, variable in enumerate(STUDY_VARIABLES):
+                value = float(size[index] * (hour + 1) / HOURS**2)
+                cells.append((condition, hour, variable.name, 50, value, value / 3))
+        for level, points in (("variable", 19), ("hour", 48), ("cell", 912)):
+            agreement += [(condition, level, measure, points, 0.61, 0.42, 0.77) for measure in ("s", "sensitivity")]
+    return {
+        "importance": pl.DataFrame(shown, schema=IMPORTANCE_SCHEMA, orient="row"),
+        "importance_cells": pl.DataFrame(cells, schema=IMPORTANCE_CELLS_SCHEMA, orient="row"),
+        "agreement": pl.DataFrame(agreement, schema=AGREEMENT_SCHEMA, orient="row"),
+    }
 
 
 def _tuning(rng: np.random.Generator) -> TuningResult:

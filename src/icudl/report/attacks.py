@@ -20,6 +20,7 @@ from icudl.report.elements import (
     Switch,
     Table,
     columns,
+    count,
     entry,
     percent,
     rounded,
@@ -48,6 +49,8 @@ CONDITION_SWITCH = Switch(
     "condition", "Prediction", tuple((name, CONDITION_NAMES[name].capitalize()) for name in CONDITIONS)
 )
 EXAMPLE_SWITCH = Switch("example", "Example", (("best", "Best"), ("first", "First")))
+FEW_STAYS = 100
+"""With fewer attacked stays than this, a share has an interval of 20 points or more."""
 PROPERTIES = (
     ("number", "Changed values", "How many values of the stay were changed.", True),
     ("share", "Share of values changed", "Changed values as a share of all values of the stay.", False),
@@ -82,6 +85,12 @@ def attack_section(attack: AttackResult, susceptibility: SusceptibilityResult) -
         ),
     )
     blocks: list[Block] = [_summary(tables["summary"])]
+    attacked = tables["fragility"].height
+    if attacked < FEW_STAYS:
+        blocks.insert(
+            0,
+            Note(f"Only {count(attacked, 'stay was', 'stays were')} attacked: the shares below rest on few patients."),
+        )
     clinical = _clinical_sizes(attack, tables)
     if clinical.rows:
         blocks.append(clinical)

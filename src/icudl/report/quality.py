@@ -168,11 +168,12 @@ def _curves(training: TrainingResult, models: list[str], split: str) -> Curves:
         last_of_tie = np.append(np.diff(risks[order]) != 0, True)
         hits = np.cumsum(labels[order] == 1)[last_of_tie]
         alarms = np.cumsum(labels[order] == 0)[last_of_tie]
+        needed = int(np.argmax(hits == deaths)) + 1
         curves[model] = {
             "false_alarms": np.concatenate([[0.0], alarms / survivors]),
             "hits": np.concatenate([[0.0], hits / deaths]),
-            "precision": hits / (hits + alarms),
-            "recall": hits / deaths,
+            "precision": (hits / (hits + alarms))[:needed],
+            "recall": (hits / deaths)[:needed],
             "mortality": np.array([deaths / (deaths + survivors)]),
         }
     return curves

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
@@ -18,6 +20,7 @@ from icudl.report.elements import (
     Terms,
     columns,
     entry,
+    interval,
     percent,
     rounded,
     row,
@@ -31,6 +34,7 @@ MEASURES = {
     "gmp": "Largest change (GMP)",
     "gap": "Mean change over all stays (GAP)",
 }
+IMPORTANCE = "Importance to the model (logits)"
 RANKED = {
     "touched": "Stays with a change of the variable",
     "s": "Susceptibility, summed over hours",
@@ -55,9 +59,10 @@ TERMS = Terms(
         ),
         ("GANZP", "Mean size of the changes there, where there was one."),
         ("Susceptibility S", "GMP x GPP: high where changes are both frequent and large."),
+        ("Sensitivity", "GPP / GANZP: high where small changes already flip the outcome."),
         (
-            "Sensitivity",
-            "GPP / GANZP: high where small changes already flip the outcome.",
+            "Importance",
+            "Mean size of integrated gradients: how much a value moves the unchanged prediction, in logits.",
         ),
     ),
 )
@@ -75,9 +80,12 @@ def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityR
     blocks: list[Block] = []
     if tables["cells"]["changed"].sum() == 0:
         blocks.append(Note("No prediction was flipped. The maps are empty."))
-    blocks += [_map(attack, tables["cells"]), _ranking(tables["variables"], attack), _hours(tables["hours"])]
-    if "agreement" in tables or "importance" in tables:
-        blocks += _importance(susceptibility, attack)
+    blocks += [
+        _map(attack, tables["cells"], tables.get("importance_cells")),
+        _ranking(tables["variables"], attack),
+        _hours(tables["hours"]),
+    ]
+    blocks += _importance(tables, attack)
     blocks += [_ranking_table(tables["variables"], attack), TERMS]
     return Section("where", "Where predictions hang", "Where", lead, tuple(blocks))
 
@@ -89,7 +97,8 @@ def in_order(frame: pl.DataFrame, attack: AttackResult) -> pl.DataFrame:
     return frame.sort(*keys, *(["hour"] if "hour" in frame.columns else []))
 
 
-def _map(attack: AttackResult, cells: pl.DataFrame) -> Figure:
+def _map(attack: AttackResult, cells: pl.DataFrame, importance: pl.DataFrame | None) -> Figure:
+    measures = dict(MEASURES)
     variants = {}
     for condition in CONDITIONS:
         for example in EXAMPLES_SHOWN:
@@ -100,18 +109,25 @@ def _map(attack: AttackResult, cells: pl.DataFrame) -> Figure:
                     "label": label,
                     "percent": measure == "gpp",
                 }
+    if importance is not None and importance.height:
+        measures["importance"] = IMPORTANCE
+        for condition in CONDITIONS:
+            part = in_order(importance.filter(pl.col("condition") == condition), attack)
+            values = rounded(part["importance"], 3) or [None] * (attack.n_hours * len(attack.variables))
+            for example in EXAMPLES_SHOWN:
+                variants[f"{condition}|{example}|importance"] = {"values": values, "label": IMPORTANCE}
     return Figure(
         "map",
         "Hours and variables",
         "Choose the direction of the flip, the example and the measure. Point at a cell, or move with the arrow keys, "
-        "to read its value.",
+        "to read its value. Importance tells what the model leans on in unchanged stays, for comparison.",
         {
             "kind": "heat",
             "hours": attack.n_hours,
             "rows": [variable.label for variable in attack.variables],
             "variants": variants,
         },
-        (CONDITION_SWITCH, EXAMPLE_SWITCH, Switch("measure", "Measure", tuple(MEASURES.items()))),
+        (CONDITION_SWITCH, EXAMPLE_SWITCH, Switch("measure", "Measure", tuple(measures.items()))),
         "full",
     )
 
@@ -182,45 +198,69 @@ def _hours(hours: pl.DataFrame) -> Figure:
     )
 
 
-def _importance(susceptibility: SusceptibilityResult, attack: AttackResult) -> list[Block]:
-    tables = susceptibility.tables
+def _importance(tables: Mapping[str, pl.DataFrame], attack: AttackResult) -> list[Block]:
     importance = tables.get("importance")
-    if importance is None or not {"variable", "importance"} <= set(importance.columns):
+    if importance is None or not importance.height:
         return []
     labels = {variable.name: variable.label for variable in attack.variables}
-    weights = importance.group_by("variable").agg(pl.col("importance").mean()).sort("variable")
     measures = tables["variables"].filter(pl.col("example") == "best")
+    shown = {"s": RANKED["s"], "sensitivity": RANKED["sensitivity"], "touched": RANKED["touched"]}
     variants = {}
     for condition in CONDITIONS:
+        weights = importance.filter(pl.col("condition") == condition).select("variable", "importance", "towards_death")
         joined = in_order(measures.filter(pl.col("condition") == condition).join(weights, on="variable"), attack)
-        variants[condition] = {
-            "series": [
-                {
-                    "name": "Variables",
-                    "marks": "only",
-                    "x": rounded(joined["importance"]),
-                    "y": rounded(joined["s"]),
-                    "labels": [labels[name] for name in joined["variable"]],
-                }
-            ]
-        }
-    return [
-        Figure(
-            "importance",
-            "Important or susceptible?",
-            "Importance (integrated gradients: how much a variable moves the risk of unchanged stays) against "
-            "susceptibility. Variables at the upper left are seldom important and yet easily abused.",
-            {
-                "kind": "lines",
-                "named": True,
-                "x": {"label": "Importance", "min": 0},
-                "y": {"label": "Susceptibility, summed over hours", "min": 0},
-                "variants": variants,
-            },
-            (CONDITION_SWITCH,),
-            "full",
+        for measure, label in shown.items():
+            variants[f"{condition}|{measure}"] = {
+                "y": {"label": label, "min": 0} | ({"percent": True} if measure == "touched" else {}),
+                "series": [
+                    {
+                        "name": "Variables",
+                        "marks": "only",
+                        "x": rounded(joined["importance"]),
+                        "y": rounded(joined[measure]),
+                        "labels": [labels[name] for name in joined["variable"]],
+                    }
+                ],
+            }
+    figure = Figure(
+        "importance",
+        "Important or susceptible?",
+        "To the right: variables that the model leans on in unchanged stays (mean size of their integrated gradients, "
+        "in logits). Upwards: variables that the attack abuses. A variable far to the upper left is a lever that the "
+        "model hardly needs and that still turns its predictions; one at the lower right matters and resists.",
+        {
+            "kind": "lines",
+            "named": True,
+            "x": {"label": "Importance", "min": 0},
+            "variants": variants,
+        },
+        (CONDITION_SWITCH, Switch("measure", "Measure", tuple(shown.items()))),
+        "full",
+    )
+    agreement = tables.get("agreement")
+    return [figure] if agreement is None or not agreement.height else [figure, _agreement(agreement)]
+
+
+def _agreement(agreement: pl.DataFrame) -> Table:
+    names = MEASURES | {"s": "Susceptibility", "sensitivity": "Sensitivity"}
+    rows = tuple(
+        row(
+            CONDITION_NAMES[line["condition"]].capitalize(),
+            {"variable": "variables", "hour": "hours", "cell": "cells"}.get(line["level"], line["level"]),
+            names.get(line["measure"], line["measure"]),
+            line["points"],
+            interval(line["spearman"], line["low"], line["high"], 2),
         )
-    ]
+        for line in agreement.iter_rows(named=True)
+    )
+    return Table(
+        "agreement",
+        "Do importance and susceptibility agree?",
+        columns("Prediction", "Over", "Measure", "#Points", "#Rank correlation (95 %)"),
+        rows,
+        "Spearman's rank correlation of importance with a measure of the best examples: 1 where both rank alike, 0 "
+        "where they have nothing to do with each other.",
+    )
 
 
 def _ranking_table(variables: pl.DataFrame, attack: AttackResult) -> Table:

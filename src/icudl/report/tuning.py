@@ -109,9 +109,8 @@ def _slice(key: str, tried: list[tuple[Any, float, int]], result: TuningResult) 
     words = sorted({str(setting) for setting, _, _ in tried})
     places = [setting if numeric else words.index(str(setting)) for setting, _, _ in tried]
     log = numeric and bool(places) and min(places) > 0 and max(places) / min(places) > 50
-    label = key if numeric else f"{key} ({', '.join(f'{index} = {word}' for index, word in enumerate(words))})"
     return {
-        "x": {"label": label, "log": log},
+        "x": {"label": key, "log": log} | ({} if numeric else {"words": words, "min": -0.5, "max": len(words) - 0.5}),
         "series": [
             {
                 "name": "Trial",

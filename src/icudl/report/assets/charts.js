@@ -118,16 +118,19 @@ function drawLines(spec, state, width) {
 
 /* Names beside points, left out where they would run into one already written. */
 function placeLabels(layer, group, series, px, py, area) {
-  const taken = [];
+  const taken = group.map((point) => [point.x - 5, point.y - 5, point.x + 5, point.y + 5]);
   series.labels.forEach((label, index) => {
     if (series.x[index] === null || series.y[index] === null) return;
     const [x, y] = [px(series.x[index]), py(series.y[index])];
     const length = label.length * 6.4;
-    const left = x + 8 + length > area.right ? x - 8 - length : x + 8;
-    const box = [left, y - 7, left + length, y + 7];
-    if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) return;
+    const beside = [[x + 8, y], [x - 8 - length, y], [x - length / 2, y - 14], [x - length / 2, y + 14]];
+    const boxes = beside.map(([left, middle]) => [left, middle - 7, left + length, middle + 7]);
+    const free = (box) => box[0] >= area.left && box[2] <= area.right
+      && !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
+    const box = boxes.find(free);
+    if (!box) return;
     taken.push(box);
-    layer.append(svg("text", { x: left, y: y + 4 }, label));
+    layer.append(svg("text", { x: box[0], y: box[3] - 3 }, label));
   });
 }
 
@@ -243,7 +246,7 @@ function drawHeat(spec, state, width) {
     node.append(svg("rect", { x: (bar.left + step * size).toFixed(2), y: bar.y, width: (size + 0.6).toFixed(2), height: 10, fill: viridis(step / (steps - 1)) }));
   }
   node.append(
-    svg("text", { class: "label", x: bar.left, y: 10 }, clipLabel(spec.label, Math.floor((area.right - bar.left) / 6.4))),
+    svg("text", { class: "label", x: narrow ? 0 : bar.left, y: 10 }, spec.label),
     svg("text", { x: bar.left, y: 39, "text-anchor": "start" }, "0"),
     svg("text", { x: bar.right, y: 39, "text-anchor": "end" }, `${clipped ? "≥ " : ""}${formatOn(spec, top)}`),
     svg("rect", { x: bar.right + 14, y: bar.y, width: 10, height: 10, class: "never edge" }),

@@ -26,7 +26,12 @@ function formatNumber(value, digits = 3) {
 const formatPercent = (value) =>
   value === null || value === undefined || !Number.isFinite(value) ? "–" : `${Number((100 * value).toPrecision(3))} %`;
 
-const formatOn = (axis, value) => (axis && axis.percent ? formatPercent(value) : formatNumber(value));
+const formatRisk = (value) => `${(100 * value).toFixed(1)} %`;
+
+function formatOn(axis, value) {
+  if (axis && axis.words) return axis.words[value] ?? "";
+  return axis && axis.percent ? formatPercent(value) : formatNumber(value);
+}
 
 const tip = html("div", { id: "tip", hidden: true, "aria-hidden": "true" });
 

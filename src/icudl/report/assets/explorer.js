@@ -201,7 +201,7 @@ class Explorer {
       bar.style.width = `${100 * value}%`;
       const edge = html("span", { class: "edge" });
       edge.style.left = `${100 * member.threshold}%`;
-      return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, formatPercent(value))];
+      return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, formatRisk(value))];
     }));
     const about = html("p", {}, `${stay.who}${stay.who ? ". " : ""}${outcome} ${stay.length} hours seen by the model.`);
     if (!example) {
@@ -212,7 +212,7 @@ class Explorer {
     const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
     const turned = stay.direction === "survival" ? "predicted survival becomes predicted death" : "predicted death becomes predicted survival";
     const single = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${example.risk < 0.0005 || stay.before < 0.0005 ? formatNumber(stay.before) : stay.before.toFixed(2)} to ${example.risk < 0.0005 ? formatNumber(example.risk) : example.risk.toFixed(2)}. ` : "";
-    const says = html("p", { class: "says" }, `${single}With ${size} changed, ${turned}: the risk of death goes from ${formatPercent(stay.before)} to ${formatPercent(example.risk)} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
+    const says = html("p", { class: "says" }, `${single}With ${size} changed, ${turned}: the risk of death goes from ${formatRisk(stay.before)} to ${formatRisk(example.risk)} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
     const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
     const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
     const parts = [head, about, risk, says];
