@@ -9,6 +9,7 @@ import polars as pl
 from icudl.artifacts import Floats, SourceTables
 from icudl.errors import StageError
 
+_ROWS_AT_ONCE = 1_000_000  # rows of the long table: what lies between table and arrays stays small beside both
 _MOST_COUNTED = np.iinfo(np.uint16).max
 
 
@@ -43,16 +44,17 @@ def densify(tables: SourceTables, stays: pl.DataFrame) -> tuple[Floats, npt.NDAr
     """
     shape = (stays.height, tables.window_hours, len(tables.variables))
     _check_hours(tables)
-    cells = tables.hours.join(_rows(stays, tables.window_hours), on="stay_id", maintain_order="left")
-    cells = cells.filter(pl.col("hour") < pl.col("end"))
-    position = np.ravel_multi_index(
-        tuple(cells[name].to_numpy().astype(np.int64) for name in ("row", "hour", "variable")), shape
-    )
+    rows = _rows(stays, tables.window_hours)
     values = np.full(shape, np.nan, np.float32)
     counts = np.zeros(shape, np.uint16)
-    values.reshape(-1)[position] = cells["mean"].to_numpy()
-    counts.reshape(-1)[position] = np.minimum(cells["count"].to_numpy(), _MOST_COUNTED)
-    if np.count_nonzero(~np.isnan(values)) != position.size:
+    written = 0
+    for part in tables.hours.iter_slices(_ROWS_AT_ONCE):
+        cells = part.join(rows, on="stay_id").filter(pl.col("hour") < pl.col("end"))
+        index = tuple(cells[name].to_numpy().astype(np.int64) for name in ("row", "hour", "variable"))
+        values[index] = cells["mean"].to_numpy()
+        counts[index] = np.minimum(cells["count"].to_numpy(), _MOST_COUNTED)
+        written += cells.height
+    if np.count_nonzero(~np.isnan(values)) != written:
         raise StageError(
             "The hours hold a cell (stay, hour, variable) twice, or one without a mean. Expected one number each; "
             "extract again."

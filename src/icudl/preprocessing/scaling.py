@@ -207,9 +207,15 @@ def prepare_inputs(
             "Use the options kept beside the scaler."
         )
     filled_statics = np.where(np.isnan(statics), scaler.static_median, statics)
-    observed, since = _observation(values, lengths)
+    fill = to_unit(scaler, scaler.median)
+    unit, since = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
+    observed = np.empty(values.shape, bool)
+    for start in range(0, values.shape[0], BLOCK):
+        rows = slice(start, start + BLOCK)
+        unit[rows] = impute(to_unit(scaler, values[rows]), lengths[rows], fill, scaler.imputation)
+        observed[rows], since[rows] = _observation(values[rows], lengths[rows])
     return ModelInputs(
-        unit=impute(to_unit(scaler, values), lengths, to_unit(scaler, scaler.median), scaler.imputation),
+        unit=unit,
         observed=observed,
         hours_since=since,
         statics=((filled_statics - scaler.static_offset) / scaler.static_scale).astype(np.float32),
@@ -217,16 +223,11 @@ def prepare_inputs(
     )
 
 
-def _observation(values: Floats, lengths: Integers) -> tuple[npt.NDArray[np.bool_], Floats]:
+def _observation(values: Floats, lengths: Integers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int16]]:
     """Return what was charted, and the hours since it last was."""
     n_hours = values.shape[1]
-    hours = np.arange(n_hours, dtype=np.int16)[None, :, None]
-    observed = np.empty(values.shape, bool)
-    since = np.empty(values.shape, np.float32)
-    for start in range(0, values.shape[0], BLOCK):
-        rows = slice(start, start + BLOCK)
-        within = inside(lengths[rows], n_hours)
-        observed[rows] = ~np.isnan(values[rows]) & within
-        last = last_charted(observed[rows])
-        since[rows] = np.where(within, np.where(last < 0, np.int16(n_hours), hours - last), np.int16(0))
-    return observed, since
+    within = inside(lengths, n_hours)
+    observed = ~np.isnan(values) & within
+    last = last_charted(observed)
+    elapsed = np.arange(n_hours, dtype=np.int16)[None, :, None] - last
+    return observed, np.where(within, np.where(last < 0, np.int16(n_hours), elapsed), np.int16(0))
