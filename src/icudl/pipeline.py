@@ -244,7 +244,9 @@ class Pipeline:
                 files = list_files(folder)
                 return self._describe(step, artifact, files, upstream, clock.stop() | self._environment(context))
 
-            manifest = self.store.seal(node.name, step.id, artifact, describe)
+            self.store.seal(node.name, step.id, artifact, describe)
+            # As any later run will see it: what is made from it must not depend on who made it.
+            manifest = self.store.manifest(node.name, step.id)
         self.listener.finished(step, manifest)
         return manifest
 
@@ -321,7 +323,8 @@ class Pipeline:
             StageError: The source's data are not those the artifact was made from.
             StoreError: An input is missing or corrupt.
         """
-        node = dataclasses.replace(NODES[manifest.node], upstream=tuple(manifest.identity.upstream))
+        inputs = tuple(name for name in NODES if name in manifest.identity.upstream)
+        node = dataclasses.replace(NODES[manifest.node], upstream=inputs)
         pipeline = Pipeline(
             config_of(manifest, self.config), self.store, progress=self.progress, listener=self.listener
         )
@@ -331,7 +334,7 @@ class Pipeline:
                 f"{pipeline.fingerprint().digest[:12]}, then {manifest.identity.fingerprint[:12]}. "
                 "Restore the data, or run extract anew."
             )
-        upstream = {name: self.store.manifest(name, ref) for name, ref in manifest.identity.upstream.items()}
+        upstream = {name: self.store.manifest(name, manifest.identity.upstream[name]) for name in inputs}
         artifacts = {name: self.store.load(NODES[name].artifact, item) for name, item in upstream.items()}
         scratch = self.store.scratch(f"rerun-{node.name}", manifest.id)
         shutil.rmtree(scratch)

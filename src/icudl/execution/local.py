@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 from icudl.errors import StageError
@@ -133,13 +135,15 @@ class ProcessExecutor:
     ) -> None:
         """Run the missing jobs in one pool; return early where the pool breaks."""
         spawn = multiprocessing.get_context("spawn")
-        with spawn.Manager() as manager, _environment(ENVIRONMENT):
+        with _environment(ENVIRONMENT), _manager(spawn) as manager:
             ticks: Any = manager.Queue()
             pool = ProcessPoolExecutor(
                 min(self.workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
             )
             try:
-                self._collect({pool.submit(_run_job, jobs[index]): index for index in missing}, ticks, tick, keep)
+                with _interrupts_held():
+                    futures = {pool.submit(_run_job, jobs[index]): index for index in missing}
+                self._collect(futures, ticks, tick, keep)
             except BrokenProcessPool:
                 return
             except KeyboardInterrupt:
@@ -174,6 +178,24 @@ def _drain(ticks: Any) -> Iterator[int]:
             yield ticks.get_nowait()
         except (queue.Empty, EOFError, ConnectionError):
             return
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, even before their first line runs: they inherit the signal mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _manager(spawn: SpawnContext) -> Iterator[SyncManager]:
+    with _interrupts_held():
+        manager = spawn.Manager()
+    with manager:
+        yield manager
 
 
 @contextmanager
