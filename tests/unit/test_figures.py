@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import matplotlib as mpl
 import numpy as np
 import polars as pl
@@ -14,13 +16,15 @@ from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import (
     FLOW_SCHEMA,
     STAYS_SCHEMA,
+    TRIALS_SCHEMA,
     AttackResult,
     GridDataset,
     SusceptibilityResult,
     TrainingResult,
+    TuningResult,
 )
 from icudl.errors import ConfigError
-from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render
+from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render, tuning
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -45,11 +49,41 @@ def make_grid(flow: list[list[object]]) -> GridDataset:
     )
 
 
+def make_tuning(n_trials: int = 12) -> TuningResult:
+    """Trials whose score depends on the learning rate alone; each fourth was pruned."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for trial in range(n_trials):
+        rate, activation = float(10 ** rng.uniform(-5, -1)), ["relu", "tanh"][trial % 2]
+        settings = {"training.learning_rate": rate, "model.activation": activation, "model.bidirectional": True}
+        state = "PRUNED" if trial % 4 == 3 else "COMPLETE"
+        rows.append((trial, state, 0.9 - 0.02 * (np.log10(rate) + 3) ** 2, json.dumps(settings), 1.0, 5))
+    trials = pl.DataFrame(rows, schema=TRIALS_SCHEMA, orient="row")
+    return TuningResult(trials, {}, 0, 0.0, "maximize auroc")
+
+
+def with_importance(result: SusceptibilityResult) -> SusceptibilityResult:
+    """Add importance tables as wide as the example's variables."""
+    cells = result.tables["cells"].filter(pl.col("example") == "best").select("condition", "hour", "variable", "stays")
+    cells = cells.with_columns(importance=pl.col("hour") / 100, towards_death=pl.lit(0.0))
+    variables = cells.group_by("condition", "variable", "stays", maintain_order=True).agg(pl.col("importance").sum())
+    extra = {"low": pl.lit(0.01), "high": pl.lit(0.9), "towards_death": pl.lit(0.0), "quadrature_error": pl.lit(0.0)}
+    agreement = {"condition": ["survival_to_death"], "level": ["variable"], "measure": ["s"], "points": [5]}
+    agreement |= {"spearman": [0.5], "low": [0.1], "high": [0.8]}
+    tables = {"importance_cells": cells, "importance": variables.with_columns(**extra)}
+    return SusceptibilityResult({**result.tables, **tables, "agreement": pl.DataFrame(agreement)})
+
+
 @pytest.fixture(scope="module")
 def full() -> dict[type, object]:
     grid = make_grid([["all ICU stays", 0, 100, 90, 12], ["age at least 18 years", 8, 92, 83, 12]])
     examples = analysed(random_attack(np.random.default_rng(3), 80, 12, 5))
-    return {GridDataset: grid, TrainingResult: make_training(), SusceptibilityResult: examples}
+    return {
+        GridDataset: grid,
+        TrainingResult: make_training(),
+        SusceptibilityResult: with_importance(examples),
+        TuningResult: make_tuning(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +92,11 @@ def empty() -> dict[type, object]:
         GridDataset: make_grid([]),
         TrainingResult: empty_training(),
         SusceptibilityResult: analysed(make_attack({})),
+        TuningResult: make_tuning(0),
     }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in {"heatmap_gmp", "heatmap_gap", "heatmap_s"}])
 def test_figure_of_a_full_artifact(name, full):
     spec = FIGURES[name]
     artifact = full[spec.artifact]
@@ -140,3 +175,25 @@ def test_test_stays_are_those_of_the_final_member():
     doubled = training.predictions.with_columns(member=pl.lit("fold-1")).filter(pl.col("split") == "test")
     training = TrainingResult(**vars(training) | {"predictions": pl.concat([doubled, training.predictions])})
     assert all(frame.height == 40 for _, _, frame in quality.scored(training))
+
+
+def test_search_history_and_importance_tell_what_mattered():
+    result = make_tuning(40)
+    history = tuning.history_table(result)
+    finished = history.filter(pl.col("state") == "COMPLETE")
+    assert finished["best"].to_list() == np.maximum.accumulate(finished["value"].to_numpy()).tolist()
+    shares = dict(tuning.importance_table(result).iter_rows())
+    assert shares["training.learning_rate"] > 0.9
+    assert set(shares) == {"training.learning_rate", "model.activation"}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert tuning.importance_table(result).equals(tuning.importance_table(result))
+    slices = tuning.slices_table(result)
+    assert slices.height == 3 * finished.height
+    assert slices.filter(pl.col("option") == "model.activation")["number"].null_count() == finished.height
+
+
+def test_importance_of_options_needs_trials_that_differ():
+    assert tuning.importance_table(make_tuning(3)).is_empty()
+    same = make_tuning(12)
+    flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, "maximize auroc")
+    assert tuning.importance_table(flat).is_empty()

@@ -10,7 +10,7 @@ import pytest
 from susceptibility_cases import make_attack, random_attack
 
 from icudl.analysis.conditions import attacked_stays
-from icudl.analysis.intervals import percentiles, wilson
+from icudl.analysis.intervals import around, percentiles, wilson
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import AttackResult, SusceptibilityResult
@@ -217,3 +217,13 @@ def test_percentiles_ignore_undefined_draws():
     assert (low[0], high[0]) == (1.0, 3.0)
     assert np.isnan(low[1])
     assert np.isnan(high[1])
+
+
+def test_interval_around_an_estimate_by_hand():
+    # Draws 1, 2, 3 have standard deviation 1; undefined draws are left out; the floor cuts.
+    draws = np.array([[1.0, np.nan, 1.0], [2.0, np.nan, np.nan], [3.0, 5.0, np.nan]])
+    low, high = around(np.array([2.0, 5.0, 1.0]), draws, floor=0.5)
+    assert low[0] == 0.5
+    assert high[0] == pytest.approx(2 + 1.96, abs=1e-4)
+    assert np.isnan(low[1:]).all()
+    assert np.isnan(high[1:]).all()

@@ -28,7 +28,7 @@ import polars as pl
 
 from icudl.analysis.attribution import Attributions
 from icudl.analysis.conditions import CONDITIONS, ExampleSet
-from icudl.analysis.intervals import percentiles, resamples
+from icudl.analysis.intervals import around, resamples
 from icudl.analysis.measures import MEASURES, CellStatistics, along
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import Streams, statistics_of
@@ -170,12 +170,13 @@ def _resampled(part: Explained, size: Doubles, samples: int, rng: np.random.Gene
 
 def _variable_rows(condition: str, part: Explained, variables: tuple[Variable, ...], draws: Doubles) -> pl.DataFrame:
     cells, rise = part.attributions.cells, np.abs(part.attributions.rise).mean()
-    low, high = percentiles(draws.reshape(len(draws), len(variables)))
+    importance = np.abs(cells).mean(axis=0).sum(axis=0)
+    low, high = around(importance, draws.reshape(len(draws), len(variables)), floor=0.0)
     columns = {
         "condition": [condition] * len(variables),
         "variable": [variable.name for variable in variables],
         "stays": np.full(len(variables), len(cells)),
-        "importance": np.abs(cells).mean(axis=0).sum(axis=0),
+        "importance": importance,
         "low": low,
         "high": high,
         "towards_death": cells.mean(axis=0).sum(axis=0),
@@ -202,8 +203,16 @@ def _agreement_rows(condition: str, part: Explained, size: Doubles, draws: dict[
     rows: list[tuple[Any, ...]] = []
     for level in LEVELS:
         for name in COMPARED:
-            low, high = percentiles(draws.get(f"{level}|{name}", np.empty(0))[:, None])
             value = spearman(levels[level], measures[level][name])
-            rows.append((condition, level, name, len(levels[level]), value, float(low[0]), float(high[0])))
+            low, high = _correlation_interval(value, draws.get(f"{level}|{name}", np.empty(0)))
+            rows.append((condition, level, name, len(levels[level]), value, low, high))
     frame = pl.DataFrame(rows, schema=AGREEMENT_SCHEMA, orient="row")
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _correlation_interval(value: float, draws: Doubles) -> tuple[float, float]:
+    """Return the bounds on Fisher's scale (arctanh), so that they stay within -1 and 1."""
+    inside = 1 - 1e-9
+    centre = np.arctanh(np.clip(np.array([value]), -inside, inside))
+    low, high = around(centre, np.arctanh(np.clip(draws, -inside, inside))[:, None])
+    return float(np.tanh(low[0])), float(np.tanh(high[0]))

@@ -1,4 +1,9 @@
-"""Intervals of 95 %: Wilson's for a share, percentiles of the bootstrap over stays for everything else."""
+"""Intervals of 95 %: Wilson's for a share of stays, bootstrap standard errors over stays for everything else.
+
+The interval is the estimate plus and minus 1.96 standard deviations of its resamples. Percentiles of the resamples, the
+more usual choice, fail for statistics with a maximum or a ratio of small counts: a resample never holds a larger change
+than the sample, and its rarest cells are missing or doubled (``benchmarks/interval_coverage.py`` measures both).
+"""
 
 from __future__ import annotations
 
@@ -29,6 +34,32 @@ def resamples(n_stays: int, samples: int, rng: np.random.Generator) -> Iterator[
     """Yield ``samples`` times how often each of N stays is drawn when N are drawn with replacement: (N,)."""
     for _ in range(samples):
         yield np.bincount(rng.integers(0, n_stays, n_stays), minlength=n_stays)
+
+
+def around(
+    estimate: npt.NDArray[np.float64],
+    draws: npt.NDArray[np.float64],
+    *,
+    floor: float = -math.inf,
+    ceiling: float = math.inf,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the estimate minus and plus 1.96 standard deviations of its resamples, cut at ``floor`` and ``ceiling``.
+
+    Args:
+        estimate: Any shape.
+        draws: (samples, ...) the same statistic of the resamples; NaN where it is undefined there.
+        floor: Smallest possible value.
+        ceiling: Largest possible value.
+
+    Returns:
+        Lower and upper bounds; NaN where the estimate, or all but one of the resamples, are undefined.
+    """
+    deviation = np.full(estimate.shape, np.nan)
+    enough = (~np.isnan(draws)).sum(axis=0) > 1
+    if enough.any():
+        deviation[enough] = np.nanstd(draws[:, enough], axis=0, ddof=1)
+    half = NORMAL_QUANTILE * deviation
+    return np.maximum(estimate - half, floor), np.minimum(estimate + half, ceiling)
 
 
 def percentiles(

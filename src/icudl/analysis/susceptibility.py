@@ -49,13 +49,14 @@ import polars as pl
 
 from icudl.analysis import examples as of_examples
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet, attacked_stays, example_sets
-from icudl.analysis.intervals import percentiles, resamples
+from icudl.analysis.intervals import around, resamples
 from icudl.analysis.measures import MEASURES, CellStatistics, along, cell_statistics, ganzp, gap, gpp
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.variables import Variable
 
 CLINICAL = ("gmp", "gap", "s", "ganzp", "sensitivity")
+SHARES = ("touched", "gpp")
 WITH_INTERVAL = ("touched", "gap", "gpp", "s", "ganzp", "sensitivity")
 
 Streams = Callable[[str, str], np.random.Generator]
@@ -143,10 +144,11 @@ def marginal_tables(
     names = {"variable": [each.name for each in variables], "unit": [each.unit for each in variables]}
     hours = {"hour": np.arange(examples.shape[0], dtype=np.int16)}
     clinical = along(statistics_of(examples, clinical=True), axis=0)
-    intervals = _bootstrap(examples, samples, rng)
-    of_variables = names | _marginal_columns(examples, 0) | intervals[0]
+    marginals = [_marginal_columns(examples, axis) for axis in (0, 1)]
+    draws = _bootstrap(examples, samples, rng)
+    of_variables = names | marginals[0] | _bounds(marginals[0], draws[0])
     of_variables |= {f"{name}_clinical": clinical[name] for name in CLINICAL}
-    of_hours = hours | _marginal_columns(examples, 1) | intervals[1]
+    of_hours = hours | marginals[1] | _bounds(marginals[1], draws[1])
     return _labelled(examples, of_variables), _labelled(examples, of_hours)
 
 
@@ -201,7 +203,10 @@ def _touches(examples: ExampleSet, axis: int) -> tuple[npt.NDArray[np.int64], np
     return pairs // size, pairs % size
 
 
-def _bootstrap(examples: ExampleSet, samples: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _bootstrap(
+    examples: ExampleSet, samples: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return draws of ``WITH_INTERVAL`` for variables and for hours: each (samples, measures, variables or hours)."""
     draws: tuple[list[npt.NDArray[np.float64]], ...] = ([], [])
     touches = [_touches(examples, axis) for axis in (0, 1)]
     for drawn in resamples(examples.n, samples, rng) if examples.n > 1 else ():
@@ -211,12 +216,19 @@ def _bootstrap(examples: ExampleSet, samples: int, rng: np.random.Generator) -> 
             touched = np.bincount(index, drawn[rows], examples.shape[1 - axis])
             values = {"touched": touched / examples.n} | along(cells, axis)
             draws[axis].append(np.stack([values[name] for name in WITH_INTERVAL]))
-    columns: list[dict[str, Any]] = []
-    for axis in (0, 1):
-        empty = np.empty((0, len(WITH_INTERVAL), examples.shape[1 - axis]))
-        low, high = percentiles(np.stack(draws[axis]) if draws[axis] else empty)
-        bounds = {f"{name}_low": low[row] for row, name in enumerate(WITH_INTERVAL)}
-        columns.append(bounds | {f"{name}_high": high[row] for row, name in enumerate(WITH_INTERVAL)})
+    of_variables, of_hours = (
+        np.stack(draws[axis]) if draws[axis] else np.empty((0, len(WITH_INTERVAL), examples.shape[1 - axis]))
+        for axis in (0, 1)
+    )
+    return of_variables, of_hours
+
+
+def _bounds(marginal: Mapping[str, Any], draws: npt.NDArray[np.float64]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for row, name in enumerate(WITH_INTERVAL):
+        ceiling = 1.0 if name in SHARES else np.inf
+        low, high = around(marginal[name], draws[:, row], floor=0.0, ceiling=ceiling)
+        columns |= {f"{name}_low": low, f"{name}_high": high}
     return columns
 
 

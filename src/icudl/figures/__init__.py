@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from icudl.analysis.measures import MEASURES
-from icudl.artifacts import GridDataset, SusceptibilityResult, TrainingResult
-from icudl.figures import attack, cohort, heatmaps, quality
+from icudl.artifacts import GridDataset, SusceptibilityResult, TrainingResult, TuningResult
+from icudl.figures import attack, cohort, heatmaps, importance, quality, tuning
 from icudl.figures.style import FORMATS, render
 
 if TYPE_CHECKING:
@@ -68,6 +68,23 @@ FIGURES: dict[str, FigureSpec] = {
     "variable_ranking": FigureSpec(
         "Variables by susceptibility", attack.variable_ranking, attack.variable_ranking_table, SusceptibilityResult
     ),
+    "importance": FigureSpec(
+        "Important or susceptible",
+        importance.importance_against_susceptibility,
+        importance.importance_table,
+        SusceptibilityResult,
+    ),
+    "heatmap_importance": FigureSpec(
+        "Importance over hours and variables",
+        importance.importance_map,
+        importance.importance_cells_table,
+        SusceptibilityResult,
+    ),
+    "tuning_history": FigureSpec("Search history", tuning.history, tuning.history_table, TuningResult),
+    "tuning_importance": FigureSpec(
+        "Importance of the options searched", tuning.importance, tuning.importance_table, TuningResult
+    ),
+    "tuning_slices": FigureSpec("Score by option", tuning.slices, tuning.slices_table, TuningResult),
 } | {
     f"heatmap_{name}": FigureSpec(
         f"{_MEASURE_NAMES.get(name, name.upper())} over hours and variables",

@@ -184,8 +184,8 @@ def discovery(result: SusceptibilityResult) -> Figure:
         if not found:
             say_nothing_found(panel)
             continue
-        panel.set(xlabel="Iteration", xlim=(0, last), ylim=(0, 101))
-        panel.legend(loc="lower right")
+        panel.set(xlabel="Iteration", xlim=(0, 1.02 * last), ylim=(0, 101))
+        panel.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
     axes[0].set_ylabel("Attacked stays with an example (%)")
     return figure
 
@@ -214,7 +214,9 @@ def smallest_change(result: SusceptibilityResult) -> Figure:
         x, y = np.concatenate([[0], curve["changed"], [last]]), np.concatenate([[0], share, share[-1:]])
         label = f"{CONDITION_LABELS[condition]} ({curve['attacked'][0]:,} attacked)"
         axes.plot(x, y, drawstyle="steps-post", color=CONDITION_COLOURS[condition], label=label)
-    axes.set(xlabel="Changed values, at most", ylabel="Attacked stays flipped (%)", xlim=(0, last), ylim=(0, 101))
+    axes.set(
+        xlabel="Changed values, at most", ylabel="Attacked stays flipped (%)", xlim=(0, 1.02 * last), ylim=(0, 101)
+    )
     axes.legend(loc="lower right")
     return figure
 
