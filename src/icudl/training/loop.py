@@ -31,6 +31,10 @@ SCORING_BATCH = 512
 OnEpoch = Callable[[Epoch], None]
 
 
+class DivergenceError(StageError):
+    """The loss of a training run is no finite number any more."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitted:
     """A trained model, with the weights of its best epoch.
@@ -71,29 +75,34 @@ def fit(
         device: Where to compute.
         snapshot: File of the state after each epoch; training goes on from it where it exists.
         tick: Told of every finished epoch, and at the end of those that were not needed.
-        on_epoch: Called after every epoch; may raise to end the training.
+        on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
 
     Raises:
-        StageError: Both classes are not there to learn from, or the loss diverged.
+        StageError: Both classes are not there to learn from.
+        DivergenceError: The loss diverged.
     """
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
         run = _Run(model_options, options, train.to(device), valid.to(device), seed, name, device)
         if snapshot is not None and snapshot.exists():
             run.restore(Snapshot.read(snapshot))
-            if tick is not None:
-                tick(len(run.history))
+            for epoch in run.history:
+                _tell(epoch, tick, on_epoch)
         while not run.finished:
             epoch = run.advance()
             if snapshot is not None:
                 run.snapshot().write(snapshot)
-            if tick is not None:
-                tick(1)
-            if on_epoch is not None:
-                on_epoch(epoch)
+            _tell(epoch, tick, on_epoch)
         if tick is not None:
             tick(options.max_epochs - len(run.history))
         return run.result()
+
+
+def _tell(epoch: Epoch, tick: Tick | None, on_epoch: OnEpoch | None) -> None:
+    if tick is not None:
+        tick(1)
+    if on_epoch is not None:
+        on_epoch(epoch)
 
 
 def logits_of(model: SequenceClassifier, stays: Stays) -> Tensor:
@@ -156,7 +165,7 @@ class _Run:
         train_loss = self._train_epoch(number)
         epoch = self._score(number, train_loss, rate)
         if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.valid_loss)):
-            raise StageError(
+            raise DivergenceError(
                 f"Training of {self.name} diverged in epoch {number}: training loss {epoch.train_loss}, validation "
                 f"loss {epoch.valid_loss}; finite numbers were expected. Lower training.learning_rate "
                 f"(now {self.options.learning_rate:g}) or set training.gradient_clip."

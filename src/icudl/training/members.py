@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, GridDataset, read_json, write_json
+from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, read_json, write_json
 from icudl.execution.base import Tick, seed_for
 from icudl.models.baselines import fit_baseline, summarise
 from icudl.models.options import ModelOptions
@@ -19,7 +19,7 @@ from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_stat
 from icudl.training.calibration import fit_calibration
 from icudl.training.data import Rows, hold_out_patients, stays_of
 from icudl.training.events import event_log
-from icudl.training.loop import fit, logits_of, probabilities_of
+from icudl.training.loop import Fitted, OnEpoch, fit, logits_of, probabilities_of
 from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Epoch
@@ -129,43 +129,60 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     return finished
 
 
-def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
-    grid, inputs = plan.grid, plan.inputs
-    scaler = fit_scaler_on(grid, division.fit, inputs)
-    valid = stays_of(grid, division.valid, scaler, inputs)
-    with event_log(plan.logs / job.member if plan.logs else None) as log:
-        fitted = fit(
-            plan.model,
-            plan.training,
-            stays_of(grid, division.fit, scaler, inputs),
-            valid,
-            seed=seed_for(plan.seed, "network", job.fold),
-            name=job.member,
-            device=plan.device,
-            snapshot=plan.scratch / f"{job.member}.epochs.safetensors",
-            tick=tick,
-            on_epoch=log,
-        )
-    valid_labels = grid.labels[division.valid]
-    fitted.model.absorb(*fit_calibration(valid_labels, logits_of(fitted.model, valid), plan.training.calibration))
-    threshold = choose_threshold(
-        valid_labels, probabilities_of(logits_of(fitted.model, valid)), plan.training.threshold
+def train_network(
+    plan: Plan,
+    division: Division,
+    job: MemberJob,
+    *,
+    snapshot: Path | None = None,
+    tick: Tick | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Fitted, FeatureScaler]:
+    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses the epoch and calibrates the logits."""
+    scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
+    valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
+    fitted = fit(
+        plan.model,
+        plan.training,
+        stays_of(plan.grid, division.fit, scaler, plan.inputs),
+        valid,
+        seed=seed_for(plan.seed, "network", job.fold),
+        name=job.member,
+        device=plan.device,
+        snapshot=snapshot,
+        tick=tick,
+        on_epoch=on_epoch,
     )
+    logits = logits_of(fitted.model, valid)
+    fitted.model.absorb(*fit_calibration(plan.grid.labels[division.valid], logits, plan.training.calibration))
+    return fitted, scaler
+
+
+def risks_of(plan: Plan, rows: Rows, fitted: Fitted, scaler: FeatureScaler) -> Float64s:
+    """Return the risks of the stays at ``rows``."""
+    return probabilities_of(logits_of(fitted.model, stays_of(plan.grid, rows, scaler, plan.inputs)))
+
+
+def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
+    with event_log(plan.logs / job.member if plan.logs else None) as log:
+        snapshot = plan.scratch / f"{job.member}.epochs.safetensors"
+        fitted, scaler = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
+    valid_risks = risks_of(plan, division.valid, fitted, scaler)
+    threshold = choose_threshold(plan.grid.labels[division.valid], valid_risks, plan.training.threshold)
     checkpoint = Checkpoint(
         member=job.member,
         model=plan.model.to_dict(),
-        inputs=inputs.to_dict(),
-        variables=grid.variables,
-        static_names=inputs.statics,
-        n_hours=grid.values.shape[1],
+        inputs=plan.inputs.to_dict(),
+        variables=plan.grid.variables,
+        static_names=plan.inputs.statics,
+        n_hours=plan.grid.values.shape[1],
         scaler=scaler,
         threshold=threshold,
         weights={name: tensor.cpu().numpy() for name, tensor in fitted.model.state_dict().items()},
     )
-    risks = probabilities_of(logits_of(fitted.model, stays_of(grid, division.scored, scaler, inputs)))
     return Finished(
         scored=division.scored,
-        probabilities=risks,
+        probabilities=risks_of(plan, division.scored, fitted, scaler),
         threshold=threshold,
         checkpoint=checkpoint,
         history=fitted.history,

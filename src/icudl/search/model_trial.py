@@ -1,0 +1,131 @@
+"""One trial of a model search: cross-validation with a setting, given up early where it cannot win."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from icudl.execution.base import Tick
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions
+from icudl.search.space import apply_parameters
+from icudl.search.study import COMPLETE, FAILED, PRUNED, Asked, Outcome, claim, keep, read_outcome
+from icudl.training.loop import DivergenceError
+from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
+from icudl.training.metrics import score
+from icudl.training.options import TrainingOptions
+from icudl.training.snapshot import Epoch
+from icudl.training.threads import single_thread
+
+
+class _GivenUpError(Exception):
+    """The pruner has spoken."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ModelSearch:
+    """What all trials share.
+
+    Attributes:
+        plan: The setting where nothing varies.
+        folds: How many folds score a trial.
+        objective: Score on the left-out folds.
+        folder: Where outcomes and unfinished trials are kept.
+    """
+
+    plan: Plan
+    folds: int
+    objective: str
+    folder: Path
+
+
+def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
+    """Run a trial, or return None where another process is running it.
+
+    The score of a trial is the mean over folds of the score on the left-out fold. After every epoch the pruner is told
+    the mean, over the folds so far, of the best validation score: the left-out folds are looked at once, at the end.
+    """
+    with claim(search.folder, trial) as free:
+        if not free:
+            return None
+        outcome = read_outcome(search.folder, trial)
+        if outcome is None:
+            with single_thread():
+                outcome = _Trial(search, trial).run(tick)
+            keep(search.folder, outcome)
+            for path in search.folder.glob(f"trial-{trial.number}.*.safetensors"):
+                path.unlink()
+        return outcome
+
+
+class _Trial:
+    """A trial while it runs."""
+
+    def __init__(self, search: ModelSearch, trial: Asked) -> None:
+        self.search, self.trial = search, trial
+        tables = {"model": search.plan.model, "training": search.plan.training, "inputs": search.plan.inputs}
+        changed = apply_parameters(trial.parameters, tables)
+        self.plan = dataclasses.replace(
+            search.plan,
+            model=cast("ModelOptions", changed["model"]),
+            training=cast("TrainingOptions", changed["training"]),
+            inputs=cast("InputOptions", changed["inputs"]),
+        )
+        self.give_up = trial.judge()
+        self.sign = 1 if trial.rules.maximize else -1
+        self.intermediate: dict[int, float] = {}
+        self.best: list[float] = []
+        self.scores: list[float] = []
+
+    def run(self, tick: Tick) -> Outcome:
+        """Train and score fold after fold."""
+        try:
+            for fold in range(min(self.search.folds, self.plan.grid.n_folds)):
+                self.scores.append(self._fold(fold, tick))
+        except _GivenUpError:
+            return self._outcome(PRUNED, self.intermediate[max(self.intermediate)])
+        except DivergenceError:
+            return self._outcome(FAILED, None)
+        value = float(np.nanmean(self.scores)) if not all(map(math.isnan, self.scores)) else None
+        return self._outcome(COMPLETE if value is not None else FAILED, value)
+
+    def _fold(self, fold: int, tick: Tick) -> float:
+        job = MemberJob(fold=fold)
+        division = divide(self.plan.grid, fold, self.plan.training.validation_fraction, self.plan.seed)
+        self.best.append(math.nan)
+        snapshot = self.search.folder / f"trial-{self.trial.number}.fold-{fold}.safetensors"
+        fitted, scaler = train_network(
+            self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold)
+        )
+        risks = risks_of(self.plan, division.scored, fitted, scaler)
+        return score(self.search.objective, self.plan.grid.labels[division.scored], risks)
+
+    def _reporter(self, fold: int) -> Callable[[Epoch], None]:
+        def report(epoch: Epoch) -> None:
+            value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.search.objective)
+            # Scores that are not followed over the epochs are judged by the validation loss.
+            merit = value if value is not None else -self.sign * epoch.valid_loss
+            if math.isnan(merit):
+                return
+            best = self.best[-1]
+            self.best[-1] = merit if math.isnan(best) or self.sign * (merit - best) > 0 else best
+            step = fold * self.plan.training.max_epochs + epoch.epoch
+            self.intermediate[step] = float(np.nanmean(self.best))
+            if self.give_up(step, self.intermediate[step]):
+                raise _GivenUpError
+
+        return report
+
+    def _outcome(self, state: str, value: float | None) -> Outcome:
+        return Outcome(
+            number=self.trial.number,
+            parameters=self.trial.parameters,
+            state=state,
+            value=value,
+            intermediate=self.intermediate,
+        )

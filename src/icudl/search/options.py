@@ -1,0 +1,86 @@
+"""What can be set about the searches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from icudl.options import Options, option
+
+MODEL_SPACE: Mapping[str, Any] = {
+    "model.hidden_size": {"choices": [32, 64, 128]},
+    "model.activation": {"choices": ["relu", "tanh"]},
+    "model.dropout": {"low": 0.0, "high": 0.5},
+    "model.fc_size": {"choices": [16, 32, 64, 128, 256]},
+    "model.fc_activation": {"choices": ["relu", "tanh"]},
+    "training.optimizer": {"choices": ["adam", "rmsprop", "sgd"]},
+    "training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+    "training.batch_size": {"choices": [32, 64, 128, 256]},
+}
+"""The original's search space of the model."""
+
+ATTACK_SPACE: Mapping[str, Any] = {
+    "attack.kappa": {"low": 0.0, "high": 2.0},
+    "attack.lambda_1": {"low": 1e-7, "high": 1.0, "log": True},
+    "attack.optimizer": {"choices": ["adam", "rmsprop", "sgd", "ista", "fista"]},
+    "attack.learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
+}
+"""The original's search space of the attack, and two step rules more. Its batch size is left out: here an attack's
+result does not depend on it."""
+
+SPACE_DOC = (
+    "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
+)
+FOLDER_DOC = (
+    "Folder that keeps the trials, to go on later with more of them or to share a study among processes; empty keeps "
+    "them with the stage."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelTuningOptions(Options):
+    """Search over model, training and input options; scored on patient-grouped folds, never on test stays."""
+
+    table: ClassVar[str] = "tune_model"
+
+    trials: int = option(0, "Trials; 0 trains with the options as they stand.", low=0, high=100_000)
+    folds: int = option(5, "How many of the folds score a trial.", low=1, high=100)
+    objective: str = option(
+        "auroc",
+        "Score on the left-out folds that is optimised (brier and log_loss downwards).",
+        choices=("auroc", "auprc", "min_se_ppv", "brier", "log_loss"),
+    )
+    sampler: str = option("tpe", "Optuna sampler.", choices=("tpe", "random"))
+    pruner: str = option("median", "Optuna pruner, asked after every epoch.", choices=("median", "none"))
+    startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
+    batch: int = option(
+        4,
+        "Trials drawn at once; they run side by side. The study is the same with any number of workers.",
+        low=1,
+        high=10_000,
+    )
+    space: Mapping[str, Any] = option(dict(MODEL_SPACE), SPACE_DOC)
+    folder: str = option("", FOLDER_DOC, identity=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttackTuningOptions(Options):
+    """Search over attack options on a sample of stays that are not test stays."""
+
+    table: ClassVar[str] = "tune_attack"
+
+    trials: int = option(0, "Trials; 0 attacks with the options as they stand.", low=0, high=100_000)
+    stays: int = option(256, "Stays in the sample.", low=2, high=1_000_000)
+    objective: str = option(
+        "sparse_small_max",
+        "Score of an example, summed over stays.",
+        choices=("sparsity", "max_num_nonzero_perts", "sparse_small", "sparse_small_max"),
+    )
+    n_critical: int = option(
+        5, "Most changed cells that max_num_nonzero_perts counts as a success.", low=1, high=1_000_000
+    )
+    sampler: str = option("tpe", "Optuna sampler.", choices=("tpe", "random"))
+    startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
+    space: Mapping[str, Any] = option(dict(ATTACK_SPACE), SPACE_DOC)
+    folder: str = option("", FOLDER_DOC, identity=False)

@@ -1,0 +1,165 @@
+"""Tune: search options of the model, or of the attack, by what they score on stays that are not test stays."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from icudl.artifacts import GridDataset, TrainingResult, TuningResult
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.runner import run_attack
+from icudl.errors import ConfigError
+from icudl.execution.base import RunContext, SilentProgress
+from icudl.models.options import ModelOptions
+from icudl.options import Options
+from icudl.preprocessing.scaling import InputOptions
+from icudl.search.attack_trial import attack_score
+from icudl.search.model_trial import ModelSearch, run_trial
+from icudl.search.options import AttackTuningOptions, ModelTuningOptions
+from icudl.search.space import apply_parameters, parse_space
+from icudl.search.study import (
+    COMPLETE,
+    Asked,
+    Outcome,
+    Rules,
+    claim,
+    keep,
+    read_outcome,
+    run_study,
+    study_key,
+    tuning_result,
+)
+from icudl.stages.attack import choose_stays
+from icudl.training.members import Plan
+from icudl.training.options import TrainingOptions
+
+_DOWNWARDS = ("brier", "log_loss")
+
+
+def tune_model(
+    grid: GridDataset,
+    inputs: InputOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    tuning: ModelTuningOptions,
+    context: RunContext,
+) -> TuningResult:
+    """Search the options of inputs, model and training by cross-validation on the stays that are not test stays.
+
+    Raises:
+        ConfigError: The search space is illegal, or there are no trials.
+        StageError: No trial was completed, or the stays cannot be trained on.
+    """
+    _require_trials("tune_model", tuning.trials)
+    tables: dict[str, Options] = {"model": model, "training": training, "inputs": inputs}
+    space = parse_space("tune_model", tuning.space, tables)
+    rules = Rules(
+        maximize=tuning.objective not in _DOWNWARDS,
+        sampler=tuning.sampler,
+        pruner=tuning.pruner,
+        startup_trials=tuning.startup_trials,
+        batch=tuning.batch,
+        seed=context.seed_for("tune-model"),
+    )
+    folder = _folder(tuning.folder, context, tables, tuning, _digest(grid))
+    plan = Plan(
+        grid=grid,
+        inputs=inputs,
+        model=model,
+        training=training,
+        seed=context.seed,
+        device=context.device,
+        scratch=folder,
+    )
+    search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, folder=folder)
+
+    def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
+        return context.executor.map(run_trial, list(trials), shared=search)
+
+    with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
+        outcomes = run_study(space, rules, tuning.trials, run_batch, folder, bar.advance)
+    return tuning_result(outcomes, rules, tuning.objective)
+
+
+def tune_attack(
+    grid: GridDataset,
+    training: TrainingResult,
+    attack: AttackOptions,
+    tuning: AttackTuningOptions,
+    context: RunContext,
+) -> TuningResult:
+    """Search the options of the attack on a sample of stays, each attacked through the fold it was left out of.
+
+    Raises:
+        ConfigError: The search space is illegal, or there are no trials.
+        StageError: There is no stay to attack.
+        AttackError: The model is not differentiable.
+    """
+    _require_trials("tune_attack", tuning.trials)
+    space = parse_space("tune_attack", tuning.space, {"attack": attack})
+    rules = Rules(
+        maximize=True,
+        sampler=tuning.sampler,
+        pruner="none",
+        startup_trials=tuning.startup_trials,
+        batch=1,
+        seed=context.seed_for("tune-attack"),
+    )
+    sample = dataclasses.replace(attack, split="out-of-fold", max_stays=tuning.stays)
+    rows = choose_stays(grid, sample, context)
+    weights = [
+        checkpoint.weights[name].tobytes()
+        for _, checkpoint in sorted(training.checkpoints.items())
+        for name in sorted(checkpoint.weights)
+    ]
+    folder = _folder(tuning.folder, context, {"attack": attack}, tuning, _digest(grid, *weights))
+
+    def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
+        return [_run_attack_trial(trial) for trial in trials]
+
+    def _run_attack_trial(trial: Asked) -> Outcome | None:
+        with claim(folder, trial) as free:
+            if not free:
+                return None
+            outcome = read_outcome(folder, trial)
+            if outcome is None:
+                options = cast("AttackOptions", apply_parameters(trial.parameters, {"attack": attack})["attack"])
+                shards = folder / f"trial-{trial.number}.shards"
+                shards.mkdir(exist_ok=True)
+                quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
+                result = run_attack(training.checkpoints, grid, rows, options, quiet)
+                value = attack_score(result, tuning.objective, tuning.n_critical)
+                outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
+                keep(folder, outcome)
+            return outcome
+
+    with context.progress.task("Tuning the attack", total=tuning.trials, unit="trials") as bar:
+        outcomes = run_study(space, rules, tuning.trials, run_batch, folder, bar.advance)
+    return tuning_result(outcomes, rules, tuning.objective)
+
+
+def _require_trials(table: str, trials: int) -> None:
+    if trials == 0:
+        raise ConfigError(f"{table}.trials is 0: nothing to tune. Set it to the number of trials.")
+
+
+def _folder(shared: str, context: RunContext, tables: Mapping[str, Options], tuning: Options, data: str) -> Path:
+    """Return the folder of the study; its name tells studies that differ in anything but their length apart."""
+    settings = {name: table.to_dict(identity_only=True) for name, table in tables.items()}
+    search = {key: value for key, value in tuning.to_dict(identity_only=True).items() if key != "trials"}
+    folder = (Path(shared) if shared else context.scratch) / study_key(settings, search, data, context.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _digest(grid: GridDataset, *more: bytes) -> str:
+    """Return a hash of what the trials are scored on."""
+    digest = hashlib.sha256()
+    for array in (grid.values, grid.lengths, grid.labels, grid.statics, grid.is_test, grid.folds, grid.stay_ids):
+        digest.update(array.tobytes())
+    for part in more:
+        digest.update(part)
+    return digest.hexdigest()
