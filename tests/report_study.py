@@ -98,7 +98,7 @@ def fake_study(
         training=training,
         attack=attack,
         susceptibility=susceptibility,
-        tuning={"tune_model": _tuning(rng)},
+        tuning={"tune-model": _tuning(rng)},
         lineage=_lineage(restricted=restricted, markup=markup),
     )
 

@@ -233,8 +233,8 @@ def _discovery(discovery: pl.DataFrame) -> Figure:
             series.append(
                 {
                     "name": f"{CONDITION_NAMES[name].capitalize()}, {example}",
-                    "x": lines["iteration"].to_list(),
-                    "y": rounded(lines["share"]),
+                    "x": [0, *lines["iteration"].to_list()],
+                    "y": [0, *rounded(lines["share"])],
                     "step": True,
                     "dash": place,
                 }

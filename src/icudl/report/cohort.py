@@ -119,16 +119,28 @@ def _measured(grid: GridDataset) -> Figure:
 
 
 def _cleaning(tables: SourceTables) -> Table:
-    labels = {variable.name: variable.label for variable in tables.variables}
+    counts = tables.cleaning.filter(pl.col("rows") > 0)
+    rules = counts["rule"].unique().sort().to_list()
+    rules.sort(key=lambda rule: {"read": 0, "kept": 2}.get(rule, 1))
+    touched = {(line["variable"], line["rule"]): line["rows"] for line in counts.iter_rows(named=True)}
+    known = {variable.name: variable.label for variable in tables.variables}
+    names = [*known, *sorted(set(counts["variable"].to_list()) - set(known))]
     rows = tuple(
-        row(labels.get(line["variable"], line["variable"]), line["rule"].replace("_", " "), line["rows"])
-        for line in tables.cleaning.sort("variable", "rule").iter_rows(named=True)
+        row(known.get(name, name), *(touched.get((name, rule)) for rule in rules))
+        for name in names
+        if any((name, rule) in touched for rule in rules)
     )
     return Table(
         "cleaning",
         "What the cleaning rules touched",
-        columns("Variable", "Rule", "#Rows"),
+        columns("Variable", *(f"#{_words(rule)}" for rule in rules)),
         rows,
-        "Rows of the source that each rule converted, repaired or left out.",
+        "Rows of the source by variable: how many were read, converted, repaired, left out by each rule, and kept. "
+        "Rules that touched nothing are not listed.",
         filtered=True,
     )
+
+
+def _words(rule: str) -> str:
+    words = rule.replace("_", " ")
+    return words[:1].upper() + words[1:]

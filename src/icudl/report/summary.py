@@ -48,7 +48,7 @@ def summary_section(
                 "warning",
             )
         )
-    if any(entry.plugin == "synthetic" for entry in lineage):
+    if any(entry.plugin.split(" ")[0] == "synthetic" for entry in lineage):
         notes.append(
             Note(
                 "The patients of this study are synthetic. The page shows how the method works, and nothing about real "

@@ -24,7 +24,7 @@ from icudl.report.elements import (
     row,
 )
 
-NAMES = {"tune_model": "model", "tune_attack": "attack", "model": "model", "attack": "attack"}
+NAMES = {"tune-model": "model", "tune-attack": "attack"}
 TRIALS_LISTED = 100
 
 

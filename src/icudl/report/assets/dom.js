@@ -26,7 +26,14 @@ function formatNumber(value, digits = 3) {
 const formatPercent = (value) =>
   value === null || value === undefined || !Number.isFinite(value) ? "–" : `${Number((100 * value).toPrecision(3))} %`;
 
-const formatRisk = (value) => `${(100 * value).toFixed(1)} %`;
+/* Two risks with as many decimals as it takes to tell them apart. */
+function formatRisks(before, after = before) {
+  for (let digits = 1; digits < 5; digits += 1) {
+    const texts = [before, after].map((value) => `${(100 * value).toFixed(digits)} %`);
+    if (before === after || texts[0] !== texts[1]) return texts;
+  }
+  return [before, after].map((value) => `${(100 * value).toFixed(5)} %`);
+}
 
 function formatOn(axis, value) {
   if (axis && axis.words) return axis.words[value] ?? "";

@@ -194,14 +194,15 @@ class Explorer {
   words(stay, example, changes, member) {
     const head = html("h3", {}, `Stay ${stay.id}`);
     const outcome = stay.label ? "The patient died in hospital." : "The patient left hospital alive.";
-    const rows = [["Before", stay.before, ""]];
-    if (example) rows.push(["After", example.risk, "after"]);
-    const risk = html("div", { class: "risk" }, ...rows.flatMap(([name, value, kind]) => {
+    const [risked, turnedTo] = formatRisks(stay.before, example?.risk);
+    const rows = [["Before", stay.before, "", risked]];
+    if (example) rows.push(["After", example.risk, "after", turnedTo]);
+    const risk = html("div", { class: "risk" }, ...rows.flatMap(([name, value, kind, text]) => {
       const bar = html("span", { class: `fill ${kind}` });
       bar.style.width = `${100 * value}%`;
       const edge = html("span", { class: "edge" });
       edge.style.left = `${100 * member.threshold}%`;
-      return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, formatRisk(value))];
+      return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, text)];
     }));
     const about = html("p", {}, `${stay.who}${stay.who ? ". " : ""}${outcome} ${stay.length} hours seen by the model.`);
     if (!example) {
@@ -211,8 +212,8 @@ class Explorer {
     const kind = this.example();
     const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
     const turned = stay.direction === "survival" ? "predicted survival becomes predicted death" : "predicted death becomes predicted survival";
-    const single = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${example.risk < 0.0005 || stay.before < 0.0005 ? formatNumber(stay.before) : stay.before.toFixed(2)} to ${example.risk < 0.0005 ? formatNumber(example.risk) : example.risk.toFixed(2)}. ` : "";
-    const says = html("p", { class: "says" }, `${single}With ${size} changed, ${turned}: the risk of death goes from ${formatRisk(stay.before)} to ${formatRisk(example.risk)} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
+    const opening = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${risked} to ${turnedTo}. With this one value changed` : `With ${size} changed`;
+    const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of death goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
     const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
     const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
     const parts = [head, about, risk, says];
