@@ -78,6 +78,9 @@ class Rounded(SequenceClassifier):
         total = features.detach().sum(dim=(1, 2))
         return torch.stack([total, -total], dim=1)
 
+    def absorb(self, scale: float, shift: float) -> None:
+        raise NotImplementedError
+
 
 class Doubled(RecurrentClassifier):
     """A plug-in that derives from ours may have changed anything: it must not get the hand-written pass."""

@@ -7,13 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from icudl.attacks.recurrence import RecurrentLayer, layers_of
+from icudl.attacks.recurrence import RecurrentDirection, direction_of
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier, blank_padding
 from icudl.models.readout import last_hour, max_over_hours, mean_over_hours
 from icudl.models.recurrent import RecurrentClassifier
-
-FORWARD, BACKWARD = 0, 1
 
 
 class Engine(Protocol):
@@ -69,27 +67,22 @@ class AutogradEngine:
 class RecurrentEngine:
     """``RecurrentClassifier`` through ``attacks.recurrence``.
 
-    Directions that read the same number of hours share a loop. Where the read-out is ``last_hour``, the backward
-    direction of the last layer has only read one hour there, so one hour of it is computed; both are exact.
+    Where the read-out is ``last_hour``, the backward direction of the last layer has only read one hour there, so one
+    hour of it is computed; this is exact, as is leaving out the hours beyond the longest stay of a batch.
 
     Args:
-        model: Its weights are copied; it is not kept, but for the parameters of read-out and head.
+        model: Its weights are used as they are; training it further would change the engine.
     """
 
     def __init__(self, model: RecurrentClassifier) -> None:
         self.readout = model.options.readout
         self.attention, self.head = model.attention, model.head.eval()
-        n_layers = model.options.n_layers
-        both = (FORWARD, BACKWARD) if model.options.bidirectional else (FORWARD,)
-        self.n_directions, self.size = len(both), model.options.hidden_size
-        self.lower = [layers_of(model.rnn, both, layer) for layer in range(n_layers - 1)]
-        top = n_layers - 1
-        self.one_step: RecurrentLayer | None = None
-        if self.readout == "last_hour" and len(both) == 2:
-            self.top = layers_of(model.rnn, (FORWARD,), top)
-            self.one_step = layers_of(model.rnn, (BACKWARD,), top)
-        else:
-            self.top = layers_of(model.rnn, both, top)
+        self.size = model.options.hidden_size
+        self.layers: list[list[RecurrentDirection]] = [
+            [direction_of(model.rnn, layer, backward=backward) for backward in _ways(model.options.bidirectional)]
+            for layer in range(model.options.n_layers)
+        ]
+        self.has_shortcut = self.readout == "last_hour" and model.options.bidirectional
 
     def difference(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See ``Engine``."""
@@ -100,13 +93,13 @@ class RecurrentEngine:
     def difference_and_gradient(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Engine``."""
         with torch.no_grad():
-            read, backward_order = self._forward(features, lengths)
+            read, order = self._forward(features, lengths)
         with torch.enable_grad():
             leaf = read.detach().clone().requires_grad_()
             difference = self._score(leaf, lengths)
             (gradient,) = torch.autograd.grad(difference.sum(), leaf)
         with torch.no_grad():
-            return difference.detach(), self._backward(gradient, lengths, backward_order, features)
+            return difference.detach(), self._backward(gradient, lengths, order, features)
 
     def _score(self, read: Tensor, lengths: Tensor) -> Tensor:
         """Return the difference from what the last layer gives the read-out: (B, D H), or (B, T', D H) outputs."""
@@ -123,60 +116,64 @@ class RecurrentEngine:
         n_hours = int(lengths.max())
         order = _backward_order(lengths, n_hours)
         current = blank_padding(features[:, :n_hours], lengths).transpose(0, 1)
-        for layer in self.lower:
-            current = self._side_by_side(layer.forward(self._directed(current, order)), order)
-        if self.one_step is not None:
+        for layer in self.layers[:-1]:
+            current = _side_by_side(_run(layer, current, order), order)
+        if self.has_shortcut:
+            forward, backward = self.layers[-1]
             ends = last_hour(current.transpose(0, 1), lengths)
-            forward = _at_end(self.top.forward(current[None])[0], lengths)
-            backward = self.one_step.forward(ends[None, None])[0, 0]
-            return torch.cat([forward, backward], dim=1), order
-        states = self.top.forward(self._directed(current, order))
+            states = _at_end(forward.forward(current), lengths)
+            return torch.cat([states, backward.forward(ends[None])[0]], dim=1), order
+        outputs = _run(self.layers[-1], current, order)
         if self.readout in {"final", "last_hour"}:
-            return torch.cat([_at_end(direction, lengths) for direction in states], dim=1), order
-        return self._side_by_side(states, order).transpose(0, 1), order
+            return torch.cat([_at_end(states, lengths) for states in outputs], dim=1), order
+        return _side_by_side(outputs, order).transpose(0, 1), order
 
     def _backward(self, gradient: Tensor, lengths: Tensor, order: Tensor, features: Tensor) -> Tensor:
-        n_stays, n_hours = len(lengths), order.shape[0]
-        stays = torch.arange(n_stays, device=lengths.device)
-        if self.readout in {"final", "last_hour"}:
-            halves = gradient.view(n_stays, -1, self.size).transpose(0, 1)
-            loop = halves[:1] if self.one_step is not None else halves
-            upstream = gradient.new_zeros(len(loop), n_hours, n_stays, self.size)
-            upstream[:, lengths - 1, stays] = loop
+        top = self.layers[-1]
+        halves = gradient.split_with_sizes([self.size] * len(top), dim=-1)
+        if self.has_shortcut:
+            current = top[0].backward(_only_at_end(halves[0], lengths, order))
+            stays = torch.arange(len(lengths), device=lengths.device)
+            current[lengths - 1, stays] += top[1].backward(halves[1][None])[0]
+        elif self.readout in {"final", "last_hour"}:
+            upstream = [_only_at_end(half, lengths, order) for half in halves]
+            current = _run_back(top, upstream, order)
         else:
-            upstream = self._directed_gradient(gradient.transpose(0, 1), order)
-        current = self._undirected_gradient(self.top.backward(upstream), order)
-        if self.one_step is not None:
-            current[lengths - 1, stays] += self.one_step.backward(halves[1][None, None])[0, 0]
-        for layer in reversed(self.lower):
-            current = self._undirected_gradient(layer.backward(self._directed_gradient(current, order)), order)
+            current = _run_back(top, _own_orders(gradient.transpose(0, 1), len(top), order), order)
+        for layer in reversed(self.layers[:-1]):
+            current = _run_back(layer, _own_orders(current, len(layer), order), order)
         full = torch.zeros_like(features)
-        full[:, :n_hours] = blank_padding(current.transpose(0, 1), lengths)
+        full[:, : len(order)] = blank_padding(current.transpose(0, 1), lengths)
         return full
 
-    def _directed(self, current: Tensor, order: Tensor) -> Tensor:
-        """Return (D, T, B, C): each direction's own sequence, from its step 0 on."""
-        if self.n_directions == 1:
-            return current[None]
-        return torch.stack([current, _reorder_hours(current, order)])
 
-    def _side_by_side(self, states: Tensor, order: Tensor) -> Tensor:
-        """Return (T, B, D H): the states of both directions at the same hour."""
-        if self.n_directions == 1:
-            return states[0]
-        return torch.cat([states[0], _reorder_hours(states[1], order)], dim=2)
+def _ways(bidirectional: bool) -> tuple[bool, ...]:
+    return (False, True) if bidirectional else (False,)
 
-    def _directed_gradient(self, gradient: Tensor, order: Tensor) -> Tensor:
-        if self.n_directions == 1:
-            return gradient[None]
-        forward, backward = gradient.chunk(2, dim=2)
-        return torch.stack([forward, _reorder_hours(backward, order)])
 
-    @staticmethod
-    def _undirected_gradient(gradient: Tensor, order: Tensor) -> Tensor:
-        if len(gradient) == 1:
-            return gradient[0]
-        return gradient[0] + _reorder_hours(gradient[1], order)
+def _run(layer: list[RecurrentDirection], current: Tensor, order: Tensor) -> list[Tensor]:
+    """Return the (T, B, H) states of each direction, in the order in which it reads."""
+    return [
+        direction.forward(_reorder_hours(current, order) if number else current)
+        for number, direction in enumerate(layer)
+    ]
+
+
+def _run_back(layer: list[RecurrentDirection], upstream: list[Tensor], order: Tensor) -> Tensor:
+    """Return the (T, B, C) gradient of a layer's inputs, given that of each direction's states in its own order."""
+    gradients = [direction.backward(part) for direction, part in zip(layer, upstream, strict=True)]
+    return gradients[0] if len(gradients) == 1 else gradients[0] + _reorder_hours(gradients[1], order)
+
+
+def _side_by_side(states: list[Tensor], order: Tensor) -> Tensor:
+    """Return (T, B, D H): the states of all directions at the same hour."""
+    return states[0] if len(states) == 1 else torch.cat([states[0], _reorder_hours(states[1], order)], dim=2)
+
+
+def _own_orders(gradient: Tensor, n_directions: int, order: Tensor) -> list[Tensor]:
+    """Take apart what ``_side_by_side`` put together."""
+    parts = list(gradient.chunk(n_directions, dim=2))
+    return parts if n_directions == 1 else [parts[0], _reorder_hours(parts[1], order)]
 
 
 def _backward_order(lengths: Tensor, n_hours: int) -> Tensor:
@@ -187,6 +184,13 @@ def _backward_order(lengths: Tensor, n_hours: int) -> Tensor:
 
 def _reorder_hours(current: Tensor, order: Tensor) -> Tensor:
     return current.gather(0, order[:, :, None].expand(-1, -1, current.shape[2]))
+
+
+def _only_at_end(gradient: Tensor, lengths: Tensor, order: Tensor) -> Tensor:
+    """Return (T, B, H): ``gradient`` (B, H) at each stay's last step, zero elsewhere."""
+    upstream = gradient.new_zeros(*order.shape, gradient.shape[1])
+    upstream[lengths - 1, torch.arange(len(lengths), device=lengths.device)] = gradient
+    return upstream
 
 
 def _at_end(states: Tensor, lengths: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Recurrent layers with a backward pass of their own: what an attack needs of an LSTM or a GRU, and nothing else.
 
-Parameters are frozen, so only the gradient of the input is formed. The time loops hold what cannot be done for all
-hours at once: going forward the product of the state with the recurrent weights and the gates, going back
-dh <- dgates W_hh. Everything else is one operation over all hours. Both directions of a layer go through the same loop.
-There is no library RNN in the way, so neither cuDNN's refusal of a backward pass in eval mode nor dropout matters.
+Parameters are frozen, so only the gradient of the input is formed, and the parameters can be laid out for speed: state,
+input and a constant 1 stand side by side as one row, so that one matrix product an hour gives all that the gates are
+made of, bias included, and one product an hour takes the gradient back to state and input together. What is done entry
+by entry is done while an hour is in the cache. There is no library RNN in the way, so neither cuDNN's refusal of a
+backward pass in eval mode nor dropout matters.
 
-D directions, T hours, B stays, C inputs, H units; arrays are (D, T, B, ...) so that an hour is a batch of matrices.
-Equations of the cells: documentation of ``torch.nn.LSTM`` and ``torch.nn.GRU``.
+T hours, B stays, C inputs, H units; K = H + C + 1 columns of a row. Equations of the cells: documentation of
+``torch.nn.LSTM`` and ``torch.nn.GRU``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 
 class Workspace:
@@ -34,177 +38,164 @@ class Workspace:
         return array[:size].view(shape)
 
 
-class RecurrentLayer(abc.ABC):
-    """One layer, in one or two directions; every direction reads its sequence from step 0 on.
+class RecurrentDirection(abc.ABC):
+    """One direction of one layer; it reads its sequence from step 0 on.
 
     Args:
-        input_weights: (D, G H, C).
-        state_weights: (D, G H, H).
-        input_bias: (D, G H).
-        state_bias: (D, G H).
+        weights: (K, 4 H) from a row of state, input and 1 to four blocks of units.
+        size: H.
     """
 
-    def __init__(self, input_weights: Tensor, state_weights: Tensor, input_bias: Tensor, state_bias: Tensor) -> None:
-        self.input_weights = input_weights.contiguous()
-        self.input_transposed = input_weights.transpose(1, 2).contiguous()
-        self.state_weights = state_weights.contiguous()
-        self.state_transposed = state_weights.transpose(1, 2).contiguous()
-        self.input_bias, self.state_bias = input_bias, state_bias
-        self.size = state_weights.shape[2]
+    def __init__(self, weights: Tensor, size: int) -> None:
+        self.weights, self.transposed = weights.contiguous(), weights.t().contiguous()
+        self.size = size
         self.space = Workspace()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return (D, T, B, H) states of ``inputs`` (D, T, B, C), and keep what ``backward`` needs."""
-        n_directions, n_hours, n_stays, _ = inputs.shape
-        width = self.input_weights.shape[1]
-        gates = self.space.take("gates", (n_directions, n_hours, n_stays, width), inputs)
-        torch.baddbmm(
-            self._bias()[:, None, :],
-            inputs.reshape(n_directions, n_hours * n_stays, -1),
-            self.input_transposed,
-            out=gates.view(n_directions, n_hours * n_stays, width),
-        )
-        # Step 0 of the states is the zero state before the first hour.
-        states = self.space.take("states", (n_directions, n_hours + 1, n_stays, self.size), inputs)
-        states[:, 0].zero_()
-        self._advance(gates, states)
-        return states[:, 1:]
+        """Return (T, B, H) states of ``inputs`` (T, B, C), and keep what ``backward`` needs."""
+        n_hours, n_stays, n_inputs = inputs.shape
+        size = self.size
+        # Row t holds the state before hour t beside the inputs of hour t.
+        rows = self.space.take("rows", (n_hours + 1, n_stays, size + n_inputs + 1), inputs)
+        rows[0, :, :size].zero_()
+        rows[:-1, :, size:-1].copy_(inputs)
+        rows[:, :, -1].fill_(1.0)
+        blocks = self.space.take("blocks", (n_hours, n_stays, 4 * size), inputs)
+        states = rows[:, :, :size]
+        self._prepare(states, blocks)
+        for hour in range(n_hours):
+            torch.mm(rows[hour], self.weights, out=blocks[hour])
+            self._step(hour)
+        return states[1:]
 
     def backward(self, upstream: Tensor) -> Tensor:
-        """Return the (D, T, B, C) gradient of the inputs, given that of the states (D, T, B, H)."""
-        return self._input_gradient(upstream)
+        """Return the (T, B, C) gradient of the last pass's inputs, given that of its states (T, B, H)."""
+        n_hours, n_stays, _ = upstream.shape
+        by_rows = self.space.take("by_rows", (n_hours, n_stays, self.transposed.shape[1]), upstream)
+        by_blocks = self.space.take("by_blocks", (n_stays, 4 * self.size), upstream)
+        self._prepare_back(by_blocks)
+        by_state = upstream[-1].clone()
+        for hour in reversed(range(n_hours)):
+            self._step_back(hour, by_state, by_blocks)
+            torch.mm(by_blocks, self.transposed, out=by_rows[hour])
+            if hour:
+                self._carry(hour, by_state).add_(by_rows[hour, :, : self.size]).add_(upstream[hour - 1])
+        return by_rows[:, :, self.size : -1]
 
     @abc.abstractmethod
-    def _bias(self) -> Tensor:
-        """Return the (D, G H) bias added to all hours at once."""
+    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
+        """Take (T + 1, B, H) states and (T, B, 4 H) blocks to work on, before the first hour."""
 
     @abc.abstractmethod
-    def _advance(self, gates: Tensor, states: Tensor) -> None:
-        """Fill ``states`` hour by hour; ``gates`` holds the inputs' part and may be overwritten."""
+    def _step(self, hour: int) -> None:
+        """Turn the blocks of an hour into gates, and write the state after it."""
 
     @abc.abstractmethod
-    def _input_gradient(self, upstream: Tensor) -> Tensor:
-        """Go back through the hours of the last forward pass."""
+    def _prepare_back(self, by_blocks: Tensor) -> None:
+        """Get ready for the way back; ``by_blocks`` (B, 4 H) is used at every hour."""
+
+    @abc.abstractmethod
+    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
+        """Fill the gradient of an hour's blocks, given that of the state after it."""
+
+    @abc.abstractmethod
+    def _carry(self, hour: int, by_state: Tensor) -> Tensor:
+        """Turn ``by_state``, in place, into what reaches the state before the hour without passing the blocks."""
 
 
-def _reorder(weights: Tensor, order: tuple[int, ...]) -> Tensor:
-    """Reorder the gate blocks of (D, G H, ...) weights."""
-    blocks = weights.chunk(len(order), dim=1)
-    return torch.cat([blocks[index] for index in order], dim=1)
+class LSTMDirection(RecurrentDirection):
+    """c_t = f c_(t-1) + i g, h_t = o tanh(c_t); blocks g, i, f, o, so that the sigmoids lie side by side."""
+
+    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
+        n_hours, n_stays, _ = blocks.shape
+        self._states, self._blocks = states, blocks
+        self._cells = self.space.take("cells", (n_hours + 1, n_stays, self.size), blocks)
+        self._squashed = self.space.take("squashed", (n_hours, n_stays, self.size), blocks)
+        self._cells[0].zero_()
+
+    def _step(self, hour: int) -> None:
+        block = self._blocks[hour]
+        candidate, entry, keep, exit_ = block.chunk(4, dim=1)
+        candidate.tanh_()
+        block[:, self.size :].sigmoid_()
+        cell = torch.mul(keep, self._cells[hour], out=self._cells[hour + 1]).addcmul_(candidate, entry)
+        torch.mul(exit_, torch.tanh(cell, out=self._squashed[hour]), out=self._states[hour + 1])
+
+    def _prepare_back(self, by_blocks: Tensor) -> None:
+        self._by_cell = torch.zeros_like(self._cells[0])
+        self._through = torch.empty_like(self._by_cell)
+        self._parts = by_blocks.chunk(4, dim=1)
+
+    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
+        block, squashed, by_cell = self._blocks[hour], self._squashed[hour], self._by_cell
+        candidate, entry, keep, exit_ = block.chunk(4, dim=1)
+        by_candidate, by_entry, by_keep, by_exit = self._parts
+        torch.mul(by_state, exit_, out=self._through)
+        by_cell.add_(_tanh_backward(self._through, squashed, grad_input=self._through))
+        torch.mul(by_cell, entry, out=by_candidate)
+        torch.mul(by_cell, candidate, out=by_entry)
+        torch.mul(by_cell, self._cells[hour], out=by_keep)
+        torch.mul(by_state, squashed, out=by_exit)
+        by_sigmoids = by_blocks[:, self.size :]
+        _sigmoid_backward(by_sigmoids, block[:, self.size :], grad_input=by_sigmoids)
+        _tanh_backward(by_candidate, candidate, grad_input=by_candidate)
+        by_cell.mul_(keep)
+
+    def _carry(self, hour: int, by_state: Tensor) -> Tensor:  # noqa: ARG002
+        return by_state.zero_()
 
 
-class LSTMLayer(RecurrentLayer):
-    """c_t = f c_(t-1) + i g, h_t = o tanh(c_t).
+class GRUDirection(RecurrentDirection):
+    """n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h_t = (1 - z) n + z h_(t-1).
 
-    The gates are kept in the order g, i, f, o: the three sigmoids lie side by side, and so do the three gates that the
-    gradient reaches through the cell state.
+    Blocks r, z, the state's part of n, the inputs' part of n; the last one is overwritten by n itself.
     """
 
-    def __init__(self, input_weights: Tensor, state_weights: Tensor, input_bias: Tensor, state_bias: Tensor) -> None:
-        weights = (input_weights, state_weights, input_bias, state_bias)
-        super().__init__(*(_reorder(part, (2, 0, 1, 3)) for part in weights))
+    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
+        self._states, self._blocks = states, blocks
 
-    def _bias(self) -> Tensor:
-        return self.input_bias + self.state_bias
+    def _step(self, hour: int) -> None:
+        block = self._blocks[hour]
+        reset, update, drive, new = block.chunk(4, dim=1)
+        block[:, : 2 * self.size].sigmoid_()
+        new.addcmul_(reset, drive).tanh_()
+        torch.lerp(new, self._states[hour], update, out=self._states[hour + 1])
 
-    def _advance(self, gates: Tensor, states: Tensor) -> None:
-        n_directions, n_hours, n_stays, _ = gates.shape
-        size = self.size
-        cells = self.space.take("cells", (n_directions, n_hours + 1, n_stays, size), gates)
-        squashed = self.space.take("squashed", (n_directions, n_hours, n_stays, size), gates)
-        cells[:, 0].zero_()
-        for hour in range(n_hours):
-            gate = gates[:, hour].baddbmm_(states[:, hour], self.state_transposed)
-            gate[..., :size].tanh_()
-            gate[..., size:].sigmoid_()
-            candidate, entry, keep, exit_ = gate.chunk(4, dim=-1)
-            cell = torch.mul(keep, cells[:, hour], out=cells[:, hour + 1]).addcmul_(candidate, entry)
-            torch.mul(exit_, torch.tanh(cell, out=squashed[:, hour]), out=states[:, hour + 1])
-        self._kept = (gates, cells, squashed)
+    def _prepare_back(self, by_blocks: Tensor) -> None:
+        self._parts = by_blocks.chunk(4, dim=1)
 
-    def _input_gradient(self, upstream: Tensor) -> Tensor:
-        gates, cells, squashed = self._kept
-        n_directions, n_hours, n_stays, width = gates.shape
-        size = self.size
-        candidate, entry, keep, exit_ = gates.chunk(4, dim=-1)
-        # d gate / d (cell or state), for all hours at once; the loop below multiplies in place.
-        change = self.space.take("change", tuple(gates.shape), gates)
-        torch.mul(entry, 1 - candidate.square(), out=change[..., :size])
-        torch.mul(candidate, entry - entry.square(), out=change[..., size : 2 * size])
-        torch.mul(cells[:, :-1], keep - keep.square(), out=change[..., 2 * size : 3 * size])
-        torch.mul(squashed, exit_ - exit_.square(), out=change[..., 3 * size :])
-        through = exit_ * (1 - squashed.square())
-        by_gate = change.view(n_directions, n_hours, n_stays, 4, size)
-        cell_gradient = torch.zeros_like(cells[:, 0])
-        carried: Tensor | None = None
-        for hour in reversed(range(n_hours)):
-            state_gradient = upstream[:, hour] if carried is None else carried.add_(upstream[:, hour])
-            cell_gradient.addcmul_(state_gradient, through[:, hour])
-            by_gate[:, hour, :, :3].mul_(cell_gradient[:, :, None])
-            by_gate[:, hour, :, 3].mul_(state_gradient)
-            if hour:
-                carried = torch.bmm(change[:, hour], self.state_weights)
-                cell_gradient.mul_(keep[:, hour])
-        flat = torch.bmm(change.view(n_directions, n_hours * n_stays, width), self.input_weights)
-        return flat.view(n_directions, n_hours, n_stays, -1)
+    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
+        block = self._blocks[hour]
+        reset, update, drive, new = block.chunk(4, dim=1)
+        by_reset, by_update, by_drive, by_new = self._parts
+        torch.mul(by_state, 1.0 - update, out=by_new)
+        _tanh_backward(by_new, new, grad_input=by_new)
+        torch.mul(by_new, reset, out=by_drive)
+        torch.mul(by_new, drive, out=by_reset)
+        torch.mul(by_state, self._states[hour] - new, out=by_update)
+        by_switches = by_blocks[:, : 2 * self.size]
+        _sigmoid_backward(by_switches, block[:, : 2 * self.size], grad_input=by_switches)
+
+    def _carry(self, hour: int, by_state: Tensor) -> Tensor:
+        return by_state.mul_(self._blocks[hour, :, self.size : 2 * self.size])
 
 
-class GRULayer(RecurrentLayer):
-    """n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h_t = (1 - z) n + z h_(t-1), in torch's order r, z, n."""
-
-    def _bias(self) -> Tensor:
-        return self.input_bias
-
-    def _advance(self, gates: Tensor, states: Tensor) -> None:
-        n_directions, n_hours, n_stays, width = gates.shape
-        size = self.size
-        recurrent = self.space.take("recurrent", (n_directions, n_hours, n_stays, width), gates)
-        bias = self.state_bias[:, None, :]
-        for hour in range(n_hours):
-            before = states[:, hour]
-            drive = torch.baddbmm(bias, before, self.state_transposed, out=recurrent[:, hour])
-            switches = gates[:, hour, :, : 2 * size].add_(drive[..., : 2 * size]).sigmoid_()
-            reset, update = switches.chunk(2, dim=-1)
-            new = gates[:, hour, :, 2 * size :].addcmul_(reset, drive[..., 2 * size :]).tanh_()
-            torch.lerp(new, before, update, out=states[:, hour + 1])
-        self._kept = (gates, states, recurrent)
-
-    def _input_gradient(self, upstream: Tensor) -> Tensor:
-        gates, states, recurrent = self._kept
-        n_directions, n_hours, n_stays, width = gates.shape
-        size = self.size
-        reset, update, new = gates.chunk(3, dim=-1)
-        new_part = (1 - update) * (1 - new.square())
-        # Columns r, z and the recurrent half of n: each is the state's gradient times a factor known beforehand.
-        change = self.space.take("change", tuple(gates.shape), gates)
-        torch.mul(new_part * recurrent[..., 2 * size :], reset - reset.square(), out=change[..., :size])
-        torch.mul(states[:, :-1] - new, update - update.square(), out=change[..., size : 2 * size])
-        torch.mul(new_part, reset, out=change[..., 2 * size :])
-        by_gate = change.view(n_directions, n_hours, n_stays, 3, size)
-        carried: Tensor | None = None
-        for hour in reversed(range(n_hours)):
-            state_gradient = upstream[:, hour] if carried is None else carried.add_(upstream[:, hour])
-            by_gate[:, hour].mul_(state_gradient[:, :, None])
-            new_part[:, hour].mul_(state_gradient)
-            if hour:
-                carried = torch.baddbmm(state_gradient * update[:, hour], change[:, hour], self.state_weights)
-        change[..., 2 * size :].copy_(new_part)
-        flat = torch.bmm(change.view(n_directions, n_hours * n_stays, width), self.input_weights)
-        return flat.view(n_directions, n_hours, n_stays, -1)
-
-
-def layers_of(rnn: nn.LSTM | nn.GRU, directions: tuple[int, ...], layer: int) -> RecurrentLayer:
-    """Return one layer of a library RNN, in the directions asked for (0 forward, 1 backward), detached from it.
+def direction_of(rnn: nn.LSTM | nn.GRU, layer: int, *, backward: bool) -> RecurrentDirection:
+    """Return one direction of one layer of a library RNN, detached from it.
 
     Args:
         rnn: The library's module.
-        directions: Which directions go through one loop.
         layer: Number of the layer, from 0.
+        backward: The direction that reads from the last hour to the first.
     """
-
-    def stack(kind: str) -> Tensor:
-        names = [f"{kind}_l{layer}" + ("_reverse" if direction else "") for direction in directions]
-        return torch.stack([getattr(rnn, name).detach() for name in names])
-
-    make = LSTMLayer if isinstance(rnn, nn.LSTM) else GRULayer
-    return make(stack("weight_ih"), stack("weight_hh"), stack("bias_ih"), stack("bias_hh"))
+    suffix = f"_l{layer}" + ("_reverse" if backward else "")
+    names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih")
+    by_state, by_input, state_bias, input_bias = (getattr(rnn, name + suffix).detach() for name in names)
+    if isinstance(rnn, nn.LSTM):
+        rows = torch.cat([by_state, by_input, (state_bias + input_bias)[:, None]], dim=1)
+        entry, keep, candidate, exit_ = rows.chunk(4)
+        return LSTMDirection(torch.cat([candidate, entry, keep, exit_]).t(), rnn.hidden_size)
+    from_state = torch.cat([by_state, torch.zeros_like(by_input), state_bias[:, None]], dim=1).chunk(3)
+    from_input = torch.cat([torch.zeros_like(by_state), by_input, input_bias[:, None]], dim=1).chunk(3)
+    switches = [state + inputs for state, inputs in zip(from_state[:2], from_input[:2], strict=True)]
+    return GRUDirection(torch.cat([*switches, from_state[2], from_input[2]]).t(), rnn.hidden_size)
