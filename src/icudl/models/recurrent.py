@@ -24,7 +24,7 @@ class RecurrentClassifier(SequenceClassifier):
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)
-        layer = nn.GRU if options.name == "gru" else nn.LSTM
+        layer = nn.GRU if options.name.startswith("gru") else nn.LSTM
         self.rnn = layer(
             n_features,
             options.hidden_size,
