@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
-from icudl.attacks.target import StayTensors
+from icudl.attacks.target import CheckpointTarget
+from icudl.attacks.threat import StayTensors, grid_cells
 from icudl.attacks.verification import score
 from icudl.models.build import build_model, load_model
 from icudl.models.options import ModelOptions
@@ -53,7 +54,9 @@ def decisions(grid: GridDataset, checkpoint: Checkpoint) -> tuple[np.ndarray, np
     inputs = InputOptions.from_dict(checkpoint.inputs)
     prepared = prepare_inputs(checkpoint.scaler, inputs, grid.values, grid.lengths, select_statics(grid, inputs))
     stays = StayTensors.of(prepared, np.arange(len(grid.labels)), "cpu")
-    scores = score(checkpoint, load_model(checkpoint, "cpu"), stays, stays.unit)
+    model = load_model(checkpoint, "cpu")
+    target = CheckpointTarget.bind(checkpoint, model, stays, grid_cells(stays))
+    scores = score(checkpoint, model, target, target.values)
     return scores.says_death.numpy(), scores.difference.numpy()
 
 

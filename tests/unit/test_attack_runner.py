@@ -13,7 +13,8 @@ from icudl.artifacts import AttackResult, AttackStatus, GridDataset, TrainingRes
 from icudl.attacks import runner
 from icudl.attacks.base import Perturbation, TargetModel
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.target import CheckpointTarget, StayTensors
+from icudl.attacks.target import CheckpointTarget
+from icudl.attacks.threat import StayTensors, grid_cells
 from icudl.errors import PluginError, StageError
 from icudl.execution.base import RunContext
 from icudl.execution.local import ProcessExecutor
@@ -258,10 +259,10 @@ def test_target_gradient_against_autograd(inputs: InputOptions) -> None:
     prepared = prepare_inputs(checkpoint.scaler, inputs, grid.values, grid.lengths, select_statics(grid, inputs))
     stays = StayTensors.of(prepared, np.arange(10), "cpu")
     model = load_model(checkpoint, "cpu")
-    target = CheckpointTarget.bind(checkpoint, model, stays)
+    target = CheckpointTarget.bind(checkpoint, model, stays, grid_cells(stays))
     margin, gradient = target.margin_and_gradient(target.values)
     leaf = target.values.clone().requires_grad_()
-    logits = model(stays.features(leaf, checkpoint.scaler, inputs), stays.lengths)
+    logits = model(target.features(leaf), stays.lengths)
     expected = target.sign * (logits[:, 1] - logits[:, 0] - target.shift)
     expected.sum().backward()
     torch.testing.assert_close(margin, expected.detach(), atol=3e-4, rtol=0)

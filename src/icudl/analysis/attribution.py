@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import Checkpoint, Floats, GridDataset
-from icudl.attacks.target import CheckpointTarget, StayTensors
+from icudl.attacks.target import CheckpointTarget
+from icudl.attacks.threat import StayTensors
 from icudl.errors import StageError
 from icudl.execution.base import RunContext, Tick
 from icudl.models.base import within_length

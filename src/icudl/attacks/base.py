@@ -7,7 +7,7 @@ margin of a stay is what its present class wins by, in logits; a negative margin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, Self, runtime_checkable
 
 import torch
@@ -68,12 +68,15 @@ class Perturbation:
         best: (B, T, F) change of the best example by the attack's own measure; zero where there is none.
         first_iteration: (B,) int64 iteration of discovery, counted from 1; -1 where there is none.
         best_iteration: (B,) int64.
+        tables: Whatever else the attack found out, by name of table and column: one-dimensional tensors of equal
+            length. The column ``stay`` tells the stay by its position in the batch.
     """
 
     first: Tensor
     best: Tensor
     first_iteration: Tensor
     best_iteration: Tensor
+    tables: Mapping[str, Mapping[str, Tensor]] = dataclasses.field(default_factory=dict)
 
     @property
     def found(self) -> Tensor:

@@ -15,7 +15,13 @@ class AttackOptions(Options):
     table: ClassVar[str] = "attack"
 
     name: str = option("proximal", "Attack plug-in: proximal, greedy, ...")
-    threat_model: str = option("grid", "What may change: grid (any cell of the imputed matrix).", choices=("grid",))
+    threat_model: str = option(
+        "grid",
+        "What may change: grid (any cell of the imputed matrix) or measured (charted values only, one wrong entry an "
+        "hour, within the plausible range of the variable; the change flows through imputation).",
+        choices=("grid", "measured"),
+    )
+    variables: tuple[str, ...] = option((), "Names of the variables that may change; empty: all of them.")
     split: str = option(
         "both",
         "Stays to attack: test, out-of-fold, or both. Each is attacked through a model that was not fitted on it.",

@@ -110,6 +110,7 @@ def _shard_data(
         checkpoints={member: checkpoints[member] for member in members},
         options=options,
         values=grid.values,
+        counts=grid.counts,
         statics={member: select_statics(grid, inputs[member]) for member in members},
         lengths=grid.lengths,
         labels=grid.labels,
@@ -126,16 +127,27 @@ def _shard_path(context: RunContext, data: ShardData, grid: GridDataset, shard: 
 
 
 def _assemble(parts: Sequence[ShardArrays], grid: GridDataset, options: AttackOptions) -> AttackResult:
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    columns = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
     return AttackResult(
         stays=_stays_table(_of_kind("stays.", columns), grid),
         perturbations=_cells_table(_of_kind("cells.", columns), grid),
-        curves={},
+        curves=_further_tables(_of_kind("table.", columns), grid),
         variables=grid.variables,
         n_hours=grid.values.shape[1],
         threat_model=options.threat_model,
         options=options.to_dict(),
     )
+
+
+def _further_tables(columns: ShardArrays, grid: GridDataset) -> dict[str, pl.DataFrame]:
+    """Return the attack's own tables; ``stay_id`` in place of the row, variables and hours as in the other tables."""
+    tables: dict[str, pl.DataFrame] = {}
+    for name in sorted({key.partition(".")[0] for key in columns}):
+        own = _of_kind(f"{name}.", columns)
+        rows = own.pop("row").astype(np.int64)
+        tables[name] = pl.DataFrame({"stay_id": grid.stay_ids[rows], **own}).sort("stay_id", maintain_order=True)
+    return tables
 
 
 def _of_kind(prefix: str, columns: ShardArrays) -> ShardArrays:

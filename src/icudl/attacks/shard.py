@@ -12,18 +12,20 @@ import torch
 from icudl.artifacts import AttackStatus, Checkpoint, Floats
 from icudl.attacks.base import Perturbation, make_attack
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.target import CheckpointTarget, StayTensors
+from icudl.attacks.target import CheckpointTarget
+from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells, measured_cells
 from icudl.attacks.verification import Scores, Verified, score, verify
 from icudl.execution.base import Tick
 from icudl.models.build import load_model
-from icudl.preprocessing.scaling import InputOptions, ModelInputs, prepare_inputs, to_clinical
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs, to_clinical
 from icudl.training.threads import single_thread
 
 STATUSES = tuple(AttackStatus)
 """Order of the status codes in ``ShardArrays``."""
 
 ShardArrays = dict[str, npt.NDArray[np.generic]]
-"""``stays.*``: one entry a stay of the shard, as in ``ATTACKED_SCHEMA``; ``cells.*``: one entry a changed cell."""
+"""``stays.*``: one entry a stay of the shard, as in ``ATTACKED_SCHEMA``; ``cells.*``: one entry a changed cell;
+``table.NAME.*``: what the attack found out beside examples, told apart by ``row``."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class ShardData:
         checkpoints: By member.
         options: Of the attack.
         values: (N, T, F) clinical values of all stays.
+        counts: (N, T, F) values behind each mean.
         statics: (N, S) static descriptors by member (each member names its own).
         lengths: (N,).
         labels: (N,).
@@ -44,6 +47,7 @@ class ShardData:
     checkpoints: Mapping[str, Checkpoint]
     options: AttackOptions
     values: Floats
+    counts: npt.NDArray[np.uint16]
     statics: Mapping[str, Floats]
     lengths: npt.NDArray[np.int16]
     labels: npt.NDArray[np.int8]
@@ -87,8 +91,8 @@ def _attack(data: ShardData, shard: Shard) -> ShardArrays:
         data.statics[shard.member][rows],
     )
     stays = StayTensors.of(inputs, np.arange(len(rows)), data.device)
-    target = CheckpointTarget.bind(checkpoint, model, stays)
-    before = score(checkpoint, model, stays, stays.unit)
+    target = CheckpointTarget.bind(checkpoint, model, stays, _cells(data, checkpoint, rows, stays))
+    before = score(checkpoint, model, target, target.values)
     status = _status_before(before, data.labels[rows], target, attack_all=options.attack_misclassified)
     attacked = np.flatnonzero(status == STATUSES.index(AttackStatus.FAILED))
     positions = torch.from_numpy(attacked).to(data.device)
@@ -97,7 +101,7 @@ def _attack(data: ShardData, shard: Shard) -> ShardArrays:
         found = make_attack(options)(chosen, data.seeds[rows[attacked]].tolist())
     else:
         found = Perturbation.nothing(chosen.values)
-    first, best = verify(checkpoint, model, stays.select(positions), chosen, found, options.kappa)
+    first, best = verify(checkpoint, model, chosen, found, options.kappa)
     status[attacked[best.holds]] = STATUSES.index(AttackStatus.SUCCESS)
     arrays: ShardArrays = {
         "stays.row": rows,
@@ -106,7 +110,19 @@ def _attack(data: ShardData, shard: Shard) -> ShardArrays:
     }
     for name, example in (("first", first), ("best", best)):
         arrays |= _per_stay(name, example, attacked, len(rows))
-    return arrays | _per_cell((first, best), attacked, rows, inputs, checkpoint)
+    for name, table in found.tables.items():
+        arrays[f"table.{name}.row"] = rows[attacked[table["stay"].cpu().numpy()]]
+        arrays |= {f"table.{name}.{key}": column.cpu().numpy() for key, column in table.items() if key != "stay"}
+    return arrays | _per_cell((first, best), chosen, rows[attacked])
+
+
+def _cells(data: ShardData, checkpoint: Checkpoint, rows: npt.NDArray[np.int64], stays: StayTensors) -> Cells:
+    if data.options.threat_model == "measured":
+        means, counts = data.values[rows].astype(np.float64), data.counts[rows].astype(np.int64)
+        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
+    else:
+        cells = grid_cells(stays)
+    return cells.only(checkpoint.variables, data.options.variables)
 
 
 def _status_before(
@@ -143,30 +159,26 @@ def _per_stay(name: str, example: Verified, attacked: npt.NDArray[np.int64], n_s
 
 
 def _per_cell(
-    examples: tuple[Verified, Verified],
-    attacked: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    inputs: ModelInputs,
-    checkpoint: Checkpoint,
+    examples: tuple[Verified, Verified], target: CheckpointTarget, rows: npt.NDArray[np.int64]
 ) -> ShardArrays:
     """Return the changed cells of first (0) and best (1) examples, with their values in clinical units."""
+    unit = target.values.cpu().numpy()
+    # A charted mean is told as it was charted, even where the model saw it clipped to a winsor limit.
+    known = to_clinical(target.scaler, unit) if target.entries is None else target.entries.means
     parts: list[ShardArrays] = []
     for code, example in enumerate(examples):
         change = example.change.cpu().numpy()
-        stay, hour, variable = np.nonzero(change)
-        unit = inputs.unit[attacked]
-        before, after = to_clinical(checkpoint.scaler, unit), to_clinical(checkpoint.scaler, unit + change)
-        cell = (stay, hour, variable)
+        cell = stay, hour, variable = np.nonzero(change)
         parts.append(
             {
-                "cells.row": rows[attacked[stay]],
+                "cells.row": rows[stay],
                 "cells.example": np.full(len(stay), code, np.int8),
                 "cells.hour": hour.astype(np.int16),
                 "cells.variable": variable.astype(np.uint8),
                 "cells.before": unit[cell],
                 "cells.change": change[cell],
-                "cells.before_clinical": before[cell].astype(np.float32),
-                "cells.after_clinical": after[cell].astype(np.float32),
+                "cells.before_clinical": known[cell].astype(np.float32),
+                "cells.after_clinical": to_clinical(target.scaler, unit + change)[cell].astype(np.float32),
             }
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from icudl.artifacts import Checkpoint
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel
-from icudl.attacks.target import StayTensors, decision_shift
+from icudl.attacks.base import Perturbation
+from icudl.attacks.target import CheckpointTarget, decision_shift
 from icudl.models.base import SequenceClassifier
-from icudl.preprocessing.scaling import InputOptions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,11 +34,10 @@ class Scores:
         return torch.sigmoid(self.difference).cpu().numpy()
 
 
-def score(checkpoint: Checkpoint, model: SequenceClassifier, stays: StayTensors, unit: Tensor) -> Scores:
-    """Score stays whose cells are ``unit`` (B, T, F) by a plain forward pass in eval mode."""
-    features = stays.features(unit, checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs))
+def score(checkpoint: Checkpoint, model: SequenceClassifier, target: CheckpointTarget, values: Tensor) -> Scores:
+    """Score stays whose numbers are ``values`` (B, T, F) by a plain forward pass in eval mode."""
     with torch.no_grad():
-        logits = model.eval()(features, stays.lengths).double()
+        logits = model.eval()(target.features(values), target.stays.lengths).double()
     difference = logits[:, 1] - logits[:, 0]
     return Scores(difference, difference >= decision_shift(checkpoint.threshold))
 
@@ -70,8 +68,7 @@ class Verified:
 def verify(
     checkpoint: Checkpoint,
     model: SequenceClassifier,
-    stays: StayTensors,
-    target: TargetModel,
+    target: CheckpointTarget,
     found: Perturbation,
     kappa: float,
 ) -> tuple[Verified, Verified]:
@@ -80,9 +77,9 @@ def verify(
     An example holds if it flips the model's decision at its threshold with confidence kappa, lies inside the target's
     bounds and touches attackable cells only. Where only one of a stay's two examples holds it stands for both.
     """
-    before = score(checkpoint, model, stays, target.values)
+    before = score(checkpoint, model, target, target.values)
     first, best = (
-        _check(checkpoint, model, stays, target, before, change, iteration, kappa)
+        _check(checkpoint, model, target, before, change, iteration, kappa)
         for change, iteration in ((found.first, found.first_iteration), (found.best, found.best_iteration))
     )
     return _fall_back(first, best), _fall_back(best, first)
@@ -91,15 +88,14 @@ def verify(
 def _check(
     checkpoint: Checkpoint,
     model: SequenceClassifier,
-    stays: StayTensors,
-    target: TargetModel,
+    target: CheckpointTarget,
     before: Scores,
     change: Tensor,
     iteration: Tensor,
     kappa: float,
 ) -> Verified:
     moved = target.values + change
-    after = score(checkpoint, model, stays, moved)
+    after = score(checkpoint, model, target, moved)
     shift = decision_shift(checkpoint.threshold)
     margin = torch.where(before.says_death, after.difference - shift, shift - after.difference)
     flips = (margin < -kappa) & (after.says_death != before.says_death)
