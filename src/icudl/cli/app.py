@@ -6,7 +6,9 @@ import click
 
 from icudl import __version__
 from icudl.cli.configuring import config_group
+from icudl.cli.data import database_group, synth
 from icudl.cli.inspecting import clean, diff, doctor, plugins, show, status, verify
+from icudl.cli.results import evaluate, figures, predict, trials
 from icudl.cli.running import STAGE_COMMANDS, demo, run, tune_group
 
 
@@ -21,17 +23,8 @@ def app() -> None:
 
 
 for _command in (
-    demo,
-    run,
-    *STAGE_COMMANDS,
-    tune_group,
-    status,
-    show,
-    diff,
-    verify,
-    config_group,
-    plugins,
-    doctor,
-    clean,
+    *(demo, run, *STAGE_COMMANDS, tune_group),
+    *(status, show, diff, verify, trials, predict, evaluate, figures),
+    *(synth, database_group, config_group, plugins, doctor, clean),
 ):
     app.add_command(_command)

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from icudl.config.schema import Config
+    from icudl.execution.base import Progress
     from icudl.pipeline import Pipeline, Step
     from icudl.store.manifest import Manifest
     from icudl.store.store import Store
@@ -45,17 +46,18 @@ class Session:
 
     def pipeline(self, config: Config | None = None) -> Pipeline:
         """Build the pipeline with progress on this console."""
-        from icudl.cli.progress import PlainProgress, TerminalProgress
-        from icudl.execution.base import SilentProgress
         from icudl.pipeline import Pipeline
 
+        return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=Printer(self))
+
+    def progress(self) -> Progress:
+        """Return bars on a terminal, lines elsewhere, nothing when quiet."""
+        from icudl.cli.progress import PlainProgress, TerminalProgress
+        from icudl.execution.base import SilentProgress
+
         if self.verbosity < 0:
-            progress: Any = SilentProgress()
-        elif self.errors.is_terminal:
-            progress = TerminalProgress(self.errors)
-        else:
-            progress = PlainProgress(self.errors)
-        return Pipeline(config or self.config(), self.store(), progress=progress, listener=Printer(self))
+            return SilentProgress()
+        return TerminalProgress(self.errors) if self.errors.is_terminal else PlainProgress(self.errors)
 
     def say(self, text: str) -> None:
         """Print a remark to standard error, unless quiet."""

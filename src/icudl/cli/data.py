@@ -1,0 +1,68 @@
+"""Commands about data: writing a synthetic hospital, loading MIMIC-III into PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from icudl.cli.session import Session, shared_options
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
+)
+@click.option("--format", "file_format", default="csv.gz", show_default=True, help="csv.gz, csv or parquet.")
+@click.option("--noise-rows", type=float, help="Rows of items nobody reads for each row that is read.")
+@shared_options
+def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
+    """Write a synthetic hospital of any size as MIMIC-III tables into DIRECTORY."""
+    from icudl.execution.base import Executor
+    from icudl.plugins import load_plugin
+    from icudl.sources.synthetic import DEFAULT_NOISE_ROWS, write_hospital
+
+    config = session.config()
+    options = config.execution
+    write_hospital(
+        directory,
+        patients,
+        config.run.seed,
+        file_format=file_format,
+        noise_rows=DEFAULT_NOISE_ROWS if noise_rows is None else noise_rows,
+        executor=cast("Executor", load_plugin("icudl.executors", options.executor)(options.workers)),
+        progress=session.progress(),
+    )
+    session.emit(str(directory), {"path": str(directory), "patients": patients, "format": file_format})
+
+
+@click.group("db")
+def database_group() -> None:
+    """Work with a PostgreSQL database of MIMIC-III."""
+
+
+@database_group.command("load")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("url")
+@click.option("--schema", default="mimiciii", show_default=True, help="Schema to fill.")
+@click.option("--replace", is_flag=True, help="Load tables again that are there already.")
+@shared_options
+def load(session: Session, directory: Path, url: str, schema: str, replace: bool) -> None:
+    """Create the tables and indexes that the reader needs, and copy the files of a MIMIC-III release into them.
+
+    DIRECTORY holds the release's .csv or .csv.gz files, URL is postgresql://USER@HOST:PORT/DATABASE; the password is
+    best kept in .pgpass or PGPASSWORD.
+    """
+    from icudl.sources.mimic3_load import load_release
+
+    loaded = load_release(directory, url, schema, session.progress(), replace=replace)
+    lines = [
+        f"{table:14} {rows:>12,} rows" + (" (was there already)" if table in loaded.present else "")
+        for table, rows in loaded.rows.items()
+    ]
+    lines.append(
+        f"The counts are those of {loaded.release}." if loaded.release else "Not the tables of a known release."
+    )
+    session.emit("\n".join(lines), {"rows": dict(loaded.rows), "release": loaded.release, "schema": schema})
