@@ -18,8 +18,8 @@ from icudl.analysis.susceptibility import analyse_attack
 from icudl.execution.base import RunContext
 from icudl.report.build import build_report, embed
 from icudl.report.citations import ALWAYS, CITATIONS, cited
-from icudl.report.elements import number, percent
 from icudl.report.options import ReportOptions
+from icudl.report.wording import number, percent
 from icudl.stages.report import report
 from report_study import MARKUP, Study, fake_study
 

@@ -55,7 +55,7 @@ def build_report(
         summary_section(grid, training, attack, susceptibility, lineage),
         cohort_section(tables, grid),
         quality_section(training),
-        attack_section(attack, susceptibility),
+        attack_section(grid, attack, susceptibility),
         susceptibility_section(attack, susceptibility),
     ]
     if _rows_allowed(lineage, options) and options.explorer_stays and susceptibility.tables["fragility"].height:

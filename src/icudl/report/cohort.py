@@ -6,7 +6,14 @@ import numpy as np
 import polars as pl
 
 from icudl.artifacts import GridDataset, SourceTables
-from icudl.report.elements import Block, Entry, Figure, Section, Table, columns, entry, number, percent, row
+from icudl.report.elements import (
+    Block,
+    Entry,
+    Figure,
+    Section,
+    Table,
+)
+from icudl.report.wording import columns, entry, number, percent, row
 
 SPLITS = (("Training folds", False), ("Held-out test", True))
 

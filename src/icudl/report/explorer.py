@@ -16,8 +16,14 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
-from icudl.report.attacks import STATUS_NAMES
-from icudl.report.elements import Explorer, Section, rounded
+from icudl.report.elements import (
+    Explorer,
+    Section,
+)
+from icudl.report.names import (
+    STATUS_NAMES,
+)
+from icudl.report.wording import rounded
 
 STEPS = 65_535
 

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from icudl.artifacts import LineageEntry
 from icudl.report.citations import cited
-from icudl.report.elements import Block, Code, Listing, Note, Section, Table, columns, row
+from icudl.report.elements import (
+    Block,
+    Code,
+    Listing,
+    Note,
+    Section,
+    Table,
+)
+from icudl.report.wording import columns, row
 
 
 def provenance_section(lineage: Sequence[LineageEntry]) -> Section:

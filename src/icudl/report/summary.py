@@ -8,8 +8,18 @@ from typing import Any
 import polars as pl
 
 from icudl.artifacts import AttackResult, GridDataset, LineageEntry, SusceptibilityResult, TrainingResult
-from icudl.report.elements import Block, Fact, Note, Section, count, number, percent
-from icudl.report.quality import SPLIT_NAMES, display_name, main_split, metric_value, model_names
+from icudl.report.elements import (
+    Block,
+    Fact,
+    Note,
+    Section,
+)
+from icudl.report.names import (
+    SPLIT_NAMES,
+    display_name,
+)
+from icudl.report.quality import main_split, metric_value, model_names
+from icudl.report.wording import count, number, percent
 from icudl.variables import Variable
 
 ENOUGH_DEATHS = 100

@@ -17,12 +17,8 @@ from icudl.report.elements import (
     Switch,
     Table,
     Terms,
-    columns,
-    entry,
-    number,
-    rounded,
-    row,
 )
+from icudl.report.wording import columns, entry, number, rounded, row
 
 NAMES = {"tune-model": "model", "tune-attack": "attack"}
 TRIALS_LISTED = 100
