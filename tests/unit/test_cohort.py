@@ -65,10 +65,11 @@ def test_first_stay_means_first_in_the_source_even_where_that_one_is_too_short()
 
 
 def test_values_charted_after_the_stay_do_not_count():
-    stays = [stay(1, stay_hours=10.5), stay(2), stay(3)]
-    hours = [(1, 11, 0, 80.0, 1), (1, 10, 0, 80.0, 1), (2, 3, 1, 2.0, 1)]
+    stays = [stay(1, stay_hours=10.5), stay(2), stay(3, stay_hours=10.5), stay(4)]
+    hours = [(1, 11, 0, 80.0, 1), (1, 10, 0, 80.0, 1), (2, 3, 1, 2.0, 1), (3, 11, 0, 80.0, 1)]
     assert _left(stays, hours, min_stay_hours=0) == [1, 2]
-    assert _left([*stays, stay(4)], [*hours, (4, 0, 0, 1.0, 1), (4, 0, 1, 1.0, 1)], min_measured_values=2) == [4]
+    two = [(4, 0, 0, 1.0, 1), (4, 0, 1, 1.0, 1)]
+    assert _left(stays, [*hours, *two], min_stay_hours=0, min_measured_values=2) == [4]
 
 
 def test_an_empty_cohort_says_where_the_stays_went():

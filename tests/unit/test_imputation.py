@@ -27,6 +27,13 @@ def test_linear():
     assert filled[3] == [0.75] * 6
 
 
+def test_rounding_never_carries_a_filled_value_past_its_ends():
+    value = 0.91275554895401
+    for gap in range(2, 12):
+        series = [value] + [_] * (gap - 1) + [value]
+        assert set(_impute([series], [gap + 1], "linear")[0]) == {float(np.float32(value))}
+
+
 def test_forward():
     series = [[_, 0.5, _, _, 0.75, _], [_] * 6, [0.5, _, _, 0.125, _, _]]
     assert _impute(series, [6, 6, 2], "forward") == [

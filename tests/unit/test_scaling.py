@@ -46,6 +46,17 @@ def test_standard_scaling_uses_winsorised_values():
     assert (scaler.lower[0], scaler.upper[0]) == (10.0, 30.0)
 
 
+@pytest.mark.parametrize("scaling", ["minmax", "standard"])
+def test_the_order_of_many_stays_changes_not_even_the_last_bit(scaling):
+    rng = np.random.default_rng(1)
+    values, order = rng.normal(80, 10, (3000, 1, 1)).astype(np.float32), rng.permutation(3000)
+    lengths, options = np.ones(3000, int), InputOptions(scaling=scaling, winsor_low=0, winsor_high=100)
+    first = fit_scaler(values, lengths, values[:, 0], options)
+    second = fit_scaler(values[order], lengths, values[order, 0], options)
+    for name in first.ARRAYS:
+        assert np.array_equal(getattr(first, name), getattr(second, name)), name
+
+
 def test_variables_never_measured_or_constant_stay_finite():
     values = np.full((2, 3, 2), np.nan, np.float32)
     values[:, :, 1] = 4.0

@@ -54,9 +54,11 @@ def test_test_sets_are_held_out_whole_with_every_stay_of_their_patients():
     patients = list(range(10, 20)) + list(range(20, 30)) + list(range(30, 40))
     patients[0] = 35  # also has a stay in set c
     labels = [0, 1] * 15
-    is_test, folds = _split(patients, labels, sets, test_sets=("c",), folds=2)
-    assert np.flatnonzero(is_test).tolist() == [0, *range(20, 30)]
-    assert set(folds[~is_test]) == {0, 1}
+    for order in (np.arange(30), np.arange(30)[::-1]):
+        ordered = (np.asarray(column)[order].tolist() for column in (patients, labels, sets))
+        is_test, folds = _split(*ordered, test_sets=("c",), folds=2)
+        assert sorted(order[is_test].tolist()) == [0, *range(20, 30)]
+        assert set(folds[~is_test]) == {0, 1}
 
 
 @pytest.mark.parametrize(("patients", "labels", "options", "message"), [
