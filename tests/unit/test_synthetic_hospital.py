@@ -19,8 +19,8 @@ from icudl.execution.local import ProcessExecutor, SerialExecutor
 from icudl.sources import synthetic_files
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.synthetic import SyntheticSource, write_hospital
+from icudl.sources.synthetic_course import BLOCK_PATIENTS
 from icudl.sources.synthetic_files import Hospital, block_tables
-from icudl.sources.synthetic_patients import BLOCK_PATIENTS
 from icudl.variables import STUDY_NAMES, STUDY_VARIABLES
 
 TABLES = ("ADMISSIONS", "CHARTEVENTS", "D_ITEMS", "D_LABITEMS", "ICUSTAYS", "LABEVENTS", "PATIENTS")

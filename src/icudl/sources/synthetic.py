@@ -7,19 +7,19 @@ the truth is known. It is no source of clinical findings: nothing about it was f
 
     S(t) = m + d (1 - exp(-t / 24)) + z(t) + 1.2 exp(-(t_death - t) / 8)
 
-m is the level: frailty of the patient (standard deviation 0.6, plus 0.3 for 16 years above 64) and the admission
-(0.7). d ~ Normal(-0.15, 0.9) is the drift: patients get better or worse. z is a first-order autoregressive process
-(standard deviation 0.35, correlation exp(-1/10) from hour to hour). The last term, the terminal decline, exists only
+m is the level: frailty of the patient (standard deviation 0.7, plus 0.3 for 16 years above 64) and the admission
+(0.8). d ~ Normal(-0.15, 0.9) is the drift: patients get better or worse. z is a first-order autoregressive process
+(standard deviation 0.3, correlation exp(-1/10) from hour to hour). The last term, the terminal decline, exists only
 for those who die.
 
 **Death.** In hour t in the ICU the hazard of death is::
 
-    h(t) = (1 - exp(-t / 48)) exp(-9.4 + 3.1 S(t))
+    h(t) = (1 - exp(-t / 96)) exp(-9.6 + 3.1 S(t))
 
-with S without the terminal decline; on the ward behind it a quarter of exp(-9.4 + 3.1 (S - 0.5)), with S at ICU
-discharge. A patient who dies has no later stay. So the course decides, not only the level: who
-comes in well and deteriorates is in greater danger at hour 48 than who comes in ill and recovers. What is charted
-after hour 48 tells more of the outcome than any model of the first 48 hours may know.
+with S without the terminal decline; on the ward behind it a quarter of exp(-9.6 + 3.1 (S - 0.5)), with S at ICU
+discharge. A patient who dies has no later stay. So the course decides, not only the level: who comes in well and
+deteriorates is in greater danger at hour 48 than who comes in ill and recovers. What is charted after hour 48 tells
+more of the outcome than a model of the first 48 hours may know.
 
 **Measurements.** A value is mean + slope * w * S(t) + baseline + noise, or the exponential of it (``synthetic_items``);
 the baseline is the stay's own, and so is the weight w of each of four organ groups (gamma, mean 1). Vital signs are
@@ -46,14 +46,14 @@ from icudl.execution.base import Executor, Progress, RunContext, SilentProgress
 from icudl.execution.local import SerialExecutor
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.rules import mimic3_rules
+from icudl.sources.synthetic_course import GENERATOR_VERSION
 from icudl.sources.synthetic_files import FORMATS, Hospital, write_tables
-from icudl.sources.synthetic_patients import GENERATOR_VERSION
 from icudl.variables import Variable
 
 DEFAULT_NOISE_ROWS = 0.05
 """Rows of items that the study does not read, for each row of CHARTEVENTS that it reads."""
 
-MIMIC_NOISE_ROWS = 13.5
+MIMIC_NOISE_ROWS = 13.8
 """The same as in MIMIC-III, which has 330 million rows of CHARTEVENTS for 46,520 patients."""
 
 _WORTH_WORKERS = 20_000

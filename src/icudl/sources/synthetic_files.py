@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,20 @@ import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.execution.base import Executor, Progress, Tick, write_atomically
-from icudl.sources.synthetic_items import chart_items, lab_items
-from icudl.sources.synthetic_measurements import chart_events, lab_events
-from icudl.sources.synthetic_patients import BLOCK_PATIENTS, GENERATOR_VERSION, Block, blocks, make_block
-from icudl.sources.synthetic_records import admissions_table, icustays_table, patients_table
+from icudl.sources.synthetic_charting import chart_events
+from icudl.sources.synthetic_course import BLOCK_PATIENTS, GENERATOR_VERSION
+from icudl.sources.synthetic_laboratory import lab_events
+from icudl.sources.synthetic_patients import make_block
+from icudl.sources.synthetic_records import (
+    admissions_table,
+    chart_items,
+    icustays_table,
+    lab_items,
+    patients_table,
+)
 
 FORMATS = ("csv.gz", "csv", "parquet")
-LAB_NOISE_SHARE = 0.24
+LAB_NOISE_SHARE = 0.27
 """Unread rows of LABEVENTS for each unread row of CHARTEVENTS, relative to the rows that are read (as in MIMIC-III)."""
 
 _STREAMED = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
@@ -69,7 +76,7 @@ class Hospital:
 
 def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
     """Make the rows of one block: table name to frame, with MIMIC-III's columns."""
-    block: Block = make_block(hospital.seed, number, hospital.patients)
+    block = make_block(hospital.seed, number, hospital.patients)
     texts_only = hospital.file_format != "parquet"
     noise = hospital.noise_rows
     frames = {
@@ -92,11 +99,11 @@ def write_block(hospital: Hospital, number: int, tick: Tick) -> None:
     """Write the parts of one block, unless they are there; a job of an executor."""
     place = hospital.part(number)
     if not place.is_dir():
-        partial = place.with_name(f".{place.name}.{os.getpid()}")
-        partial.mkdir(parents=True)
+        unfinished = place.with_name(f".{place.name}.{os.getpid()}")
+        unfinished.mkdir(parents=True)
         for name, frame in block_tables(hospital, number).items():
-            _write_frame(partial / name, frame, hospital.file_format, header=number == 0)
-        partial.rename(place)
+            _write_frame(unfinished / name, frame, hospital.file_format, header=number == 0)
+        unfinished.rename(place)
     tick(min(BLOCK_PATIENTS, hospital.patients - number * BLOCK_PATIENTS))
 
 
@@ -117,17 +124,13 @@ def _write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: b
 def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> None:
     """Write all tables of a hospital; finished parts of an interrupted call are kept and used."""
     _prepare(hospital)
-    for name, frame in (("D_ITEMS", chart_items()), ("D_LABITEMS", lab_items())):
-        write_atomically(
-            hospital.table(name), lambda path, frame=frame: _write_frame(path, frame, hospital.file_format, header=True)
-        )
-    numbers = list(blocks(hospital.patients))
+    _write_dictionaries(hospital)
+    numbers = list(range(hospital.n_blocks))
     with progress.task("Writing the synthetic hospital", total=hospital.patients, unit="patients") as bar:
         executor.map(write_block, numbers, shared=hospital, tick=bar.advance)
     with progress.task("Joining the tables", total=len(_STREAMED), unit="tables") as bar:
         for name in _STREAMED:
-            parts = [hospital.part(number) / name for number in numbers]
-            write_atomically(hospital.table(name), lambda path, parts=parts: _join(parts, path, hospital.file_format))
+            _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
     shutil.rmtree(hospital.folder / _PARTS)
 
@@ -144,10 +147,21 @@ def _prepare(hospital: Hospital) -> None:
         shutil.rmtree(stray, ignore_errors=True)
 
 
-def _join(parts: Sequence[Path], path: Path, file_format: str) -> None:
-    if file_format == "parquet":
-        pl.scan_parquet(parts).sink_parquet(path, compression="zstd", compression_level=1, maintain_order=True)
-        return
+def _write_dictionaries(hospital: Hospital) -> None:
+    for name, frame in (("D_ITEMS", chart_items()), ("D_LABITEMS", lab_items())):
+        write = partial(_write_frame, frame=frame, file_format=hospital.file_format, header=True)
+        write_atomically(hospital.table(name), write)
+
+
+def _join(parts: list[Path], table: Path, file_format: str) -> None:
+    write_atomically(table, partial(_rewrite if file_format == "parquet" else _concatenate, parts))
+
+
+def _rewrite(parts: list[Path], path: Path) -> None:
+    pl.scan_parquet(parts).sink_parquet(path, compression="zstd", compression_level=1, maintain_order=True)
+
+
+def _concatenate(parts: list[Path], path: Path) -> None:
     with path.open("wb") as whole:
         for part in parts:
             with part.open("rb") as handle:

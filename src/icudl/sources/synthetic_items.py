@@ -1,4 +1,4 @@
-"""What can be charted in the synthetic hospital: items, texts, impossible entries and the rows nobody asked for.
+"""What can be measured in the synthetic hospital: items, responses, impossible entries, and what nobody asked for.
 
 Item ids, labels and units are those of MIMIC-III (D_ITEMS, D_LABITEMS); each variable's response to severity is ours.
 """
@@ -6,13 +6,6 @@ Item ids, labels and units are those of MIMIC-III (D_ITEMS, D_LABITEMS); each va
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
-
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-Ints = npt.NDArray[np.int64]
 
 SPECIMEN = 50800
 
@@ -71,6 +64,8 @@ DIASTOLIC = _vital("diasbp", (61.0, -5.0, 8.5, 7.0), 0, 20, 140, "0 1172")
 TEMPERATURE = _vital("tempc", (36.95, 0.15, 0.4, 0.4), 3, 31, 42, "0 986")
 RESPIRATION = _vital("resprate", (18.5, 2.4, 3.0, 3.5), 1, 5, 60, "0 2222222")
 SATURATION = _vital("spo2", (97.0, -1.0, 1.3, 1.6), 1, 55, 100, "0 9900")
+
+VITALS = (HEART_RATE, SYSTOLIC, DIASTOLIC, TEMPERATURE, RESPIRATION, SATURATION)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -296,7 +291,7 @@ NOISE_ITEMS: tuple[NoiseItem, ...] = (
     _texts(212, "Heart Rhythm", False, "Normal Sinus|Sinus Tachy|Atrial Fib|Sinus Brady|Paced"),
     _texts(128, "Code Status", False, "Full Code|Do Not Resuscita|Comfort Measures"),
     _texts(161, "Ectopy Type", False, "None|PVC's|PAC's"),
-    _texts(425, "Lung Sounds", False, "Clear|Diminished|Coarse, bilateral|Crackles"),
+    _texts(425, "LLL Lung Sounds", False, "Clear|Diminished|Coarse, bilateral|Crackles"),
     _texts(80, "Bowel Sounds", False, "Present|Hypoactive|Absent"),
     NoiseItem(220052, "Arterial Blood Pressure mean", "mmHg", True, 40, 120),
     NoiseItem(220181, "Non Invasive Blood Pressure mean", "mmHg", True, 40, 120),
@@ -308,7 +303,7 @@ NOISE_ITEMS: tuple[NoiseItem, ...] = (
     _texts(220048, "Heart Rhythm", True, "SR (Sinus Rhythm)|ST (Sinus Tachycardia) |AF (Atrial Fibrillation)|SB"),
     _texts(224650, "Ectopy Type 1", True, "None|PVCs|PACs"),
     _texts(223986, "RUL Lung Sounds", True, "Clear|Diminished|Crackles|Exp Wheeze"),
-    _texts(224084, "Turn", True, "Right Side|Left Side|Back, supine"),
+    _texts(224084, "Activity", True, "Bedrest|Chair|Turned, supine"),
     _texts(223898, "Orientation", True, "Oriented x 3|Oriented x 2|Disoriented"),
 )
 NOISE_LABS: tuple[NoiseItem, ...] = (
@@ -326,117 +321,5 @@ NOISE_LABS: tuple[NoiseItem, ...] = (
     _texts(51506, "Urine Appearance", True, "Clear|Hazy|Cloudy"),
 )
 
-_WHOLE, _TENTHS, _HUNDREDTHS, _SINGLES = 4096, 16384, 8192, 2048
-
-
-class Texts:
-    """Table of every text that the VALUE column can hold, with its number; rows refer to it by index.
-
-    Writing 330 million rows is then a gather, not as many number formattings.
-    """
-
-    def __init__(self) -> None:
-        singles = [repr(float(np.float32(k / 10))) for k in range(_SINGLES)]
-        texts = [str(k) for k in range(_WHOLE)]
-        texts += [_decimal(k, 1) for k in range(_TENTHS)]
-        texts += [_decimal(k, 2) for k in range(_HUNDREDTHS)]
-        texts += singles
-        self._extra: dict[str, int] = {}
-        for text in _extra_texts():
-            if text not in self._extra:
-                self._extra[text] = len(texts)
-                texts.append(text)
-        numbers = [_number(text) for text in texts]
-        self.null = len(texts)
-        self.texts = pl.Series([*texts, None], dtype=pl.String)
-        self.numbers = pl.Series([*numbers, None], dtype=pl.Float64)
-        # What the VALUENUM column of a CSV file reads: the text where it is a number, else nothing.
-        shown = [text if number is not None else None for text, number in zip(texts, numbers, strict=True)]
-        self.shown = pl.Series([*shown, None], dtype=pl.String)
-        self.is_text = np.array([*(number is None for number in numbers), True])
-
-    def index(self, text: str) -> int:
-        """Return the index of an extra text."""
-        return self._extra[text]
-
-    @staticmethod
-    def encode(values: npt.NDArray[np.float64], decimals: int, *, single: bool = False) -> Ints:
-        """Return the indices of values rounded to ``decimals``; ``single`` shows tenths as CareVue's float32 did."""
-        start = (0, _WHOLE, _WHOLE + _TENTHS)[decimals]
-        size = (_WHOLE, _TENTHS, _HUNDREDTHS)[decimals]
-        if single:
-            start, size = _WHOLE + _TENTHS + _HUNDREDTHS, _SINGLES
-        scaled = np.rint(values * 10**decimals).astype(np.int64)
-        return start + np.clip(scaled, 0, size - 1)
-
-
-def _decimal(mantissa: int, decimals: int) -> str:
-    whole, rest = divmod(mantissa, 10**decimals)
-    return f"{whole}.{rest:0{decimals}d}".rstrip("0").rstrip(".")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 UNREADABLE = ("ERROR", "NOTDONE", "HEMOLYZED", "Unable to obtain", ">assay", "see comment, repeated")
 SPECIMEN_KINDS = ("ART", "VEN", "CENTRAL VENOUS")
-
-
-def _extra_texts() -> list[str]:
-    vitals = (HEART_RATE, SYSTOLIC, DIASTOLIC, TEMPERATURE, RESPIRATION, SATURATION)
-    texts = [text for response in (*vitals, *(lab.response for lab in LABS)) for text in response.impossible]
-    texts += [text for noise in NOISE_ITEMS + NOISE_LABS for text in noise.texts]
-    return [*texts, *UNREADABLE, *SPECIMEN_KINDS]
-
-
-@cache
-def value_texts() -> Texts:
-    """Return the table of texts, made once a process."""
-    return Texts()
-
-
-def chart_items() -> pl.DataFrame:
-    """Return the D_ITEMS table."""
-    rows = [(item.item, item.label, item.metavision, item.unit, item.category) for item in CHART_ITEMS]
-    rows += [(item.item, item.label, item.metavision, item.unit, "Other") for item in NOISE_ITEMS]
-    rows.sort()
-    frame = pl.DataFrame(
-        {
-            "ROW_ID": range(1, len(rows) + 1),
-            "ITEMID": [row[0] for row in rows],
-            "LABEL": [row[1] for row in rows],
-            "ABBREVIATION": [row[1] if row[2] else None for row in rows],
-            "DBSOURCE": ["metavision" if row[2] else "carevue" for row in rows],
-            "LINKSTO": "chartevents",
-            "CATEGORY": [row[4] if row[2] else None for row in rows],
-            "UNITNAME": [(row[3] or None) if row[2] else None for row in rows],
-            "PARAM_TYPE": ["Numeric" if row[2] else None for row in rows],
-        }
-    )
-    return frame.with_columns(CONCEPTID=pl.lit(None, dtype=pl.String))
-
-
-def lab_items() -> pl.DataFrame:
-    """Return the D_LABITEMS table."""
-    gases = {lab.item for lab in GAS_LABS}
-    counts = {lab.item for lab in COUNT_LABS}
-    rows: list[tuple[int, str, str, str | None]] = [(SPECIMEN, "SPECIMEN TYPE", "BLOOD GAS", None)]
-    for lab in LABS:
-        category = "Blood Gas" if lab.item in gases else "Hematology" if lab.item in counts else "Chemistry"
-        rows.append((lab.item, lab.label, category, lab.loinc))
-    rows += [(item.item, item.label, "Chemistry" if item.item < 51100 else "Hematology", None) for item in NOISE_LABS]
-    rows.sort()
-    return pl.DataFrame(
-        {
-            "ROW_ID": range(1, len(rows) + 1),
-            "ITEMID": [row[0] for row in rows],
-            "LABEL": [row[1] for row in rows],
-            "FLUID": ["Urine" if "Urine" in row[1] and "Urea" not in row[1] else "Blood" for row in rows],
-            "CATEGORY": [row[2] for row in rows],
-            "LOINC_CODE": pl.Series([row[3] for row in rows], dtype=pl.String),
-        }
-    )

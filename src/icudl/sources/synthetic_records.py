@@ -1,11 +1,13 @@
-"""PATIENTS, ADMISSIONS and ICUSTAYS of the synthetic hospital."""
+"""PATIENTS, ADMISSIONS, ICUSTAYS and the dictionaries D_ITEMS and D_LABITEMS of the synthetic hospital."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from icudl.sources.synthetic_patients import Block, Times, stream
+from icudl.sources.synthetic_course import Times, stream
+from icudl.sources.synthetic_items import CHART_ITEMS, COUNT_LABS, GAS_LABS, LABS, NOISE_ITEMS, NOISE_LABS, SPECIMEN
+from icudl.sources.synthetic_patients import Block
 
 _NEWBORN = 3
 _UNITS = ("MICU", "SICU", "CCU", "CSRU", "TSICU")
@@ -133,5 +135,48 @@ def icustays_table(block: Block, seed: int) -> pl.DataFrame:
             "INTIME": _stamp(stays.intime),
             "OUTTIME": _stamp(stays.outtime),
             "LOS": np.round(days, 4),
+        }
+    )
+
+
+def chart_items() -> pl.DataFrame:
+    """Return the D_ITEMS table."""
+    rows = [(item.item, item.label, item.metavision, item.unit, item.category) for item in CHART_ITEMS]
+    rows += [(item.item, item.label, item.metavision, item.unit, "Other") for item in NOISE_ITEMS]
+    rows.sort()
+    frame = pl.DataFrame(
+        {
+            "ROW_ID": range(1, len(rows) + 1),
+            "ITEMID": [row[0] for row in rows],
+            "LABEL": [row[1] for row in rows],
+            "ABBREVIATION": [row[1] if row[2] else None for row in rows],
+            "DBSOURCE": ["metavision" if row[2] else "carevue" for row in rows],
+            "LINKSTO": "chartevents",
+            "CATEGORY": [row[4] if row[2] else None for row in rows],
+            "UNITNAME": [(row[3] or None) if row[2] else None for row in rows],
+            "PARAM_TYPE": ["Numeric" if row[2] else None for row in rows],
+        }
+    )
+    return frame.with_columns(CONCEPTID=pl.lit(None, dtype=pl.String))
+
+
+def lab_items() -> pl.DataFrame:
+    """Return the D_LABITEMS table."""
+    gases = {lab.item for lab in GAS_LABS}
+    counts = {lab.item for lab in COUNT_LABS}
+    rows: list[tuple[int, str, str, str | None]] = [(SPECIMEN, "SPECIMEN TYPE", "BLOOD GAS", None)]
+    for lab in LABS:
+        category = "Blood Gas" if lab.item in gases else "Hematology" if lab.item in counts else "Chemistry"
+        rows.append((lab.item, lab.label, category, lab.loinc))
+    rows += [(item.item, item.label, "Chemistry" if item.item < 51100 else "Hematology", None) for item in NOISE_LABS]
+    rows.sort()
+    return pl.DataFrame(
+        {
+            "ROW_ID": range(1, len(rows) + 1),
+            "ITEMID": [row[0] for row in rows],
+            "LABEL": [row[1] for row in rows],
+            "FLUID": ["Urine" if "Urine" in row[1] and "Urea" not in row[1] else "Blood" for row in rows],
+            "CATEGORY": [row[2] for row in rows],
+            "LOINC_CODE": pl.Series([row[3] for row in rows], dtype=pl.String),
         }
     )
