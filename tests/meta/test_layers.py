@@ -83,7 +83,9 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_nothing_is_pickled_and_no_code_is_evaluated(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert not re.search(r"\b(import pickle|from pickle|cloudpickle|joblib\.dump|torch\.(load|save)\(|allow_pickle=True)", text)
+    assert not re.search(
+        r"\b(import pickle|from pickle|cloudpickle|joblib\.dump|torch\.(load|save)\(|allow_pickle=True)", text
+    )
     assert not re.search(r"\b(eval|exec)\(|shell=True|os\.system", text.replace(".eval()", ""))
 
 

@@ -1,0 +1,140 @@
+"""The defects of the original study, put back one at a time: the suite must fail for each.
+
+Each case changes a few characters in a copy of the package and runs the tests that are to notice. The numbers are those
+of the list of defects in ``docs/decisions/0005``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Defect:
+    name: str
+    module: str
+    sound: str
+    broken: str
+    tests: str
+
+
+DEFECTS = (
+    Defect(
+        "1-scores-read-on-training-stays",
+        "training/members.py",
+        "scored = grid.folds == fold if fold >= 0 else grid.is_test",
+        "scored = own",
+        "tests/unit/test_training_stage.py",
+    ),
+    Defect(
+        "2-softmax-before-the-loss",
+        "models/readout.py",
+        "logits: Tensor = self.out(hidden)",
+        "logits: Tensor = torch.softmax(self.out(hidden), dim=1)",
+        "tests/contract/test_model_contract.py",
+    ),
+    Defect(
+        "3-induced-matrix-norm",
+        "attacks/distances.py",
+        "return change.flatten(1).abs().sum(dim=1)",
+        "return torch.linalg.matrix_norm(change, ord=1)",
+        "tests/unit/test_attack_distances.py",
+    ),
+    Defect(
+        "4-batch-mates-change-an-attack",
+        "attacks/proximal.py",
+        "largest = movable.abs().amax(dim=(1, 2), keepdim=True)",
+        "largest = movable.abs().amax()",
+        "tests/contract/test_attack_contract.py",
+    ),
+    Defect(
+        "5-backward-half-sees-one-hour",
+        "models/recurrent.py",
+        '        if self.options.readout == "final":\n            return final\n',
+        '        if self.options.readout == "final":\n            return last_hour(outputs, lengths)\n',
+        "tests/unit/test_recurrent_models.py",
+    ),
+    Defect(
+        "6-the-future-leaks-in",
+        "sources/mimic3_binning.py",
+        '.when(offset_of(pl.col("packed")) >= window_hours * _SECONDS_PER_HOUR)',
+        '.when(offset_of(pl.col("packed")) >= 2 * window_hours * _SECONDS_PER_HOUR)',
+        "tests/unit/test_mimic3_golden.py",
+    ),
+    Defect(
+        "7-scaler-fitted-on-scored-stays",
+        "training/members.py",
+        "scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)",
+        "scaler = fit_scaler_on(plan.grid, ~plan.grid.is_test, plan.inputs)",
+        "tests/unit/test_training_stage.py",
+    ),
+    Defect(
+        "8-measurements-not-assigned-by-time",
+        "sources/mimic3_stays.py",
+        "inside = (position >= 0) & (key < self.ends[position])",
+        "inside = position >= 0",
+        "tests/unit/test_mimic3_golden.py",
+    ),
+    Defect(
+        "9-folds-not-by-patient",
+        "preprocessing/splits.py",
+        "unique, of_stay = np.unique(patient_ids, return_inverse=True)",
+        "unique, of_stay = np.unique(np.arange(patient_ids.size), return_inverse=True)",
+        "tests/unit/test_splits.py",
+    ),
+    Defect(
+        "10-options-lost-on-the-way",
+        "pipeline.py",
+        "to_dict(identity_only=True) for table in node.tables}",
+        "to_dict(identity_only=True) for table in node.tables[:1]}",
+        "tests/meta/test_identity.py",
+    ),
+    Defect(
+        "11-unknown-keys-pass",
+        "config/load.py",
+        "            if key not in known:\n",
+        "            if key in () and key not in known:\n",
+        "tests/unit/test_config.py",
+    ),
+    Defect(
+        "12-gap-is-a-scalar",
+        "analysis/measures.py",
+        "return _ratio(cells.total, cells.n)",
+        "return _ratio(np.mean(cells.total), cells.n)",
+        "tests/unit/test_susceptibility.py",
+    ),
+    Defect(
+        "13-nineteen-variables-written-into-the-attack",
+        "attacks/shard.py",
+        "data.values[rows],",
+        "np.resize(data.values[rows], (len(rows), data.values.shape[1], 19)),",
+        "tests/unit/test_attack_runner.py",
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_the_suite_fails_when_a_defect_is_put_back(defect: Defect, tmp_path: Path) -> None:
+    package = tmp_path / "src" / "icudl"
+    shutil.copytree(REPOSITORY / "src" / "icudl", package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = package / defect.module
+    text = module.read_text("utf-8")
+    assert text.count(defect.sound) == 1, f"{defect.module} has changed: the defect cannot be put back"
+    module.write_text(text.replace(defect.sound, defect.broken), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", defect.tests],
+        cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")}, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, f"no test noticed: {done.stdout[-2000:]}"
+    assert "\nFAILED " in done.stdout, done.stdout[-2000:]
