@@ -23,11 +23,12 @@ def _variants() -> list[ModelOptions]:
         for name in registered(GROUP)
         for change in ({"bidirectional": False}, {"n_layers": 2}, {"fc_size": 0, "activation": "gelu"})
     ]
-    return [*named, *others]
+    return [*named, *others, ModelOptions(ensemble_size=2, **small)]
 
 
 def _label(options: ModelOptions) -> str:
-    return "-".join(map(str, (options.name, options.readout, options.bidirectional, options.n_layers, options.fc_size)))
+    kind = (options.name, options.readout, options.bidirectional, options.n_layers, options.fc_size)
+    return "-".join(map(str, (*kind, options.ensemble_size)))
 
 
 @pytest.fixture(params=_variants(), ids=_label)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.base import seed_for
 from icudl.execution.local import ProcessExecutor
+from icudl.models.build import load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import evaluate, train
@@ -129,7 +131,7 @@ def test_a_killed_stage_ends_with_the_same_files(grid, context, tmp_path, monkey
     other = tmp_path / "other"
     other.mkdir()
     straight = _files(_run(grid, dataclasses.replace(context, scratch=other), QUICK), tmp_path / "straight")
-    keep = members._keep
+    keep = members.keep
 
     class KilledError(Exception):
         pass
@@ -139,13 +141,13 @@ def test_a_killed_stage_ends_with_the_same_files(grid, context, tmp_path, monkey
             raise KilledError
         keep(folder, finished)
 
-    monkeypatch.setattr(members, "_keep", die_after_two)
+    monkeypatch.setattr(members, "keep", die_after_two)
     with pytest.raises(KilledError):
         _run(grid, context, QUICK)
     assert (context.scratch / "fold-0").is_dir()
-    assert (context.scratch / "fold-1.epochs.safetensors").is_file()
+    assert (context.scratch / "fold-1.0.safetensors").is_file()
     (context.scratch / ".fold-1.partial").mkdir()
-    monkeypatch.setattr(members, "_keep", keep)
+    monkeypatch.setattr(members, "keep", keep)
     assert _files(_run(grid, context, QUICK), tmp_path / "resumed") == straight
 
 
@@ -218,3 +220,28 @@ def test_the_seed_of_the_context_decides(grid, context, tmp_path):
     other = dataclasses.replace(context, seed=seed_for(context.seed, "other"), scratch=tmp_path / "second")
     other.scratch.mkdir()
     assert not _run(grid, other).predictions.equals(first.predictions)
+
+
+def test_an_ensemble_is_one_checkpoint_with_the_mean_of_the_logits(grid, context):
+    model = dataclasses.replace(MODEL, ensemble_size=3)
+    uncalibrated = dataclasses.replace(NETWORK_ONLY, calibration="none")
+    result = train(grid, InputOptions(), model, uncalibrated, context)
+    assert set(result.checkpoints) == {"final", "fold-0", "fold-1", "fold-2"}
+    assert {"fold-0/0", "fold-0/2"} < set(result.history["member"])
+    ensemble = load_model(result.checkpoints["fold-0"], "cpu")
+    features, lengths = torch.randn(4, 6, 3), torch.tensor([6, 1, 3, 6])
+    single = [network(features, lengths) for network in ensemble.networks]
+    assert not torch.allclose(single[0], single[1])
+    assert torch.allclose(ensemble(features, lengths), sum(single) / 3, atol=1e-6)
+
+
+def test_the_first_network_of_an_ensemble_is_the_single_one(grid, context, tmp_path):
+    alone = _run(grid, context, dataclasses.replace(NETWORK_ONLY, calibration="none"))
+    scratch = tmp_path / "ensemble"
+    scratch.mkdir()
+    model = dataclasses.replace(MODEL, ensemble_size=2)
+    options = dataclasses.replace(NETWORK_ONLY, calibration="none")
+    pair = train(grid, InputOptions(), model, options, dataclasses.replace(context, scratch=scratch))
+    weights = pair.checkpoints["final"].weights
+    for name, array in alone.checkpoints["final"].weights.items():
+        assert array.tobytes() == weights[f"networks.0.{name}"].tobytes()

@@ -71,18 +71,18 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
     calls = []
 
     def die(*args, on_epoch, **named):
-        def told(epoch):
+        def told(network, epoch):
             calls.append(epoch)
             if len(calls) == 14:
                 raise KilledError
-            on_epoch(epoch)
+            on_epoch(network, epoch)
 
         return fit(*args, on_epoch=told, **named)
 
     monkeypatch.setattr(model_trial, "train_network", die)
     with pytest.raises(KilledError):
         _tune(grid, context)
-    assert list(context.scratch.glob("*/trial-*.fold-*.safetensors"))
+    assert list(context.scratch.glob("*/trial-*-fold-*.safetensors"))
     monkeypatch.setattr(model_trial, "train_network", fit)
     assert _tune(grid, context).trials.equals(straight.trials)
     assert not list(context.scratch.glob("*/trial-*.safetensors"))

@@ -7,6 +7,7 @@ import torch
 from icudl.artifacts import Checkpoint
 from icudl.errors import DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
+from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.features import n_features as count_features
@@ -27,6 +28,8 @@ def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
         raise PluginError(
             f"The model {options.name!r} is {plugin!r}; expected a subclass of icudl.models.base.SequenceClassifier."
         )
+    if options.ensemble_size > 1:
+        return EnsembleClassifier.untrained(plugin, options, n_features)
     return plugin(options, n_features)
 
 

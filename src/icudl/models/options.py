@@ -12,12 +12,12 @@ ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions(Options):
-    """Architecture. Defaults follow the original's best trial, with the read-out of both final states."""
+    """Architecture. Defaults follow the original's best trial but for size and read-out."""
 
     table: ClassVar[str] = "model"
 
     name: str = option("lstm", "Model plug-in: lstm, gru, lstm_summary, gru_summary, tcn, transformer, ...")
-    hidden_size: int = option(128, "Units per direction and layer.", low=1, high=4096)
+    hidden_size: int = option(64, "Units per direction and layer.", low=1, high=4096)
     n_layers: int = option(1, "Recurrent layers, convolutional blocks or encoder layers.", low=1, high=16)
     bidirectional: bool = option(True, "Read the window in both directions.")
     readout: str = option(
@@ -30,3 +30,9 @@ class ModelOptions(Options):
     dropout: float = option(0.3, "Dropout before the fully connected layer.", low=0.0, high=0.95)
     fc_size: int = option(64, "Units of the fully connected layer; 0 leaves it out.", low=0, high=4096)
     fc_activation: str = option("tanh", "Activation after the fully connected layer.", choices=ACTIVATIONS)
+    ensemble_size: int = option(
+        1,
+        "Networks with initial weights of their own whose logits are averaged; one model to everything after training.",
+        low=1,
+        high=100,
+    )

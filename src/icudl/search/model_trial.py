@@ -58,7 +58,7 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
             with single_thread():
                 outcome = _Trial(search, trial).run(tick)
             keep(search.folder, outcome)
-            for path in search.folder.glob(f"trial-{trial.number}.*.safetensors"):
+            for path in search.folder.glob(f"trial-{trial.number}-fold-*.safetensors"):
                 path.unlink()
         return outcome
 
@@ -98,15 +98,13 @@ class _Trial:
         job = MemberJob(fold=fold)
         division = divide(self.plan.grid, fold, self.plan.training.validation_fraction, self.plan.seed)
         self.best.append(math.nan)
-        snapshot = self.search.folder / f"trial-{self.trial.number}.fold-{fold}.safetensors"
-        fitted, scaler = train_network(
-            self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold)
-        )
-        risks = risks_of(self.plan, division.scored, fitted, scaler)
+        snapshot = self.search.folder / f"trial-{self.trial.number}-fold-{fold}.epochs"
+        trained = train_network(self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold))
+        risks = risks_of(self.plan, division.scored, trained)
         return score(self.search.objective, self.plan.grid.labels[division.scored], risks)
 
-    def _reporter(self, fold: int) -> Callable[[Epoch], None]:
-        def report(epoch: Epoch) -> None:
+    def _reporter(self, fold: int) -> Callable[[int, Epoch], None]:
+        def report(network: int, epoch: Epoch) -> None:
             value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.search.objective)
             # Scores that are not followed over the epochs are judged by the validation loss.
             merit = value if value is not None else -self.sign * epoch.valid_loss
@@ -114,7 +112,7 @@ class _Trial:
                 return
             best = self.best[-1]
             self.best[-1] = merit if math.isnan(best) or self.sign * (merit - best) > 0 else best
-            step = fold * self.plan.training.max_epochs + epoch.epoch
+            step = (fold * self.plan.model.ensemble_size + network) * self.plan.training.max_epochs + epoch.epoch
             self.intermediate[step] = float(np.nanmean(self.best))
             if self.give_up(step, self.intermediate[step]):
                 raise _GivenUpError

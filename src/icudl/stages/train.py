@@ -15,7 +15,8 @@ from icudl.models.baselines import BASELINES
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.evaluation import metric_rows, subgroups
-from icudl.training.members import Finished, MemberJob, Plan, run_member
+from icudl.training.finished import Finished
+from icudl.training.members import MemberJob, Plan, run_member
 from icudl.training.metrics import Scored
 from icudl.training.options import TrainingOptions
 from icudl.training.threads import single_thread
@@ -47,7 +48,9 @@ def train(
     )
     jobs = _jobs(grid, training)
     n_networks = sum(not job.baseline for job in jobs)
-    with context.progress.task("Training", total=training.max_epochs * n_networks, unit="epochs") as bar:
+    with context.progress.task(
+        "Training", total=training.max_epochs * model.ensemble_size * n_networks, unit="epochs"
+    ) as bar:
         finished = context.executor.map(run_member, jobs, shared=plan, tick=bar.advance)
     predictions = _predictions(grid, model.name, jobs, finished)
     return TrainingResult(
@@ -126,8 +129,9 @@ def _predictions(
 
 def _history(jobs: Sequence[MemberJob], finished: Sequence[Finished]) -> pl.DataFrame:
     rows = [
-        {"member": job.member} | dataclasses.asdict(epoch)
+        {"member": job.member if len(member.histories) == 1 else f"{job.member}/{number}"} | dataclasses.asdict(epoch)
         for job, member in zip(jobs, finished, strict=True)
-        for epoch in member.history
+        for number, history in enumerate(member.histories)
+        for epoch in history
     ]
     return pl.DataFrame(rows, schema=dict(HISTORY_SCHEMA)).sort("member", "epoch")

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from icudl.training.loop import OnEpoch
 from icudl.training.snapshot import Epoch
 
 
 @contextmanager
-def event_log(folder: Path | None) -> Iterator[OnEpoch]:
-    """Give a function that logs the scores of an epoch into ``folder``; one that does nothing where that is None."""
+def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Epoch], None]]:
+    """Give a function that logs an epoch of one of several networks; one that does nothing where ``folder`` is None.
+
+    A single network logs into ``folder`` itself, those of an ensemble into ``network-0``, ``network-1``, ...
+    """
     if folder is None:
-        yield lambda _epoch: None
+        yield lambda _network, _epoch: None
         return
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    writer = SummaryWriter(str(folder))
+    folders = [folder] if networks == 1 else [folder / f"network-{number}" for number in range(networks)]
+    with ExitStack() as stack:
+        writers = [stack.enter_context(SummaryWriter(str(path))) for path in folders]
 
-    def log(epoch: Epoch) -> None:
-        scalars = {
-            "loss/train": epoch.train_loss,
-            "loss/validation": epoch.valid_loss,
-            "validation/auroc": epoch.valid_auroc,
-            "validation/auprc": epoch.valid_auprc,
-            "learning_rate": epoch.learning_rate,
-        }
-        for name, value in scalars.items():
-            writer.add_scalar(name, value, epoch.epoch)
+        def log(network: int, epoch: Epoch) -> None:
+            scalars = {
+                "loss/train": epoch.train_loss,
+                "loss/validation": epoch.valid_loss,
+                "validation/auroc": epoch.valid_auroc,
+                "validation/auprc": epoch.valid_auprc,
+                "learning_rate": epoch.learning_rate,
+            }
+            for name, value in scalars.items():
+                writers[network].add_scalar(name, value, epoch.epoch)
 
-    try:
         yield log
-    finally:
-        writer.close()

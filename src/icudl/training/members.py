@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, read_json, write_json
+from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
 from icudl.execution.base import Tick, seed_for
+from icudl.models.base import SequenceClassifier
 from icudl.models.baselines import fit_baseline, summarise
+from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
 from icudl.training.calibration import fit_calibration
 from icudl.training.data import Rows, hold_out_patients, stays_of
-from icudl.training.events import event_log
-from icudl.training.loop import Fitted, OnEpoch, fit, logits_of, probabilities_of
+from icudl.training.events import event_logs
+from icudl.training.finished import Finished, Float64s, keep, read
+from icudl.training.loop import fit, logits_of, probabilities_of
 from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Epoch
@@ -27,8 +28,6 @@ from icudl.training.threads import single_thread
 
 FINAL = "final"
 """The member fitted on all stays that are not test stays."""
-
-Float64s = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,25 +82,6 @@ class Division:
     scored: Rows
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Finished:
-    """A fitted member.
-
-    Attributes:
-        scored: Indices of the stays it scores.
-        probabilities: Their risks.
-        threshold: Chosen on its validation stays.
-        checkpoint: None for a baseline.
-        history: Empty for a baseline.
-    """
-
-    scored: Rows
-    probabilities: Float64s
-    threshold: float
-    checkpoint: Checkpoint | None = None
-    history: tuple[Epoch, ...] = ()
-
-
 def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division:
     """Divide the stays for a member: no test stay and no stay of its own fold is in ``fit`` or ``valid``."""
     own = ~grid.is_test & (grid.folds != fold) if fold >= 0 else ~grid.is_test
@@ -120,13 +100,28 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """
     folder = plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
     if folder.is_dir():
-        tick(0 if job.baseline else plan.training.max_epochs)
-        return _read(folder)
+        tick(0 if job.baseline else plan.training.max_epochs * plan.model.ensemble_size)
+        return read(folder)
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
     with single_thread():
         finished = _fit_baseline(plan, job, division) if job.baseline else _fit_network(plan, job, division, tick)
-    _keep(folder, finished)
+    keep(folder, finished)
     return finished
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A network, or an ensemble of them, ready to score stays.
+
+    Attributes:
+        model: Calibrated, in eval mode.
+        scaler: Fitted on the same stays.
+        histories: Epochs of each network.
+    """
+
+    model: SequenceClassifier
+    scaler: FeatureScaler
+    histories: tuple[tuple[Epoch, ...], ...]
 
 
 def train_network(
@@ -134,40 +129,55 @@ def train_network(
     division: Division,
     job: MemberJob,
     *,
-    snapshot: Path | None = None,
+    snapshot: Path,
     tick: Tick | None = None,
-    on_epoch: OnEpoch | None = None,
-) -> tuple[Fitted, FeatureScaler]:
-    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses the epoch and calibrates the logits."""
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> Trained:
+    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses the epoch and calibrates the logits.
+
+    Args:
+        plan: Data and options.
+        division: Stays of this member.
+        job: Names the member.
+        snapshot: File name of the state after each epoch, completed by the number of the network.
+        tick: Told of every epoch.
+        on_epoch: Called with the number of the network in its ensemble and the epoch.
+    """
     scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
-    valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
-    fitted = fit(
-        plan.model,
-        plan.training,
-        stays_of(plan.grid, division.fit, scaler, plan.inputs),
-        valid,
-        seed=seed_for(plan.seed, "network", job.fold),
-        name=job.member,
-        device=plan.device,
-        snapshot=snapshot,
-        tick=tick,
-        on_epoch=on_epoch,
-    )
-    logits = logits_of(fitted.model, valid)
-    fitted.model.absorb(*fit_calibration(plan.grid.labels[division.valid], logits, plan.training.calibration))
-    return fitted, scaler
+    train, valid = (stays_of(plan.grid, rows, scaler, plan.inputs) for rows in (division.fit, division.valid))
+    single = dataclasses.replace(plan.model, ensemble_size=1)
+    fitted = [
+        fit(
+            single,
+            plan.training,
+            train,
+            valid,
+            seed=seed_for(plan.seed, "network", job.fold, number),
+            name=job.member,
+            device=plan.device,
+            snapshot=snapshot.with_suffix(f".{number}.safetensors"),
+            tick=tick,
+            on_epoch=None if on_epoch is None else partial(on_epoch, number),
+        )
+        for number in range(plan.model.ensemble_size)
+    ]
+    models = [network.model for network in fitted]
+    model = models[0] if len(models) == 1 else EnsembleClassifier(plan.model, models).eval()
+    logits = logits_of(model, valid)
+    model.absorb(*fit_calibration(plan.grid.labels[division.valid], logits, plan.training.calibration))
+    return Trained(model=model, scaler=scaler, histories=tuple(network.history for network in fitted))
 
 
-def risks_of(plan: Plan, rows: Rows, fitted: Fitted, scaler: FeatureScaler) -> Float64s:
+def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     """Return the risks of the stays at ``rows``."""
-    return probabilities_of(logits_of(fitted.model, stays_of(plan.grid, rows, scaler, plan.inputs)))
+    return probabilities_of(logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs)))
 
 
 def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
-    with event_log(plan.logs / job.member if plan.logs else None) as log:
-        snapshot = plan.scratch / f"{job.member}.epochs.safetensors"
-        fitted, scaler = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
-    valid_risks = risks_of(plan, division.valid, fitted, scaler)
+    with event_logs(plan.logs / job.member if plan.logs else None, plan.model.ensemble_size) as log:
+        snapshot = plan.scratch / f"{job.member}.epochs"
+        trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
+    valid_risks = risks_of(plan, division.valid, trained)
     threshold = choose_threshold(plan.grid.labels[division.valid], valid_risks, plan.training.threshold)
     checkpoint = Checkpoint(
         member=job.member,
@@ -176,16 +186,16 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
         variables=plan.grid.variables,
         static_names=plan.inputs.statics,
         n_hours=plan.grid.values.shape[1],
-        scaler=scaler,
+        scaler=trained.scaler,
         threshold=threshold,
-        weights={name: tensor.cpu().numpy() for name, tensor in fitted.model.state_dict().items()},
+        weights={name: tensor.cpu().numpy() for name, tensor in trained.model.state_dict().items()},
     )
     return Finished(
         scored=division.scored,
-        probabilities=risks_of(plan, division.scored, fitted, scaler),
+        probabilities=risks_of(plan, division.scored, trained),
         threshold=threshold,
         checkpoint=checkpoint,
-        history=fitted.history,
+        histories=trained.histories,
     )
 
 
@@ -205,36 +215,3 @@ def _fit_baseline(plan: Plan, job: MemberJob, division: Division) -> Finished:
         probabilities=model.predict_proba(scored)[:, 1] if len(scored) else np.zeros(0),
         threshold=choose_threshold(grid.labels[division.valid], valid_risks, plan.training.threshold),
     )
-
-
-def _keep(folder: Path, finished: Finished) -> None:
-    """Write a finished member; the folder appears in one step."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    np.save(partial / "scored.npy", finished.scored, allow_pickle=False)
-    np.save(partial / "probabilities.npy", finished.probabilities, allow_pickle=False)
-    if finished.checkpoint is not None:
-        finished.checkpoint.write(partial)
-    epochs = [{key: _none_for_nan(value) for key, value in dataclasses.asdict(e).items()} for e in finished.history]
-    member = finished.checkpoint.member if finished.checkpoint is not None else None
-    write_json(partial / "finished.json", {"threshold": finished.threshold, "history": epochs, "member": member})
-    partial.rename(folder)
-
-
-def _read(folder: Path) -> Finished:
-    meta = read_json(folder / "finished.json")
-    epochs: list[dict[str, Any]] = [
-        {key: math.nan if value is None else value for key, value in epoch.items()} for epoch in meta["history"]
-    ]
-    return Finished(
-        scored=np.load(folder / "scored.npy", allow_pickle=False),
-        probabilities=np.load(folder / "probabilities.npy", allow_pickle=False),
-        threshold=meta["threshold"],
-        checkpoint=Checkpoint.read_member(folder, meta["member"]) if meta["member"] is not None else None,
-        history=tuple(Epoch(**epoch) for epoch in epochs),
-    )
-
-
-def _none_for_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
