@@ -12,7 +12,9 @@ from icudl.preprocessing.splits import SplitOptions
 from icudl.sources import physionet2012_cleaning as cleaning
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.physionet2012 import PhysioNet2012
-from icudl.sources.physionet2012_files import find_sets, read_lines
+from icudl.sources.physionet2012_files import find_sets
+from icudl.sources.physionet2012_parameters import PARAMETERS, SERIES
+from icudl.sources.physionet2012_records import read_lines
 from icudl.stages.preprocess import preprocess
 from icudl.variables import select
 
@@ -85,7 +87,7 @@ def test_the_lines_before_cleaning_equal_the_account(raw):
     assert len(records) == 8000
     assert records - set(lines.filter(cleaning.is_series())["record"]) == WITHOUT_SERIES
     for variable, expected in ACCOUNT.items():
-        items = [cleaning.PARAMETERS.index(parameter) for parameter in cleaning.SERIES[variable]]
+        items = [PARAMETERS.index(parameter) for parameter in SERIES[variable]]
         values = lines.filter(pl.col("item").is_in(items) & (pl.col("value") != -1))
         percentiles = [values["value"].quantile(q, "nearest") for q in (0.05, 0.5, 0.95)]
         assert (values["record"].n_unique(), values.height) == expected[:2], variable

@@ -16,7 +16,9 @@ from icudl.execution.base import ProgressTask, RunContext
 from icudl.sources import physionet2012_cleaning as cleaning
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3_binning import means
-from icudl.sources.physionet2012_files import RecordSet, find_sets, read_lines, read_outcomes
+from icudl.sources.physionet2012_files import RecordSet, find_sets
+from icudl.sources.physionet2012_parameters import AVAILABLE, ICU_TYPES, rule_book
+from icudl.sources.physionet2012_records import read_lines, read_outcomes
 from icudl.variables import Variable
 
 RECORD_HOURS = 48.0
@@ -43,7 +45,7 @@ class PhysioNet2012:
 
     restricted = False
     citations: tuple[str, ...] = ("physionet2012", "physionet")
-    available: tuple[str, ...] = cleaning.AVAILABLE
+    available: tuple[str, ...] = AVAILABLE
 
     def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
@@ -56,7 +58,7 @@ class PhysioNet2012:
             SourceError: A file is missing or unreadable.
         """
         sets = {record_set.name: record_set.describe() for record_set in self._sets()}
-        rules = cleaning.rule_book().digest
+        rules = rule_book().digest
         hashes = {name: {part: file["sha256"] for part, file in files.items()} for name, files in sets.items()}
         digest = hashlib.sha256(json.dumps({"rules": rules, "sets": hashes}, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details={"sets": sets, "rules": rules})
@@ -139,7 +141,7 @@ def _check_match(record_set: RecordSet, records: pl.Series, outcomes: pl.DataFra
 
 
 def _stays(studied: pl.DataFrame, source_set: str) -> pl.DataFrame:
-    icu_type = pl.col("ICUType").cast(pl.Int64).replace_strict(dict(cleaning.ICU_TYPES), default=None)
+    icu_type = pl.col("ICUType").cast(pl.Int64).replace_strict(dict(ICU_TYPES), default=None)
     columns = {
         "stay_id": pl.col("record"),
         "patient_id": pl.col("record"),

@@ -6,7 +6,6 @@ Every line of a variable meets exactly one fate, so ``read`` is the sum of ``kep
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 
 import polars as pl
@@ -14,57 +13,8 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources import rules
-from icudl.sources.rules import CANONICAL, NOTHING, ItemRule, RuleBook, Span, Unit
+from icudl.sources.physionet2012_parameters import DESCRIPTORS, PARAMETERS, STATIC_NAMES, STATIC_SPANS, rule_book
 from icudl.variables import Variable
-
-SERIES: Mapping[str, tuple[str, ...]] = {
-    "potassium": ("K",),
-    "ph": ("pH",),
-    "pco2": ("PaCO2",),
-    "lactate": ("Lactate",),
-    "albumin": ("Albumin",),
-    "bun": ("BUN",),
-    "creatinine": ("Creatinine",),
-    "sodium": ("Na",),
-    "bicarbonate": ("HCO3",),
-    "platelet": ("Platelets",),
-    "glucose": ("Glucose",),
-    "magnesium": ("Mg",),
-    "heartrate": ("HR",),
-    "sysbp": ("SysABP", "NISysABP"),
-    "diasbp": ("DiasABP", "NIDiasABP"),
-    "tempc": ("Temp",),
-    "resprate": ("RespRate",),
-    "spo2": ("SaO2",),
-    "po2": ("PaO2",),
-    "sao2": ("SaO2",),
-    "hematocrit": ("HCT",),
-    "wbc": ("WBC",),
-    "bilirubin": ("Bilirubin",),
-    "alp": ("ALP",),
-    "alt": ("ALT",),
-    "ast": ("AST",),
-    "cholesterol": ("Cholesterol",),
-    "troponin_i": ("TroponinI",),
-    "troponin_t": ("TroponinT",),
-    "meanbp": ("MAP", "NIMAP"),
-    "gcs": ("GCS",),
-    "fio2": ("FiO2",),
-    "mechanical_ventilation": ("MechVent",),
-    "urine": ("Urine",),
-    "weight": ("Weight",),
-}
-"""Parameters of the challenge behind each variable; arterial and cuff pressures are averaged, as in MIMIC-III."""
-
-AVAILABLE: tuple[str, ...] = tuple(name for name in SERIES if name != "sao2")
-"""What ``"all"`` takes: every series once (``sao2`` is the same series as ``spo2``)."""
-
-DESCRIPTORS: tuple[str, ...] = ("RecordID", "Age", "Gender", "Height", "ICUType", "Weight")
-"""Parameters given once, at 00:00; Weight is a series besides."""
-
-PARAMETERS: tuple[str, ...] = tuple(
-    dict.fromkeys([*DESCRIPTORS, *(parameter for series in SERIES.values() for parameter in series)])
-)
 
 FATES: tuple[str, ...] = (
     "kept",
@@ -81,43 +31,6 @@ READ, REPAIRED, SEVERAL = "read", "repaired unit", "several values at one time"
 # An entry is packed as (record * _MINUTES + minute) * _ITEMS + item: records of 9 digits, times up to 999:59.
 _MINUTES, _ITEMS = 1 << 16, 1 << 8
 _KEPT, _MISSING, _NO_NUMBER, _NO_WINDOW, _ZERO, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
-
-_REPAIRS: Mapping[str, tuple[Span, Unit]] = {
-    # As in MIMIC-III (mimic3.toml): pH filed times 100, temperature filed in degrees Fahrenheit.
-    "ph": (Span(low=630.0, high=840.0), Unit(name="hundredth", offset=0.0, divisor=100.0)),
-    "tempc": (Span(low=70.0, high=120.0), Unit(name="fahrenheit", offset=32.0, divisor=1.8)),
-}
-ICU_TYPES: Mapping[int, str] = {1: "CCU", 2: "CSRU", 3: "MICU", 4: "SICU"}
-"""ICUType in MIMIC-III's names: coronary, cardiac surgery recovery, medical and surgical intensive care."""
-
-_STATIC_SPANS: Mapping[str, Span] = {
-    # Gates of the descriptors (inclusive): heights of 1.8 or 460 cm and weights of 0 or 3 kg are errors of entry.
-    "Age": Span(low=0.0, high=120.0),
-    "Gender": Span(low=0.0, high=1.0),
-    "Height": Span(low=100.0, high=250.0),
-    "ICUType": Span(low=1.0, high=4.0),
-    "Weight": Span(low=20.0, high=500.0),
-}
-_STATIC_NAMES: Mapping[str, str] = {
-    "Age": "age_years",
-    "Gender": "sex",
-    "Height": "height_cm",
-    "ICUType": "icu_type",
-    "Weight": "weight_kg",
-}
-
-
-def rule_book() -> RuleBook:
-    """Return the rules of the series; items are positions in ``PARAMETERS``."""
-    book = tuple(_rule(variable, parameters) for variable, parameters in SERIES.items())
-    identity = repr((PARAMETERS, FATES, book, dict(_STATIC_SPANS), dict(ICU_TYPES)))
-    return RuleBook(book, hashlib.sha256(identity.encode()).hexdigest())
-
-
-def _rule(variable: str, parameters: tuple[str, ...]) -> ItemRule:
-    repair, unit = _REPAIRS.get(variable, (NOTHING, CANONICAL))
-    items = tuple(PARAMETERS.index(parameter) for parameter in parameters)
-    return ItemRule(variable=variable, table="records", items=items, repair=repair, repair_unit=unit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -294,12 +207,12 @@ def descriptors(lines: pl.DataFrame, records: pl.Series) -> tuple[pl.DataFrame, 
         raise SourceError(f"The file of record {name} holds RecordID {inside:g}. Expected the same number.")
     frame = records.alias("record").to_frame()
     rows: list[tuple[str, str, int]] = []
-    for parameter, span in _STATIC_SPANS.items():
+    for parameter, span in STATIC_SPANS.items():
         values = first.filter(pl.col("item") == PARAMETERS.index(parameter)).select("record", "value")
         missing, inside = (pl.col("value") == -1).fill_null(value=True), pl.col("value").is_between(span.low, span.high)
         good = values.filter(~missing & inside)
         n_missing = values.filter(missing).height
-        name = _STATIC_NAMES[parameter]
+        name = STATIC_NAMES[parameter]
         rows += [
             (name, READ, values.height),
             (name, FATES[_KEPT], good.height),
