@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from icudl.artifacts import TuningResult
+from icudl.figures.tuning import history_table, importance_table
 from icudl.report.elements import (
     Block,
     Entry,
@@ -18,7 +19,8 @@ from icudl.report.elements import (
     Table,
     Terms,
 )
-from icudl.report.wording import columns, entry, number, rounded, row
+from icudl.report.names import METRIC_NAMES
+from icudl.report.wording import columns, count, entry, number, rounded, row
 
 NAMES = {"tune-model": "model", "tune-attack": "attack"}
 TRIALS_LISTED = 100
@@ -29,7 +31,8 @@ def tuning_section(tuning: Mapping[str, TuningResult]) -> Section:
     blocks: list[Block] = []
     for node, result in sorted(tuning.items()):
         name = NAMES.get(node, node)
-        blocks += [_history(name, result), _slices(name, result), _chosen(name, result), _trials(name, result)]
+        blocks += [_history(name, result), _slices(name, result), *_importance(name, result)]
+        blocks += [_chosen(name, result), _trials(name, result)]
     lead = (
         (
             "A search tried settings one after another and kept the best. Scores come from stays set apart for the "
@@ -44,35 +47,61 @@ def _lower_is_better(result: TuningResult) -> bool:
 
 
 def _score(result: TuningResult) -> str:
-    return result.objective.partition(" ")[2] or result.objective
+    name = result.objective.partition(" ")[2] or result.objective
+    return METRIC_NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def _history(name: str, result: TuningResult) -> Figure:
-    scored = result.trials.filter(pl.col("value").is_not_null()).sort("trial")
-    best = scored["value"].cum_min() if _lower_is_better(result) else scored["value"].cum_max()
-    numbers = scored["trial"].to_list()
-    return Figure(
-        f"tuning-{name}-history",
-        f"Search over the {name}: history",
-        "Each point is a trial; the line is the best score so far. A line that has been flat for long says that more "
-        "trials would hardly help.",
-        {
-            "kind": "lines",
-            "x": {"label": "Trial"},
-            "y": {"label": _score(result)},
-            "series": [
+    table = history_table(result)
+    complete = pl.col("state").str.to_lowercase() == "complete"
+    series: list[dict[str, Any]] = []
+    for words, part in (("Finished trial", table.filter(complete)), ("Stopped early", table.filter(~complete))):
+        scored = part.filter(pl.col("value").is_not_null())
+        numbers = scored["trial"].to_list()
+        if numbers:
+            series.append(
                 {
-                    "name": "Trial",
+                    "name": words,
                     "marks": "only",
                     "x": numbers,
                     "y": rounded(scored["value"]),
                     "labels": [f"Trial {trial}" for trial in numbers],
                     "big": [int(trial == result.best_trial) for trial in numbers],
-                },
-                {"name": "Best so far", "x": numbers, "y": rounded(best), "step": True},
-            ],
-        },
+                }
+            )
+    best = table.filter(pl.col("best").is_not_null())
+    series.append({"name": "Best so far", "x": best["trial"].to_list(), "y": rounded(best["best"]), "step": True})
+    finished = table.filter(complete).height
+    return Figure(
+        f"tuning-{name}-history",
+        f"Search over the {name}: history",
+        f"{count(table.height, 'trial')}, of which {finished:,} ran to the end; the others were stopped because they "
+        "fell behind, or failed. The line is the best score so far: where it has been flat for long, more trials would "
+        "hardly help.",
+        {"kind": "lines", "x": {"label": "Trial"}, "y": {"label": _score(result)}, "series": series},
     )
+
+
+def _importance(name: str, result: TuningResult) -> list[Figure]:
+    shares = importance_table(result)
+    if not shares.height:
+        return []
+    return [
+        Figure(
+            f"tuning-{name}-importance",
+            f"Search over the {name}: which settings mattered",
+            "Share of the differences between the scores that each setting explains (functional analysis of variance, "
+            "Hutter et al. 2014).",
+            {
+                "kind": "dots",
+                "bars": True,
+                "x": {"label": "Share explained", "percent": True, "min": 0},
+                "rows": shares["option"].to_list(),
+                "series": [{"name": "Share explained", "x": rounded(shares["importance"])}],
+            },
+            size="full",
+        )
+    ]
 
 
 def _parameters(result: TuningResult) -> list[dict[str, Any]]:
