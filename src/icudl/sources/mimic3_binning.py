@@ -11,9 +11,11 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA
+from icudl.errors import SourceError
 from icudl.sources import rules
 from icudl.sources.mimic3_stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
 from icudl.variables import Variable
@@ -38,6 +40,8 @@ _COUNT_COLUMNS = ("variable", "fate", "rows", "converted", "repaired")
 _SECONDS_PER_HOUR = 3600
 _ROWS_PER_PART = 4_000_000
 
+Integers = npt.NDArray[np.int64]
+
 
 def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, window_hours: int) -> pl.LazyFrame:
     """Return the fate of each row of interest, and where the kept ones go.
@@ -49,7 +53,7 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
         window_hours: Length of the window.
 
     Returns:
-        item, variable, fate, change, and for kept rows rank (of the stay), offset (seconds) and amount.
+        variable, fate, change, and for kept rows key (where they go) and amount.
     """
     wanted = table["item"].to_list()
     packed = stay_key(pl.col("patient"), pl.col("moment")).map_batches(
@@ -58,7 +62,7 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
     located = (
         events.filter(pl.col("item").is_in(wanted))
         .with_columns(packed=packed)
-        .join(table.lazy(), on="item", how="inner")
+        .join(table.lazy().with_columns(pl.col("item").cast(pl.Int32)), on="item", how="inner")
         .with_columns(is_number=pl.col("value").is_finite().fill_null(value=False))
     )
     value = rules.canonical()
@@ -82,15 +86,37 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
     )
     change = pl.when(rules.is_repaired()).then(_REPAIRED).when(rules.is_converted()).then(_CONVERTED).otherwise(0)
     kept = pl.col("fate") == _KEPT
+    place = _key(
+        rank=rank_of(pl.col("packed")),
+        hour=offset_of(pl.col("packed")) // _SECONDS_PER_HOUR,
+        variable=pl.col("variable"),
+        second=offset_of(pl.col("packed")) % _SECONDS_PER_HOUR,
+        code=pl.col("code"),
+    )
     return located.with_columns(fate=fate).select(
-        "item",
         "variable",
         "fate",
         change=pl.when(pl.col("fate").is_in([_KEPT, _IMPLAUSIBLE])).then(change.cast(pl.UInt8)).otherwise(0),
-        rank=pl.when(kept).then(rank_of(pl.col("packed"))).cast(pl.Int32),
-        offset=pl.when(kept).then(offset_of(pl.col("packed"))).cast(pl.Int32),
+        key=pl.when(kept).then(place),
         amount=pl.when(kept).then(rules.amount(value)),
     )
+
+
+# A key says where a kept row goes, most significant part first: ascending keys are in the order of the hourly means,
+# and equal keys are rows of one item at one time. 63 bits, so that it fits a signed integer.
+_RANK_BITS, _HOUR_BITS, _VARIABLE_BITS, _SECOND_BITS, _CODE_BITS = 23, 10, 8, 12, 10
+_CODE_STEP = 2**_CODE_BITS
+_SECOND_STEP = 2**_SECOND_BITS
+_VARIABLE_STEP = 2**_VARIABLE_BITS
+_HOUR_STEP = 2**_HOUR_BITS
+_GROUP_SHIFT = _SECOND_BITS + _CODE_BITS
+_RANK_SHIFT = _HOUR_BITS + _VARIABLE_BITS + _GROUP_SHIFT
+
+
+def _key(*, rank: pl.Expr, hour: pl.Expr, variable: pl.Expr, second: pl.Expr, code: pl.Expr) -> pl.Expr:
+    group = (rank * _HOUR_STEP + hour) * _VARIABLE_STEP + variable.cast(pl.Int64)
+    key: pl.Expr = (group * _SECOND_STEP + second) * _CODE_STEP + code.cast(pl.Int64)
+    return key
 
 
 def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -102,7 +128,12 @@ def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.Dat
 
     Returns:
         The hourly means (``HOURS_SCHEMA``, sorted) and the counts for ``cleaning_table``.
+
+    Raises:
+        SourceError: There are more stays than a key can tell apart.
     """
+    if len(stay_ids) > 2**_RANK_BITS:
+        raise SourceError(f"{len(stay_ids)} ICU stays are more than the reader can hold ({2**_RANK_BITS}).")
     rows = pl.scan_parquet(files)
     counts = (
         rows.group_by("variable", "fate")
@@ -114,21 +145,53 @@ def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.Dat
         .collect(engine="streaming")
     )
     kept = int(counts.filter(pl.col("fate") == _KEPT)["rows"].sum())
-    parts = max(1, math.ceil(kept / _ROWS_PER_PART))
     hours, distinct = [], []
-    for low, high in itertools.pairwise(np.linspace(0, len(stay_ids), parts + 1).astype(int)):
-        part = rows.filter((pl.col("fate") == _KEPT) & pl.col("rank").is_between(int(low), int(high) - 1))
-        sums = _sums(part).collect(engine="streaming")
-        hours.append(means(sums.with_columns(stay_id=stay_ids.gather(sums["rank"]))))
-        distinct.append(sums.group_by("variable").agg(pl.col("count").cast(pl.Int64).sum()))
+    for low, high in _parts(kept, len(stay_ids)):
+        inside = pl.col("key").is_between(low << _RANK_SHIFT, (high << _RANK_SHIFT) - 1)
+        part = rows.select("key", "amount").filter(inside).collect(engine="streaming")
+        sums = _sums(part["key"].to_numpy(), part["amount"].to_numpy(), stay_ids)
+        hours.append(means(sums))
+        distinct.append(sums.group_by("variable").agg(pl.col("count").sum()))
     return pl.concat(hours), with_repeated(counts, pl.concat(distinct))
 
 
-def _sums(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Return total and number of the distinct rows of each stay, hour and variable."""
-    unique = rows.group_by("rank", "offset", "item", "amount").agg(pl.col("variable").first())
-    hour = (pl.col("offset") // _SECONDS_PER_HOUR).alias("hour")
-    return unique.group_by("rank", hour, "variable").agg(total=pl.col("amount").sum(), count=pl.len())
+def _parts(rows: int, stays: int) -> list[tuple[int, int]]:
+    """Return ranges of stays, each with about ``_ROWS_PER_PART`` of the rows."""
+    bounds = np.linspace(0, stays, max(1, math.ceil(rows / _ROWS_PER_PART)) + 1).astype(int).tolist()
+    return list(itertools.pairwise(bounds))
+
+
+def _sums(key: Integers, amount: Integers, stay_ids: pl.Series) -> pl.DataFrame:
+    """Return total and number of the distinct rows of each stay, hour and variable, in this order."""
+    order = np.argsort(key)
+    key, amount = key[order], amount[order]
+    distinct = _distinct(key, amount)
+    group, amount = key[distinct] >> _GROUP_SHIFT, amount[distinct]
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    place = group[starts]
+    return pl.DataFrame(
+        {
+            "stay_id": stay_ids.gather(place // (_HOUR_STEP * _VARIABLE_STEP)),
+            "hour": place // _VARIABLE_STEP % _HOUR_STEP,
+            "variable": place % _VARIABLE_STEP,
+            "total": np.add.reduceat(amount, starts) if len(starts) else amount,
+            "count": np.diff(starts, append=len(group)),
+        }
+    ).with_columns(pl.col("variable").cast(pl.UInt8))
+
+
+def _distinct(key: Integers, amount: Integers) -> npt.NDArray[np.bool_]:
+    """Return which rows are not a repetition of another one; keys ascend, amounts are in any order."""
+    distinct = np.ones(len(key), bool)
+    same = key[1:] == key[:-1]
+    tied = np.zeros(len(key), bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    rows = np.flatnonzero(tied)
+    rows = rows[np.lexsort((amount[rows], key[rows]))]
+    repeated = (key[rows[1:]] == key[rows[:-1]]) & (amount[rows[1:]] == amount[rows[:-1]])
+    distinct[rows[1:][repeated]] = False
+    return distinct
 
 
 def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -137,28 +200,23 @@ def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame,
     numbers = pl.col("rows", "converted", "repaired", "count").cast(pl.Int64).sum()
     counts = rows.group_by("variable", "fate").agg(numbers).collect(engine="streaming")
     kept = rows.filter(pl.col("fate") == _KEPT)
-    lines = kept.select(pl.len()).collect(engine="streaming").item()
-    parts = max(1, math.ceil(lines / _ROWS_PER_PART))
+    lines = int(kept.select(pl.len()).collect(engine="streaming").item())
     hours = []
-    for low, high in itertools.pairwise(np.linspace(0, len(stay_ids), parts + 1).astype(int)):
-        ids = stay_ids[int(low) : int(high)]
-        part = kept.filter(pl.col("stay_id").is_between(ids[0], ids[-1])).group_by("stay_id", "hour", "variable")
-        hours.append(means(part.agg(pl.col("total").sum(), pl.col("count").sum()).collect(engine="streaming")))
+    for low, high in _parts(lines, len(stay_ids)):
+        inside = pl.col("stay_id").is_between(stay_ids[low], stay_ids[high - 1])
+        sums = kept.filter(inside).group_by("stay_id", "hour", "variable").agg(pl.col("total", "count").sum())
+        hours.append(means(sums.collect(engine="streaming")).sort("stay_id", "hour", "variable"))
     distinct = counts.filter(pl.col("fate") == _KEPT).select("variable", "count")
     return pl.concat(hours), with_repeated(counts.select(_COUNT_COLUMNS), distinct)
 
 
 def means(sums: pl.DataFrame) -> pl.DataFrame:
-    """Return ``HOURS_SCHEMA`` rows, sorted, of stay_id, hour, variable, total (sum of amounts) and count.
+    """Return ``HOURS_SCHEMA`` rows of stay_id, hour, variable, total (sum of amounts) and count.
 
     A mean is one division of two whole numbers: the same bits in every engine.
     """
     mean = pl.col("total").cast(pl.Float64) / (pl.col("count").cast(pl.Int64) * rules.AMOUNT_SCALE)
-    return (
-        sums.with_columns(mean=mean)
-        .select(pl.col(column).cast(dtype) for column, dtype in HOURS_SCHEMA.items())
-        .sort("stay_id", "hour", "variable")
-    )
+    return sums.with_columns(mean=mean).select(pl.col(column).cast(dtype) for column, dtype in HOURS_SCHEMA.items())
 
 
 def with_repeated(counts: pl.DataFrame, distinct: pl.DataFrame) -> pl.DataFrame:

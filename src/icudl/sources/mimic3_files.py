@@ -102,7 +102,7 @@ def _events(file: TableFile) -> pl.LazyFrame:
     value = "valuenum" if "valuenum" in columns else "value"
     flag = next((column for column in ("error", "iserror") if column in columns), None)
     return frame.select(
-        patient="subject_id",
+        patient=pl.col("subject_id").cast(pl.Int64),
         item="itemid",
         moment=moment(frame, "charttime"),
         value=value,

@@ -36,24 +36,24 @@ COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
         "outtime": pl.Datetime,
     },
     "chartevents": {
-        "subject_id": pl.Int64,
-        "itemid": pl.Int64,
+        "subject_id": pl.Int32,
+        "itemid": pl.Int32,
         "charttime": pl.Datetime,
         "valuenum": pl.Float64,
-        "error": pl.Float64,
+        "error": pl.Float32,
     },
     "labevents": {
-        "subject_id": pl.Int64,
-        "itemid": pl.Int64,
+        "subject_id": pl.Int32,
+        "itemid": pl.Int32,
         "charttime": pl.Datetime,
         "valuenum": pl.Float64,
     },
     "outputevents": {
-        "subject_id": pl.Int64,
-        "itemid": pl.Int64,
+        "subject_id": pl.Int32,
+        "itemid": pl.Int32,
         "charttime": pl.Datetime,
         "value": pl.Float64,
-        "iserror": pl.Float64,
+        "iserror": pl.Float32,
     },
 }
 """What is read of each table; all other columns are ignored."""

@@ -34,6 +34,7 @@ _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE,
 _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Int64: sql.SQL("bigint"),
     pl.UInt8: sql.SQL("smallint"),
+    pl.Int16: sql.SQL("smallint"),
     pl.Float64: sql.SQL("float8"),
 }
 _MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
@@ -101,6 +102,8 @@ def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Compose
 
 _HASHES = {
     pl.Int64: (sql.SQL("hashint8extended"), sql.SQL("bigint")),
+    pl.Int32: (sql.SQL("hashint8extended"), sql.SQL("bigint")),
+    pl.Float32: (sql.SQL("hashfloat8extended"), sql.SQL("float8")),
     pl.Float64: (sql.SQL("hashfloat8extended"), sql.SQL("float8")),
     pl.String: (sql.SQL("hashtextextended"), sql.SQL("text")),
     pl.Datetime: (sql.SQL("timestamp_hash_extended"), sql.SQL("timestamp")),

@@ -24,6 +24,9 @@ from icudl.variables import Variable
 TABLES: tuple[str, ...] = ("chartevents", "labevents", "outputevents")
 """Event tables that a rule may read."""
 
+MOST_ITEMS = 1024
+"""Items that one rule book may have."""
+
 AMOUNT_SCALE = 1_000_000
 """Values are summed as whole millionths of their unit, so that no sum depends on its order."""
 
@@ -138,17 +141,18 @@ class RuleBook:
         A variable that the database does not measure has no row.
         """
         index = {variable.name: position for position, variable in enumerate(variables)}
+        coded = enumerate((rule, item) for rule in self.rules for item in rule.items)
         rows = [
-            _row(item, index[rule.variable], rule, variables[index[rule.variable]])
-            for rule in self.rules
+            _row(item, code, index[rule.variable], rule, variables[index[rule.variable]])
+            for code, (rule, item) in coded
             if rule.table == table and rule.variable in index
-            for item in rule.items
         ]
         return pl.DataFrame(rows, schema=RULE_COLUMNS, orient="row").sort("item")
 
 
 RULE_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "item": pl.Int64,
+    "code": pl.Int16,  # of the item among all items of the book
     "variable": pl.UInt8,
     "gate_low": pl.Float64,
     "gate_high": pl.Float64,
@@ -164,9 +168,10 @@ RULE_COLUMNS: Mapping[str, type[pl.DataType]] = {
 """A rule as a row of numbers: what every engine joins to the events by item id."""
 
 
-def _row(item: int, index: int, rule: ItemRule, variable: Variable) -> tuple[float, ...]:
+def _row(item: int, code: int, index: int, rule: ItemRule, variable: Variable) -> tuple[float, ...]:
     return (
         item,
+        code,
         index,
         rule.gate.low,
         rule.gate.high,
@@ -249,6 +254,8 @@ def parse(text: str, name: str) -> RuleBook:
 
 def _check_unique(name: str, rules: Sequence[ItemRule]) -> None:
     owner: dict[int, str] = {}
+    if sum(len(rule.items) for rule in rules) > MOST_ITEMS:
+        raise SourceError(f"{name} has more than {MOST_ITEMS} items. Leave out some.")
     for rule in rules:
         for item in rule.items:
             if item in owner:
