@@ -202,6 +202,9 @@ def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_
     page.locator("[data-explorer=search]").fill("")
     page.locator("[data-explorer=direction]").select_option("death")
     assert "predicted death becomes predicted survival" in opened.text("[data-explorer=view]")
+    page.locator("#stay-explorer details.values summary").click()
+    assert page.locator("#stay-explorer details.values tbody tr").count() == 48
+    assert "→" in page.locator("#stay-explorer details.values tbody").inner_text()
     page.locator("[data-explorer=sort]").select_option("stay")
     names = page.locator("[data-explorer=list] [role=option] span:first-child").all_inner_texts()
     assert names == sorted(names)

@@ -25,6 +25,14 @@ from icudl.report.names import (
 )
 from icudl.report.wording import columns, count, entry, percent, row
 
+PURPOSES = {
+    "": "The attack looks for the smallest change of a record that makes the model predict the opposite.",
+    "noise": "A control, no attack: random errors of a given size show how many predictions chance turns.",
+    "sweep": "Each value of a record is tried over its range, one at a time: can one wrong number turn it?",
+    "entry_errors": "Errors that people make when they chart (swapped digits, a shifted decimal point, the wrong unit, "
+    "the neighbouring column) are tried one at a time.",
+    "pgd": "The attack looks for a change within a given size that makes the model predict the opposite.",
+}
 THREATS = {
     "grid": "any hour of any variable may be changed, within the limits of the training stays",
     "measured": "only charted values may be changed, within the plausible range of the variable",
@@ -39,12 +47,9 @@ def attack_section(grid: GridDataset, attack: AttackResult, susceptibility: Susc
     """Tell what the attack reached."""
     tables = susceptibility.tables
     threat = THREATS.get(attack.threat_model, attack.threat_model)
+    purpose = PURPOSES.get(str(attack.options.get("name", "")), PURPOSES[""])
     lead = (
-        (
-            f"The attack looks for the smallest change of a record that makes the model predict the opposite. Here "
-            f"{threat}. "
-            "Every example counted was checked again by an independent pass through the model."
-        ),
+        (f"{purpose} Here {threat}. Every example counted was checked again by an independent pass through the model."),
         (
             "The first example is the first change met that flips the prediction; the search then goes on, and the "
             "best example is the smallest it finds. Sizes are shares of a variable's range between its limits in the "

@@ -80,6 +80,7 @@ def pack_stays(
     return {
         "hours": attack.n_hours,
         "imputation": _imputation(training),
+        "threat": attack.threat_model,
         "variables": [
             {"label": variable.label, "unit": variable.unit, "low": float(low[index]), "step": float(step[index])}
             for index, variable in enumerate(attack.variables)

@@ -50,6 +50,18 @@ function filled(pack, charted, length, limits) {
   return line;
 }
 
+/* What the model is given after the change: a wrong entry in the record is filled in like a right one; where any cell
+   may be changed, only that cell moves. */
+function altered(pack, charted, length, limits, line, mine) {
+  if (pack.threat === "grid") {
+    const moved = [...line];
+    for (const change of mine) moved[change.hour] = change.after;
+    return moved;
+  }
+  const wrong = new Map(mine.map((change) => [change.hour, change.after]));
+  return filled(pack, charted.map(([hour, value]) => [hour, wrong.get(hour) ?? value]), length, limits);
+}
+
 const inUnit = (value, variable) => `${formatNumber(value)}${variable.unit ? ` ${variable.unit}` : ""}`;
 
 function changeText(change, pack) {
@@ -79,6 +91,11 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
   }
   const path = line.map((value, hour) => `${hour ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}`).join("");
   node.append(svg("path", { class: "imputed", d: path }));
+  if (mine.length) {
+    const after = altered(pack, charted, length, limits, line, mine);
+    const moved = after.map((value, hour) => `${hour ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}`).join("");
+    node.append(svg("path", { class: "altered", d: moved }));
+  }
   for (const [hour, value] of charted) {
     node.append(svg("circle", { class: "charted", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 2.3 },
       svg("title", {}, `Hour ${hour}: ${inUnit(value, variable)}`)));
@@ -126,6 +143,8 @@ class Explorer {
     this.parts.list.addEventListener("keydown", (event) => this.key(event));
     this.parts.previous.addEventListener("click", () => this.move(-1));
     this.parts.next.addEventListener("click", () => this.move(1));
+    this.values = box.querySelector("details.values");
+    this.values.addEventListener("toggle", () => this.show());
     new ResizeObserver(() => {
       if (Math.abs(this.parts.view.clientWidth - (this.width ?? 0)) > 1) this.show();
     }).observe(this.parts.view);
@@ -189,6 +208,23 @@ class Explorer {
     const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
     grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));
     this.parts.view.replaceChildren(...this.words(stay, example, changes, member));
+    this.table(stay, charted, changes);
+  }
+
+  table(stay, charted, changes) {
+    if (!this.values.open) return;
+    const { variables } = this.pack;
+    const moved = new Map(changes.map((change) => [`${change.hour} ${change.variable}`, change]));
+    const cells = charted.map((points) => new Map(points));
+    const columns = [["Hour", true], ...variables.map((variable) => [variable.unit ? `${variable.label}, ${variable.unit}` : variable.label, false])];
+    const rows = Array.from({ length: stay.length }, (_, hour) => [hour, ...variables.map((_variable, index) => {
+      const change = moved.get(`${hour} ${index}`);
+      const value = cells[index].get(hour);
+      if (change) return `${formatNumber(change.before)} → ${formatNumber(change.after)}`;
+      return value === undefined ? "" : formatNumber(value);
+    })]);
+    const scroll = html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values of stay ${stay.id}` }, buildTable({ columns, rows }, `Values of stay ${stay.id}`));
+    this.values.querySelector(".holder").replaceChildren(scroll);
   }
 
   words(stay, example, changes, member) {
