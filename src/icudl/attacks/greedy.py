@@ -10,7 +10,7 @@ from torch import Tensor
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.record import ExampleRecord
-from icudl.attacks.refinement import refine
+from icudl.attacks.refinement import prune, refine, shrink
 
 
 class GreedyAttack:
@@ -26,7 +26,7 @@ class GreedyAttack:
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
         found = self._search(target)
-        return refine(target, found, self.options.kappa, keep_support=True) if self.options.refine else found
+        return refine(target, found, self.options.kappa, (prune, shrink)) if self.options.refine else found
 
     def _search(self, target: TargetModel) -> Perturbation:
         whole, record = target, ExampleRecord(target.values)

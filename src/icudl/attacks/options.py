@@ -14,7 +14,7 @@ class AttackOptions(Options):
 
     table: ClassVar[str] = "attack"
 
-    name: str = option("proximal", "Attack plug-in: proximal, greedy, ...")
+    name: str = option("proximal", "Attack plug-in: proximal, greedy, pgd, sweep, entry_errors or noise.")
     threat_model: str = option(
         "grid",
         "What may change: grid (any cell of the imputed matrix) or measured (charted values only, one wrong entry an "
@@ -47,6 +47,17 @@ class AttackOptions(Options):
         20,
         "Iterations without a better example after which a stay that has one leaves the search; 0 never stops early.",
         low=0,
+        high=100_000,
+    )
+    norm: str = option("linf", "Distance of pgd's budgets.", choices=("l1", "l2", "linf"))
+    budgets: tuple[float, ...] = option(
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), "Radii that pgd tries.", low=1e-6, high=1e6
+    )
+    noise_draws: int = option(100, "Random errors per stay that the noise control tries.", low=1, high=1_000_000)
+    sweep_points: int = option(
+        9,
+        "Values that sweep tries over the range of each cell; intervals narrower than their spacing go unseen.",
+        low=2,
         high=100_000,
     )
     batch_size: int = option(128, "Stays attacked at once.", low=1, high=65536)

@@ -16,7 +16,7 @@ from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.record import ExampleRecord
-from icudl.attacks.refinement import refine
+from icudl.attacks.refinement import polish, prune, refine, shrink
 
 L0_WEIGHT = 1e-3
 """What one changed cell costs beside the L1 distance when two examples of a stay are compared."""
@@ -58,7 +58,7 @@ class ProximalAttack:
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
         found = self._search(target)
-        return refine(target, found, self.options.kappa, keep_support=False) if self.options.refine else found
+        return refine(target, found, self.options.kappa, (prune, polish, shrink)) if self.options.refine else found
 
     def _search(self, target: TargetModel) -> Perturbation:
         options = self.options

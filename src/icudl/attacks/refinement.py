@@ -6,7 +6,7 @@ Every step keeps the example adversarial (margin below -kappa), inside the bound
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,23 +21,25 @@ BISECTIONS = 12
 POLISH_STEPS = 40
 
 
-def refine(target: TargetModel, found: Perturbation, kappa: float, *, keep_support: bool) -> Perturbation:
+Refinement = Callable[[TargetModel, Tensor, float], Tensor]
+"""(target, (K, T, F) examples, kappa) -> smaller examples."""
+
+
+def refine(target: TargetModel, found: Perturbation, kappa: float, steps: Sequence[Refinement]) -> Perturbation:
     """Make the best examples smaller; the first ones stay as they were found.
 
     Args:
         target: The stays of ``found``.
         found: What an attack found.
         kappa: Confidence that the examples keep.
-        keep_support: True leaves polishing out: for examples that were made for few cells, not for a small L1.
+        steps: Some of ``prune``, ``polish`` and ``shrink``, in order. Polishing is for a small L1, not for few cells.
     """
     rows = found.found.nonzero().squeeze(1)
     if len(rows) == 0:
         return found
     chosen, change = target.select(rows), found.best[rows]
-    change = prune(chosen, change, kappa)
-    if not keep_support:
-        change = polish(chosen, change, kappa)
-    change = shrink(chosen, change, kappa)
+    for step in steps:
+        change = step(chosen, change, kappa)
     best = found.best.clone()
     best[rows] = change
     return dataclasses.replace(found, best=best)
@@ -86,12 +88,12 @@ def _leave_out(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
         stay, cell = current.flatten(1).nonzero(as_tuple=True)
         candidates = current.flatten(1)[stay]
         candidates[torch.arange(len(stay), device=stay.device), cell] = 0.0
-        margins = _margins(target, active[stay], candidates.view(-1, *change.shape[1:]))
+        margins = margins_of(target, active[stay], candidates.view(-1, *change.shape[1:]))
         table = margins.new_full((len(active), change[0].numel()), torch.inf)
         table[stay, cell] = margins
-        now = _margins(target, active, current)
+        now = margins_of(target, active, current)
         together = _drop(current, table, now, kappa)
-        works = _margins(target, active, together) < -kappa
+        works = margins_of(target, active, together) < -kappa
         single = table.min(dim=1)
         alone = current.flatten(1).clone()
         alone[torch.arange(len(active), device=active.device), single.indices] = 0.0
@@ -112,7 +114,7 @@ def _drop(current: Tensor, table: Tensor, now: Tensor, kappa: float) -> Tensor:
     return current.flatten(1).masked_fill(dropped, 0.0).view_as(current)
 
 
-def _margins(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
+def margins_of(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
     """Return the margins of many candidates, each a change (len(rows), T, F) of the stay at its row."""
     parts = []
     for start in range(0, len(rows), CHUNK):
