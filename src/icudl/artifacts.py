@@ -139,6 +139,16 @@ def check_schema(name: str, frame: pl.DataFrame, schema: Schema) -> pl.DataFrame
     return frame.select(list(schema))
 
 
+def _in_order(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Return ``frame`` sorted by columns without nulls; one that is sorted already is returned without a copy."""
+    ordered = pl.lit(value=True)
+    for column in reversed(columns):
+        now, before = pl.col(column), pl.col(column).shift(1)
+        ordered = (now > before) | ((now == before) & ordered)
+    is_sorted = frame.lazy().select(ordered.slice(1).all()).collect().item()
+    return frame if is_sorted else frame.sort(columns)
+
+
 class Artifact(Protocol):
     """A value that crosses a stage and can be kept in a folder."""
 
@@ -226,7 +236,7 @@ class SourceTables:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stays", check_schema("stays", self.stays, STAYS_SCHEMA).sort("stay_id"))
         object.__setattr__(
-            self, "hours", check_schema("hours", self.hours, HOURS_SCHEMA).sort("stay_id", "hour", "variable")
+            self, "hours", _in_order(check_schema("hours", self.hours, HOURS_SCHEMA), "stay_id", "hour", "variable")
         )
         object.__setattr__(
             self,
