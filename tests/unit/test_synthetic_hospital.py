@@ -72,14 +72,18 @@ class TestReproducibility:
         first, second = _bytes(tmp_path / "a"), _bytes(tmp_path / "b")
         assert all(first[f"{name}.csv.gz"] != second[f"{name}.csv.gz"] for name in TABLES if not name.startswith("D_"))
 
-    def test_blocks_made_in_any_order_give_the_same_files(self, tmp_path: Path) -> None:
+    def test_blocks_made_in_any_order_give_the_same_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(synthetic_files, "_WORTH_WORKERS", 0)
         patients = 2 * BLOCK_PATIENTS + 10
         write_hospital(tmp_path / "forward", patients, seed=4)
         write_hospital(tmp_path / "backward", patients, seed=4, executor=_Backwards())
         assert _bytes(tmp_path / "forward") == _bytes(tmp_path / "backward")
 
     @pytest.mark.slow
-    def test_worker_processes_give_the_same_files(self, tmp_path: Path) -> None:
+    def test_worker_processes_give_the_same_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(synthetic_files, "_WORTH_WORKERS", 0)
         write_hospital(tmp_path / "one", 300, seed=4)
         write_hospital(tmp_path / "two", 300, seed=4, executor=ProcessExecutor(2))
         assert _bytes(tmp_path / "one") == _bytes(tmp_path / "two")
@@ -91,7 +95,7 @@ class TestReproducibility:
 
     def test_no_time_of_writing_in_the_files(self, tmp_path: Path) -> None:
         write_hospital(tmp_path, patients=20, seed=1)
-        for path in tmp_path.iterdir():
+        for path in tmp_path.glob("*.gz"):
             assert path.read_bytes()[4:8] == bytes(4), path.name
 
     def test_fingerprint_tells_hospitals_apart(self, tmp_path: Path) -> None:
@@ -135,6 +139,21 @@ class TestWriting:
         write_hospital(tmp_path / "mixed", 60, seed=2)
         write_hospital(tmp_path / "fresh", 60, seed=2)
         assert _bytes(tmp_path / "mixed") == _bytes(tmp_path / "fresh")
+
+    def test_a_finished_hospital_is_left_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_hospital(tmp_path, 30, seed=1)
+        monkeypatch.setattr(synthetic_files, "block_tables", _interrupted)
+        write_hospital(tmp_path, 30, seed=1)
+        with pytest.raises(ConfigError, match="another synthetic hospital"):
+            write_hospital(tmp_path, 30, seed=2)
+
+    def test_real_tables_are_never_written_over(self, tmp_path: Path) -> None:
+        precious = tmp_path / "PATIENTS.csv.gz"
+        precious.write_bytes(b"real")
+        with pytest.raises(ConfigError, match="nothing is written over"):
+            write_hospital(tmp_path, 30, seed=1)
+        assert precious.read_bytes() == b"real"
+        assert list(tmp_path.iterdir()) == [precious]
 
     def test_all_formats_hold_the_same_values(self, tmp_path: Path) -> None:
         for file_format in synthetic_files.FORMATS:

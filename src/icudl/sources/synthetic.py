@@ -56,9 +56,6 @@ DEFAULT_NOISE_ROWS = 0.05
 MIMIC_NOISE_ROWS = 13.8
 """The same as in MIMIC-III, which has 330 million rows of CHARTEVENTS for 46,520 patients."""
 
-_WORTH_WORKERS = 20_000
-"""Patients from which on starting worker processes takes less time than it saves."""
-
 
 def write_hospital(
     folder: Path,
@@ -73,19 +70,19 @@ def write_hospital(
     """Write PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS, D_ITEMS and D_LABITEMS into a folder.
 
     The same arguments give the same bytes, with any number of workers. Memory does not grow with the hospital. A call
-    that was killed goes on where it was when it is made again.
+    that was killed goes on where it was when it is made again. A file ``synthetic.json`` tells what the tables are.
 
     Args:
-        folder: Made if need be.
+        folder: Made if need be; may hold nothing but an unfinished or the same synthetic hospital.
         patients: Size of the hospital.
         seed: Root of all its random streams.
         file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``.
         noise_rows: Rows of unread items for each row that is read; ``MIMIC_NOISE_ROWS`` for a realistic table.
-        executor: Makes blocks of patients side by side; serial by default.
+        executor: Makes blocks of patients of a large hospital side by side; serial by default.
         progress: Shows patients done.
 
     Raises:
-        ConfigError: The format is unknown or a number is out of range.
+        ConfigError: The format is unknown, a number is out of range, or the folder holds something else.
     """
     if file_format not in FORMATS:
         raise ConfigError(f"format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
@@ -126,9 +123,9 @@ class SyntheticSource:
         folder = context.scratch / "hospital"
         if not folder.is_dir():
             partial = context.scratch / ".hospital.partial"
-            patients = self._options.patients
-            executor = context.executor if patients >= _WORTH_WORKERS else SerialExecutor()
-            write_hospital(partial, patients, self._seed, executor=executor, progress=context.progress)
+            write_hospital(
+                partial, self._options.patients, self._seed, executor=context.executor, progress=context.progress
+            )
             partial.rename(folder)
         reader = Mimic3Files(dataclasses.replace(self._options, path=str(folder)), self._seed)
         tables = reader.extract(variables, window, context)

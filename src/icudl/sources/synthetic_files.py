@@ -2,7 +2,8 @@
 
 Every block of patients becomes one small folder of table parts, moved into place when it is whole. When all are there,
 the parts are joined in order: gzip members and CSV texts by concatenation, Parquet by a streaming rewrite. What is
-joined is independent of who made the parts and when, so the files are too.
+joined is independent of who made the parts and when, so the files are too. A last file, ``synthetic.json``, tells what
+the tables are; without it a folder is not taken for a synthetic hospital, and never written over.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any
 import polars as pl
 
 from icudl.artifacts import read_json, write_json
+from icudl.errors import ConfigError
 from icudl.execution.base import Executor, Progress, Tick, write_atomically
+from icudl.execution.local import SerialExecutor
 from icudl.sources.synthetic_charting import chart_events
 from icudl.sources.synthetic_course import BLOCK_PATIENTS, GENERATOR_VERSION
 from icudl.sources.synthetic_laboratory import lab_events
@@ -36,6 +39,10 @@ LAB_NOISE_SHARE = 0.27
 
 _STREAMED = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
 _PARTS = ".parts"
+_MARK = "synthetic.json"
+_WORTH_WORKERS = 20_000
+"""Rows of CHARTEVENTS, in units of what one patient has without noise, from which on worker processes pay."""
+
 _GZIP_LEVEL = 1
 
 
@@ -58,7 +65,8 @@ class Hospital:
     def identity(self) -> dict[str, Any]:
         """Everything that determines the bytes of the parts."""
         return {
-            "generator": GENERATOR_VERSION,
+            "generator": "icudl synthetic hospital",
+            "generator_version": GENERATOR_VERSION,
             "patients": self.patients,
             "seed": self.seed,
             "noise_rows": self.noise_rows,
@@ -122,8 +130,16 @@ def _write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: b
 
 
 def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> None:
-    """Write all tables of a hospital; finished parts of an interrupted call are kept and used."""
+    """Write all tables of a hospital; finished parts of an interrupted call, and a finished hospital, are kept.
+
+    Raises:
+        ConfigError: The folder holds something else.
+    """
+    if _is_finished(hospital):
+        return
     _prepare(hospital)
+    if hospital.patients * (1.0 + hospital.noise_rows) < _WORTH_WORKERS:
+        executor = SerialExecutor()
     _write_dictionaries(hospital)
     numbers = list(range(hospital.n_blocks))
     with progress.task("Writing the synthetic hospital", total=hospital.patients, unit="patients") as bar:
@@ -132,13 +148,33 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
         for name in _STREAMED:
             _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
+    write_atomically(hospital.folder / _MARK, lambda path: write_json(path, hospital.identity))
     shutil.rmtree(hospital.folder / _PARTS)
 
 
+def _is_finished(hospital: Hospital) -> bool:
+    mark = hospital.folder / _MARK
+    if not mark.is_file():
+        return False
+    found = read_json(mark)
+    if found != hospital.identity:
+        raise ConfigError(
+            f"{hospital.folder} holds another synthetic hospital ({found}); asked for was {hospital.identity}. "
+            "Choose an empty folder, or remove that one."
+        )
+    shutil.rmtree(hospital.folder / _PARTS, ignore_errors=True)
+    return True
+
+
 def _prepare(hospital: Hospital) -> None:
-    """Keep the finished parts of an interrupted call for the same hospital; remove everything else of one."""
+    """Keep the finished parts of an interrupted call for the same hospital; remove those of another one."""
     parts = hospital.folder / _PARTS
-    mark = parts / "hospital.json"
+    mark = parts / _MARK
+    if not parts.is_dir() and hospital.folder.is_dir() and any(hospital.folder.iterdir()):
+        raise ConfigError(
+            f"{hospital.folder} is not empty and holds no synthetic hospital: nothing is written over. "
+            "Choose an empty or a new folder."
+        )
     if not mark.is_file() or read_json(mark) != hospital.identity:
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
