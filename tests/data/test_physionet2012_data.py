@@ -113,9 +113,9 @@ def test_the_drops_explain_what_is_left(tables):
         assert rules["kept"] == entries[position], variable.name
         if variable.name in ACCOUNT:
             assert rules["read"] - rules["dropped: -1 means missing"] == ACCOUNT[variable.name][1]
-    assert counts["(records)"] == {"read": 8000, "dropped: no time series": 10, "kept": 7990}
-    assert counts["(lines)"]["read"] == sum(ROWS.values())
-    assert counts["(lines)"]["dropped: no parameter"] == 0
+    assert counts["(records)"] == {"records read": 8000, "records without a time series": 10}
+    assert counts["(lines)"]["lines read"] == sum(ROWS.values())
+    assert counts["(lines)"]["lines without a parameter"] == 0
     assert sum(rules.get("several values at one time", 0) for rules in counts.values()) == 7705
     assert counts["ph"]["repaired unit"] == 3
     assert counts["sysbp"]["dropped: zero"] == 351 + 1232

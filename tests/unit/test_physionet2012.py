@@ -107,7 +107,7 @@ def test_golden_hours_and_every_fate(tmp_path, context):
     assert touched(tables, "ph") == {"read": 2, "kept": 2, "repaired unit": 1}
     assert touched(tables, "tempc") == {"read": 2, "kept": 1, "repaired unit": 1, "dropped: implausible value": 1}
     assert touched(tables, "(lines)") == {
-        "read": 25, "kept": 23, "dropped: no parameter": 1, "dropped: unknown parameter": 1,
+        "lines read": 25, "lines without a parameter": 1, "lines of an unknown parameter": 1,
     }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_stays_and_their_descriptors(tmp_path, context):
         (3, 3, 90.0, "M", "CCU", 175.3, 81.6, "b", 48.0, None, True),
         (4, 4, 54.0, "F", "CSRU", None, None, "b", 48.0, None, False),
     ]
-    assert touched(tables, "(records)") == {"read": 4, "dropped: no time series": 1, "kept": 3}
+    assert touched(tables, "(records)") == {"records read": 4, "records without a time series": 1}
     assert touched(tables, "height_cm") == {
         "read": 4, "kept": 1, "dropped: -1 means missing": 1, "dropped: implausible value": 2,
     }  # fmt: skip
@@ -191,7 +191,7 @@ def test_any_number_of_sets_makes_one_cohort(tmp_path, context):
         write_set(tmp_path, name, {number + 1: record(number + 1, "01:00,HR,80")}, archive=name != "b")
     tables = read(tmp_path, context)
     assert tables.stays.select("stay_id", "source_set").rows() == [(1, "c"), (2, "a"), (3, "b")]
-    assert touched(tables, "(records)")["read"] == 3
+    assert touched(tables, "(records)")["records read"] == 3
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):

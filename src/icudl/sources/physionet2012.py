@@ -109,7 +109,7 @@ def _read(record_set: RecordSet, variables: tuple[Variable, ...], window: Window
     of_studied = lines.frame.filter(pl.col("record").is_in(with_series.implode()))
     judged = cleaning.judged(of_studied, variables, window.hours)
     left_out = known.height - studied.height
-    of_records = {"read": known.height, "dropped: no time series": left_out, "kept": studied.height}
+    of_records = {"records read": known.height, "records without a time series": left_out}
     return _Part(
         stays=_stays(studied.join(outcomes, on="record"), record_set.name),
         hours=means(cleaning.totals(judged).rename({"record": "stay_id"})),

@@ -75,10 +75,9 @@ def numbered(lines: pl.DataFrame, source: str) -> Lines:
     return Lines(
         known.select("record", "minute", pl.col("item").cast(pl.Int64), value="number"),
         {
-            READ: frame.height,
-            "dropped: no parameter": nameless,
-            "dropped: unknown parameter": frame.height - known.height - nameless,
-            "kept": known.height,
+            "lines read": frame.height,
+            "lines without a parameter": nameless,
+            "lines of an unknown parameter": frame.height - known.height - nameless,
         },
     )
 
