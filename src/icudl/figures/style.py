@@ -83,12 +83,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def render(figure: Figure, format: str = "svg") -> bytes:  # noqa: A002 - what matplotlib calls it
+def render(figure: Figure, format: str = "svg", dpi: int = 200) -> bytes:  # noqa: A002 - what matplotlib calls it
     """Return the figure as a file: the same figure gives the same bytes.
 
     Args:
         figure: What one of the drawing functions gave.
         format: ``"png"``, ``"svg"`` or ``"pdf"``.
+        dpi: Pixels an inch of a PNG.
 
     Raises:
         ConfigError: The format is unknown.
@@ -106,7 +107,7 @@ def render(figure: Figure, format: str = "svg") -> bytes:  # noqa: A002 - what m
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
-        figure.savefig(buffer, format=format, metadata=undated[format])
+        figure.savefig(buffer, format=format, dpi=dpi, metadata=undated[format])
     return buffer.getvalue()
 
 
