@@ -61,9 +61,18 @@ class Study:
 
 
 def fake_study(
-    n_stays: int = 300, *, deaths: float = 0.2, markup: bool = False, restricted: bool = False, seed: int = 3
+    n_stays: int = 300,
+    *,
+    deaths: float = 0.2,
+    markup: bool = False,
+    restricted: bool = False,
+    every_table: bool = False,
+    seed: int = 3,
 ) -> Study:
-    """Make a study of ``n_stays`` stays; with ``markup`` the text of the source holds HTML and script."""
+    """Make a study of ``n_stays`` stays; with ``markup`` the text of the source holds HTML and script.
+
+    With ``every_table`` the attack brings the tables of all attacks along.
+    """
     rng = np.random.default_rng(seed)
     labels = (np.arange(n_stays) < deaths * n_stays).astype(np.int8)
     rng.shuffle(labels)
@@ -86,6 +95,8 @@ def fake_study(
     )
     training = _training(grid, rng)
     attack = _attack(grid, training, rng)
+    if every_table:
+        attack = dataclasses.replace(attack, curves=_attack_tables(attack, rng), threat_model="measured")
     susceptibility = analyse_attack(
         attack,
         AnalysisOptions(bootstrap_samples=20),
@@ -309,6 +320,51 @@ def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generato
         threat_model="grid",
         options={"name": "proximal"},
     )
+
+
+def _attack_tables(attack: AttackResult, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    stays = attack.stays.filter(pl.col("status").is_in(["success", "failed"]))["stay_id"].to_numpy()
+    n = len(stays)
+    budgets = np.array([0.05, 0.2, 1.0])
+    at_risk = rng.integers(0, 4, n)
+    flips = np.repeat(stays, at_risk)
+    kinds = ("transposition", "decimal", "unit", "neighbour", "sign", "copy_forward")
+    errors: dict[str, Any] = {"stay_id": stays}
+    for kind in kinds:
+        errors |= {
+            f"{kind}_tried": np.full(n, 40),
+            f"{kind}_caught": np.full(n, 10),
+            f"{kind}_flips": rng.integers(0, 3, n),
+        }
+    return {
+        "budgets": pl.DataFrame(
+            {
+                "stay_id": np.repeat(stays, 3),
+                "budget": np.tile(budgets, n),
+                "flipped": rng.random(3 * n) < np.tile(budgets, n),
+            }
+        ),
+        "noise": pl.DataFrame(
+            {
+                "stay_id": stays,
+                "draws": np.full(n, 100),
+                "flips": rng.integers(0, 5, n),
+                "reference_l0": np.full(n, 3),
+                "reference_l1": np.full(n, 0.5),
+            }
+        ),
+        "sweep": pl.DataFrame({"stay_id": stays, "entries": np.full(n, 300), "at_risk": at_risk}),
+        "sweep_flips": pl.DataFrame(
+            {
+                "stay_id": flips,
+                "hour": rng.integers(30, HOURS, len(flips)).astype(np.int16),
+                "variable": rng.integers(0, len(CENTRES), len(flips)).astype(np.uint8),
+                "low": np.full(len(flips), 0.1, np.float32),
+                "high": np.full(len(flips), 0.2, np.float32),
+            }
+        ),
+        "entry_errors": pl.DataFrame(errors),
+    }
 
 
 def _importance(rng: np.random.Generator) -> dict[str, pl.DataFrame]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from icudl.report.build import build_report
@@ -35,6 +37,11 @@ Open = Callable[..., Opened]
 @pytest.fixture(scope="session")
 def study() -> Study:
     return fake_study(160)
+
+
+@pytest.fixture(scope="session")
+def full_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(fake_study(160, every_table=True), tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +91,9 @@ def test_every_figure_is_drawn_in_silence(open_report: Open, study_page: Path, w
     assert len(opened.requests) == 1
 
 
-def test_every_variant_of_every_switch_is_drawn(open_report: Open, study_page: Path) -> None:
-    opened = open_report(study_page)
+def test_every_variant_of_every_switch_is_drawn(open_report: Open, full_page: Path) -> None:
+    opened = open_report(full_page)
+    assert opened.page.locator("#sweep-map .plot svg").count() == 1
     opened.page.evaluate(
         """() => {
           for (const box of document.querySelectorAll('[data-switch]')) {
@@ -233,7 +241,17 @@ def test_the_explorer_tells_the_values_of_the_artifacts(open_report: Open, study
     row = study.grid.stay_ids.tolist().index(fragile["stay_id"])
     expected = study.grid.values[row].ravel()
     for cell, value in zip(unpacked, expected.tolist(), strict=True):
-        assert cell == pytest.approx(value, rel=1e-3) if value == value else cell is None
+        assert cell is None if np.isnan(value) else cell == pytest.approx(value, rel=1e-3)
+    changes = study.attack.perturbations.filter(stay_id=fragile["stay_id"], example="best").sort("hour", "variable")
+    said = opened.page.locator("[data-explorer=view] ul.changes li").all_inner_texts()
+    assert len(said) == min(8, changes.height)
+    for text, change in zip(said, changes.iter_rows(named=True), strict=False):
+        variable = study.attack.variables[change["variable"]]
+        found = re.fullmatch(r"(.*) at hour (\d+): ([-\d.,]+) to ([-\d.,]+)(.*)", text)
+        assert found is not None
+        assert (found[1], int(found[2]), found[5].strip()) == (variable.label, change["hour"], variable.unit)
+        for part, name in ((3, "before_clinical"), (4, "after_clinical")):
+            assert float(found[part].replace(",", "")) == pytest.approx(change[name], rel=0.01)
 
 
 def test_the_theme_can_be_switched(open_report: Open, study_page: Path) -> None:

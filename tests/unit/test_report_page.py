@@ -29,6 +29,10 @@ def study() -> Study:
     return fake_study(120)
 
 
+def _data_of(page: str) -> str:
+    return page.split('id="report-data">')[1].split("</script>", 1)[0]
+
+
 @pytest.fixture(scope="module")
 def html(study: Study) -> str:
     return build_report(*study.inputs(), ReportOptions()).html
@@ -96,7 +100,7 @@ def test_single_stays_of_a_restricted_source_are_left_out() -> None:
 
 def test_the_explorer_holds_the_most_fragile_stays(study: Study) -> None:
     page = build_report(*study.inputs(), ReportOptions(explorer_stays=7)).html
-    data = json.loads(page.split('id="report-data">')[1].split("</script>")[0])
+    data = json.loads(_data_of(page))
     expected = study.susceptibility.tables["fragility"].sort("rank")["stay_id"].head(7).to_list()
     assert [stay["id"] for stay in data["explorer"]["stays"]] == expected
     without = build_report(*study.inputs(), ReportOptions(explorer_stays=0)).html
@@ -127,6 +131,23 @@ def test_a_study_without_any_flip_still_gives_a_page(study: Study) -> None:
     ).html
     assert "No prediction was flipped" in page
     assert 'id="tuning"' not in page
+
+
+def test_the_tables_of_single_attacks_are_told() -> None:
+    study = fake_study(120, every_table=True)
+    page = build_report(*study.inputs(), ReportOptions(explorer_stays=0)).html
+    noise = study.attack.curves["noise"]
+    assert f"{percent(noise['flips'].sum() / noise['draws'].sum())} flipped the prediction" in page
+    assert "Two digits swapped" in page
+    figures = {figure["id"]: figure for figure in json.loads(_data_of(page))["figures"]}
+    within = figures["robustness"]["series"][0]
+    condition = study.susceptibility.tables["fragility"].filter(condition="survival_to_death").select("stay_id")
+    counted = (
+        study.attack.curves["budgets"].join(condition, on="stay_id").group_by("budget").agg(pl.col("flipped").mean())
+    )
+    assert within["y"] == pytest.approx(counted.sort("budget")["flipped"].to_list(), abs=1e-3)
+    at_risk = study.attack.curves["sweep"].join(condition, on="stay_id")["at_risk"]
+    assert figures["sweep-counts"]["series"][0]["y"][1] == pytest.approx((at_risk >= 1).mean(), abs=1e-3)
 
 
 def test_a_study_without_test_stays_reports_out_of_fold(study: Study) -> None:

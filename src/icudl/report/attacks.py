@@ -8,6 +8,7 @@ import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
+from icudl.report.attack_tables import attack_tables
 from icudl.report.elements import (
     Block,
     Entry,
@@ -75,7 +76,7 @@ def attack_section(grid: GridDataset, attack: AttackResult, susceptibility: Susc
         blocks.append(budget_figure(tables["budget"]))
     blocks += fragility_blocks(grid, tables["fragility"])
     blocks.append(histogram_grid(tables["perturbation_properties"], tables["fragility"]))
-    blocks += _curves(attack.curves)
+    blocks += attack_tables(attack, tables["fragility"])
     blocks.append(_statuses(tables["statuses"]))
     return Section("attack", "How easily predictions are flipped", "Attack", lead, tuple(blocks))
 
@@ -167,26 +168,6 @@ def _clinical_sizes(attack: AttackResult, tables: Mapping[str, pl.DataFrame]) ->
         "Best examples. A median change of 0.3 mEq/L means that half of the changed values moved by less.",
         filtered=True,
     )
-
-
-def _curves(curves: Mapping[str, pl.DataFrame]) -> list[Block]:
-    tables: list[Block] = []
-    for name, curve in sorted(curves.items()):
-        if "stay_id" in curve.columns or not curve.height:
-            continue
-        numeric = [dtype.is_numeric() for dtype in curve.dtypes]
-        labels = [
-            f"{'#' if is_number else ''}{column.replace('_', ' ').capitalize()}"
-            for column, is_number in zip(curve.columns, numeric, strict=True)
-        ]
-        rows = tuple(
-            row(*(value if isinstance(value, int | float | str) or value is None else str(value) for value in line))
-            for line in curve.head(400).iter_rows()
-        )
-        tables.append(
-            Table(f"curve-{name}", name.replace("_", " ").replace("-", " ").capitalize(), columns(*labels), rows)
-        )
-    return tables
 
 
 def _statuses(statuses: pl.DataFrame) -> Table:

@@ -2,13 +2,15 @@
 
 A stay is packed as two base64 texts: ``mask`` has one bit per cell of the T x F grid (row-major by hour, most
 significant bit first; 1 where something was charted), ``values`` one little-endian 16-bit number per charted cell, in
-steps of its variable between its smallest and largest value. Each example is one text of 12 bytes per change: cell
-index (uint32), clinical value before and after (float32), little-endian.
+steps of its variable between its smallest and largest value. Each example is one text of 7 bytes per change: hour
+(16 bits), variable (8 bits), then the value before and after in steps (16 bits each), little-endian.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from icudl.report.names import (
 from icudl.report.wording import rounded
 
 STEPS = 65_535
+MOST_BYTES = 7_000_000
+"""Least fragile stays are left out beyond this size, so that the page stays under 10 MB."""
 
 
 def explorer_section(
@@ -52,37 +56,41 @@ def pack_stays(
     row_of = {int(stay): index for index, stay in enumerate(grid.stay_ids)}
     rows = np.array([row_of[stay] for stay in chosen["stay_id"]], dtype=np.int64)
     values = grid.values[rows]
-    low, step = _quantisation(values)
+    kept = attack.perturbations.filter(pl.col("stay_id").is_in(chosen["stay_id"].to_list()))
+    scale = _scale_of(values, kept)
     attacked = {line["stay_id"]: line for line in attack.stays.iter_rows(named=True)}
-    examples = _examples(attack, set(chosen["stay_id"].to_list()))
-    stays = []
+    examples = _pack_examples(kept, scale)
+    stays: list[dict[str, Any]] = []
+    size = 0
     for line, row, of_stay in zip(chosen.iter_rows(named=True), rows, values, strict=True):
-        mask, packed = _pack_values(of_stay, low, step)
-        stays.append(
-            {
-                "id": line["stay_id"],
-                "who": _who(grid.stays.row(int(row), named=True)),
-                "label": line["label"],
-                "length": line["length"],
-                "member": line["member"],
-                "direction": line["condition"].partition("_")[0],
-                "status": line["status"],
-                "statusText": STATUS_NAMES.get(line["status"], line["status"]),
-                "before": _short(line["probability_before"]),
-                "mask": mask,
-                "values": packed,
-            }
-            | {
-                name: _example(attacked[line["stay_id"]], name, examples.get((line["stay_id"], name)), attack)
-                for name in ("first", "best")
-            }
-        )
+        mask, packed = _pack_values(of_stay, scale)
+        stay = {
+            "id": line["stay_id"],
+            "who": _who(grid.stays.row(int(row), named=True)),
+            "label": line["label"],
+            "length": line["length"],
+            "member": line["member"],
+            "direction": line["condition"].partition("_")[0],
+            "status": line["status"],
+            "statusText": STATUS_NAMES.get(line["status"], line["status"]),
+            "before": _short(line["probability_before"]),
+            "mask": mask,
+            "values": packed,
+        } | {
+            name: _example(attacked[line["stay_id"]], name, examples.get((line["stay_id"], name)))
+            for name in ("first", "best")
+        }
+        size += len(json.dumps(stay))
+        if size > MOST_BYTES:
+            break
+        stays.append(stay)
     return {
         "hours": attack.n_hours,
         "imputation": _imputation(training),
         "threat": attack.threat_model,
         "variables": [
-            {"label": variable.label, "unit": variable.unit, "low": float(low[index]), "step": float(step[index])}
+            {"label": variable.label, "unit": variable.unit}
+            | {"low": float(scale.low[index]), "step": float(scale.step[index])}
             for index, variable in enumerate(attack.variables)
         ],
         "members": _members(training, set(chosen["member"].to_list())),
@@ -90,50 +98,67 @@ def pack_stays(
     }
 
 
-def _quantisation(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scale:
+    """16-bit steps of each variable.
+
+    Attributes:
+        low: (F,) value of step 0, in the variable's unit.
+        step: (F,) width of a step.
+    """
+
+    low: npt.NDArray[np.float64]
+    step: npt.NDArray[np.float64]
+
+    def steps(self, values: npt.NDArray[Any], variable: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
+        """Return the nearest step of each value."""
+        steps = np.rint((values.astype(np.float64) - self.low[variable]) / self.step[variable])
+        return steps.clip(0, STEPS).astype("<u2")
+
+
+def _scale_of(values: npt.NDArray[np.float32], changes: pl.DataFrame) -> Scale:
     known = ~np.isnan(values)
-    low = np.where(known, values, np.inf).min(axis=(0, 1), initial=np.inf)
-    high = np.where(known, values, -np.inf).max(axis=(0, 1), initial=-np.inf)
-    low = np.where(np.isfinite(low), low, 0.0).astype(np.float64)
-    span = np.where(np.isfinite(high), high, 0.0).astype(np.float64) - low
-    step = np.array([float(f"{value:.6g}") for value in np.where(span > 0, span, 1.0) / STEPS * 1.00001])
-    return low, step
+    low = np.where(known, values, np.inf).min(axis=(0, 1), initial=np.inf).astype(np.float64)
+    high = np.where(known, values, -np.inf).max(axis=(0, 1), initial=-np.inf).astype(np.float64)
+    variable = changes["variable"].to_numpy()
+    for name in ("before_clinical", "after_clinical"):
+        np.minimum.at(low, variable, changes[name].to_numpy().astype(np.float64))
+        np.maximum.at(high, variable, changes[name].to_numpy().astype(np.float64))
+    low, high = (np.where(np.isfinite(bound), bound, 0.0) for bound in (low, high))
+    width = np.where(high > low, high - low, 1.0) / STEPS
+    # Six digits are what the page is given; rounded up, so that the last step still reaches the largest value.
+    return Scale(low, np.array([float(f"{each * 1.00001:.6g}") for each in width]))
 
 
-def _pack_values(
-    values: npt.NDArray[np.float32], low: npt.NDArray[np.float64], step: npt.NDArray[np.float64]
-) -> tuple[str, str]:
+def _pack_values(values: npt.NDArray[np.float32], scale: Scale) -> tuple[str, str]:
     known = ~np.isnan(values)
-    steps = np.rint((values.astype(np.float64) - low) / step)[known].clip(0, STEPS).astype("<u2")
-    return _text(np.packbits(known.ravel()).tobytes()), _text(steps.tobytes())
+    _, variable = np.nonzero(known)
+    return _text(np.packbits(known.ravel()).tobytes()), _text(scale.steps(values[known], variable).tobytes())
 
 
-def _examples(attack: AttackResult, stays: set[int]) -> dict[tuple[int, str], pl.DataFrame]:
-    chosen = attack.perturbations.filter(pl.col("stay_id").is_in(list(stays))).sort(
-        "stay_id", "example", "hour", "variable"
-    )
+def _pack_examples(changes: pl.DataFrame, scale: Scale) -> dict[tuple[int, str], npt.NDArray[Any]]:
+    changes = changes.sort("stay_id", "example", "hour", "variable")
+    record = np.zeros(changes.height, dtype=[("hour", "<u2"), ("variable", "u1"), ("before", "<u2"), ("after", "<u2")])
+    record["hour"], record["variable"] = changes["hour"].to_numpy(), changes["variable"].to_numpy()
+    variable = changes["variable"].to_numpy().astype(np.int64)
+    for name in ("before", "after"):
+        record[name] = scale.steps(changes[f"{name}_clinical"].to_numpy(), variable)
+    sizes = changes.group_by("stay_id", "example", maintain_order=True).agg(n=pl.len())
+    ends = sizes["n"].cum_sum().to_list()
     return {
-        (int(str(stay)), str(name)): part
-        for (stay, name), part in chosen.group_by("stay_id", "example", maintain_order=True)
+        (stay, example): record[end - n : end] for (stay, example, n), end in zip(sizes.iter_rows(), ends, strict=True)
     }
 
 
-def _example(
-    line: dict[str, Any], name: str, changes: pl.DataFrame | None, attack: AttackResult
-) -> dict[str, Any] | None:
+def _example(line: dict[str, Any], name: str, changes: npt.NDArray[Any] | None) -> dict[str, Any] | None:
     if changes is None or line[f"{name}_probability"] is None:
         return None
-    record = np.zeros(changes.height, dtype=[("cell", "<u4"), ("before", "<f4"), ("after", "<f4")])
-    hour, variable = changes["hour"].to_numpy().astype(np.int64), changes["variable"].to_numpy().astype(np.int64)
-    record["cell"] = hour * len(attack.variables) + variable
-    record["before"] = changes["before_clinical"].to_numpy()
-    record["after"] = changes["after_clinical"].to_numpy()
     return {
         "iteration": line[f"{name}_iteration"],
         "risk": _short(line[f"{name}_probability"]),
-        "changed": changes.height,
+        "changed": len(changes),
         "size": _short(line[f"{name}_l1"]),
-        "cells": _text(record.tobytes()),
+        "cells": _text(changes.tobytes()),
     }
 
 
@@ -163,7 +188,7 @@ def _who(stay: dict[str, Any]) -> str:
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+    return float(f"{value:.6g}")
 
 
 def _text(content: bytes) -> str:

@@ -17,6 +17,7 @@ from icudl.report.wording import rounded
 def training_curves(history: pl.DataFrame) -> list[Block]:
     """Draw losses and validation scores by epoch, one series a member."""
     members = history["member"].unique(maintain_order=True).to_list()
+    members.sort(key=lambda member: member != "final")
     rows = {member: history.filter(pl.col("member") == member).sort("epoch") for member in members}
 
     def line(name: str, member: str, column: str, dash: int) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def training_curves(history: pl.DataFrame) -> list[Block]:
             "Loss on the stays fitted on and on the validation stays, by epoch. Training stops when the validation "
             "score no longer gets better; a growing distance between the two is over-fitting.",
             {"kind": "lines", "x": {"label": "Epoch"}, "y": {"label": "Loss"}, "variants": loss},
-            (Switch("member", "Member", tuple((member, member) for member in reversed(members))),),
+            (Switch("member", "Member", tuple((member, member) for member in members)),),
         ),
         Figure(
             "training-scores",

@@ -20,12 +20,11 @@ function changesOf(pack, example) {
   if (!example) return [];
   const view = new DataView(unpack(example.cells).buffer);
   const changes = [];
-  for (let at = 0; at < view.byteLength; at += 12) {
-    const cell = view.getUint32(at, true);
-    changes.push({
-      hour: Math.floor(cell / pack.variables.length), variable: cell % pack.variables.length,
-      before: view.getFloat32(at + 4, true), after: view.getFloat32(at + 8, true),
-    });
+  for (let at = 0; at < view.byteLength; at += 7) {
+    const variable = view.getUint8(at + 2);
+    const { low, step } = pack.variables[variable];
+    const [before, after] = [3, 5].map((offset) => low + step * view.getUint16(at + offset, true));
+    changes.push({ hour: view.getUint16(at, true), variable, before, after });
   }
   return changes;
 }
