@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ from icudl.artifacts import (
     TuningResult,
 )
 from icudl.errors import ConfigError
-from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render, tuning
+from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render, robustness, tuning
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -74,6 +75,21 @@ def with_importance(result: SusceptibilityResult) -> SusceptibilityResult:
     return SusceptibilityResult({**result.tables, **tables, "agreement": pl.DataFrame(agreement)})
 
 
+def with_curves(result: AttackResult) -> AttackResult:
+    """Add the tables of a budget attack and of a sweep: odd stays fall to 0.1, all to 0.2; hour 0 of variable 1."""
+    stays = result.stays["stay_id"].to_list()
+    rows = [(stay, budget, budget > 0.15 or stay % 2 == 1) for stay in stays for budget in (0.1, 0.2)]
+    budgets = pl.DataFrame(
+        rows, schema={"stay_id": pl.Int64, "budget": pl.Float64, "flipped": pl.Boolean}, orient="row"
+    )
+    flips = pl.DataFrame(
+        [(stay, 0, 1) for stay in stays[:1] * 2],
+        schema=dict.fromkeys(("stay_id", "hour", "variable"), pl.Int64),
+        orient="row",
+    )
+    return dataclasses.replace(result, curves={"budgets": budgets, "sweep_flips": flips}, options={"norm": "linf"})
+
+
 @pytest.fixture(scope="module")
 def full() -> dict[type, object]:
     grid = make_grid([["all ICU stays", 0, 100, 90, 12], ["age at least 18 years", 8, 92, 83, 12]])
@@ -83,6 +99,7 @@ def full() -> dict[type, object]:
         TrainingResult: make_training(),
         SusceptibilityResult: with_importance(examples),
         TuningResult: make_tuning(),
+        AttackResult: with_curves(random_attack(np.random.default_rng(4), 20, 12, 5)),
     }
 
 
@@ -93,6 +110,7 @@ def empty() -> dict[type, object]:
         TrainingResult: empty_training(),
         SusceptibilityResult: analysed(make_attack({})),
         TuningResult: make_tuning(0),
+        AttackResult: with_curves(make_attack({})),
     }
 
 
@@ -127,6 +145,10 @@ def test_same_bytes_on_every_run_and_whatever_the_settings_around(kind, full):
 def test_figures_of_an_artifact_are_those_of_its_type(full):
     assert set(figures_of(full[TrainingResult])) == {"roc", "precision_recall", "calibration", "training_curves"}
     assert figures_of("text") == {}
+    assert set(figures_of(full[AttackResult])) == {"robustness", "single_value_map"}
+    assert figures_of(make_attack({})) == {}
+    assert "importance" in figures_of(full[SusceptibilityResult])
+    assert "importance" not in figures_of(analysed(make_attack({})))
 
 
 def test_unknown_format_property_and_measure_name_what_exists(full):
@@ -197,3 +219,12 @@ def test_importance_of_options_needs_trials_that_differ():
     same = make_tuning(12)
     flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, "maximize auroc")
     assert tuning.importance_table(flat).is_empty()
+
+
+def test_robustness_and_single_values_by_hand():
+    examples = {stay: {"best": [(0, 0, 0.1)]} for stay in (1, 2, 3, 4)}
+    attack = with_curves(make_attack(examples, deaths=[4]))
+    table = robustness.robustness_table(attack).filter(pl.col("condition") == "survival_to_death")
+    assert table.select("budget", "flipped", "attacked", "share").rows() == [(0.1, 2, 3, 2 / 3), (0.2, 3, 3, 1.0)]
+    single = robustness.single_value_table(attack)
+    assert single.rows() == [("survival_to_death", 0, "calcium", 1, 3, 1 / 3)]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from icudl.analysis.measures import MEASURES
-from icudl.artifacts import GridDataset, SusceptibilityResult, TrainingResult, TuningResult
-from icudl.figures import attack, cohort, heatmaps, importance, quality, tuning
+from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult, TuningResult
+from icudl.figures import attack, cohort, heatmaps, importance, quality, robustness, tuning
 from icudl.figures.style import FORMATS, render
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ class FigureSpec(NamedTuple):
         draw: Artifact to figure.
         table: Artifact to the numbers drawn.
         artifact: Type of artifact that both read.
+        needs: Table without which there is nothing to draw, or "".
     """
 
     title: str
     draw: Callable[[Any], Figure]
     table: Callable[[Any], pl.DataFrame]
     artifact: type
+    needs: str = ""
 
 
 _MEASURE_NAMES = {"s": "Susceptibility", "sensitivity": "Sensitivity"}
@@ -52,6 +54,16 @@ FIGURES: dict[str, FigureSpec] = {
     "calibration": FigureSpec("Calibration", quality.calibration, quality.calibration_table, TrainingResult),
     "training_curves": FigureSpec(
         "Training curves", quality.training_curves, quality.training_curves_table, TrainingResult
+    ),
+    "robustness": FigureSpec(
+        "Success within a budget", robustness.robustness, robustness.robustness_table, AttackResult, "budgets"
+    ),
+    "single_value_map": FigureSpec(
+        "Where one wrong value is enough",
+        robustness.single_value_map,
+        robustness.single_value_table,
+        AttackResult,
+        "sweep_flips",
     ),
     "perturbation_histograms": FigureSpec(
         "Properties of the examples", attack.perturbation_histograms, attack.histograms_table, SusceptibilityResult
@@ -73,12 +85,14 @@ FIGURES: dict[str, FigureSpec] = {
         importance.importance_against_susceptibility,
         importance.importance_table,
         SusceptibilityResult,
+        "importance",
     ),
     "heatmap_importance": FigureSpec(
         "Importance over hours and variables",
         importance.importance_map,
         importance.importance_cells_table,
         SusceptibilityResult,
+        "importance_cells",
     ),
     "tuning_history": FigureSpec("Search history", tuning.history, tuning.history_table, TuningResult),
     "tuning_importance": FigureSpec(
@@ -99,4 +113,9 @@ FIGURES: dict[str, FigureSpec] = {
 
 def figures_of(artifact: object) -> dict[str, FigureSpec]:
     """Return the figures that can be drawn from this artifact, by name."""
-    return {name: spec for name, spec in FIGURES.items() if isinstance(artifact, spec.artifact)}
+    tables = {**getattr(artifact, "tables", {}), **getattr(artifact, "curves", {})}
+    return {
+        name: spec
+        for name, spec in FIGURES.items()
+        if isinstance(artifact, spec.artifact) and (not spec.needs or spec.needs in tables)
+    }
