@@ -13,6 +13,9 @@ from icudl.artifacts import AttackResult, TrainingResult
 from icudl.store.manifest import Manifest
 from icudl.store.store import Store
 
+FEWEST_DEATHS = 100
+"""Below so many deaths in a split its scores are called no evidence, here as in the report."""
+
 HEADLINE_METRICS = ("auroc", "auprc", "f1")
 
 
@@ -55,6 +58,9 @@ def _train(store: Store, manifest: Manifest) -> list[Table]:
         by_metric = {row["metric"]: row for row in group.to_dicts()}
         cells = [_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS]
         table.add_row(str(model), str(split), f"{group['stays'][0]}/{group['deaths'][0]}", *cells)
+    fewest = rows["deaths"].min()
+    if isinstance(fewest, int) and fewest < FEWEST_DEATHS:
+        table.caption = f"A split with {fewest} deaths says next to nothing about how good a model is."
     return [table]
 
 
