@@ -1,0 +1,110 @@
+"""Models and variable lists of the study. Chosen by hand on cross-validation; nothing was selected on set C."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions
+from icudl.training.options import TrainingOptions
+from icudl.variables import STUDY_NAMES
+
+STATICS = {
+    "study": (),
+    "study+gcs+age": ("age_years",),
+    "all": (
+        "age_years",
+        "sex_male",
+        "height_cm",
+        "weight_kg",
+        "icu_type=CCU",
+        "icu_type=CSRU",
+        "icu_type=MICU",
+        "icu_type=SICU",
+    ),
+}
+"""Static descriptors that go with each list of variables."""
+
+
+def variables_of(name: str, available: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a list, as far as the challenge has them (it has no calcium)."""
+    if name == "all":
+        return available
+    study = tuple(variable for variable in STUDY_NAMES if variable in available)
+    return study if name == "study" else (*study, "gcs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One row of the table.
+
+    Attributes:
+        model: Architecture; of no meaning for a baseline.
+        training: Optimisation.
+        inputs: How the model sees a stay; the static descriptors are put in for each list.
+        baseline: Name of a baseline, or "".
+    """
+
+    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
+    inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
+    baseline: str = ""
+
+
+RICH_INPUTS = InputOptions(
+    imputation="forward",
+    scaling="standard",
+    channels=("value", "observed", "hours_since"),
+    winsor_low=1.0,
+    winsor_high=99.0,
+)
+PATIENT = TrainingOptions(
+    optimizer="adamw",
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    class_balance="none",
+    monitor="log_loss",
+    max_epochs=30,
+    patience=5,
+)
+RECURRENT: dict[str, Any] = {
+    "hidden_size": 64,
+    "readout": "attention",
+    "dropout": 0.5,
+    "activation": "identity",
+    "fc_size": 0,
+}
+
+STUDY_2018 = Contender(
+    model=ModelOptions(
+        hidden_size=128, readout="last_hour", activation="tanh", dropout=0.5, fc_size=32, fc_activation="relu"
+    ),
+    training=TrainingOptions(learning_rate=1e-4, batch_size=128, max_epochs=60, patience=8),
+)
+"""The network of Sun et al. 2018 (LSTM-128, tanh, dropout .5, FC 32, ReLU, Adam 1e-4), bidirectional as in the
+original, on values alone; early stopping instead of a fixed number of epochs."""
+
+CONTENDERS: dict[str, Contender] = {
+    "logistic_regression": Contender(baseline="logistic_regression"),
+    "boosted_trees": Contender(baseline="boosted_trees"),
+    "study2018": STUDY_2018,
+    "lstm": Contender(model=ModelOptions(name="lstm", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
+    "gru": Contender(model=ModelOptions(name="gru", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
+    "lstm_summary": Contender(
+        model=ModelOptions(name="lstm_summary", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS
+    ),
+    "lstm_summary_x5": Contender(
+        model=ModelOptions(name="lstm_summary", ensemble_size=5, **RECURRENT), training=PATIENT, inputs=RICH_INPUTS
+    ),
+    "tcn": Contender(
+        model=ModelOptions(name="tcn", hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),
+        training=PATIENT,
+        inputs=RICH_INPUTS,
+    ),
+    "transformer": Contender(
+        model=ModelOptions(name="transformer", hidden_size=64, n_layers=2, readout="mean", dropout=0.3, fc_size=0),
+        training=dataclasses.replace(PATIENT, warmup_epochs=2),
+        inputs=RICH_INPUTS,
+    ),
+}
