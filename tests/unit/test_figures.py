@@ -25,7 +25,7 @@ from icudl.artifacts import (
     TuningResult,
 )
 from icudl.errors import ConfigError
-from icudl.figures import FIGURES, attack, figures_of, heatmaps, quality, render, robustness, tuning
+from icudl.figures import FIGURES, figures_of, heatmaps, histograms, quality, render, robustness, tuning
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -155,7 +155,7 @@ def test_unknown_format_property_and_measure_name_what_exists(full):
     with pytest.raises(ConfigError, match=r"gif.*png, svg, pdf"):
         render(FIGURES["discovery"].draw(full[SusceptibilityResult]), "gif")
     with pytest.raises(ConfigError, match="Did you mean 'largest'"):
-        attack.histogram(full[SusceptibilityResult], "larges")
+        histograms.histogram(full[SusceptibilityResult], "larges")
     with pytest.raises(ConfigError, match="Did you mean 'ganzp'"):
         heatmaps.heat_map(full[SusceptibilityResult], "ganz")
 
@@ -163,13 +163,13 @@ def test_unknown_format_property_and_measure_name_what_exists(full):
 def test_histogram_counts_every_example_once_in_bins_of_choice(full):
     result = full[SusceptibilityResult]
     properties = result.tables["perturbation_properties"]
-    for name in attack.PROPERTIES:
-        assert attack.histogram_table(result, name)["stays"].sum() == properties.height, name
-    table = attack.histogram_table(result, "largest", [0.0, 0.5, 1.0])
+    for name in histograms.PROPERTIES:
+        assert histograms.histogram_table(result, name)["stays"].sum() == properties.height, name
+    table = histograms.histogram_table(result, "largest", [0.0, 0.5, 1.0])
     best = table.filter(pl.col("condition") == "survival_to_death", pl.col("example") == "best")
     chosen = properties.filter(pl.col("condition") == "survival_to_death", pl.col("example") == "best")["largest"]
     assert best["stays"].to_list() == [(chosen < 0.5).sum(), (chosen >= 0.5).sum()]
-    assert len(render(attack.histogram(result, "largest", bins=[0.0, 0.5, 1.0]), "png")) > 3_000
+    assert len(render(histograms.histogram(result, "largest", bins=[0.0, 0.5, 1.0]), "png")) > 3_000
 
 
 def test_roc_and_precision_recall_points_by_hand():
@@ -204,11 +204,12 @@ def test_search_history_and_importance_tell_what_mattered():
     history = tuning.history_table(result)
     finished = history.filter(pl.col("state") == "COMPLETE")
     assert finished["best"].to_list() == np.maximum.accumulate(finished["value"].to_numpy()).tolist()
-    shares = dict(tuning.importance_table(result).iter_rows())
+    table = tuning.importance_table(result)
+    shares = dict(table.iter_rows())
     assert shares["training.learning_rate"] > 0.9
     assert set(shares) == {"training.learning_rate", "model.activation"}
     assert sum(shares.values()) == pytest.approx(1.0)
-    assert tuning.importance_table(result).equals(tuning.importance_table(result))
+    assert table.equals(tuning.importance_table(result))
     slices = tuning.slices_table(result)
     assert slices.height == 3 * finished.height
     assert slices.filter(pl.col("option") == "model.activation")["number"].null_count() == finished.height

@@ -16,7 +16,7 @@ import polars as pl
 
 from icudl.analysis.measures import MEASURES
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult, TuningResult
-from icudl.figures import attack, cohort, heatmaps, importance, quality, robustness, tuning
+from icudl.figures import attack, cohort, heatmaps, histograms, importance, quality, robustness, tuning
 from icudl.figures.style import FORMATS, render
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ FIGURES: dict[str, FigureSpec] = {
         "sweep_flips",
     ),
     "perturbation_histograms": FigureSpec(
-        "Properties of the examples", attack.perturbation_histograms, attack.histograms_table, SusceptibilityResult
+        "Properties of the examples",
+        histograms.perturbation_histograms,
+        histograms.histograms_table,
+        SusceptibilityResult,
     ),
     "discovery": FigureSpec(
         "Discovery of first and best examples", attack.discovery, attack.discovery_table, SusceptibilityResult
