@@ -56,7 +56,9 @@ def test_training_stops_after_its_patience():
     assert sum(ticks) == 50
 
 
-@pytest.mark.parametrize("change", [{}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, {"ema_decay": 0.5}])
+@pytest.mark.parametrize(
+    "change", [{}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, {"ema_decay": 0.9}, {"precision": "bfloat16"}]
+)
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, change):
     options = dataclasses.replace(QUICK, schedule="cosine", **change)
     train, valid = _stays(), _stays(seed=1)
@@ -181,3 +183,24 @@ def test_validation_patients_are_not_training_patients(stays, fraction):
 def test_one_patient_cannot_be_divided():
     with pytest.raises(StageError, match=r"1 patient\(s\)"):
         hold_out_patients(np.array([4, 4]), np.array([0, 1]), 0.2, np.random.default_rng(0))
+
+
+def test_the_running_mean_of_the_weights_is_what_is_scored_and_kept():
+    train, valid = _stays(), _stays(seed=1)
+    one_epoch = dataclasses.replace(QUICK, max_epochs=1, learning_rate=0.05)
+    plain = fit(SMALL, one_epoch, train, valid, seed=5)
+    averaged = fit(SMALL, dataclasses.replace(one_epoch, ema_decay=0.9), train, valid, seed=5)
+    assert _weights(averaged) != _weights(plain)
+    loss = torch.nn.functional.cross_entropy(logits_of(averaged.model, valid).double(), valid.labels)
+    assert float(loss) == pytest.approx(averaged.history[0].valid_loss, abs=1e-12)
+    assert averaged.history[0].train_loss == plain.history[0].train_loss
+
+
+def test_half_precision_is_close_to_single():
+    train, valid = _stays(), _stays(seed=1)
+    half, single = (
+        fit(SMALL, dataclasses.replace(QUICK, max_epochs=2, precision=name), train, valid, seed=5)
+        for name in ("bfloat16", "float32")
+    )
+    assert _weights(half) != _weights(single)
+    assert half.history[-1].valid_loss == pytest.approx(single.history[-1].valid_loss, abs=0.01)

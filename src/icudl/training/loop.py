@@ -186,21 +186,30 @@ class _Run:
         torch.manual_seed(seed_for(self.seed, "dropout", number))
         self.model.train()
         total = torch.zeros((), device=self.train.labels.device)
-        for rows in torch.split(order, self.options.batch_size):
+        batches = torch.split(order, self.options.batch_size)
+        for index, rows in enumerate(batches):
             total += self._step(self.train.select(rows)) * len(rows)
+            if self.options.ema_decay > 0:
+                self._update_mean((number - 1) * len(batches) + index)
         return float(total) / len(order)
 
     def _step(self, batch: Stays) -> Tensor:
-        loss: Tensor = self.loss(self.model(batch.features, batch.lengths), batch.labels)
+        half = self.options.precision == "bfloat16"
+        with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half):
+            logits = self.model(batch.features, batch.lengths)
+        loss: Tensor = self.loss(logits.float(), batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.options.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
-        if self.options.ema_decay > 0:
-            for name, tensor in self.model.state_dict().items():
-                self.mean[name].lerp_(tensor, 1 - self.options.ema_decay)
         return loss.detach()
+
+    def _update_mean(self, step: int) -> None:
+        # The first steps forget faster: the initial weights are no part of the mean.
+        decay = min(self.options.ema_decay, step / (step + 9))
+        for name, tensor in self.model.state_dict().items():
+            self.mean[name].lerp_(tensor, 1 - decay)
 
     def _score(self, number: int, train_loss: float, rate: float) -> Epoch:
         current = _copy(self.model)

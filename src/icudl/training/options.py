@@ -39,6 +39,12 @@ class TrainingOptions(Options):
         low=0.0,
         high=0.99999,
     )
+    precision: str = option(
+        "float32",
+        "Arithmetic of the training steps: float32, or bfloat16 (faster where the processor has it). Scores are always "
+        "computed in float32.",
+        choices=("float32", "bfloat16"),
+    )
     gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 switches clipping off.", low=0.0, high=1e6)
     validation_fraction: float = option(
         0.15,
