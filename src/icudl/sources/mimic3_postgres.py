@@ -25,7 +25,7 @@ from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
 _CHUNK_BYTES = 1 << 25
-_SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")
+SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")
 
 
 class Mimic3Postgres:
@@ -84,7 +84,7 @@ class Mimic3Postgres:
         """
         files = []
         with postgres.connection(self._url, read_only=True) as connection:
-            for setting in _SETTINGS:
+            for setting in SETTINGS:
                 connection.execute(setting)
             tables = self._tables(connection)
             stays = self._stays(connection)
