@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from icudl.report.elements import (
     Note,
     Section,
 )
+from icudl.report.fragility import SMALLEST_GROUP
 from icudl.report.names import (
     SPLIT_NAMES,
     display_name,
@@ -86,7 +88,7 @@ def _judged(training: TrainingResult, split: str) -> dict[str, Any] | None:
 
 def _score_facts(training: TrainingResult, split: str) -> list[Fact]:
     facts = []
-    for metric, label in (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision over recall (AUPRC)")):
+    for metric, label in (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision-recall (AUPRC)")):
         models = model_names(training)
         found = metric_value(training, models[0], split, metric) if models else None
         if found is None or found["value"] is None:
@@ -159,7 +161,7 @@ def _attack_sentence(total: dict[str, Any], susceptibility: SusceptibilityResult
         f"({percent(total['success'])}) could be flipped"
     )
     if median is not None:
-        text += f", half of them by changing at most {number(median)} of the stay's values"
+        text += f", half of them by changing at most {math.floor(median)} of the stay's values"
     parts = []
     for condition, words in (("survival_to_death", "survival"), ("death_to_survival", "death")):
         line = _line(susceptibility, condition)
@@ -169,7 +171,9 @@ def _attack_sentence(total: dict[str, Any], susceptibility: SusceptibilityResult
 
 
 def _where_sentence(attack: AttackResult, susceptibility: SusceptibilityResult) -> tuple[str, ...]:
-    variables = susceptibility.tables["variables"].filter(pl.col("example") == "best", pl.col("stays") > 0)
+    variables = susceptibility.tables["variables"].filter(
+        pl.col("example") == "best", pl.col("stays") >= SMALLEST_GROUP
+    )
     by_name = {variable.name: variable for variable in attack.variables}
     sentences = []
     for condition, words in (

@@ -92,7 +92,9 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
   node.append(svg("path", { class: "imputed", d: path }));
   if (mine.length) {
     const after = altered(pack, charted, length, limits, line, mine);
-    const moved = after.map((value, hour) => `${hour ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}`).join("");
+    const differs = (hour) => hour >= 0 && hour < length && Math.abs(after[hour] - line[hour]) > 1e-6 * (domain[1] - domain[0]);
+    const near = after.map((_value, hour) => differs(hour) || differs(hour - 1) || differs(hour + 1));
+    const moved = after.map((value, hour) => (near[hour] ? `${near[hour - 1] ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}` : "")).join("");
     node.append(svg("path", { class: "altered", d: moved }));
   }
   for (const [hour, value] of charted) {
