@@ -16,7 +16,8 @@ from icudl.models.options import ModelOptions
 from icudl.search.attack_trial import attack_score
 from icudl.search.options import ATTACK_SPACE, MODEL_SPACE, ModelTuningOptions
 from icudl.search.space import apply_parameters, parse_space
-from icudl.search.study import COMPLETE, FAILED, PRUNED, Asked, Outcome, Rules, claim, keep, run_study, tuning_result
+from icudl.search.study import Asked, Rules, run_study, tuning_result
+from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome, PostgresTrials
 from icudl.training.options import TrainingOptions
 from icudl.variables import STUDY_VARIABLES
 
@@ -35,10 +36,12 @@ def _value(parameters) -> float:
 
 
 def _run(folder, trials=9, rules=RULES, log=None):
+    store = FolderTrials(folder)
+
     def run_batch(asked):
         outcomes = []
         for trial in asked:
-            with claim(folder, trial) as free:
+            with store.claim(trial.number) as free:
                 if not free:
                     outcomes.append(None)
                     continue
@@ -51,11 +54,11 @@ def _run(folder, trials=9, rules=RULES, log=None):
                     value=_value(trial.parameters),
                     intermediate={1: _value(trial.parameters)},
                 )
-                keep(folder, outcome)
+                store.keep(outcome)
                 outcomes.append(outcome)
         return outcomes
 
-    return run_study(parse_space("tune_model", SPACE, TABLES), rules, trials, run_batch, folder, lambda _n: None)
+    return run_study(parse_space("tune_model", SPACE, TABLES), rules, trials, run_batch, store, lambda _n: None)
 
 
 def test_the_original_spaces_are_legal():
@@ -123,6 +126,7 @@ def test_a_trial_that_another_process_runs_is_waited_for(tmp_path):
     whole = _run(tmp_path / "a", 3)
     folder = tmp_path / "b"
     folder.mkdir()
+    store = FolderTrials(folder)
     handle = (folder / "trial-1.lock").open("w")
     fcntl.flock(handle, fcntl.LOCK_EX)
     passes: list[list[int]] = []
@@ -130,16 +134,16 @@ def test_a_trial_that_another_process_runs_is_waited_for(tmp_path):
     def run_batch(asked):
         passes.append([trial.number for trial in asked])
         if len(passes) == 3:
-            keep(folder, whole[1])
+            store.keep(whole[1])
             handle.close()
         outcomes = []
         for trial in asked:
-            with claim(folder, trial) as free:
+            with store.claim(trial.number) as free:
                 outcomes.append(whole[trial.number] if free and len(passes) < 3 else None)
         return outcomes
 
     space = parse_space("tune_model", SPACE, TABLES)
-    assert run_study(space, RULES, 3, run_batch, folder, lambda _n: None) == whole
+    assert run_study(space, RULES, 3, run_batch, store, lambda _n: None) == whole
     assert passes == [[0, 1, 2], [1], [1]]
 
 
@@ -148,7 +152,7 @@ def test_trials_of_another_study_are_refused(tmp_path):
     path = tmp_path / "a" / "trial-0.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"parameters": {"model.hidden_size": 1}}))
-    with pytest.raises(StageError, match="use another folder"):
+    with pytest.raises(StageError, match="use another storage"):
         _run(tmp_path / "a", 3)
 
 
@@ -240,3 +244,25 @@ def test_attack_objectives_by_hand(attack_result, objective, expected):
 def test_an_attack_without_examples_scores_nothing(attack_result):
     nothing = AttackResult(**vars(attack_result) | {"stays": attack_result.stays.filter(pl.col("stay_id") > 2)})
     assert attack_score(nothing, "sparse_small", 5) == 0.0
+
+
+def test_a_database_keeps_outcomes_and_lets_one_run_a_trial(database):
+    mine, theirs = (PostgresTrials(database, study) for study in ("mine", "theirs"))
+    outcome = Outcome(number=3, parameters={"a.b": 0.1}, state=PRUNED, value=0.5, intermediate={2: 0.25})
+    assert mine.read(3) is None
+    with mine.claim(3) as first, mine.claim(3) as second, theirs.claim(3) as other:
+        assert (first, second, other) == (True, False, True)
+    with mine.claim(3) as again:
+        assert again
+    mine.keep(outcome)
+    mine.keep(Outcome(number=3, parameters={}, state=FAILED, value=None))
+    assert mine.read(3) == outcome
+    assert theirs.read(3) is None
+
+
+def test_a_database_that_is_not_there_is_told_without_the_password():
+    with pytest.raises(StageError) as caught:
+        PostgresTrials("postgresql://me:hush-hush@127.0.0.1:1/none", "mine").read(0)
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(PostgresTrials("postgresql://me:hush-hush@127.0.0.1:1/none", "mine"))
+    assert caught.value.__cause__ is None

@@ -88,8 +88,8 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
     assert not list(context.scratch.glob("*/trial-*.safetensors"))
 
 
-def test_a_shared_folder_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
-    shared = dataclasses.replace(TUNING, folder=str(tmp_path / "study"), trials=3)
+def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
+    shared = dataclasses.replace(TUNING, storage=str(tmp_path / "study"), trials=3)
     short = _tune(grid, context, shared)
     runs = []
     run = model_trial._Trial.run
@@ -157,3 +157,10 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays(context, tmp_path)
     changed = dataclasses.replace(grid, values=values)
     second = tune_attack(changed, training, attack, tuning, _fresh(context, tmp_path, "b"))
     assert second.trials.equals(first.trials)
+
+
+def test_a_database_keeps_the_trials_for_every_machine(grid, context, tmp_path, database, monkeypatch):
+    shared = dataclasses.replace(TUNING, storage=database, trials=3)
+    first = _tune(grid, context, shared)
+    monkeypatch.setattr(model_trial, "train_network", None)
+    assert _tune(grid, _fresh(context, tmp_path, "elsewhere"), shared).trials.equals(first.trials)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -14,7 +13,8 @@ from icudl.execution.base import Tick
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
-from icudl.search.study import COMPLETE, FAILED, PRUNED, Asked, Outcome, claim, keep, read_outcome
+from icudl.search.study import Asked, known_outcome
+from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
 from icudl.training.metrics import score
@@ -35,13 +35,13 @@ class ModelSearch:
         plan: The setting where nothing varies.
         folds: How many folds score a trial.
         objective: Score on the left-out folds.
-        folder: Where outcomes and unfinished trials are kept.
+        store: Keeps the outcomes.
     """
 
     plan: Plan
     folds: int
     objective: str
-    folder: Path
+    store: Trials
 
 
 def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
@@ -50,15 +50,15 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
     The score of a trial is the mean over folds of the score on the left-out fold. After every epoch the pruner is told
     the mean, over the folds so far, of the best validation score: the left-out folds are looked at once, at the end.
     """
-    with claim(search.folder, trial) as free:
+    with search.store.claim(trial.number) as free:
         if not free:
             return None
-        outcome = read_outcome(search.folder, trial)
+        outcome = known_outcome(search.store, trial)
         if outcome is None:
             with single_thread():
                 outcome = _Trial(search, trial).run(tick)
-            keep(search.folder, outcome)
-            for path in search.folder.glob(f"trial-{trial.number}-fold-*.safetensors"):
+            search.store.keep(outcome)
+            for path in search.plan.scratch.glob(f"trial-{trial.number}-fold-*.safetensors"):
                 path.unlink()
         return outcome
 
@@ -98,7 +98,7 @@ class _Trial:
         job = MemberJob(fold=fold)
         division = divide(self.plan.grid, fold, self.plan.training.validation_fraction, self.plan.seed)
         self.best.append(math.nan)
-        snapshot = self.search.folder / f"trial-{self.trial.number}-fold-{fold}.epochs"
+        snapshot = self.plan.scratch / f"trial-{self.trial.number}-fold-{fold}.epochs"
         trained = train_network(self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold))
         risks = risks_of(self.plan, division.scored, trained)
         return score(self.search.objective, self.plan.grid.labels[division.scored], risks)

@@ -32,9 +32,9 @@ result does not depend on it."""
 SPACE_DOC = (
     "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
 )
-FOLDER_DOC = (
-    "Folder that keeps the trials, to go on later with more of them or to share a study among processes; empty keeps "
-    "them with the stage."
+STORAGE_DOC = (
+    "A folder or a PostgreSQL URL that keeps the trials, to go on later with more of them or to share a study among "
+    "processes and machines; empty keeps them with the stage."
 )
 
 
@@ -61,7 +61,7 @@ class ModelTuningOptions(Options):
         high=10_000,
     )
     space: Mapping[str, Any] = option(dict(MODEL_SPACE), SPACE_DOC)
-    folder: str = option("", FOLDER_DOC, identity=False)
+    storage: str = option("", STORAGE_DOC, identity=False, secret=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,4 +83,4 @@ class AttackTuningOptions(Options):
     sampler: str = option("tpe", "Optuna sampler.", choices=("tpe", "random"))
     startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
     space: Mapping[str, Any] = option(dict(ATTACK_SPACE), SPACE_DOC)
-    folder: str = option("", FOLDER_DOC, identity=False)
+    storage: str = option("", STORAGE_DOC, identity=False, secret=True)

@@ -1,32 +1,29 @@
-"""A study: trials drawn in batches, run anywhere, kept one file each.
+"""A study: trials drawn in batches, run anywhere, kept one by one.
 
 What is drawn depends on the seed, the number of the trial and the results of the batches before, and on nothing else.
 So a study is the same with any number of workers, after a kill, and when it is extended; and processes that share its
-folder can divide the trials of a batch among them, each trial being guarded by a lock that dies with its process.
+storage can divide the trials of a batch among them, each trial being guarded by a lock that dies with its process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import polars as pl
 
-from icudl.artifacts import TRIALS_SCHEMA, TuningResult, read_json, write_json
+from icudl.artifacts import TRIALS_SCHEMA, TuningResult
 from icudl.errors import StageError
-from icudl.execution.base import seed_for, write_atomically
+from icudl.execution.base import seed_for
 from icudl.search.space import Dimension
+from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 
-COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 _WAIT_SECONDS = 0.2
 
 
@@ -54,25 +51,6 @@ class Rules:
     def direction(self) -> Literal["maximize", "minimize"]:
         """Optuna's word."""
         return "maximize" if self.maximize else "minimize"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a trial.
-
-    Attributes:
-        number: From 0.
-        parameters: By dotted path.
-        state: ``"complete"``, ``"pruned"`` or ``"failed"`` (the model diverged with these parameters).
-        value: Score; for a pruned trial its last intermediate one; None for a failed one.
-        intermediate: Scores by step.
-    """
-
-    number: int
-    parameters: Mapping[str, Any]
-    state: str
-    value: float | None
-    intermediate: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,27 +88,26 @@ def run_study(
     rules: Rules,
     trials: int,
     run_batch: Callable[[Sequence[Asked]], Sequence[Outcome | None]],
-    folder: Path,
+    store: Trials,
     on_trials: Callable[[int], None],
 ) -> tuple[Outcome, ...]:
-    """Run trials until there are ``trials`` of them; those that ``folder`` holds are not run again.
+    """Run trials until there are ``trials`` of them; those that ``store`` holds are not run again.
 
     Args:
         space: What varies.
         rules: How to draw and judge.
         trials: How many in all.
-        run_batch: Runs trials and gives their outcomes, None for one that another process is running. It must keep
-            each in ``folder`` by ``claim`` and ``keep``.
-        folder: Where outcomes are kept.
+        run_batch: Claims and runs trials, keeps their outcomes in ``store`` and returns them; None for a trial that
+            another process is running.
+        store: Where outcomes are kept.
         on_trials: Told how many trials have been finished.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     finished: tuple[Outcome, ...] = ()
     for start in range(0, trials, rules.batch):
         asked = _ask(space, rules, finished, range(start, min(start + rules.batch, trials)))
         outcomes: dict[int, Outcome] = {}
         while len(outcomes) < len(asked):
-            known = {trial.number: read_outcome(folder, trial) for trial in asked if trial.number not in outcomes}
+            known = {trial.number: known_outcome(store, trial) for trial in asked if trial.number not in outcomes}
             outcomes |= {number: outcome for number, outcome in known.items() if outcome is not None}
             missing = [trial for trial in asked if trial.number not in outcomes]
             fresh = [outcome for outcome in (run_batch(missing) if missing else ()) if outcome is not None]
@@ -142,43 +119,17 @@ def run_study(
     return finished
 
 
-@contextlib.contextmanager
-def claim(folder: Path, trial: Asked) -> Iterator[bool]:
-    """Give True where this process may run the trial; nobody else may while the ``with`` block lasts.
-
-    The lock is the operating system's: it is free again when the process ends, however it ends.
-    """
-    with (folder / f"trial-{trial.number}.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-def keep(folder: Path, outcome: Outcome) -> None:
-    """Keep an outcome."""
-    content = dataclasses.asdict(outcome)
-    write_atomically(folder / f"trial-{outcome.number}.json", lambda path: write_json(path, content))
-
-
-def read_outcome(folder: Path, trial: Asked) -> Outcome | None:
+def known_outcome(trials: Trials, trial: Asked) -> Outcome | None:
     """Return the outcome of a trial that was run before, or None.
 
     Raises:
-        StageError: The folder holds a trial with other parameters.
+        StageError: The trial was run with other parameters.
     """
-    path = folder / f"trial-{trial.number}.json"
-    if not path.exists():
-        return None
-    content = read_json(path)
-    intermediate = {int(step): value for step, value in content.pop("intermediate").items()}
-    outcome = Outcome(**content, intermediate=intermediate)
-    if dict(outcome.parameters) != dict(trial.parameters):
+    outcome = trials.read(trial.number)
+    if outcome is not None and dict(outcome.parameters) != dict(trial.parameters):
         raise StageError(
-            f"{path} holds a trial with {dict(outcome.parameters)}; this study would draw {dict(trial.parameters)}. "
-            "It was made by another version of Optuna or of this package: use another folder."
+            f"Trial {trial.number} is kept with {dict(outcome.parameters)}; this study would draw "
+            f"{dict(trial.parameters)}. Another version of Optuna or of this package made it: use another storage."
         )
     return outcome
 

@@ -20,18 +20,8 @@ from icudl.search.attack_trial import attack_score
 from icudl.search.model_trial import ModelSearch, run_trial
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.search.space import apply_parameters, parse_space
-from icudl.search.study import (
-    COMPLETE,
-    Asked,
-    Outcome,
-    Rules,
-    claim,
-    keep,
-    read_outcome,
-    run_study,
-    study_key,
-    tuning_result,
-)
+from icudl.search.study import Asked, Rules, known_outcome, run_study, study_key, tuning_result
+from icudl.search.trials import COMPLETE, FolderTrials, Outcome, open_trials
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
@@ -64,7 +54,8 @@ def tune_model(
         batch=tuning.batch,
         seed=context.seed_for("tune-model"),
     )
-    folder = _folder(tuning.folder, context, tables, tuning, _digest(grid))
+    study = _study(context, tables, tuning, _digest(grid))
+    store = open_trials(tuning.storage, context.scratch, study)
     plan = Plan(
         grid=grid,
         inputs=inputs,
@@ -72,15 +63,15 @@ def tune_model(
         training=training,
         seed=context.seed,
         device=context.device,
-        scratch=folder,
+        scratch=_scratch(context, tuning.storage, study),
     )
-    search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, folder=folder)
+    search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, store=store)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         return context.executor.map(run_trial, list(trials), shared=search)
 
     with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
-        outcomes = run_study(space, rules, tuning.trials, run_batch, folder, bar.advance)
+        outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
     return tuning_result(outcomes, rules, tuning.objective)
 
 
@@ -115,29 +106,31 @@ def tune_attack(
         for _, checkpoint in sorted(training.checkpoints.items())
         for name in sorted(checkpoint.weights)
     ]
-    folder = _folder(tuning.folder, context, {"attack": attack}, tuning, _digest(grid, *weights))
+    study = _study(context, {"attack": attack}, tuning, _digest(grid, *weights))
+    store = open_trials(tuning.storage, context.scratch, study)
+    scratch = _scratch(context, tuning.storage, study)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         return [_run_attack_trial(trial) for trial in trials]
 
     def _run_attack_trial(trial: Asked) -> Outcome | None:
-        with claim(folder, trial) as free:
+        with store.claim(trial.number) as free:
             if not free:
                 return None
-            outcome = read_outcome(folder, trial)
+            outcome = known_outcome(store, trial)
             if outcome is None:
                 options = cast("AttackOptions", apply_parameters(trial.parameters, {"attack": attack})["attack"])
-                shards = folder / f"trial-{trial.number}.shards"
+                shards = scratch / f"trial-{trial.number}.shards"
                 shards.mkdir(exist_ok=True)
                 quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
                 result = run_attack(training.checkpoints, grid, rows, options, quiet)
                 value = attack_score(result, tuning.objective, tuning.n_critical)
                 outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
-                keep(folder, outcome)
+                store.keep(outcome)
             return outcome
 
     with context.progress.task("Tuning the attack", total=tuning.trials, unit="trials") as bar:
-        outcomes = run_study(space, rules, tuning.trials, run_batch, folder, bar.advance)
+        outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
     return tuning_result(outcomes, rules, tuning.objective)
 
 
@@ -146,11 +139,17 @@ def _require_trials(table: str, trials: int) -> None:
         raise ConfigError(f"{table}.trials is 0: nothing to tune. Set it to the number of trials.")
 
 
-def _folder(shared: str, context: RunContext, tables: Mapping[str, Options], tuning: Options, data: str) -> Path:
-    """Return the folder of the study; its name tells studies that differ in anything but their length apart."""
+def _study(context: RunContext, tables: Mapping[str, Options], tuning: Options, data: str) -> str:
+    """Return the key of the study: studies that differ in anything but their length have different ones."""
     settings = {name: table.to_dict(identity_only=True) for name, table in tables.items()}
     search = {key: value for key, value in tuning.to_dict(identity_only=True).items() if key != "trials"}
-    folder = (Path(shared) if shared else context.scratch) / study_key(settings, search, data, context.seed)
+    return study_key(settings, search, data, context.seed)
+
+
+def _scratch(context: RunContext, storage: str, study: str) -> Path:
+    """Return the folder of unfinished trials: beside the outcomes, where they are in a folder."""
+    store = open_trials(storage, context.scratch, study)
+    folder = store.folder if isinstance(store, FolderTrials) else context.scratch / study
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
