@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,36 @@ def browser() -> Iterator[Any]:
         chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield chromium
         chromium.close()
+
+
+@dataclasses.dataclass
+class Opened:
+    """A page and what it did that it must not do."""
+
+    page: Any
+    complaints: list[str]
+    requests: list[str]
+
+    def text(self, selector: str) -> str:
+        """Return the visible text of an element."""
+        return str(self.page.locator(selector).first.inner_text())
+
+
+@pytest.fixture
+def open_report(browser: Any) -> Iterator[Callable[..., Opened]]:
+    contexts = []
+
+    def open_it(path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        opened = Opened(context.new_page(), [], [])
+        opened.page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
+        opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        opened.page.on("request", lambda request: opened.requests.append(request.url))
+        opened.page.goto(path.as_uri())
+        opened.page.wait_for_function("document.documentElement.dataset.ready === 'true'")
+        return opened
+
+    yield open_it
+    for context in contexts:
+        context.close()

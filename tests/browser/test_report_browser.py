@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,7 @@ from report_study import MARKUP, Study, fake_study
 
 pytestmark = pytest.mark.browser
 
-
-@dataclasses.dataclass
-class Opened:
-    """A page and what it did that it must not do."""
-
-    page: Any
-    complaints: list[str]
-    requests: list[str]
-
-    def text(self, selector: str) -> str:
-        """Return the visible text of an element."""
-        return str(self.page.locator(selector).first.inner_text())
-
-
-Open = Callable[..., Opened]
+Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -54,26 +39,6 @@ def write_page(study: Study, folder: Path) -> Path:
     path = folder / "index.html"
     path.write_text(build_report(*study.inputs(), ReportOptions()).html, "utf-8")
     return path
-
-
-@pytest.fixture
-def open_report(browser: Any) -> Iterator[Open]:
-    contexts = []
-
-    def open_it(path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        opened = Opened(context.new_page(), [], [])
-        opened.page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
-        opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        opened.page.on("request", lambda request: opened.requests.append(request.url))
-        opened.page.goto(path.as_uri())
-        opened.page.wait_for_function("document.documentElement.dataset.ready === 'true'")
-        return opened
-
-    yield open_it
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

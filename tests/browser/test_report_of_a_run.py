@@ -1,0 +1,64 @@
+"""Reports of real runs, opened in a browser: the synthetic hospital, and PhysioNet 2012 with 2,000 attacked stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icudl.config.load import load_config
+from icudl.pipeline import Pipeline
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.toml"
+
+
+def check(opened: Any) -> None:
+    """Require what every report must be: drawn, silent, alone, and usable."""
+    page = opened.page
+    drawn = "[...document.querySelectorAll('.plot')].filter(plot => !Number(plot.dataset.drawn)).length"
+    assert page.evaluate(drawn) == 0
+    first = opened.text("[data-explorer=view] h3")
+    page.locator("[data-explorer=next]").click()
+    assert opened.text("[data-explorer=view] h3") != first
+    page.locator("#map [data-switch=measure]").select_option("sensitivity")
+    assert opened.complaints == []
+    assert len(opened.requests) == 1
+
+
+def page_of(folder: Path, *settings: str) -> Path:
+    """Run the pipeline up to the report and return the path of the page."""
+    pipeline = Pipeline(load_config(SMOKE, settings), folder)
+    report = pipeline.run("report")
+    path = folder / "index.html"
+    path.write_text(report.html, "utf-8")
+    return path
+
+
+def test_the_report_of_the_synthetic_hospital(open_report: Callable[..., Any], tmp_path: Path) -> None:
+    path = page_of(tmp_path, "source.patients=400", "training.max_epochs=2", "attack.iterations=30")
+    check(open_report(path))
+
+
+@pytest.mark.data
+def test_the_report_of_physionet_2012(open_report: Callable[..., Any], tmp_path: Path, data_folder: Path) -> None:
+    path = page_of(
+        tmp_path,
+        "source.name=physionet2012",
+        f"source.path={data_folder / 'physionet-2012'}",
+        "training.max_epochs=3",
+        "model.hidden_size=24",
+        "attack.max_stays=2700",
+        "attack.iterations=40",
+        "report.explorer_stays=4000",
+    )
+    opened = open_report(path)
+    check(opened)
+    assert (
+        opened.page.evaluate("JSON.parse(document.getElementById('report-data').textContent).explorer.stays.length")
+        > 1500
+    )
+    assert path.stat().st_size < 10_000_000
