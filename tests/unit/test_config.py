@@ -56,7 +56,7 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["attack", "attack.kappa", "=3", "kappa=3"])
 def test_a_setting_that_cannot_be_read(setting: str) -> None:
-    with pytest.raises(ConfigError, match="table.key=value"):
+    with pytest.raises(ConfigError, match=r"table\.key=value"):
         load_config(None, [setting])
 
 
