@@ -32,8 +32,7 @@ def load_plugin(group: str, name: str) -> Any:
         return points[name].load()
     except ImportError as error:
         raise PluginError(
-            f"The {kind} {name!r} cannot be imported: {error}. Install what it needs "
-            f"(for the built-in ones: pip install 'icu-deep-learning[all]')."
+            f"The {kind} {name!r} of {points[name].value!r} cannot be imported: {error}. Install what it needs."
         ) from error
 
 
