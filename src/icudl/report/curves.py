@@ -10,6 +10,7 @@ import polars as pl
 
 from icudl.analysis.intervals import wilson
 from icudl.artifacts import TrainingResult
+from icudl.figures.quality import precision_recall_points, roc_points
 from icudl.report.elements import (
     Figure,
     Switch,
@@ -33,20 +34,18 @@ def curves_of(training: TrainingResult, models: list[str], split: str) -> Curves
     for model in models:
         chosen = training.predictions.filter(pl.col("model") == model, pl.col("split") == split)
         labels, risks = chosen["label"].to_numpy(), chosen["probability"].to_numpy()
-        deaths, survivors = int((labels == 1).sum()), int((labels == 0).sum())
-        if not deaths or not survivors:
+        if len(np.unique(labels)) < 2:
             continue
-        order = np.argsort(-risks, kind="stable")
-        last_of_tie = np.append(np.diff(risks[order]) != 0, True)
-        hits = np.cumsum(labels[order] == 1)[last_of_tie]
-        alarms = np.cumsum(labels[order] == 0)[last_of_tie]
-        needed = int(np.argmax(hits == deaths)) + 1
+        weight = np.ones(len(labels))
+        false_alarms, hits = roc_points(labels, risks, weight)
+        recall, precision = precision_recall_points(labels, risks, weight)
+        needed = int(np.argmax(recall == 1)) + 1
         curves[model] = {
-            "false_alarms": np.concatenate([[0.0], alarms / survivors]),
-            "hits": np.concatenate([[0.0], hits / deaths]),
-            "precision": (hits / (hits + alarms))[:needed],
-            "recall": (hits / deaths)[:needed],
-            "mortality": np.array([deaths / (deaths + survivors)]),
+            "false_alarms": false_alarms,
+            "hits": hits,
+            "precision": precision[:needed],
+            "recall": recall[:needed],
+            "mortality": np.array([labels.mean()]),
         }
     return curves
 

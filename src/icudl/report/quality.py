@@ -16,6 +16,7 @@ from icudl.report.elements import (
     Table,
     Terms,
 )
+from icudl.report.fragility import SMALLEST_GROUP
 from icudl.report.learning import training_curves
 from icudl.report.names import (
     METRIC_NAMES,
@@ -86,7 +87,9 @@ def quality_section(training: TrainingResult) -> Section:
             calibration(training, models, splits, switch),
         ]
         blocks.append(risks(training, models[0], splits, switch))
-    subgroups = training.metrics.filter(pl.col("subgroup") != "all", pl.col("model").is_in(models[:1]))
+    subgroups = training.metrics.filter(
+        pl.col("subgroup") != "all", pl.col("stays") >= SMALLEST_GROUP, pl.col("model").is_in(models[:1])
+    )
     if subgroups.height:
         blocks += [subgroup_figure(subgroups, splits), subgroup_table(subgroups)]
     if training.history.height:

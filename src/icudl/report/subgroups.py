@@ -45,8 +45,9 @@ def subgroup_figure(subgroups: pl.DataFrame, splits: list[str]) -> Figure:
     return Figure(
         "subgroups",
         "Subgroups",
-        "The same score within groups of patients, with its 95 % interval. Wide intervals mean few deaths in the "
-        "group; only intervals that stay apart speak of a real difference.",
+        "The same score within groups of patients, with its 95 % interval. Groups of fewer than ten stays are "
+        "left out. Wide intervals mean few deaths in the group; only intervals that stay apart speak of a real "
+        "difference.",
         {"kind": "dots", "sortable": True, "variants": variants},
         (
             Switch("split", "Stays", tuple((split, SPLIT_NAMES[split].capitalize()) for split in shown)),
