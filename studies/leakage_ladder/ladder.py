@@ -223,7 +223,8 @@ def _markdown(table: list[dict[str, Any]]) -> str:
     above = None
     for entry in table:
         cells = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in (entry[name] for name in SHOWN)]
-        step = [f"{entry[name][0] - above[name][0]:+.3f}" for name in ("auroc", "auprc")] if above else []
+        is_step = above is not None and entry["rung"].startswith("+")
+        step = [f"{entry[name][0] - above[name][0]:+.3f}" for name in ("auroc", "auprc")] if is_step else []
         lines.append(f"| {entry['rung']} | " + " | ".join(cells) + f" | {', '.join(step)} |")
         above = entry
     return "\n".join(lines) + "\n"
