@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA
+from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, Schema
 from icudl.errors import SourceError
 from icudl.sources import rules
 from icudl.sources.mimic3_stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
@@ -36,18 +36,27 @@ FATES: tuple[str, ...] = (
 READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
 _CONVERTED, _REPAIRED = 1, 2
-_COUNT_COLUMNS = ("variable", "fate", "rows", "converted", "repaired")
+
+KEPT_SCHEMA: Schema = {"key": pl.Int64, "amount": pl.Int64}
+COUNTS_SCHEMA: Schema = {
+    "variable": pl.UInt8,
+    "fate": pl.UInt8,  # index into FATES
+    "rows": pl.Int64,
+    "converted": pl.Int64,  # of these rows, those converted from the unit of their item
+    "repaired": pl.Int64,  # of these rows, those converted from another unit than that of their item
+}
 _SECONDS_PER_HOUR = 3600
 _ROWS_PER_PART = 4_000_000
 
 Integers = npt.NDArray[np.int64]
 
 
-def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, window_hours: int) -> pl.LazyFrame:
-    """Return the fate of each row of interest, and where the kept ones go.
+def classified(events: pl.DataFrame, table: pl.DataFrame, index: StayIndex, window_hours: int) -> pl.DataFrame:
+    """Return the fate of each row, and where the kept ones go.
 
     Args:
-        events: Rows of one event table with patient, item, moment (seconds since 1970), value and is_error.
+        events: Rows of one event table with patient, item, moment (seconds since 1970), value and is_error; rows of
+            items without a rule are left out.
         table: Rules of that table (``RuleBook.table``).
         index: The ICU stays.
         window_hours: Length of the window.
@@ -55,13 +64,10 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
     Returns:
         variable, fate, change, and for kept rows key (where they go) and amount.
     """
-    wanted = table["item"].to_list()
-    packed = stay_key(pl.col("patient"), pl.col("moment")).map_batches(
-        index.locate, return_dtype=pl.Int64, is_elementwise=True
-    )
+    keys = events.select(stay_key(pl.col("patient"), pl.col("moment"))).to_series()
     located = (
-        events.filter(pl.col("item").is_in(wanted))
-        .with_columns(packed=packed)
+        events.lazy()
+        .with_columns(index.locate(keys).alias("packed"))
         .join(table.lazy().with_columns(pl.col("item").cast(pl.Int32)), on="item", how="inner")
         .with_columns(is_number=pl.col("value").is_finite().fill_null(value=False))
     )
@@ -93,13 +99,30 @@ def classified(events: pl.LazyFrame, table: pl.DataFrame, index: StayIndex, wind
         second=offset_of(pl.col("packed")) % _SECONDS_PER_HOUR,
         code=pl.col("code"),
     )
-    return located.with_columns(fate=fate).select(
+    rows = located.with_columns(fate=fate).select(
         "variable",
         "fate",
         change=pl.when(pl.col("fate").is_in([_KEPT, _IMPLAUSIBLE])).then(change.cast(pl.UInt8)).otherwise(0),
         key=pl.when(kept).then(place),
         amount=pl.when(kept).then(rules.amount(value)),
     )
+    return rows.collect()
+
+
+def tallied(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the kept ones of classified rows (key, amount), and the counts of all (``COUNTS_SCHEMA``)."""
+    counts = rows.group_by("variable", "fate").agg(
+        rows=pl.len().cast(pl.Int64),
+        converted=(pl.col("change") == _CONVERTED).sum().cast(pl.Int64),
+        repaired=(pl.col("change") == _REPAIRED).sum().cast(pl.Int64),
+    )
+    return rows.filter(pl.col("fate") == _KEPT).select("key", "amount"), counts
+
+
+def totalled(counts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the sum of several counts."""
+    empty = pl.DataFrame(schema=COUNTS_SCHEMA)
+    return pl.concat([empty, *counts]).group_by("variable", "fate").agg(pl.col("rows", "converted", "repaired").sum())
 
 
 # A key says where a kept row goes, most significant part first: ascending keys are in the order of the hourly means,
@@ -119,11 +142,12 @@ def _key(*, rank: pl.Expr, hour: pl.Expr, variable: pl.Expr, second: pl.Expr, co
     return key
 
 
-def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Add up the kept rows of the files that ``classified`` was written to.
+def binned(files: list[Path], counts: pl.DataFrame, stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Add up kept rows.
 
     Args:
-        files: Parquet files of classified rows.
+        files: Parquet files of kept rows (``KEPT_SCHEMA``).
+        counts: What became of all rows (``COUNTS_SCHEMA``).
         stay_ids: (N,) ids of the stays by rank, ascending.
 
     Returns:
@@ -135,20 +159,11 @@ def binned(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.Dat
     if len(stay_ids) > 2**_RANK_BITS:
         raise SourceError(f"{len(stay_ids)} ICU stays are more than the reader can hold ({2**_RANK_BITS}).")
     rows = pl.scan_parquet(files)
-    counts = (
-        rows.group_by("variable", "fate")
-        .agg(
-            rows=pl.len().cast(pl.Int64),
-            converted=(pl.col("change") == _CONVERTED).sum().cast(pl.Int64),
-            repaired=(pl.col("change") == _REPAIRED).sum().cast(pl.Int64),
-        )
-        .collect(engine="streaming")
-    )
     kept = int(counts.filter(pl.col("fate") == _KEPT)["rows"].sum())
     hours, distinct = [], []
     for low, high in _parts(kept, len(stay_ids)):
         inside = pl.col("key").is_between(low << _RANK_SHIFT, (high << _RANK_SHIFT) - 1)
-        part = rows.select("key", "amount").filter(inside).collect(engine="streaming")
+        part = rows.filter(inside).collect(engine="streaming")
         sums = _sums(part["key"].to_numpy(), part["amount"].to_numpy(), stay_ids)
         hours.append(means(sums))
         distinct.append(sums.group_by("variable").agg(pl.col("count").sum()))
@@ -207,7 +222,7 @@ def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame,
         sums = kept.filter(inside).group_by("stay_id", "hour", "variable").agg(pl.col("total", "count").sum())
         hours.append(means(sums.collect(engine="streaming")).sort("stay_id", "hour", "variable"))
     distinct = counts.filter(pl.col("fate") == _KEPT).select("variable", "count")
-    return pl.concat(hours), with_repeated(counts.select(_COUNT_COLUMNS), distinct)
+    return pl.concat(hours), with_repeated(counts.select(list(COUNTS_SCHEMA)), distinct)
 
 
 def means(sums: pl.DataFrame) -> pl.DataFrame:
@@ -256,7 +271,7 @@ def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.
         variables: The variables by index.
     """
     total: dict[tuple[int, str], int] = {}
-    for variable, fate, rows, converted, repaired in counts.select(*_COUNT_COLUMNS).iter_rows():
+    for variable, fate, rows, converted, repaired in counts.select(list(COUNTS_SCHEMA)).iter_rows():
         touched = {READ: rows, FATES[fate]: rows, CONVERTED: converted, REPAIRED: repaired}
         for rule, number in touched.items():
             total[variable, rule] = total.get((variable, rule), 0) + number

@@ -11,13 +11,15 @@ import polars as pl
 
 from icudl.artifacts import STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext, write_atomically
+from icudl.execution.base import Progress, RunContext, write_atomically
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.mimic3_binning import binned, classified, cleaning_table
+from icudl.sources.mimic3_binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic3_folder import TableFile, find_tables, hash_tables, moment, translated
 from icudl.sources.mimic3_stays import StayIndex, stays_table
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
+
+_BATCH_ROWS = 200_000
 
 
 class Mimic3Files:
@@ -51,7 +53,7 @@ class Mimic3Files:
         return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
-        """Read, clean and bin the tables in one pass each; memory does not grow with CHARTEVENTS.
+        """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
 
         Raises:
             SourceError: A table or column is missing, a value cannot be read, or no value was found.
@@ -59,24 +61,24 @@ class Mimic3Files:
         tables = self._tables()
         stays = _read_stays(tables)
         index = StayIndex.of(stays)
-        files = []
+        files, counts = [], []
         for name in (name for name in TABLES if name in tables):
             rules = self._rules.table(variables, name)
             if len(rules):
                 target = context.scratch / f"{name}-{_key(tables[name], stays, rules, window)}.parquet"
-                files.append(target)
                 if not target.exists():
-                    events = _events(tables[name])
-                    _write_classified(tables[name], classified(events, rules, index, window.hours), target, context)
+                    _write_kept(tables[name], rules, index, window.hours, target, context.progress)
+                files.append(target)
+                counts.append(pl.read_parquet(_counts_of(target)))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
-        hours, counts = binned(files, stays["stay_id"])
+        hours, total = binned(files, totalled(counts), stays["stay_id"])
         if hours.is_empty():
             raise SourceError(
                 "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
                 "release, and the settings variables.use and window.hours."
             )
-        cleaning = cleaning_table(counts, variables)
+        cleaning = cleaning_table(total, variables)
         return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
 
     def _tables(self) -> dict[str, TableFile]:
@@ -121,11 +123,25 @@ def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: Wind
     return digest.hexdigest()[:16]
 
 
-def _write_classified(file: TableFile, rows: pl.LazyFrame, target: Path, context: RunContext) -> None:
-    with context.progress.task(f"reading {file.path.name}"), translated(file):
-        write_atomically(
-            target,
-            lambda path: rows.sink_parquet(
-                path, compression="lz4", statistics=False, maintain_order=False, engine="streaming"
-            ),
-        )
+def _counts_of(target: Path) -> Path:
+    return target.with_suffix(".counts")
+
+
+def _write_kept(
+    file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
+) -> None:
+    """Read an event table once; write its kept rows to ``target`` and the counts of all its rows beside them.
+
+    The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
+    before they are classified: expressions cost by the call as well as by the row.
+    """
+    events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
+    kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
+    with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
+        for batch in events.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
+            rows, count = tallied(classified(batch, rules, index, window_hours))
+            kept.append(rows)
+            counts.append(count)
+            bar.advance(len(batch))
+    write_atomically(_counts_of(target), totalled(counts).write_parquet)
+    write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))
