@@ -33,7 +33,7 @@ NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES
 FACTORIES: dict[str, AttackFactory] = {name: load_plugin("icudl.attacks", name) for name in sorted(NAMES)}
 FACTORIES |= {f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule) for rule in ("ista", "fista")}
 FACTORIES |= {
-    f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule, learning_rate=rate, lambda_1=0.003)
+    f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule, learning_rate=rate, lambda_1=0.003, iterations=100)
     for rule, rate in (("adam", 0.03), ("rmsprop", 0.03), ("sgd", 0.1))
 }
 FACTORIES |= {f"pgd-{norm}": with_options(FACTORIES["pgd"], norm=norm) for norm in ("l1", "l2")}
@@ -57,7 +57,7 @@ def test_flips_every_stay(name: str) -> None:
         ("greedy", "l0", 1.0),
         ("proximal", "l1", 1.05),
         ("proximal-ista", "l1", 1.05),
-        ("proximal-adam", "l1", 1.25),
+        ("proximal-adam", "l1", 1.5),
         ("pgd", "linf", 1.15),
         ("pgd-l2", "l2", 1.15),
         ("pgd-l1", "l1", 1.5),

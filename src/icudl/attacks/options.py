@@ -31,7 +31,7 @@ class AttackOptions(Options):
         0.0, "Confidence: the margin in logits by which the other class must win.", low=0.0, high=50.0
     )
     lambda_1: float = option(
-        0.03,
+        0.05,
         "Weight of the L1 penalty: the soft threshold of a full step. fista adapts it to each stay from this start.",
         low=0.0,
         high=10.0,
@@ -42,7 +42,7 @@ class AttackOptions(Options):
         choices=("ista", "fista", "adam", "rmsprop", "sgd"),
     )
     learning_rate: float = option(0.2, "Length of a step.", low=1e-6, high=10.0)
-    iterations: int = option(100, "Most iterations per stay.", low=1, high=100_000)
+    iterations: int = option(60, "Most iterations per stay.", low=1, high=100_000)
     patience: int = option(
         20,
         "Iterations without a better example after which a stay that has one leaves the search; 0 never stops early.",

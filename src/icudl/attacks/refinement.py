@@ -18,7 +18,7 @@ CHUNK = 256
 """Candidates evaluated at once; larger batches are slower on a CPU."""
 
 BISECTIONS = 12
-POLISH_STEPS = 40
+POLISH_STEPS = 16
 
 
 Refinement = Callable[[TargetModel, Tensor, float], Tensor]
