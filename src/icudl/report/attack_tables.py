@@ -56,10 +56,11 @@ def _budgets(table: pl.DataFrame, norm: str) -> Figure:
                 {"name": CONDITION_NAMES[name].capitalize(), "x": rounded(shares["budget"]), "y": estimate}
                 | {"low": low, "high": high, "marks": True, "dash": place}
             )
+    in_norm = f" (in the {norm.capitalize()} norm)" if norm else ""
     return Figure(
         "robustness",
         "Success within a budget",
-        f"Share of the attacked stays flipped by a change within each budget ({norm.capitalize()} norm), with its 95 % "
+        f"Share of the attacked stays flipped by a change within each budget{in_norm}, with its 95 % "
         "interval. The attack was run for each budget, so this is what an attacker of that strength reaches.",
         {
             "kind": "lines",
@@ -95,8 +96,8 @@ def _noise(table: pl.DataFrame) -> list[Block]:
     return [
         Note(
             f"Of {count(draws, 'random error')} as large as an adversarial change of the same stay, "
-            f"{percent(flips / draws)} flipped the prediction. The adversarial changes flipped all of these stays: it "
-            "is the aim of a change, and not its size, that turns a prediction."
+            f"{percent(flips / draws)} flipped the prediction; the adversarial changes flipped all of these stays. "
+            + ("It is their aim, more than their size, that turns a prediction." if 2 * flips < draws else "")
         ),
         Table(
             "noise",
@@ -162,6 +163,7 @@ def _sweep_map(sweep: pl.DataFrame, flips: pl.DataFrame, attack: AttackResult) -
             "hours": attack.n_hours,
             "rows": [variable.label for variable in attack.variables],
             "label": "Stays at risk",
+            "zero": "no stay",
             "percent": True,
             "variants": variants,
         },

@@ -250,7 +250,7 @@ function drawHeat(spec, state, width) {
     svg("text", { x: bar.left, y: 39, "text-anchor": "start" }, "0"),
     svg("text", { x: bar.right, y: 39, "text-anchor": "end" }, `${clipped ? "≥ " : ""}${formatOn(spec, top)}`),
     svg("rect", { x: bar.right + 14, y: bar.y, width: 10, height: 10, class: "never edge" }),
-    svg("text", { x: bar.right + 29, y: bar.y + 9 }, narrow ? "none" : "never changed"),
+    svg("text", { x: bar.right + 29, y: bar.y + 9 }, narrow ? "none" : (spec.zero ?? "never changed")),
   );
   const cell = (area.right - area.left) / columnsCount;
   const targets = [];
@@ -262,7 +262,7 @@ function drawHeat(spec, state, width) {
       const value = spec.values[row * columnsCount + hour];
       const x = area.left + hour * cell;
       node.append(svg("rect", { x: x.toFixed(2), y, width: Math.max(cell - 0.6, 0.6).toFixed(2), height: rowHeight - 0.8, fill: value ? viridis(value / top) : null, class: value ? null : "never" }));
-      group.push({ x: x + cell / 2, y: y + rowHeight / 2, text: `${spec.rows[row]}, hour ${hour}\n${spec.label}: ${value ? formatOn(spec, value) : "never changed"}` });
+      group.push({ x: x + cell / 2, y: y + rowHeight / 2, text: `${spec.rows[row]}, hour ${hour}\n${spec.label}: ${value ? formatOn(spec, value) : (spec.zero ?? "never changed")}` });
     }
     targets.push(group);
   });
