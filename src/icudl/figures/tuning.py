@@ -166,6 +166,7 @@ def _functional_anova(settings: list[dict[str, Any]], values: list[float]) -> di
             distributions[name] = CategoricalDistribution(sorted({json.dumps(each) for each in seen}))
     if not distributions:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     for setting, value in zip(settings, values, strict=True):
         params = {
