@@ -135,10 +135,11 @@ class TestWriting:
         with monkeypatch.context() as patch:
             patch.setattr(synthetic_files, "_join", _interrupted)
             with pytest.raises(KeyboardInterrupt):
-                write_hospital(tmp_path / "mixed", 60, seed=1)
-        write_hospital(tmp_path / "mixed", 60, seed=2)
-        write_hospital(tmp_path / "fresh", 60, seed=2)
-        assert _bytes(tmp_path / "mixed") == _bytes(tmp_path / "fresh")
+                write_hospital(tmp_path, 60, seed=1)
+        with pytest.raises(ConfigError, match="another synthetic hospital"):
+            write_hospital(tmp_path, 60, seed=2)
+        write_hospital(tmp_path, 60, seed=1)
+        assert {path.name for path in tmp_path.iterdir()} == {"synthetic.json", *(f"{name}.csv.gz" for name in TABLES)}
 
     def test_a_finished_hospital_is_left_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_hospital(tmp_path, 30, seed=1)

@@ -2,8 +2,9 @@
 
 Every block of patients becomes one small folder of table parts, moved into place when it is whole. When all are there,
 the parts are joined in order: gzip members and CSV texts by concatenation, Parquet by a streaming rewrite. What is
-joined is independent of who made the parts and when, so the files are too. A last file, ``synthetic.json``, tells what
-the tables are; without it a folder is not taken for a synthetic hospital, and never written over.
+joined is independent of who made the parts and when, so the files are too. A hospital is finished when its parts are
+gone. The file ``synthetic.json`` tells what the tables are; a folder that holds something without it, or with that of
+another hospital, is never written into.
 """
 
 from __future__ import annotations
@@ -135,9 +136,9 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
     Raises:
         ConfigError: The folder holds something else.
     """
-    if _is_finished(hospital):
-        return
     _prepare(hospital)
+    if not (hospital.folder / _PARTS).is_dir():
+        return
     if hospital.patients * (1.0 + hospital.noise_rows) < _WORTH_WORKERS:
         executor = SerialExecutor()
     _write_dictionaries(hospital)
@@ -148,39 +149,30 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
         for name in _STREAMED:
             _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
-    write_atomically(hospital.folder / _MARK, lambda path: write_json(path, hospital.identity))
     shutil.rmtree(hospital.folder / _PARTS)
 
 
-def _is_finished(hospital: Hospital) -> bool:
-    mark = hospital.folder / _MARK
-    if not mark.is_file():
-        return False
-    found = read_json(mark)
-    if found != hospital.identity:
-        raise ConfigError(
-            f"{hospital.folder} holds another synthetic hospital ({found}); asked for was {hospital.identity}. "
-            "Choose an empty folder, or remove that one."
-        )
-    shutil.rmtree(hospital.folder / _PARTS, ignore_errors=True)
-    return True
-
-
 def _prepare(hospital: Hospital) -> None:
-    """Keep the finished parts of an interrupted call for the same hospital; remove those of another one."""
-    parts = hospital.folder / _PARTS
-    mark = parts / _MARK
-    if not parts.is_dir() and hospital.folder.is_dir() and any(hospital.folder.iterdir()):
+    """Make the folder ready for the parts; the finished ones of an interrupted call for the same hospital stay."""
+    parts, mark = hospital.folder / _PARTS, hospital.folder / _MARK
+    if mark.is_file():
+        found = read_json(mark)
+        if found != hospital.identity:
+            raise ConfigError(
+                f"{hospital.folder} holds another synthetic hospital ({found}); asked for was {hospital.identity}. "
+                "Choose an empty folder, or remove that one."
+            )
+        for stray in parts.glob(".*"):
+            shutil.rmtree(stray, ignore_errors=True)
+        return
+    begun = (_PARTS, f".{_MARK}.partial")
+    if hospital.folder.is_dir() and any(path.name not in begun for path in hospital.folder.iterdir()):
         raise ConfigError(
             f"{hospital.folder} is not empty and holds no synthetic hospital: nothing is written over. "
             "Choose an empty or a new folder."
         )
-    if not mark.is_file() or read_json(mark) != hospital.identity:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        write_atomically(mark, lambda path: write_json(path, hospital.identity))
-    for stray in parts.glob(".*"):
-        shutil.rmtree(stray, ignore_errors=True)
+    parts.mkdir(parents=True, exist_ok=True)
+    write_atomically(mark, lambda path: write_json(path, hospital.identity))
 
 
 def _write_dictionaries(hospital: Hospital) -> None:
