@@ -183,6 +183,8 @@ def _backward_order(lengths: Tensor, n_hours: int) -> Tensor:
 
 
 def _reorder_hours(current: Tensor, order: Tensor) -> Tensor:
+    if bool((order[0] == len(order) - 1).all()):
+        return current.flip(0)
     return current.gather(0, order[:, :, None].expand(-1, -1, current.shape[2]))
 
 

@@ -63,8 +63,8 @@ class RecurrentDirection(abc.ABC):
         blocks = self.space.take("blocks", (n_hours, n_stays, 4 * size), inputs)
         states = rows[:, :, :size]
         self._prepare(states, blocks)
-        for hour in range(n_hours):
-            torch.mm(rows[hour], self.weights, out=blocks[hour])
+        for hour, (row, block) in enumerate(_views(rows[:-1], blocks)):
+            torch.mm(row, self.weights, out=block)
             self._step(hour)
         return states[1:]
 
@@ -75,11 +75,13 @@ class RecurrentDirection(abc.ABC):
         by_blocks = self.space.take("by_blocks", (n_stays, 4 * self.size), upstream)
         self._prepare_back(by_blocks)
         by_state = upstream[-1].clone()
+        by_hour = _views(by_rows, by_rows[:, :, : self.size], torch.cat([upstream[:1], upstream[:-1]]))
         for hour in reversed(range(n_hours)):
+            by_row, by_state_before, upstream_before = by_hour[hour]
             self._step_back(hour, by_state, by_blocks)
-            torch.mm(by_blocks, self.transposed, out=by_rows[hour])
+            torch.mm(by_blocks, self.transposed, out=by_row)
             if hour:
-                self._carry(hour, by_state).add_(by_rows[hour, :, : self.size]).add_(upstream[hour - 1])
+                self._carry(hour, by_state, by_state_before, upstream_before)
         return by_rows[:, :, self.size : -1]
 
     @abc.abstractmethod
@@ -99,8 +101,20 @@ class RecurrentDirection(abc.ABC):
         """Fill the gradient of an hour's blocks, given that of the state after it."""
 
     @abc.abstractmethod
-    def _carry(self, hour: int, by_state: Tensor) -> Tensor:
-        """Turn ``by_state``, in place, into what reaches the state before the hour without passing the blocks."""
+    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:
+        """Turn the gradient of the state after an hour into that of the state before it, in place.
+
+        Args:
+            hour: The hour.
+            by_state: (B, H) to be overwritten.
+            by_blocks_part: (B, H) what comes back through the blocks.
+            upstream: (B, H) what the caller adds to the state before the hour.
+        """
+
+
+def _views(*arrays: Tensor) -> list[tuple[Tensor, ...]]:
+    """Return, for every hour, its part of each (T, ...) array."""
+    return list(zip(*(array.unbind(0) for array in arrays), strict=True))
 
 
 class LSTMDirection(RecurrentDirection):
@@ -108,41 +122,42 @@ class LSTMDirection(RecurrentDirection):
 
     def _prepare(self, states: Tensor, blocks: Tensor) -> None:
         n_hours, n_stays, _ = blocks.shape
-        self._states, self._blocks = states, blocks
         self._cells = self.space.take("cells", (n_hours + 1, n_stays, self.size), blocks)
         self._squashed = self.space.take("squashed", (n_hours, n_stays, self.size), blocks)
         self._cells[0].zero_()
+        # Views of every hour, made once: making them in the loops costs as much as some of the arithmetic.
+        self._by_hour = _views(*blocks.chunk(4, dim=2), blocks[:, :, self.size :], self._cells[:-1], self._squashed)
+        self._results = _views(self._cells[1:], states[1:])
 
     def _step(self, hour: int) -> None:
-        block = self._blocks[hour]
-        candidate, entry, keep, exit_ = block.chunk(4, dim=1)
+        candidate, entry, keep, exit_, sigmoids, before, squashed = self._by_hour[hour]
+        cell, state = self._results[hour]
         candidate.tanh_()
-        block[:, self.size :].sigmoid_()
-        cell = torch.mul(keep, self._cells[hour], out=self._cells[hour + 1]).addcmul_(candidate, entry)
-        torch.mul(exit_, torch.tanh(cell, out=self._squashed[hour]), out=self._states[hour + 1])
+        sigmoids.sigmoid_()
+        torch.mul(keep, before, out=cell).addcmul_(candidate, entry)
+        torch.mul(exit_, torch.tanh(cell, out=squashed), out=state)
 
     def _prepare_back(self, by_blocks: Tensor) -> None:
         self._by_cell = torch.zeros_like(self._cells[0])
         self._through = torch.empty_like(self._by_cell)
-        self._parts = by_blocks.chunk(4, dim=1)
+        self._parts = (*by_blocks.chunk(4, dim=1), by_blocks[:, self.size :])
 
-    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
-        block, squashed, by_cell = self._blocks[hour], self._squashed[hour], self._by_cell
-        candidate, entry, keep, exit_ = block.chunk(4, dim=1)
-        by_candidate, by_entry, by_keep, by_exit = self._parts
+    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:  # noqa: ARG002
+        candidate, entry, keep, exit_, sigmoids, before, squashed = self._by_hour[hour]
+        by_candidate, by_entry, by_keep, by_exit, by_sigmoids = self._parts
+        by_cell = self._by_cell
         torch.mul(by_state, exit_, out=self._through)
         by_cell.add_(_tanh_backward(self._through, squashed, grad_input=self._through))
         torch.mul(by_cell, entry, out=by_candidate)
         torch.mul(by_cell, candidate, out=by_entry)
-        torch.mul(by_cell, self._cells[hour], out=by_keep)
+        torch.mul(by_cell, before, out=by_keep)
         torch.mul(by_state, squashed, out=by_exit)
-        by_sigmoids = by_blocks[:, self.size :]
-        _sigmoid_backward(by_sigmoids, block[:, self.size :], grad_input=by_sigmoids)
+        _sigmoid_backward(by_sigmoids, sigmoids, grad_input=by_sigmoids)
         _tanh_backward(by_candidate, candidate, grad_input=by_candidate)
         by_cell.mul_(keep)
 
-    def _carry(self, hour: int, by_state: Tensor) -> Tensor:  # noqa: ARG002
-        return by_state.zero_()
+    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:  # noqa: ARG002
+        torch.add(by_blocks_part, upstream, out=by_state)
 
 
 class GRUDirection(RecurrentDirection):
@@ -176,8 +191,9 @@ class GRUDirection(RecurrentDirection):
         by_switches = by_blocks[:, : 2 * self.size]
         _sigmoid_backward(by_switches, block[:, : 2 * self.size], grad_input=by_switches)
 
-    def _carry(self, hour: int, by_state: Tensor) -> Tensor:
-        return by_state.mul_(self._blocks[hour, :, self.size : 2 * self.size])
+    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:
+        update = self._blocks[hour, :, self.size : 2 * self.size]
+        by_state.mul_(update).add_(by_blocks_part).add_(upstream)
 
 
 def direction_of(rnn: nn.LSTM | nn.GRU, layer: int, *, backward: bool) -> RecurrentDirection:
