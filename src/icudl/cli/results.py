@@ -48,7 +48,7 @@ def trials(session: Session, reference: str, limit: int) -> None:
     for row in rows:
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
         chosen = "  ".join(f"{key}={_short(item)}" for key, item in json.loads(row["parameters"]).items())
-        lines.append(f"{row['trial']:>5}  {row['state']:9} {value:>9}  {row['seconds'] or 0:6.1f} s  {chosen}")
+        lines.append(f"{row['trial']:>5}  {row['state']:9} {value:>9}  {row['steps'] or 0:>5} steps  {chosen}")
     session.emit("\n".join(lines), rows)
 
 
