@@ -17,7 +17,7 @@ from icudl.attacks.base import Perturbation, TargetModel, allowed_change
 CHUNK = 256
 """Candidates evaluated at once; larger batches are slower on a CPU."""
 
-BISECTIONS = 12
+BISECTIONS = 10
 POLISH_STEPS = 16
 
 
