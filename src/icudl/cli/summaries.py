@@ -16,7 +16,7 @@ from icudl.store.store import Store
 FEWEST_DEATHS = 100
 """Below so many deaths in a split its scores are called no evidence, here as in the report."""
 
-HEADLINE_METRICS = ("auroc", "auprc", "f1")
+HEADLINE_METRICS = ("auroc", "auprc")
 
 
 def summary(store: Store, manifest: Manifest) -> list[Table]:
@@ -52,16 +52,19 @@ def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
 def _train(store: Store, manifest: Manifest) -> list[Table]:
     training = store.load(TrainingResult, manifest)
     rows = training.metrics.filter(pl.col("subgroup") == "all", pl.col("metric").is_in(HEADLINE_METRICS))
-    title = "Scores on stays the models were not fitted on (95 % bootstrap intervals)"
-    table = _table(title, "model", "split", _right("stays/deaths"), *map(_right, ("AUROC", "AUPRC", "F1")))
-    for (model, split), group in rows.group_by("model", "split", maintain_order=True):
-        by_metric = {row["metric"]: row for row in group.to_dicts()}
-        cells = [_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS]
-        table.add_row(str(model), str(split), f"{group['stays'][0]}/{group['deaths'][0]}", *cells)
-    fewest = rows["deaths"].min()
-    if isinstance(fewest, int) and fewest < FEWEST_DEATHS:
-        table.caption = f"A split with {fewest} deaths says next to nothing about how good a model is."
-    return [table]
+    tables = []
+    for (split,), part in rows.group_by("split", maintain_order=True):
+        stays, deaths = part["stays"][0], part["deaths"][0]
+        title = f"Scores on {stays:,} {split} stays with {deaths:,} deaths (95 % bootstrap intervals)"
+        table = _table(title, "model", *map(_right, ("AUROC", "AUPRC")))
+        for (model,), group in part.group_by("model", maintain_order=True):
+            by_metric = {row["metric"]: row for row in group.to_dicts()}
+            table.add_row(str(model), *(_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS))
+        if deaths < FEWEST_DEATHS:
+            table.caption = f"{deaths} deaths say next to nothing about how good a model is."
+            table.caption_justify = "left"
+        tables.append(table)
+    return tables
 
 
 def _interval(row: dict[str, float | None] | None) -> str:
