@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import polars as pl
 
@@ -22,11 +19,7 @@ from icudl.sources.mimic3_stays import StayIndex, stays_table
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 _BATCH_ROWS = 200_000
-_AHEAD = 2
 
 
 class Mimic3Files:
@@ -134,17 +127,6 @@ def _counts_of(target: Path) -> Path:
     return target.with_suffix(".counts")
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield ``work(item)`` in order, with at most ``_AHEAD`` items waiting, so that memory stays flat."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def _write_kept(
     file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
 ) -> None:
@@ -155,20 +137,11 @@ def _write_kept(
     """
     events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
     kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
-
-    def classify(batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        return *tallied(classified(batch, rules, index, window_hours)), len(batch)
-
-    # One thread classifies while the engine reads on: inflating the file leaves a core idle part of the time.
-    with (
-        progress.task(f"reading {file.path.name}", unit="rows") as bar,
-        translated(file),
-        ThreadPoolExecutor(1) as pool,
-    ):
-        batches = events.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming")
-        for rows, count, size in _ahead(pool, classify, batches):
+    with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
+        for batch in events.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
+            rows, count = tallied(classified(batch, rules, index, window_hours))
             kept.append(rows)
             counts.append(count)
-            bar.advance(size)
+            bar.advance(len(batch))
     write_atomically(_counts_of(target), totalled(counts).write_parquet)
     write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))
