@@ -26,7 +26,6 @@ from icudl.provenance import Clock, differing, lineage_entry, software, summaris
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
 from icudl.store.store import Store
-from icudl.variables import select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +220,7 @@ class Pipeline:
             load_plugin(f"icudl.{group}", getattr(self.config, table).name)
         load_plugin("icudl.executors", self.config.execution.executor)
         resolve_device(self.config.execution.device)
-        select(self.config.variables.use)
+        self.config.variables.chosen()
 
     def _make(self, step: Step, manifests: Mapping[str, Manifest], loaded: dict[str, Any]) -> Manifest:
         node = step.node

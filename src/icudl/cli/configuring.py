@@ -55,14 +55,13 @@ def show_config(session: Session) -> None:
 def check(session: Session) -> None:
     """Check every key, type and limit, and that the plug-ins named exist."""
     from icudl.plugins import load_plugin
-    from icudl.variables import select
 
     config = session.config()
     load_plugin("icudl.sources", config.source.name)
     load_plugin("icudl.models", config.model.name)
     load_plugin("icudl.attacks", config.attack.name)
     load_plugin("icudl.executors", config.execution.executor)
-    select(config.variables.use)
+    config.variables.chosen()
     session.emit("The configuration is valid.", {"valid": True})
 
 
