@@ -49,7 +49,7 @@ class Clock:
 def software() -> dict[str, Any]:
     """Return the versions of this package, its commit, Python and the libraries that results depend on."""
     versions = {"icudl": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "numpy", "polars", "scikit-learn", "optuna", "plotly", "matplotlib"):
+    for name in ("torch", "numpy", "polars", "scikit-learn", "optuna", "safetensors", "matplotlib"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
