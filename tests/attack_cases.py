@@ -56,7 +56,7 @@ def decisions(grid: GridDataset, checkpoint: Checkpoint) -> tuple[np.ndarray, np
     stays = StayTensors.of(prepared, np.arange(len(grid.labels)), "cpu")
     model = load_model(checkpoint, "cpu")
     target = CheckpointTarget.bind(checkpoint, model, stays, grid_cells(stays))
-    scores = score(checkpoint, model, target, target.values)
+    scores = score(model, target, target.values)
     return scores.says_death.numpy(), scores.difference.numpy()
 
 

@@ -209,7 +209,7 @@ class Liar:
 def test_claims_are_not_believed(
     case: tuple[GridDataset, TrainingResult], context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icudl.attacks.shard.make_attack", Liar)
+    monkeypatch.setattr("icudl.attacks.outcome.make_attack", Liar)
     result = attack(*case, SMALL, context)
     assert set(result.stays["status"]) == {AttackStatus.FAILED, AttackStatus.MISCLASSIFIED}
     assert len(result.perturbations) == 0

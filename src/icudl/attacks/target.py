@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from icudl.attacks.engine import Engine, make_engine
 from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features
-from icudl.preprocessing.scaling import InputOptions
+from icudl.preprocessing.scaling import InputOptions, to_clinical
 
 SLACK = 1e-4
 """Added to the margin that attacks see, in logits. The hand-written pass and the library's differ by rounding (below
@@ -103,6 +105,11 @@ class CheckpointTarget:
         return self.cells.attackable
 
     @property
+    def lengths(self) -> Tensor:
+        """(B,) int64 hours of each stay."""
+        return self.stays.lengths
+
+    @property
     def entries(self) -> Entries | None:
         """What was charted, where the threat model works on charted values."""
         return self.cells.entries
@@ -114,6 +121,14 @@ class CheckpointTarget:
         return assemble_features(
             unit, stays.observed, stays.hours_since, stays.statics, stays.lengths, self.scaler, self.inputs
         )
+
+    def charted(self) -> npt.NDArray[np.floating]:
+        """Return the (B, T, F) clinical values: a charted mean as it was charted, even beyond a winsor limit."""
+        return self.clinical(self.values) if self.entries is None else self.entries.means
+
+    def clinical(self, values: Tensor) -> npt.NDArray[np.floating]:
+        """Return ``values`` in clinical units."""
+        return to_clinical(self.scaler, values.cpu().numpy())
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""

@@ -1,24 +1,43 @@
-"""The runner's own check of what an attack claims: a plain forward pass of the library's module, never the engine."""
+"""The runner's own check of what an attack claims: a plain forward pass of the model's module, never the engine."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from icudl.artifacts import Checkpoint
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation
-from icudl.attacks.target import CheckpointTarget, decision_shift
-from icudl.models.base import SequenceClassifier
+from icudl.attacks.base import Perturbation, TargetModel
+
+
+class CheckedTarget(TargetModel, Protocol):
+    """A target whose examples can be checked by its model, and told in the units of its data."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64 hours of each stay."""
+
+    @property
+    def shift(self) -> float:
+        """Logit of the decision threshold."""
+
+    def features(self, values: Tensor) -> Tensor:
+        """Return the (B, T, C) inputs of the model with ``values`` (B, T, F) in place of the stays' numbers."""
+
+    def charted(self) -> npt.NDArray[np.floating]:
+        """Return the (B, T, F) numbers of the unchanged stays in their own units."""
+
+    def clinical(self, values: Tensor) -> npt.NDArray[np.floating]:
+        """Return ``values`` (B, T, F) in their own units."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What the library's module says of B stays.
+    """What the model's module says of B stays.
 
     Attributes:
         difference: (B,) float64 logit of death minus logit of survival.
@@ -34,12 +53,12 @@ class Scores:
         return torch.sigmoid(self.difference).cpu().numpy()
 
 
-def score(checkpoint: Checkpoint, model: SequenceClassifier, target: CheckpointTarget, values: Tensor) -> Scores:
+def score(model: nn.Module, target: CheckedTarget, values: Tensor) -> Scores:
     """Score stays whose numbers are ``values`` (B, T, F) by a plain forward pass in eval mode."""
     with torch.no_grad():
-        logits = model.eval()(target.features(values), target.stays.lengths).double()
+        logits = model.eval()(target.features(values), target.lengths).double()
     difference = logits[:, 1] - logits[:, 0]
-    return Scores(difference, difference >= decision_shift(checkpoint.threshold))
+    return Scores(difference, difference >= target.shift)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,9 +85,8 @@ class Verified:
 
 
 def verify(
-    checkpoint: Checkpoint,
-    model: SequenceClassifier,
-    target: CheckpointTarget,
+    model: nn.Module,
+    target: CheckedTarget,
     found: Perturbation,
     kappa: float,
 ) -> tuple[Verified, Verified]:
@@ -77,27 +95,26 @@ def verify(
     An example holds if it flips the model's decision at its threshold with confidence kappa, lies inside the target's
     bounds and touches attackable cells only. Where only one of a stay's two examples holds it stands for both.
     """
-    before = score(checkpoint, model, target, target.values)
+    before = score(model, target, target.values)
     first, best = (
-        _check(checkpoint, model, target, before, change, iteration, kappa)
+        _check(model, target, before, change, iteration, kappa)
         for change, iteration in ((found.first, found.first_iteration), (found.best, found.best_iteration))
     )
     return _fall_back(first, best), _fall_back(best, first)
 
 
 def _check(
-    checkpoint: Checkpoint,
-    model: SequenceClassifier,
-    target: CheckpointTarget,
+    model: nn.Module,
+    target: CheckedTarget,
     before: Scores,
     change: Tensor,
     iteration: Tensor,
     kappa: float,
 ) -> Verified:
     moved = target.values + change
-    after = score(checkpoint, model, target, moved)
-    shift = decision_shift(checkpoint.threshold)
-    margin = torch.where(before.says_death, after.difference - shift, shift - after.difference)
+    after = score(model, target, moved)
+    over = after.difference - target.shift
+    margin = torch.where(before.says_death, over, -over)
     flips = (margin < -kappa) & (after.says_death != before.says_death)
     inside = ((moved >= target.lower) & (moved <= target.upper) | ~target.attackable).flatten(1).all(dim=1)
     allowed = (target.attackable | (change == 0)).flatten(1).all(dim=1)
