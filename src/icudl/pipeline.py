@@ -6,6 +6,7 @@ before anything is computed: what is sealed under its id is reused, the rest is 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import typing
@@ -17,8 +18,9 @@ from icudl.artifacts import TuningResult
 from icudl.config.load import convert
 from icudl.config.schema import TABLES, Config
 from icudl.errors import ConfigError, StageError, suggestion
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress
+from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, make_executor
 from icudl.execution.device import resolve_device, single_threaded
+from icudl.execution.local import SerialExecutor
 from icudl.graph import NODES, Node, StageInputs
 from icudl.options import Options
 from icudl.plugins import load_plugin, plugin_version
@@ -108,6 +110,7 @@ class Pipeline:
         self.listener: Listener = listener or _Nobody()
         self._source: DataSource | None = None
         self._fingerprint: SourceFingerprint | None = None
+        self._executor: Executor = SerialExecutor()
 
     def nodes(self, target: str = "report") -> list[Node]:
         """Return the nodes that lead to ``target``, in order; tuning only where it is switched on or asked for.
@@ -200,14 +203,16 @@ class Pipeline:
         manifests: dict[str, Manifest] = {}
         loaded: dict[str, Any] = {}
         steps = self.plan(target)
-        if not all(step.done for step in steps):
-            self.check()
-        for step in steps:
-            if step.done:
-                self.listener.reused(step)
-                manifests[step.node.name] = self.store.manifest(step.node.name, step.id)
-            else:
-                manifests[step.node.name] = self._make(step, manifests, loaded)
+        with contextlib.ExitStack() as stack:
+            if not all(step.done for step in steps):
+                self.check()
+                self._executor = stack.enter_context(make_executor(self.config.execution))
+            for step in steps:
+                if step.done:
+                    self.listener.reused(step)
+                    manifests[step.node.name] = self.store.manifest(step.node.name, step.id)
+                else:
+                    manifests[step.node.name] = self._make(step, manifests, loaded)
         return list(manifests.values())
 
     def check(self) -> None:
@@ -218,7 +223,7 @@ class Pipeline:
         """
         for group, table in (("models", "model"), ("attacks", "attack")):
             load_plugin(f"icudl.{group}", getattr(self.config, table).name)
-        load_plugin("icudl.executors", self.config.execution.executor)
+        make_executor(self.config.execution)
         resolve_device(self.config.execution.device)
         self.config.variables.chosen()
 
@@ -265,11 +270,9 @@ class Pipeline:
         )
 
     def _context(self, scratch: Path, logs: Path | None) -> RunContext:
-        options = self.config.execution
-        executor = cast("Executor", load_plugin("icudl.executors", options.executor)(options.workers))
         return RunContext(
-            executor=executor,
-            device=resolve_device(options.device),
+            executor=self._executor,
+            device=resolve_device(self.config.execution.device),
             progress=self.progress,
             scratch=scratch,
             seed=self.config.run.seed,
@@ -339,8 +342,8 @@ class Pipeline:
         shutil.rmtree(scratch)
         (scratch / "work").mkdir(parents=True)
         (scratch / "artifact").mkdir()
-        context = pipeline._context(scratch / "work", None)
-        with single_threaded():
+        with make_executor(self.config.execution) as pipeline._executor, single_threaded():
+            context = pipeline._context(scratch / "work", None)
             node.run(pipeline._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
         again = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
         then = {entry.name: entry.sha256 for entry in manifest.files}

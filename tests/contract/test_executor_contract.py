@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from icudl.errors import StageError
-from icudl.execution.base import Executor, Tick, seed_for
+from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor, seed_for
 from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.plugins import registered
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": SerialExecutor,
@@ -63,6 +64,39 @@ def test_results_come_in_job_order_and_each_is_announced_once(executor: Executor
     assert results == [30, 10, 20]
     assert announced == {0: 30, 1: 10, 2: 20}
     assert sum(ticks) == 6
+
+
+class OnDemand(Sequence[int]):
+    """Jobs that are made when they are asked for; counts those that are not done yet."""
+
+    def __init__(self, n_jobs: int) -> None:
+        self.n_jobs, self.pending, self.most_pending = n_jobs, 0, 0
+
+    def __len__(self) -> int:
+        return self.n_jobs
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]
+        self.pending += 1
+        self.most_pending = max(self.most_pending, self.pending)
+        return index
+
+    def done(self, index: int, result: int) -> None:
+        assert result == 10 * index
+        self.pending -= 1
+
+
+def test_jobs_are_made_when_a_worker_is_about_to_be_free(executor: Executor) -> None:
+    jobs = OnDemand(40)
+    executor.run(scale, jobs, shared=10, on_result=jobs.done)
+    assert jobs.pending == 0
+    assert jobs.most_pending <= 10
+
+
+def test_made_from_options() -> None:
+    for name in registered(ENTRY_POINT_GROUP):
+        with make_executor(ExecutionOptions(executor=name, workers=2)) as executor:
+            assert isinstance(executor, Executor)
+            assert executor.workers == (1 if name == "serial" else 2)
 
 
 def test_no_jobs(executor: Executor) -> None:

@@ -107,8 +107,9 @@ class TestReproducibility:
 class _Backwards(SerialExecutor):
     """Runs the last job first."""
 
-    def map(self, task, jobs, *, shared, tick=None, on_result=None):  # type: ignore[no-untyped-def]
-        return super().map(task, jobs[::-1], shared=shared, tick=tick, on_result=on_result)[::-1]
+    def run(self, task, jobs, *, shared, on_result, tick=None):  # type: ignore[no-untyped-def]
+        for index in reversed(range(len(jobs))):
+            on_result(index, task(shared, jobs[index], tick or (lambda _units: None)))
 
 
 class TestWriting:

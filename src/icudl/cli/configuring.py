@@ -54,13 +54,14 @@ def show_config(session: Session) -> None:
 @shared_options
 def check(session: Session) -> None:
     """Check every key, type and limit, and that the plug-ins named exist."""
+    from icudl.execution.base import make_executor
     from icudl.plugins import load_plugin
 
     config = session.config()
     load_plugin("icudl.sources", config.source.name)
     load_plugin("icudl.models", config.model.name)
     load_plugin("icudl.attacks", config.attack.name)
-    load_plugin("icudl.executors", config.execution.executor)
+    make_executor(config.execution)
     config.variables.chosen()
     session.emit("The configuration is valid.", {"valid": True})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -20,21 +19,20 @@ from icudl.cli.session import Session, shared_options
 @shared_options
 def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
     """Write a synthetic hospital of any size as MIMIC-III tables into DIRECTORY."""
-    from icudl.execution.base import Executor
-    from icudl.plugins import load_plugin
+    from icudl.execution.base import make_executor
     from icudl.sources.synthetic import DEFAULT_NOISE_ROWS, write_hospital
 
     config = session.config()
-    options = config.execution
-    write_hospital(
-        directory,
-        patients,
-        config.run.seed,
-        file_format=file_format,
-        noise_rows=DEFAULT_NOISE_ROWS if noise_rows is None else noise_rows,
-        executor=cast("Executor", load_plugin("icudl.executors", options.executor)(options.workers)),
-        progress=session.progress(),
-    )
+    with make_executor(config.execution) as executor:
+        write_hospital(
+            directory,
+            patients,
+            config.run.seed,
+            file_format=file_format,
+            noise_rows=DEFAULT_NOISE_ROWS if noise_rows is None else noise_rows,
+            executor=executor,
+            progress=session.progress(),
+        )
     session.emit(str(directory), {"path": str(directory), "patients": patients, "format": file_format})
 
 

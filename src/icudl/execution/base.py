@@ -8,11 +8,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
 from icudl.options import Options, option
+from icudl.plugins import load_plugin
+
+ENTRY_POINT_GROUP = "icudl.executors"
 
 Shared = TypeVar("Shared")
 Job = TypeVar("Job")
@@ -77,9 +80,56 @@ class _SilentTask:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs independent jobs; serial, processes and clusters must give identical results."""
+    """Runs independent jobs; serial, processes and clusters must give identical results.
+
+    A ``with`` block opens and closes what outlives a single call (a connection, workers that stay). Opening finds out
+    whether it can be reached; an executor that was not opened opens itself when it is first used.
+    """
 
     workers: int
+
+    @classmethod
+    def from_options(cls, options: ExecutionOptions) -> Self:
+        """Make the executor as ``options`` say; nothing is started or connected to yet.
+
+        Raises:
+            PluginError: It needs an extra that is not installed.
+        """
+        ...
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        return
+
+    def run(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        *,
+        shared: Shared,
+        on_result: Callable[[int, Result], None],
+        tick: Tick | None = None,
+    ) -> None:
+        """Run ``task(shared, job, tick)`` for every job and hand over each result as soon as it is there.
+
+        Neither jobs nor results are held: a job is asked of ``jobs`` when a worker is about to be free for it (and
+        again where that worker dies), so a sequence that makes its items on demand keeps memory flat.
+
+        Args:
+            task: A module-level function: it is sent to workers by name.
+            jobs: Values that tell one job from another (a fold, a range of stays, a seed).
+            shared: Larger values that all jobs read (arrays, options); sent to each worker once.
+            on_result: Called in this process with (job index, result) as soon as each job is done, in any order.
+            tick: Called in this process for every unit of work that a job reports.
+
+        Raises:
+            IcudlError: What a job raised, unchanged. A job whose worker died is run again elsewhere first.
+        """
+        ...
 
     def map(
         self,
@@ -90,19 +140,26 @@ class Executor(Protocol):
         tick: Tick | None = None,
         on_result: Callable[[int, Result], None] | None = None,
     ) -> list[Result]:
-        """Return ``[task(shared, job, tick) for job in jobs]``, in job order.
+        """Return ``[task(shared, job, tick) for job in jobs]``, in job order; see ``run``."""
+        results: dict[int, Result] = {}
 
-        Args:
-            task: A module-level function: it is sent to workers by name.
-            jobs: Small values that tell one job from another (a fold, a range of stays, a seed).
-            shared: Large values that all jobs read (arrays, options); sent to each worker once.
-            tick: Called in this process for every unit of work that a job reports.
-            on_result: Called in this process with (job index, result) as soon as each job is done.
+        def keep(index: int, result: Result) -> None:
+            results[index] = result
+            if on_result is not None:
+                on_result(index, result)
 
-        Raises:
-            IcudlError: What a job raised, unchanged. A job whose worker died is run again elsewhere first.
-        """
-        ...
+        self.run(task, jobs, shared=shared, on_result=keep, tick=tick)
+        return [results[index] for index in range(len(jobs))]
+
+
+def make_executor(options: ExecutionOptions) -> Executor:
+    """Make the executor that ``options.executor`` names.
+
+    Raises:
+        PluginError: There is no such plug-in, or what it needs is not installed.
+    """
+    plugin: type[Executor] = load_plugin(ENTRY_POINT_GROUP, options.executor)
+    return plugin.from_options(options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

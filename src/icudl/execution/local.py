@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import queue
@@ -13,43 +14,46 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
 from multiprocessing.managers import SyncManager
-from typing import Any
+from typing import Any, Self
 
 from icudl.errors import StageError
-from icudl.execution.base import Job, Result, Shared, Tick
+from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
 from icudl.execution.runtime import ENVIRONMENT, tune_process, usable_cores
 
 MAX_ATTEMPTS = 3
 """How often a job may lose its worker before it is taken for the cause."""
+
+JOBS_AHEAD = 3
+"""Jobs made for each worker at a time: one in work, the others so that it need not wait."""
 
 
 def _ignore(_units: int) -> None:
     pass
 
 
-class SerialExecutor:
+class SerialExecutor(Executor):
     """Runs jobs one after another in this process."""
 
-    def __init__(self, workers: int = 1) -> None:  # noqa: ARG002 - all executors are made alike
+    def __init__(self) -> None:
         self.workers = 1
 
-    def map(
+    @classmethod
+    def from_options(cls, options: ExecutionOptions) -> Self:  # noqa: ARG003 - there is one way to be serial
+        """Make it; no option matters."""
+        return cls()
+
+    def run(
         self,
         task: Callable[[Shared, Job, Tick], Result],
         jobs: Sequence[Job],
         *,
         shared: Shared,
+        on_result: Callable[[int, Result], None],
         tick: Tick | None = None,
-        on_result: Callable[[int, Result], None] | None = None,
-    ) -> list[Result]:
+    ) -> None:
         """Run the jobs in order; see ``execution.base.Executor``."""
-        results: list[Result] = []
-        for index, job in enumerate(jobs):
-            result = task(shared, job, tick or _ignore)
-            if on_result is not None:
-                on_result(index, result)
-            results.append(result)
-        return results
+        for index in range(len(jobs)):
+            on_result(index, task(shared, jobs[index], tick or _ignore))
 
 
 class _Worker:
@@ -83,46 +87,45 @@ def _run_job(job: Any) -> Any:
     return _Worker.task(_Worker.shared, job, _Worker.ticks.put)
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Runs jobs in a pool of single-threaded processes; a job whose worker died is run again in a new pool."""
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()
 
-    def map(
+    @classmethod
+    def from_options(cls, options: ExecutionOptions) -> Self:
+        """Make it with ``options.workers`` processes."""
+        return cls(options.workers)
+
+    def run(
         self,
         task: Callable[[Shared, Job, Tick], Result],
         jobs: Sequence[Job],
         *,
         shared: Shared,
+        on_result: Callable[[int, Result], None],
         tick: Tick | None = None,
-        on_result: Callable[[int, Result], None] | None = None,
-    ) -> list[Result]:
+    ) -> None:
         """Run the jobs side by side; see ``execution.base.Executor``.
 
         Raises:
             StageError: Jobs lost their worker ``MAX_ATTEMPTS`` times (killed, or out of memory).
         """
         if self.workers == 1 or len(jobs) <= 1:
-            return SerialExecutor().map(task, jobs, shared=shared, tick=tick, on_result=on_result)
-        results: dict[int, Result] = {}
+            SerialExecutor().run(task, jobs, shared=shared, on_result=on_result, tick=tick)
+            return
+        missing = set(range(len(jobs)))
 
         def keep(index: int, result: Result) -> None:
-            results[index] = result
-            if on_result is not None:
-                on_result(index, result)
+            missing.discard(index)
+            on_result(index, result)
 
         for _ in range(MAX_ATTEMPTS):
-            missing = [index for index in range(len(jobs)) if index not in results]
+            self._run(task, jobs, sorted(missing), shared, tick or _ignore, keep)
             if not missing:
-                break
-            self._run(task, jobs, missing, shared, tick or _ignore, keep)
-        if len(results) < len(jobs):
-            raise StageError(
-                f"{len(jobs) - len(results)} of {len(jobs)} jobs lost their worker process {MAX_ATTEMPTS} times; "
-                "most often memory ran out. Use fewer workers (--workers 1) or smaller batches; finished work is kept."
-            )
-        return [results[index] for index in range(len(jobs))]
+                return
+        raise lost_workers(len(missing), len(jobs))
 
     def _run(
         self,
@@ -141,9 +144,7 @@ class ProcessExecutor:
                 min(self.workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
             )
             try:
-                with _interrupts_held():
-                    futures = {pool.submit(_run_job, jobs[index]): index for index in missing}
-                self._collect(futures, ticks, tick, keep)
+                self._collect(pool, jobs, missing, ticks, tick, keep)
             except BrokenProcessPool:
                 return
             except KeyboardInterrupt:
@@ -153,23 +154,48 @@ class ProcessExecutor:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    @staticmethod
-    def _collect(futures: dict[Future[Any], int], ticks: Any, tick: Tick, keep: Callable[[int, Any], None]) -> None:
-        waiting = set(futures)
+    def _collect(
+        self,
+        pool: ProcessPoolExecutor,
+        jobs: Sequence[Any],
+        missing: Sequence[int],
+        ticks: Any,
+        tick: Tick,
+        keep: Callable[[int, Any], None],
+    ) -> None:
+        """Keep the pool busy without holding all jobs at once; what was done before the pool broke is kept."""
+        numbers, waiting = iter(missing), dict[Future[Any], int]()
         broken: BrokenProcessPool | None = None
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+        while True:
+            try:
+                for index in itertools.islice(numbers, JOBS_AHEAD * self.workers - len(waiting)):
+                    with _interrupts_held():
+                        waiting[pool.submit(_run_job, jobs[index])] = index
+            except BrokenProcessPool as error:
+                broken, numbers = error, iter(())
+            if not waiting:
+                break
+            done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
             for units in _drain(ticks):
                 tick(units)
             for future in done:
+                index = waiting.pop(future)
                 try:
-                    keep(futures[future], future.result())
+                    keep(index, future.result())
                 except BrokenProcessPool as error:
-                    broken = error
+                    broken, numbers = error, iter(())
         for units in _drain(ticks):
             tick(units)
         if broken is not None:
             raise broken
+
+
+def lost_workers(n_missing: int, n_jobs: int) -> StageError:
+    """Return the error of jobs that lost their worker again and again."""
+    return StageError(
+        f"{n_missing} of {n_jobs} jobs lost their worker process {MAX_ATTEMPTS} times; most often memory ran out. "
+        "Use fewer workers (--workers 1) or smaller batches; finished work is kept."
+    )
 
 
 def _drain(ticks: Any) -> Iterator[int]:
