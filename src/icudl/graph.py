@@ -147,8 +147,8 @@ NODES: dict[str, Node] = {
             _tune_model, plugin=("icudl.models", "model"),
         ),
         Node(
-            "train", "train", TrainingResult, ("inputs", "model", "training"), ("preprocess", "tune-model"), _train,
-            plugin=("icudl.models", "model"),
+            "train", "train", TrainingResult, ("inputs", "model", "training", "tuned"), ("preprocess", "tune-model"),
+            _train, plugin=("icudl.models", "model"),
         ),
         Node(
             "tune-attack", "tune attack", TuningResult, ("attack", "tune_attack"), ("preprocess", "train"),

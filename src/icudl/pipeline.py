@@ -22,12 +22,12 @@ from icudl.execution.base import Executor, Progress, RunContext, SilentProgress,
 from icudl.execution.device import resolve_device, single_threaded
 from icudl.execution.local import SerialExecutor
 from icudl.graph import NODES, Node, StageInputs
-from icudl.options import Options
 from icudl.plugins import load_plugin, plugin_version
 from icudl.provenance import Clock, differing, lineage_entry, software, summarise
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
 from icudl.store.store import Store
+from icudl.tuned import TABLES_OF, require_trial, with_choices, without_storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +125,9 @@ class Pipeline:
             "tune-attack": self.config.tune_attack.trials > 0,
         }
         if not active.get(target, True):
-            table = NODES[target].tables[-1]
+            table = TABLES_OF[target]
             raise ConfigError(f"{table}.trials is 0: nothing to tune. Set {table}.trials to the number of trials.")
+        require_trial(self.config)
         wanted: set[str] = set()
 
         def want(name: str) -> None:
@@ -239,7 +240,10 @@ class Pipeline:
                     loaded[name] = self.store.load(NODES[name].artifact, manifests[name])
             upstream = {name: manifests[name] for name in node.upstream}
             clock = Clock()
-            context = self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id))
+            context = dataclasses.replace(
+                self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id)),
+                studies=self.store.studies() if node.artifact is TuningResult else None,
+            )
             with single_threaded():
                 artifact = node.run(self._inputs(node, upstream, loaded, context))
             loaded[node.name] = artifact
@@ -257,12 +261,9 @@ class Pipeline:
     def _inputs(
         self, node: Node, upstream: Mapping[str, Manifest], artifacts: Mapping[str, Any], context: RunContext
     ) -> StageInputs:
-        config = self.config
-        for name in ("tune-model", "tune-attack"):
-            if name in node.upstream:
-                config = apply_choice(config, cast("TuningResult", artifacts[name]).best)
+        tunings = {name: artifacts[name] for name in TABLES_OF if name in node.upstream}
         return StageInputs(
-            config=config,
+            config=with_choices(self.config, tunings),
             artifacts={name: artifacts[name] for name in node.upstream},
             source=self.source() if node.name == "extract" else None,
             lineage=[lineage_entry(manifest) for manifest in upstream.values()],
@@ -327,9 +328,8 @@ class Pipeline:
         """
         inputs = tuple(name for name in NODES if name in manifest.identity.upstream)
         node = dataclasses.replace(NODES[manifest.node], upstream=inputs)
-        pipeline = Pipeline(
-            config_of(manifest, self.config), self.store, progress=self.progress, listener=self.listener
-        )
+        config = without_storage(config_of(manifest, self.config))
+        pipeline = Pipeline(config, self.store, progress=self.progress, listener=self.listener)
         if node.name == "extract" and pipeline.fingerprint().digest != manifest.identity.fingerprint:
             raise StageError(
                 f"{manifest.reference} was made from other data: the source's fingerprint is now "
@@ -353,18 +353,6 @@ class Pipeline:
             for name in sorted(again.keys() | then.keys())
             if again.get(name) != then.get(name)
         ]
-
-
-def apply_choice(config: Config, choice: Mapping[str, Any]) -> Config:
-    """Return the configuration with tuned values, keyed by dotted path, in place."""
-    tables: dict[str, dict[str, Any]] = {}
-    for key, value in choice.items():
-        table, _, name = key.partition(".")
-        tables.setdefault(table, {})[name] = value
-    changed: dict[str, Options] = {
-        table: dataclasses.replace(getattr(config, table), **values) for table, values in tables.items()
-    }
-    return dataclasses.replace(config, **cast("dict[str, Any]", changed))
 
 
 def config_of(manifest: Manifest, config: Config) -> Config:

@@ -14,10 +14,11 @@ from icudl.attacks.options import AttackOptions
 from icudl.errors import ConfigError, StageError
 from icudl.models.options import ModelOptions
 from icudl.search.attack_trial import attack_score
+from icudl.search import study as study_module
 from icudl.search.options import ATTACK_SPACE, MODEL_SPACE, ModelTuningOptions
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, run_study, tuning_result
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome, PostgresTrials
+from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome
 from icudl.training.options import TrainingOptions
 from icudl.variables import STUDY_VARIABLES
 
@@ -122,7 +123,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     assert log == [4, 6, 7, 8]
 
 
-def test_a_trial_that_another_process_runs_is_waited_for(tmp_path):
+def test_a_trial_that_another_process_runs_is_waited_for(tmp_path, monkeypatch):
     whole = _run(tmp_path / "a", 3)
     folder = tmp_path / "b"
     folder.mkdir()
@@ -130,21 +131,41 @@ def test_a_trial_that_another_process_runs_is_waited_for(tmp_path):
     handle = (folder / "trial-1.lock").open("w")
     fcntl.flock(handle, fcntl.LOCK_EX)
     passes: list[list[int]] = []
+    pauses: list[float] = []
 
     def run_batch(asked):
         passes.append([trial.number for trial in asked])
-        if len(passes) == 3:
+        return [whole[trial.number] for trial in asked]
+
+    def other_process_ends(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
             store.keep(whole[1])
             handle.close()
-        outcomes = []
-        for trial in asked:
-            with store.claim(trial.number) as free:
-                outcomes.append(whole[trial.number] if free and len(passes) < 3 else None)
-        return outcomes
 
+    monkeypatch.setattr(study_module.time, "sleep", other_process_ends)
     space = parse_space("tune_model", SPACE, TABLES)
     assert run_study(space, RULES, 3, run_batch, store, lambda _n: None) == whole
-    assert passes == [[0, 1, 2], [1], [1]]
+    assert passes == [[0, 2]]
+    assert pauses == [0.2, 0.4, 0.8]
+
+
+def test_a_trial_whose_process_died_is_run_by_another(tmp_path):
+    whole = _run(tmp_path / "a", 3)
+    folder = tmp_path / "b"
+    folder.mkdir()
+    # The lock file stays behind, its lock does not.
+    (folder / "trial-1.lock").touch()
+    log: list[int] = []
+    assert _run(folder, 3, log=log) == whole
+    assert log == [0, 1, 2]
+
+
+def test_the_outcome_that_is_kept_first_counts(tmp_path):
+    store = FolderTrials(tmp_path)
+    first = Outcome(number=0, parameters={"x": 1}, state=COMPLETE, value=0.5)
+    assert store.keep(first) == first
+    assert store.keep(Outcome(number=0, parameters={"x": 1}, state=COMPLETE, value=0.25)) == first
 
 
 def test_trials_of_another_study_are_refused(tmp_path):
@@ -244,25 +265,3 @@ def test_attack_objectives_by_hand(attack_result, objective, expected):
 def test_an_attack_without_examples_scores_nothing(attack_result):
     nothing = AttackResult(**vars(attack_result) | {"stays": attack_result.stays.filter(pl.col("stay_id") > 2)})
     assert attack_score(nothing, "sparse_small", 5) == 0.0
-
-
-def test_a_database_keeps_outcomes_and_lets_one_run_a_trial(database):
-    mine, theirs = (PostgresTrials(database, study) for study in ("mine", "theirs"))
-    outcome = Outcome(number=3, parameters={"a.b": 0.1}, state=PRUNED, value=0.5, intermediate={2: 0.25})
-    assert mine.read(3) is None
-    with mine.claim(3) as first, mine.claim(3) as second, theirs.claim(3) as other:
-        assert (first, second, other) == (True, False, True)
-    with mine.claim(3) as again:
-        assert again
-    mine.keep(outcome)
-    mine.keep(Outcome(number=3, parameters={}, state=FAILED, value=None))
-    assert mine.read(3) == outcome
-    assert theirs.read(3) is None
-
-
-def test_a_database_that_is_not_there_is_told_without_the_password():
-    with pytest.raises(StageError) as caught:
-        PostgresTrials("postgresql://me:hush-hush@127.0.0.1:1/none", "mine").read(0)
-    assert "hush" not in str(caught.value)
-    assert "hush" not in repr(PostgresTrials("postgresql://me:hush-hush@127.0.0.1:1/none", "mine"))
-    assert caught.value.__cause__ is None

@@ -9,7 +9,8 @@ from icudl.cli.configuring import config_group
 from icudl.cli.data import database_group, synth
 from icudl.cli.inspecting import clean, diff, doctor, plugins, show, status, verify
 from icudl.cli.results import evaluate, figures, predict, trials
-from icudl.cli.running import STAGE_COMMANDS, demo, run, tune_group
+from icudl.cli.running import STAGE_COMMANDS, demo, run
+from icudl.cli.tuning import train, tune_group
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,7 +24,7 @@ def app() -> None:
 
 
 for _command in (
-    *(demo, run, *STAGE_COMMANDS, tune_group),
+    *(demo, run, *STAGE_COMMANDS, tune_group, train),
     *(status, show, diff, verify, trials, predict, evaluate, figures),
     *(synth, database_group, config_group, plugins, doctor, clean),
 ):

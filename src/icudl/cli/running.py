@@ -31,7 +31,7 @@ def demo(session: Session, quick: bool) -> None:
     medicine does.
     """
     config = session.config(defaults=(*DEMO, *(QUICK_DEMO if quick else ())))
-    _run(session, "report", config_override=config)
+    bring_up_to_date(session, "report", config_override=config)
 
 
 @click.command()
@@ -41,7 +41,7 @@ def demo(session: Session, quick: bool) -> None:
 def run(session: Session, target: str, dry_run: bool) -> None:
     """Bring every stage up to the last one up to date; what is there already is not computed again."""
     if not dry_run:
-        _run(session, target)
+        bring_up_to_date(session, target)
         return
     steps = session.pipeline().plan(target)
     data = [
@@ -54,7 +54,8 @@ def run(session: Session, target: str, dry_run: bool) -> None:
     session.emit("\n".join(lines), data)
 
 
-def _run(session: Session, target: str, config_override: object = None) -> None:
+def bring_up_to_date(session: Session, target: str, config_override: object = None) -> None:
+    """Bring everything up to a stage up to date, and print what came of it."""
     from icudl.cli.summaries import summary
     from icudl.config.schema import Config
 
@@ -73,25 +74,15 @@ def _run(session: Session, target: str, config_override: object = None) -> None:
 def _stage_command(node: str, doc: str) -> click.Command:
     @shared_options
     def stage(session: Session) -> None:
-        _run(session, node)
+        bring_up_to_date(session, node)
 
-    return click.command(node.removeprefix("tune-"), help=doc)(stage)
+    return click.command(node, help=doc)(stage)
 
 
 STAGE_COMMANDS = [
     _stage_command("extract", "Read, clean and bin the source's data."),
     _stage_command("preprocess", "Choose the cohort, make the hourly grid, split by patient."),
-    _stage_command("train", "Fit and score the model on every fold, and the baselines beside it."),
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
     _stage_command("analyse", "Measure which hours and variables the predictions hang on."),
     _stage_command("report", "Write the page that tells what was found."),
 ]
-
-
-@click.group("tune")
-def tune_group() -> None:
-    """Search hyperparameters of the model or of the attack."""
-
-
-tune_group.add_command(_stage_command("tune-model", "Search model and training options (tune_model.trials)."))
-tune_group.add_command(_stage_command("tune-attack", "Search attack options (tune_attack.trials)."))

@@ -14,7 +14,7 @@ from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.report.options import ReportOptions
-from icudl.search import AttackTuningOptions, ModelTuningOptions
+from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
 
@@ -45,6 +45,7 @@ class Config:
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     tune_model: ModelTuningOptions = dataclasses.field(default_factory=ModelTuningOptions)
+    tuned: TunedOptions = dataclasses.field(default_factory=TunedOptions)
     attack: AttackOptions = dataclasses.field(default_factory=AttackOptions)
     tune_attack: AttackTuningOptions = dataclasses.field(default_factory=AttackTuningOptions)
     analysis: AnalysisOptions = dataclasses.field(default_factory=AnalysisOptions)
@@ -70,6 +71,7 @@ TABLES: dict[str, type[Options]] = {
         ModelOptions,
         TrainingOptions,
         ModelTuningOptions,
+        TunedOptions,
         AttackOptions,
         AttackTuningOptions,
         AnalysisOptions,

@@ -173,6 +173,8 @@ class RunContext:
         scratch: Private folder, kept until the stage has finished: what a killed stage resumes from.
         seed: Root of every random stream.
         logs: Folder beside the artifact for TensorBoard event files (never part of it); None where not wanted.
+        studies: Folder that keeps the trials of searches for longer studies to go on from; None keeps them in
+            ``scratch``.
     """
 
     executor: Executor
@@ -181,6 +183,7 @@ class RunContext:
     scratch: Path
     seed: int
     logs: Path | None = None
+    studies: Path | None = None
 
     def seed_for(self, *name: str | int) -> int:
         """Return a 63-bit seed of its own for each purpose, the same on every machine and in any order of asking."""

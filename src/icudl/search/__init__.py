@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from icudl.search.options import AttackTuningOptions, ModelTuningOptions
+from icudl.search.options import AttackTuningOptions, ModelTuningOptions, TunedOptions
 
-__all__ = ["AttackTuningOptions", "ModelTuningOptions"]
+__all__ = ["AttackTuningOptions", "ModelTuningOptions", "TunedOptions"]

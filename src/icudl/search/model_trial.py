@@ -16,8 +16,8 @@ from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 from icudl.training.loop import DivergenceError
-from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
-from icudl.training.metrics import score
+from icudl.training.members import MemberJob, Plan, divide, risks_of, threshold_of, train_network
+from icudl.training.metrics import Scored, all_scores
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Epoch
 from icudl.training.threads import single_thread
@@ -57,7 +57,7 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
         if outcome is None:
             with single_thread():
                 outcome = _Trial(search, trial).run(tick)
-            search.store.keep(outcome)
+            outcome = search.store.keep(outcome)
             for path in search.plan.scratch.glob(f"trial-{trial.number}-fold-*.safetensors"):
                 path.unlink()
         return outcome
@@ -100,8 +100,12 @@ class _Trial:
         self.best.append(math.nan)
         snapshot = self.plan.scratch / f"trial-{self.trial.number}-fold-{fold}.epochs"
         trained = train_network(self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold))
-        risks = risks_of(self.plan, division.scored, trained)
-        return score(self.search.objective, self.plan.grid.labels[division.scored], risks)
+        rows, grid = division.scored, self.plan.grid
+        if len(rows) == 0:
+            return math.nan
+        threshold = np.full(len(rows), threshold_of(self.plan, division, trained))
+        scored = Scored(grid.labels[rows], risks_of(self.plan, rows, trained), threshold, grid.patient_ids[rows])
+        return float(all_scores(scored)[self.search.objective][0])
 
     def _reporter(self, fold: int) -> Callable[[int, Epoch], None]:
         def report(network: int, epoch: Epoch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from icudl.options import Options, option
+from icudl.training.metrics import METRICS
 
 MODEL_SPACE: Mapping[str, Any] = {
     "model.hidden_size": {"choices": [32, 64, 128]},
@@ -34,7 +35,7 @@ SPACE_DOC = (
 )
 STORAGE_DOC = (
     "A folder or a PostgreSQL URL that keeps the trials, to go on later with more of them or to share a study among "
-    "processes and machines; empty keeps them with the stage."
+    "processes and machines; empty keeps them in the store."
 )
 
 
@@ -48,8 +49,8 @@ class ModelTuningOptions(Options):
     folds: int = option(5, "How many of the folds score a trial.", low=1, high=100)
     objective: str = option(
         "auroc",
-        "Score on the left-out folds that is optimised (brier and log_loss downwards).",
-        choices=("auroc", "auprc", "min_se_ppv", "brier", "log_loss"),
+        "Score on the left-out folds that is optimised (brier, log_loss and ece downwards).",
+        choices=METRICS,
     )
     sampler: str = option("tpe", "Optuna sampler.", choices=("tpe", "random"))
     pruner: str = option("median", "Optuna pruner, asked after every epoch.", choices=("median", "none"))
@@ -62,6 +63,15 @@ class ModelTuningOptions(Options):
     )
     space: Mapping[str, Any] = option(dict(MODEL_SPACE), SPACE_DOC)
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunedOptions(Options):
+    """What is taken from the search over the model."""
+
+    table: ClassVar[str] = "tuned"
+
+    trial: int = option(-1, "Trial whose setting the model is trained with; -1 takes the best.", low=-1, high=99_999)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,8 @@ from icudl.execution.base import seed_for
 from icudl.search.space import Dimension
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 
-_WAIT_SECONDS = 0.2
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+"""How long to wait for trials that other processes run, before looking again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,17 +107,26 @@ def run_study(
     for start in range(0, trials, rules.batch):
         asked = _ask(space, rules, finished, range(start, min(start + rules.batch, trials)))
         outcomes: dict[int, Outcome] = {}
+        pause = FIRST_PAUSE_SECONDS
         while len(outcomes) < len(asked):
             known = {trial.number: known_outcome(store, trial) for trial in asked if trial.number not in outcomes}
             outcomes |= {number: outcome for number, outcome in known.items() if outcome is not None}
             missing = [trial for trial in asked if trial.number not in outcomes]
-            fresh = [outcome for outcome in (run_batch(missing) if missing else ()) if outcome is not None]
+            # Workers are started for what is free alone: waiting for other processes costs nothing.
+            free = [trial for trial in missing if _is_free(store, trial.number)]
+            fresh = [outcome for outcome in (run_batch(free) if free else ()) if outcome is not None]
             outcomes |= {outcome.number: outcome for outcome in fresh}
             if missing and not fresh:
-                time.sleep(_WAIT_SECONDS)
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         on_trials(len(asked))
         finished += tuple(outcomes[trial.number] for trial in asked)
     return finished
+
+
+def _is_free(store: Trials, number: int) -> bool:
+    with store.claim(number) as free:
+        return free
 
 
 def known_outcome(trials: Trials, trial: Asked) -> Outcome | None:

@@ -19,14 +19,14 @@ from icudl.preprocessing.scaling import InputOptions
 from icudl.search.attack_trial import attack_score
 from icudl.search.model_trial import ModelSearch, run_trial
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
+from icudl.search.postgres_trials import open_trials
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, known_outcome, run_study, study_key, tuning_result
-from icudl.search.trials import COMPLETE, FolderTrials, Outcome, open_trials
+from icudl.search.trials import COMPLETE, FolderTrials, Outcome, Trials
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
+from icudl.training.metrics import LOWER_IS_BETTER
 from icudl.training.options import TrainingOptions
-
-_DOWNWARDS = ("brier", "log_loss")
 
 
 def tune_model(
@@ -47,7 +47,7 @@ def tune_model(
     tables: dict[str, Options] = {"model": model, "training": training, "inputs": inputs}
     space = parse_space("tune_model", tuning.space, tables)
     rules = Rules(
-        maximize=tuning.objective not in _DOWNWARDS,
+        maximize=tuning.objective not in LOWER_IS_BETTER,
         sampler=tuning.sampler,
         pruner=tuning.pruner,
         startup_trials=tuning.startup_trials,
@@ -55,7 +55,7 @@ def tune_model(
         seed=context.seed_for("tune-model"),
     )
     study = _study(context, tables, tuning, _digest(grid))
-    store = open_trials(tuning.storage, context.scratch, study)
+    store = _open(context, tuning.storage, study)
     plan = Plan(
         grid=grid,
         inputs=inputs,
@@ -63,7 +63,7 @@ def tune_model(
         training=training,
         seed=context.seed,
         device=context.device,
-        scratch=_scratch(context, tuning.storage, study),
+        scratch=_scratch(context, store, study),
     )
     search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, store=store)
 
@@ -71,6 +71,7 @@ def tune_model(
         return context.executor.map(run_trial, list(trials), shared=search)
 
     with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
+        bar.note(f"study {study}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
     return tuning_result(outcomes, rules, tuning.objective)
 
@@ -107,8 +108,8 @@ def tune_attack(
         for name in sorted(checkpoint.weights)
     ]
     study = _study(context, {"attack": attack}, tuning, _digest(grid, *weights))
-    store = open_trials(tuning.storage, context.scratch, study)
-    scratch = _scratch(context, tuning.storage, study)
+    store = _open(context, tuning.storage, study)
+    scratch = _scratch(context, store, study)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         return [_run_attack_trial(trial) for trial in trials]
@@ -126,10 +127,11 @@ def tune_attack(
                 result = run_attack(training.checkpoints, grid, rows, options, quiet)
                 value = attack_score(result, tuning.objective, tuning.n_critical)
                 outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
-                store.keep(outcome)
+                outcome = store.keep(outcome)
             return outcome
 
     with context.progress.task("Tuning the attack", total=tuning.trials, unit="trials") as bar:
+        bar.note(f"study {study}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
     return tuning_result(outcomes, rules, tuning.objective)
 
@@ -146,9 +148,12 @@ def _study(context: RunContext, tables: Mapping[str, Options], tuning: Options, 
     return study_key(settings, search, data, context.seed)
 
 
-def _scratch(context: RunContext, storage: str, study: str) -> Path:
+def _open(context: RunContext, storage: str, study: str) -> Trials:
+    return open_trials(storage, context.studies or context.scratch, study)
+
+
+def _scratch(context: RunContext, store: Trials, study: str) -> Path:
     """Return the folder of unfinished trials: beside the outcomes, where they are in a folder."""
-    store = open_trials(storage, context.scratch, study)
     folder = store.folder if isinstance(store, FolderTrials) else context.scratch / study
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -6,6 +6,7 @@
     runs/.scratch/<node>-<id>/                 work in progress; a killed stage resumes from it
     runs/.locks/<node>-<id>                    held while the artifact is being made
     runs/.memory/                              hashes of large source files
+    runs/.studies/<study>/                     trials of a search, for a longer one to go on from
     runs/logs/<node>-<id>/                     TensorBoard event files
 """
 
@@ -54,6 +55,10 @@ class Store:
     def memory(self) -> Path:
         """Make and return the folder in which hashes of source files are remembered."""
         return self._make(self.root / ".memory")
+
+    def studies(self) -> Path:
+        """Make and return the folder that keeps the trials of searches, whatever their length."""
+        return self._make(self.root / ".studies")
 
     def _make(self, folder: Path) -> Path:
         try:

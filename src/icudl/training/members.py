@@ -173,12 +173,17 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     return probabilities_of(logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs)))
 
 
+def threshold_of(plan: Plan, division: Division, trained: Trained) -> float:
+    """Return the decision threshold, chosen on the validation stays."""
+    risks = risks_of(plan, division.valid, trained)
+    return choose_threshold(plan.grid.labels[division.valid], risks, plan.training.threshold)
+
+
 def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
     with event_logs(plan.logs / job.member if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
         trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
-    valid_risks = risks_of(plan, division.valid, trained)
-    threshold = choose_threshold(plan.grid.labels[division.valid], valid_risks, plan.training.threshold)
+    threshold = threshold_of(plan, division, trained)
     checkpoint = Checkpoint(
         member=job.member,
         model=plan.model.to_dict(),

@@ -149,6 +149,9 @@ METRICS = (
 )
 """Names of the scores, in the order of the tables."""
 
+LOWER_IS_BETTER = ("brier", "log_loss", "ece")
+"""The scores that are losses."""
+
 
 def all_scores(scored: Scored, weights: Float64s | None = None) -> dict[str, Float64s]:
     """Return every score by name, each (R,)."""
