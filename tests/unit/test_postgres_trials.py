@@ -101,7 +101,7 @@ def test_a_database_that_is_not_there_is_told_without_the_password(url, tmp_path
 
 
 def test_a_table_that_may_not_be_made_is_told_in_the_words_of_the_server(trials):
-    with pytest.raises(StageError, match="refuses: .*syntax error"):
+    with pytest.raises(StageError, match=r"refuses: .*syntax error"):
         trials._ask("SELEC 1", ())
 
 

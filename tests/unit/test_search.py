@@ -13,8 +13,8 @@ from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult
 from icudl.attacks.options import AttackOptions
 from icudl.errors import ConfigError, StageError
 from icudl.models.options import ModelOptions
-from icudl.search.attack_trial import attack_score
 from icudl.search import study as study_module
+from icudl.search.attack_trial import attack_score
 from icudl.search.options import ATTACK_SPACE, MODEL_SPACE, ModelTuningOptions
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, run_study, tuning_result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,21 +38,13 @@ def _load(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
 @shared_options
 def trials(session: Session, reference: str, limit: int) -> None:
     """List the trials of a tuning study, best first."""
+    from icudl.cli.summaries import best_first, trials_table
+
     store = session.store()
     node = store.resolve(reference)[0]
     tuning: TuningResult = _load(session, reference, node if node.startswith("tune-") else "tune-model")[1]
-    frame = tuning.trials.sort("value", descending=tuning.objective.startswith("maximize"), nulls_last=True)
-    rows = frame.to_dicts()[: limit or None]
-    lines = [f"{tuning.objective}; best: trial {tuning.best_trial} with {tuning.best_value:.4f}"]
-    for row in rows:
-        value = "-" if row["value"] is None else f"{row['value']:.4f}"
-        chosen = "  ".join(f"{key}={_short(item)}" for key, item in json.loads(row["parameters"]).items())
-        lines.append(f"{row['trial']:>5}  {row['state']:9} {value:>9}  {row['steps'] or 0:>5} steps  {chosen}")
-    session.emit("\n".join(lines), rows)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
+    session.emit(session.drawn(trials_table(tuning, limit)), rows)
 
 
 def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[Checkpoint, GridDataset, pl.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from icudl.config.schema import Config
     from icudl.execution.base import Progress
     from icudl.pipeline import Pipeline, Step
@@ -67,6 +70,14 @@ class Session:
     def emit(self, plain: str, data: Any) -> None:
         """Print a result to standard output: JSON with --json, else text."""
         click.echo(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) if self.as_json else plain)
+
+    def drawn(self, table: Table) -> str:
+        """Return a table as text: as wide as the terminal, or as it needs where standard output is no terminal."""
+        out = Console()
+        canvas = Console(file=io.StringIO(), width=out.width if out.is_terminal else 400, color_system=None)
+        with canvas.capture() as captured:
+            canvas.print(table)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
     def emit_artifact(self, manifest: Manifest) -> None:
         """Print an artifact's reference to standard output, and where it lies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import polars as pl
@@ -9,12 +10,15 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from icudl.artifacts import AttackResult, TrainingResult
+from icudl.artifacts import AttackResult, TrainingResult, TuningResult
 from icudl.store.manifest import Manifest
 from icudl.store.store import Store
 
 FEWEST_DEATHS = 100
 """Below so many deaths in a split its scores are called no evidence, here as in the report."""
+
+TRIALS_SHOWN = 10
+"""Most trials listed after a search; `icudl trials` lists all."""
 
 HEADLINE_METRICS = ("auroc", "auprc")
 
@@ -24,6 +28,8 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
     makers: dict[str, Callable[[Store, Manifest], list[Table]]] = {
         "extract": _extract,
         "preprocess": _preprocess,
+        "tune-model": _tune,
+        "tune-attack": _tune,
         "train": _train,
         "attack": _attack,
     }
@@ -47,6 +53,43 @@ def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
     for row in manifest.counts["attrition"]:
         table.add_row(escape(row["criterion"]), *(f"{row[column]:,}" for column in columns))
     return [table]
+
+
+def _tune(store: Store, manifest: Manifest) -> list[Table]:
+    return [trials_table(store.load(TuningResult, manifest), TRIALS_SHOWN)]
+
+
+def trials_table(tuning: TuningResult, limit: int) -> Table:
+    """Return the best trials (all where ``limit`` is 0), best first, with their settings."""
+    ordered = best_first(tuning).head(limit or tuning.trials.height)
+    settings = [json.loads(text) for text in ordered["parameters"]]
+    paths = sorted({path for setting in settings for path in setting})
+    # One word a column; the table's own name goes before it where two options share theirs.
+    words = [path.rpartition(".")[2] for path in paths]
+    heads = [path if words.count(word) > 1 else word for path, word in zip(paths, words, strict=True)]
+    objective = tuning.objective.partition(" ")[2]
+    title = f"{tuning.trials.height:,} trials, best first ({tuning.objective}); * is the chosen one"
+    table = _table(title, _right("trial"), "state", _right(objective), _right("steps"), *map(_right, heads))
+    for row, setting in zip(ordered.iter_rows(named=True), settings, strict=True):
+        number = f"{'* ' if row['trial'] == tuning.best_trial else ''}{row['trial']}"
+        value = "-" if row["value"] is None else f"{row['value']:.4f}"
+        table.add_row(
+            number, row["state"], value, f"{row['steps'] or 0}", *(_short(setting.get(path)) for path in paths)
+        )
+    return table
+
+
+def best_first(tuning: TuningResult) -> pl.DataFrame:
+    """Return the trials: the complete ones from the best on, then those given up, then those that failed."""
+    rank = pl.col("state").replace_strict({"complete": 0, "pruned": 1}, default=2, return_dtype=pl.Int8)
+    falling = tuning.objective.startswith("maximize")
+    return tuning.trials.sort(rank, "value", "trial", descending=[False, falling, False], nulls_last=True)
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
 def _train(store: Store, manifest: Manifest) -> list[Table]:

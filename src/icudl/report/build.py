@@ -34,7 +34,7 @@ from icudl.report.provenance import provenance_section
 from icudl.report.quality import quality_section
 from icudl.report.summary import summary_section
 from icudl.report.susceptibility import susceptibility_section
-from icudl.report.tuning import tuning_section
+from icudl.report.tuning import trial_trained_with, tuning_section
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
 KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer")
@@ -61,7 +61,7 @@ def build_report(
     if _rows_allowed(lineage, options) and options.explorer_stays and susceptibility.tables["fragility"].height:
         sections.append(explorer_section(grid, training, attack, susceptibility, options.explorer_stays))
     if tuning:
-        sections.append(tuning_section(tuning))
+        sections.append(tuning_section(tuning, trial_trained_with(lineage)))
     sections.append(provenance_section(lineage))
     return Report(html=render(options.title, sections))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import TuningResult
+from icudl.artifacts import LineageEntry, TuningResult
 from icudl.figures.tuning import history_table, importance_table
 from icudl.report.elements import (
     Block,
@@ -26,13 +26,24 @@ NAMES = {"tune-model": "model", "tune-attack": "attack"}
 TRIALS_LISTED = 100
 
 
-def tuning_section(tuning: Mapping[str, TuningResult]) -> Section:
-    """Tell what was tried and what was chosen."""
+def trial_trained_with(lineage: Sequence[LineageEntry]) -> int:
+    """Return the trial that was asked for in place of the best one, or -1."""
+    trained = (entry.options.get("tuned", {}).get("trial", -1) for entry in lineage if entry.node == "train")
+    return int(next(trained, -1))
+
+
+def tuning_section(tuning: Mapping[str, TuningResult], asked_for: int = -1) -> Section:
+    """Tell what was tried and what was chosen.
+
+    Args:
+        tuning: Searches by node.
+        asked_for: Trial of the model's search that was trained with in place of the best one, or -1.
+    """
     blocks: list[Block] = []
     for node, result in sorted(tuning.items()):
         name = NAMES.get(node, node)
         blocks += [_history(name, result), _slices(name, result), *_importance(name, result)]
-        blocks += [_chosen(name, result), _trials(name, result)]
+        blocks += [_chosen(name, result, asked_for if node == "tune-model" else -1), _trials(name, result)]
     lead = (
         (
             "A search tried settings one after another and kept the best. Scores come from stays set apart for the "
@@ -149,13 +160,15 @@ def _slice(key: str, tried: list[tuple[Any, float, int]], result: TuningResult) 
     }
 
 
-def _chosen(name: str, result: TuningResult) -> Terms:
-    pairs = [(key, _word(value)) for key, value in sorted(result.best.items())]
-    return Terms(
-        f"tuning-{name}-chosen",
-        f"Chosen for the {name}: trial {result.best_trial}, {_score(result)} {number(result.best_value, 4)}",
-        tuple(pairs),
-    )
+def _chosen(name: str, result: TuningResult, asked_for: int) -> Terms:
+    best = f"trial {result.best_trial}, {_score(result)} {number(result.best_value, 4)}"
+    if asked_for < 0:
+        title, setting = f"Chosen for the {name}: {best}", result.best
+    else:
+        # The best trial is named beside it: a reader must see that another one was preferred, and at what price.
+        title = f"Asked for: the {name} is trained with the setting of trial {asked_for} (best was {best})"
+        setting = json.loads(result.trials.filter(trial=asked_for)["parameters"][0])
+    return Terms(f"tuning-{name}-chosen", title, tuple((key, _word(value)) for key, value in sorted(setting.items())))
 
 
 def _word(value: Any) -> str:
