@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from icudl.config.load import load_config
     from icudl.config.schema import Config
     from icudl.errors import IcudlError
+    from icudl.interop.module import attack_module
     from icudl.pipeline import Pipeline
     from icudl.store.store import Store
 
@@ -18,10 +19,11 @@ _HOMES = {
     "IcudlError": "icudl.errors",
     "Pipeline": "icudl.pipeline",
     "Store": "icudl.store.store",
+    "attack_module": "icudl.interop.module",
     "load_config": "icudl.config.load",
 }
 
-__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "load_config"]
+__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "attack_module", "load_config"]
 
 
 def __getattr__(name: str) -> Any:

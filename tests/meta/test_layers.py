@@ -28,6 +28,7 @@ LAYERS = {
     "icudl.figures": 2,
     "icudl.report": 2,
     "icudl.config.schema": 3,
+    "icudl.interop": 3,
     "icudl.testing": 3,
     "icudl.stages": 4,
     "icudl.config": 5,

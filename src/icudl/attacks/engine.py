@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icudl.attacks.recurrence import RecurrentDirection, direction_of
 from icudl.errors import AttackError
@@ -33,10 +33,15 @@ class AutogradEngine:
     """Any differentiable model, in eval mode, by autograd.
 
     cuDNN refuses the backward pass of an RNN in eval mode (pytorch issue 5878), so it is switched off around the pass.
+
+    Args:
+        model: (features, lengths) to (B, 2) logits.
+        name: What error messages call the model; its class where not given.
     """
 
-    def __init__(self, model: SequenceClassifier) -> None:
+    def __init__(self, model: nn.Module, name: str = "") -> None:
         self.model = model.eval()
+        self.name = name or type(model).__name__
 
     def difference(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See ``Engine``."""
@@ -56,7 +61,7 @@ class AutogradEngine:
             difference = logits[:, 1] - logits[:, 0]
             if not difference.requires_grad:
                 raise AttackError(
-                    f"The model {type(self.model).__name__} is not differentiable: its logits carry no gradient of "
+                    f"The model {self.name} is not differentiable: its logits carry no gradient of "
                     "the inputs. Expected a model made of differentiable operations; use another model or an attack "
                     "without gradients."
                 )
