@@ -3,8 +3,9 @@
 Parameters are frozen, so only the gradient of the input is formed, and the parameters can be laid out for speed: state,
 input and a constant 1 stand side by side as one row, so that one matrix product an hour gives all that the gates are
 made of, bias included, and one product an hour takes the gradient back to state and input together. What is done entry
-by entry is done while an hour is in the cache. There is no library RNN in the way, so neither cuDNN's refusal of a
-backward pass in eval mode nor dropout matters.
+by entry is done while an hour is in the cache. tanh(x) is computed as 2 sigmoid(2 x) - 1, which is several times
+faster in torch and as exact in absolute terms; the factor 2 inside is part of the matrix. There is no library RNN in
+the way, so neither cuDNN's refusal of a backward pass in eval mode nor dropout matters.
 
 T hours, B stays, C inputs, H units; K = H + C + 1 columns of a row. Equations of the cells: documentation of
 ``torch.nn.LSTM`` and ``torch.nn.GRU``.
@@ -14,12 +15,18 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from icudl.attacks.products import FrozenProduct
+
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+
+
+Kept = tuple[Tensor, ...]
 
 
 class Workspace:
@@ -43,157 +50,185 @@ class RecurrentDirection(abc.ABC):
 
     Args:
         weights: (K, 4 H) from a row of state, input and 1 to four blocks of units.
+        back: (4 H, K) from the gradient of what a cell calls its blocks to that of the row.
         size: H.
     """
 
-    def __init__(self, weights: Tensor, size: int) -> None:
-        self.weights, self.transposed = weights.contiguous(), weights.t().contiguous()
+    carries_cells = False
+    """Whether the cell hands on more than its state."""
+
+    def __init__(self, weights: Tensor, back: Tensor, size: int) -> None:
+        self.product, self.product_back = FrozenProduct(weights), FrozenProduct(back)
+        self._minus_one = weights.new_tensor(-1.0)
         self.size = size
         self.space = Workspace()
+        self._kept: list[Kept] = []
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (T, B, H) states of ``inputs`` (T, B, C), and keep what ``backward`` needs."""
-        n_hours, n_stays, n_inputs = inputs.shape
-        size = self.size
-        # Row t holds the state before hour t beside the inputs of hour t.
-        rows = self.space.take("rows", (n_hours + 1, n_stays, size + n_inputs + 1), inputs)
-        rows[0, :, :size].zero_()
-        rows[:-1, :, size:-1].copy_(inputs)
-        rows[:, :, -1].fill_(1.0)
-        blocks = self.space.take("blocks", (n_hours, n_stays, 4 * size), inputs)
-        states = rows[:, :, :size]
-        self._prepare(states, blocks)
-        for hour, (row, block) in enumerate(_views(rows[:-1], blocks)):
-            torch.mm(row, self.weights, out=block)
-            self._step(hour)
+        n_hours, n_stays, _ = inputs.shape
+        rows = self.rows(inputs)
+        states, cells = rows[:, :, : self.size], self._new_cells(n_hours, n_stays, inputs)
+        self._kept = []
+        for row, state, before, state_after, after in zip(
+            rows[:-1], states[:-1], cells[:-1], states[1:], cells[1:], strict=True
+        ):
+            self._kept.append((state, before, *self.step(self.product(row), state, before, state_after, after)))
+        self.course = (states, cells)
         return states[1:]
 
-    def backward(self, upstream: Tensor) -> Tensor:
-        """Return the (T, B, C) gradient of the last pass's inputs, given that of its states (T, B, H)."""
-        n_hours, n_stays, _ = upstream.shape
-        by_rows = self.space.take("by_rows", (n_hours, n_stays, self.transposed.shape[1]), upstream)
-        by_blocks = self.space.take("by_blocks", (n_stays, 4 * self.size), upstream)
-        self._prepare_back(by_blocks)
-        by_state = upstream[-1].clone()
-        by_hour = _views(by_rows, by_rows[:, :, : self.size], torch.cat([upstream[:1], upstream[:-1]]))
-        for hour in reversed(range(n_hours)):
-            by_row, by_state_before, upstream_before = by_hour[hour]
-            self._step_back(hour, by_state, by_blocks)
-            torch.mm(by_blocks, self.transposed, out=by_row)
-            if hour:
-                self._carry(hour, by_state, by_state_before, upstream_before)
-        return by_rows[:, :, self.size : -1]
+    def rows(self, inputs: Tensor) -> Tensor:
+        """Return (T + 1, B, K): row t holds the inputs of hour t and, once it is known, the state before it."""
+        n_hours, n_stays, n_inputs = inputs.shape
+        rows = self.space.take("rows", (n_hours + 1, n_stays, self.size + n_inputs + 1), inputs)
+        rows[0, :, : self.size].zero_()
+        rows[:-1, :, self.size : -1].copy_(inputs)
+        rows[:, :, -1].fill_(1.0)
+        return rows
 
-    @abc.abstractmethod
-    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
-        """Take (T + 1, B, H) states and (T, B, 4 H) blocks to work on, before the first hour."""
+    def _new_cells(self, n_hours: int, n_stays: int, like: Tensor) -> Tensor:
+        """Return (T + 1, B, H) for what the cell hands on beside its state, or (T + 1, B, 0); zero before hour 0."""
+        cells = self.space.take("cells", (n_hours + 1, n_stays, self.size if self.carries_cells else 0), like)
+        cells[0].zero_()
+        return cells
 
-    @abc.abstractmethod
-    def _step(self, hour: int) -> None:
-        """Turn the blocks of an hour into gates, and write the state after it."""
-
-    @abc.abstractmethod
-    def _prepare_back(self, by_blocks: Tensor) -> None:
-        """Get ready for the way back; ``by_blocks`` (B, 4 H) is used at every hour."""
-
-    @abc.abstractmethod
-    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
-        """Fill the gradient of an hour's blocks, given that of the state after it."""
-
-    @abc.abstractmethod
-    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:
-        """Turn the gradient of the state after an hour into that of the state before it, in place.
+    def backward(self, upstream: Sequence[Tensor | None]) -> Tensor:
+        """Return the (T, B, C) gradient of the last pass's inputs.
 
         Args:
-            hour: The hour.
-            by_state: (B, H) to be overwritten.
-            by_blocks_part: (B, H) what comes back through the blocks.
-            upstream: (B, H) what the caller adds to the state before the hour.
+            upstream: For each hour the (B, H) gradient of its state as the caller sees it, None for zero.
+        """
+        like: Tensor = self._kept[0][0]
+        n_hours, n_stays, size = len(self._kept), len(like), self.size
+        by_blocks = self.space.take("by_blocks", (n_stays, 4 * size), like)
+        parts = (*by_blocks.split_with_sizes([size] * 4, dim=1), by_blocks[:, size:], by_blocks[:, : 2 * size])
+        by_state, by_cell = like.new_zeros(n_stays, size), like.new_zeros(n_stays, size)
+        by_inputs = like.new_empty(n_stays, n_hours, self.product.matrix.shape[0] - size - 1)
+        for kept, own, by_input in reversed(list(zip(self._kept, upstream, by_inputs.unbind(1), strict=True))):
+            if own is not None:
+                by_state.add_(own)
+            self._step_back(kept, by_state, by_cell, parts)
+            by_row = self.product_back(by_blocks)
+            by_input.copy_(by_row[:, size:-1])
+            by_state = self._carry(kept, by_state, by_row[:, :size])
+        return by_inputs.transpose(0, 1)
+
+    @abc.abstractmethod
+    def step(
+        self, blocks: Tensor, state: Tensor, cells: Tensor, state_after: Tensor, cells_after: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Turn an hour's (B, 4 H) blocks into gates, in place, and write state and cells after the hour.
+
+        Args:
+            blocks: What the product gives.
+            state: (B, H) before the hour; may be the array of ``state_after``.
+            cells: (B, H) before the hour (or (B, 0)); may be the array of ``cells_after``.
+            state_after: (B, H) to be written.
+            cells_after: (B, H) to be written.
+
+        Returns:
+            What the way back needs beside ``state`` and ``cells``.
+        """
+
+    @abc.abstractmethod
+    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
+        """Fill the gradient of an hour's blocks, given that of the state after it.
+
+        Args:
+            kept: State and cells before the hour, and what ``step`` returned.
+            by_state: (B, H).
+            by_cell: (B, H) the cell's own, to be taken from hour to hour.
+            parts: Parts to fill: each of the four blocks, then all but the first, then the first two together.
+        """
+
+    @abc.abstractmethod
+    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
+        """Return the (B, H) gradient of the state before an hour, which may be written to.
+
+        Args:
+            kept: See ``_step_back``.
+            by_state: (B, H) gradient of the state after it; may be overwritten.
+            by_row_state: (B, H) what comes back through the product; may be overwritten.
         """
 
 
-def _views(*arrays: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return, for every hour, its part of each (T, ...) array."""
-    return list(zip(*(array.unbind(0) for array in arrays), strict=True))
-
-
 class LSTMDirection(RecurrentDirection):
-    """c_t = f c_(t-1) + i g, h_t = o tanh(c_t); blocks g, i, f, o, so that the sigmoids lie side by side."""
+    """c_t = f c_(t-1) + i g, h_t = o tanh(c_t); blocks g, i, f, o.
 
-    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
-        n_hours, n_stays, _ = blocks.shape
-        self._cells = self.space.take("cells", (n_hours + 1, n_stays, self.size), blocks)
-        self._squashed = self.space.take("squashed", (n_hours, n_stays, self.size), blocks)
-        self._cells[0].zero_()
-        # Views of every hour, made once: making them in the loops costs as much as some of the arithmetic.
-        self._by_hour = _views(*blocks.chunk(4, dim=2), blocks[:, :, self.size :], self._cells[:-1], self._squashed)
-        self._results = _views(self._cells[1:], states[1:])
+    Kept as cells is 2 c, what the sigmoid of tanh(c) wants. The forget rows of ``back`` are halved to make up for it.
+    """
 
-    def _step(self, hour: int) -> None:
-        candidate, entry, keep, exit_, sigmoids, before, squashed = self._by_hour[hour]
-        cell, state = self._results[hour]
-        candidate.tanh_()
-        sigmoids.sigmoid_()
-        torch.mul(keep, before, out=cell).addcmul_(candidate, entry)
-        torch.mul(exit_, torch.tanh(cell, out=squashed), out=state)
+    carries_cells = True
 
-    def _prepare_back(self, by_blocks: Tensor) -> None:
-        self._by_cell = torch.zeros_like(self._cells[0])
-        self._through = torch.empty_like(self._by_cell)
-        self._parts = (*by_blocks.chunk(4, dim=1), by_blocks[:, self.size :])
+    def step(
+        self,
+        blocks: Tensor,
+        state: Tensor,  # noqa: ARG002
+        cells: Tensor,
+        state_after: Tensor,
+        cells_after: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """See ``RecurrentDirection``."""
+        candidate, entry, keep, exit_ = blocks.sigmoid_().split_with_sizes([self.size] * 4, dim=1)
+        torch.add(self._minus_one, candidate, alpha=2.0, out=candidate)
+        torch.mul(keep, cells, out=cells_after).addcmul_(candidate, entry, value=2.0)
+        squashed = torch.sigmoid(cells_after)
+        torch.add(self._minus_one, squashed, alpha=2.0, out=squashed)
+        torch.mul(exit_, squashed, out=state_after)
+        return blocks, candidate, entry, keep, exit_, squashed
 
-    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:  # noqa: ARG002
-        candidate, entry, keep, exit_, sigmoids, before, squashed = self._by_hour[hour]
-        by_candidate, by_entry, by_keep, by_exit, by_sigmoids = self._parts
-        by_cell = self._by_cell
-        torch.mul(by_state, exit_, out=self._through)
-        by_cell.add_(_tanh_backward(self._through, squashed, grad_input=self._through))
+    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
+        _, cells, blocks, candidate, entry, keep, exit_, squashed = kept
+        by_candidate, by_entry, by_keep, by_exit, by_sigmoids, _ = parts
+        through = torch.mul(by_state, exit_)
+        by_cell.add_(_tanh_backward(through, squashed, grad_input=through))
         torch.mul(by_cell, entry, out=by_candidate)
         torch.mul(by_cell, candidate, out=by_entry)
-        torch.mul(by_cell, before, out=by_keep)
+        torch.mul(by_cell, cells, out=by_keep)
         torch.mul(by_state, squashed, out=by_exit)
-        _sigmoid_backward(by_sigmoids, sigmoids, grad_input=by_sigmoids)
+        _sigmoid_backward(by_sigmoids, blocks[:, self.size :], grad_input=by_sigmoids)
         _tanh_backward(by_candidate, candidate, grad_input=by_candidate)
         by_cell.mul_(keep)
 
-    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:  # noqa: ARG002
-        torch.add(by_blocks_part, upstream, out=by_state)
+    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:  # noqa: ARG002
+        return by_row_state
 
 
 class GRUDirection(RecurrentDirection):
     """n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h_t = (1 - z) n + z h_(t-1).
 
-    Blocks r, z, the state's part of n, the inputs' part of n; the last one is overwritten by n itself.
+    Blocks r, z, the state's part of n, the inputs' part of n; the last one is overwritten by n itself. The two parts
+    come out of the product twice as large (see the module), so the reset rows of ``back`` are halved.
     """
 
-    def _prepare(self, states: Tensor, blocks: Tensor) -> None:
-        self._states, self._blocks = states, blocks
+    def step(
+        self,
+        blocks: Tensor,
+        state: Tensor,
+        cells: Tensor,  # noqa: ARG002
+        state_after: Tensor,
+        cells_after: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor, ...]:
+        """See ``RecurrentDirection``."""
+        reset, update, drive, new = blocks.split_with_sizes([self.size] * 4, dim=1)
+        switches = blocks[:, : 2 * self.size].sigmoid_()
+        new.addcmul_(reset, drive).sigmoid_()
+        torch.add(self._minus_one, new, alpha=2.0, out=new)
+        torch.lerp(new, state, update, out=state_after)
+        return switches, reset, update, drive, new
 
-    def _step(self, hour: int) -> None:
-        block = self._blocks[hour]
-        reset, update, drive, new = block.chunk(4, dim=1)
-        block[:, : 2 * self.size].sigmoid_()
-        new.addcmul_(reset, drive).tanh_()
-        torch.lerp(new, self._states[hour], update, out=self._states[hour + 1])
-
-    def _prepare_back(self, by_blocks: Tensor) -> None:
-        self._parts = by_blocks.chunk(4, dim=1)
-
-    def _step_back(self, hour: int, by_state: Tensor, by_blocks: Tensor) -> None:
-        block = self._blocks[hour]
-        reset, update, drive, new = block.chunk(4, dim=1)
-        by_reset, by_update, by_drive, by_new = self._parts
-        torch.mul(by_state, 1.0 - update, out=by_new)
+    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:  # noqa: ARG002
+        state, _, switches, reset, update, drive, new = kept
+        by_reset, by_update, by_drive, by_new, _, by_switches = parts
+        torch.addcmul(by_state, by_state, update, value=-1.0, out=by_new)
         _tanh_backward(by_new, new, grad_input=by_new)
         torch.mul(by_new, reset, out=by_drive)
         torch.mul(by_new, drive, out=by_reset)
-        torch.mul(by_state, self._states[hour] - new, out=by_update)
-        by_switches = by_blocks[:, : 2 * self.size]
-        _sigmoid_backward(by_switches, block[:, : 2 * self.size], grad_input=by_switches)
+        torch.sub(state, new, out=by_update).mul_(by_state)
+        _sigmoid_backward(by_switches, switches, grad_input=by_switches)
 
-    def _carry(self, hour: int, by_state: Tensor, by_blocks_part: Tensor, upstream: Tensor) -> None:
-        update = self._blocks[hour, :, self.size : 2 * self.size]
-        by_state.mul_(update).add_(by_blocks_part).add_(upstream)
+    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
+        return by_row_state.addcmul_(by_state, kept[4])
 
 
 def direction_of(rnn: nn.LSTM | nn.GRU, layer: int, *, backward: bool) -> RecurrentDirection:
@@ -210,8 +245,11 @@ def direction_of(rnn: nn.LSTM | nn.GRU, layer: int, *, backward: bool) -> Recurr
     if isinstance(rnn, nn.LSTM):
         rows = torch.cat([by_state, by_input, (state_bias + input_bias)[:, None]], dim=1)
         entry, keep, candidate, exit_ = rows.chunk(4)
-        return LSTMDirection(torch.cat([candidate, entry, keep, exit_]).t(), rnn.hidden_size)
+        back = torch.cat([candidate, entry, 0.5 * keep, exit_])
+        return LSTMDirection(torch.cat([2.0 * candidate, entry, keep, exit_]).t(), back, rnn.hidden_size)
     from_state = torch.cat([by_state, torch.zeros_like(by_input), state_bias[:, None]], dim=1).chunk(3)
     from_input = torch.cat([torch.zeros_like(by_state), by_input, input_bias[:, None]], dim=1).chunk(3)
-    switches = [state + inputs for state, inputs in zip(from_state[:2], from_input[:2], strict=True)]
-    return GRUDirection(torch.cat([*switches, from_state[2], from_input[2]]).t(), rnn.hidden_size)
+    reset, update = (state + inputs for state, inputs in zip(from_state[:2], from_input[:2], strict=True))
+    drive, new = from_state[2], from_input[2]
+    back = torch.cat([0.5 * reset, update, drive, new])
+    return GRUDirection(torch.cat([reset, update, 2.0 * drive, 2.0 * new]).t(), back, rnn.hidden_size)

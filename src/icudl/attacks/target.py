@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Self
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from icudl.artifacts import Checkpoint, FeatureScaler
 from icudl.attacks.engine import Engine, make_engine
+from icudl.attacks.resumption import Known, Memory
 from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features
@@ -38,23 +40,29 @@ class CheckpointTarget:
 
     Masks of observation, hours since the last measurement and static descriptors stay as they are.
 
+    A selection of stays is taken apart only where it is asked for: attacks select candidates by the hundred.
+
     Attributes:
         engine: Scores features.
-        stays: B stays.
-        cells: What may change.
+        bound: The N stays that were bound.
+        bound_cells: What may change of them.
         scaler: Of the checkpoint.
         inputs: Channels of the checkpoint.
+        rows: (B,) positions of these stays among those bound.
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
+        memory: The unchanged stays as the engine remembers them.
     """
 
     engine: Engine
-    stays: StayTensors
-    cells: Cells
+    bound: StayTensors
+    bound_cells: Cells
     scaler: FeatureScaler
     inputs: InputOptions
+    rows: Tensor
     sign: Tensor
     shift: float
+    memory: Memory | None
 
     @classmethod
     def bind(
@@ -74,20 +82,42 @@ class CheckpointTarget:
             cells = dataclasses.replace(cells, attackable=torch.zeros_like(cells.attackable))
         target = cls(
             engine=make_engine(model),
-            stays=stays,
-            cells=cells,
+            bound=stays,
+            bound_cells=cells,
             scaler=checkpoint.scaler,
             inputs=inputs,
+            rows=torch.arange(len(stays.lengths), device=stays.lengths.device),
             sign=torch.ones(len(stays.lengths)).to(stays.unit),
             shift=decision_shift(checkpoint.threshold),
+            memory=None,
         )
-        difference = target.engine.difference(target.features(cells.values), stays.lengths)
-        return dataclasses.replace(target, sign=torch.where(difference >= target.shift, 1.0, -1.0).to(stays.unit))
+        features = target.features(cells.values)
+        difference = target.engine.difference(features, stays.lengths)
+        return dataclasses.replace(
+            target,
+            sign=torch.where(difference >= target.shift, 1.0, -1.0).to(stays.unit),
+            memory=target.engine.remember(features, stays.lengths),
+        )
 
-    @property
+    @functools.cached_property
+    def stays(self) -> StayTensors:
+        """These B stays."""
+        return self.bound.select(self.rows)
+
+    @functools.cached_property
+    def cells(self) -> Cells:
+        """What may change of them."""
+        return self.bound_cells.select(self.rows)
+
+    @functools.cached_property
+    def lengths(self) -> Tensor:
+        """(B,) int64 hours of each stay."""
+        return self.bound.lengths[self.rows]
+
+    @functools.cached_property
     def values(self) -> Tensor:
         """(B, T, F) numbers of the unchanged stays."""
-        return self.cells.values
+        return self.bound_cells.values[self.rows]
 
     @property
     def lower(self) -> Tensor:
@@ -105,19 +135,23 @@ class CheckpointTarget:
         return self.cells.attackable
 
     @property
-    def lengths(self) -> Tensor:
-        """(B,) int64 hours of each stay."""
-        return self.stays.lengths
-
-    @property
     def entries(self) -> Entries | None:
         """What was charted, where the threat model works on charted values."""
         return self.cells.entries
 
+    @property
+    def _are_features(self) -> bool:
+        """Whether the numbers of the threat model are what the model reads, but for padding, which it blanks itself."""
+        only_values = tuple(self.inputs.channels) == ("value",) and self.inputs.scaling == "minmax"
+        return only_values and self.bound_cells.filling is None and self.bound.statics.shape[1] == 0
+
     def features(self, values: Tensor) -> Tensor:
         """Return the (B, T, C) features of these stays with ``values`` (B, T, F) in place of their numbers."""
+        if self._are_features:
+            return values
         stays = self.stays
-        unit = values if self.cells.filling is None else self.cells.filling.apply(values)
+        filling = None if self.bound_cells.filling is None else self.cells.filling
+        unit = values if filling is None else filling.apply(values)
         return assemble_features(
             unit, stays.observed, stays.hours_since, stays.statics, stays.lengths, self.scaler, self.inputs
         )
@@ -132,19 +166,22 @@ class CheckpointTarget:
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""
-        return self.sign * (self.engine.difference(self.features(values), self.stays.lengths) - self.shift) + SLACK
+        known = None if self.memory is None else Known(self.memory, self.rows)
+        difference = self.engine.difference(self.features(values), self.lengths, known)
+        return self.sign * (difference - self.shift) + SLACK
 
     def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B,) margins and their (B, T, F) gradient."""
+        if self._are_features:
+            difference, gradient = self.engine.difference_and_gradient(values, self.lengths)
+            return self.sign * (difference - self.shift) + SLACK, self.sign[:, None, None] * gradient
         with torch.enable_grad():
             leaf = values.detach().clone().requires_grad_()
             features = self.features(leaf)
-        difference, gradient = self.engine.difference_and_gradient(features.detach(), self.stays.lengths)
+        difference, gradient = self.engine.difference_and_gradient(features.detach(), self.lengths)
         (by_cell,) = torch.autograd.grad(features, leaf, self.sign[:, None, None] * gradient)
         return self.sign * (difference - self.shift) + SLACK, by_cell
 
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices``."""
-        return dataclasses.replace(
-            self, stays=self.stays.select(indices), cells=self.cells.select(indices), sign=self.sign[indices]
-        )
+        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices])
