@@ -4,7 +4,7 @@
 
     IcudlError            1   base of everything raised on purpose
     ├── ConfigError       2   unknown key, illegal value, missing value, wrong command-line usage
-    ├── PluginError       3   a plug-in is unknown, broken, or its extra is not installed
+    ├── PluginError       3   a plug-in is unknown, broken, or lacks what it needs: an extra, a cluster
     ├── SourceError       4   not found, unreadable, schema mismatch, empty cohort, connection refused
     ├── StoreError        5   not found, corrupt (hash differs), locked, newer format
     ├── StageError        6   incompatible inputs, training diverged, reproduction mismatch
@@ -37,7 +37,7 @@ class ConfigError(IcudlError):
 
 
 class PluginError(IcudlError):
-    """A plug-in is unknown, cannot be loaded, or needs an extra that is not installed."""
+    """A plug-in is unknown, cannot be loaded, or needs an extra or a cluster that is not there."""
 
     exit_code = 3
 

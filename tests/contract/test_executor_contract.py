@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from icudl.errors import StageError
 from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor, seed_for
+from icudl.execution.dask import DaskExecutor
 from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.execution.runtime import ENVIRONMENT
 from icudl.plugins import registered
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": SerialExecutor,
     "processes-1": lambda: ProcessExecutor(1),
     "processes-2": lambda: ProcessExecutor(2),
+    "dask-2": lambda: DaskExecutor(workers=2),
 }
 
 
+@pytest.fixture(scope="module")
+def open_executor() -> Iterator[Callable[[str], Executor]]:
+    """Opens executors, each once: what stays open between calls is part of the contract."""
+    opened: dict[str, Executor] = {}
+    with contextlib.ExitStack() as stack:
+
+        def open_once(name: str) -> Executor:
+            if name.startswith("dask"):
+                pytest.importorskip("distributed")
+            if name not in opened:
+                opened[name] = stack.enter_context(EXECUTORS[name]())
+            return opened[name]
+
+        yield open_once
+
+
 @pytest.fixture(params=list(EXECUTORS))
-def executor(request: pytest.FixtureRequest) -> Executor:
-    return EXECUTORS[request.param]()
+def executor(request: pytest.FixtureRequest, open_executor: Callable[[str], Executor]) -> Executor:
+    return open_executor(request.param)
+
+
+@pytest.fixture(params=["processes-2", "dask-2"])
+def pool(request: pytest.FixtureRequest, open_executor: Callable[[str], Executor]) -> Executor:
+    """Executors whose jobs run in processes that can die."""
+    return open_executor(request.param)
 
 
 def scale(shared: int, job: int, tick: Tick) -> int:
@@ -51,10 +77,10 @@ def die_always(shared: None, job: int, tick: Tick) -> int:
     return job
 
 
-def torch_threads(shared: None, job: int, tick: Tick) -> int:
+def threads_and_allocator(shared: None, job: int, tick: Tick) -> tuple[int, dict[str, str]]:
     import torch
 
-    return torch.get_num_threads()
+    return torch.get_num_threads(), {name: os.environ.get(name, "") for name in ENVIRONMENT}
 
 
 def test_results_come_in_job_order_and_each_is_announced_once(executor: Executor) -> None:
@@ -89,11 +115,13 @@ def test_jobs_are_made_when_a_worker_is_about_to_be_free(executor: Executor) -> 
     jobs = OnDemand(40)
     executor.run(scale, jobs, shared=10, on_result=jobs.done)
     assert jobs.pending == 0
-    assert jobs.most_pending <= 10
+    assert jobs.most_pending <= 3 * executor.workers + 1
 
 
 def test_made_from_options() -> None:
     for name in registered(ENTRY_POINT_GROUP):
+        if name == "dask":
+            pytest.importorskip("distributed")
         with make_executor(ExecutionOptions(executor=name, workers=2)) as executor:
             assert isinstance(executor, Executor)
             assert executor.workers == (1 if name == "serial" else 2)
@@ -108,17 +136,18 @@ def test_an_error_of_a_job_arrives_unchanged(executor: Executor) -> None:
         executor.map(fail_on_three, [1, 2, 3, 4], shared=None)
 
 
-def test_a_killed_worker_costs_only_its_jobs(tmp_path: Path) -> None:
-    assert ProcessExecutor(2).map(die_once, list(range(6)), shared=str(tmp_path)) == [0, 10, 20, 30, 40, 50]
+def test_a_killed_worker_costs_only_its_jobs(pool: Executor, tmp_path: Path) -> None:
+    assert pool.map(die_once, list(range(6)), shared=str(tmp_path)) == [0, 10, 20, 30, 40, 50]
 
 
-def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop() -> None:
+def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(pool: Executor) -> None:
     with pytest.raises(StageError, match="lost their worker"):
-        ProcessExecutor(2).map(die_always, [1, 2], shared=None)
+        pool.map(die_always, [1, 2], shared=None)
+    assert pool.map(scale, [1, 2], shared=10) == [10, 20]
 
 
-def test_workers_are_single_threaded() -> None:
-    assert ProcessExecutor(2).map(torch_threads, [1, 2], shared=None) == [1, 1]
+def test_workers_are_single_threaded_and_tuned(pool: Executor) -> None:
+    assert pool.map(threads_and_allocator, [1, 2], shared=None) == [(1, ENVIRONMENT)] * 2
 
 
 def test_seeds_depend_on_name_and_root_only() -> None:

@@ -31,10 +31,15 @@ class ExecutionOptions(Options):
 
     table: ClassVar[str] = "execution"
 
-    executor: str = option("processes", "Executor plug-in: serial or processes.", identity=False)
+    executor: str = option("processes", "Executor plug-in: serial, processes or dask.", identity=False)
+    address: str = option(
+        "",
+        "Scheduler of a running Dask cluster, tcp://HOST:PORT or tls://HOST:PORT; empty: dask starts workers here.",
+        identity=False,
+    )
     workers: int = option(
         0,
-        "Worker processes, one thread each; 0 takes one per processor core.",
+        "Worker processes on this machine, one thread each; 0 takes one per processor core.",
         low=0,
         high=4096,
         identity=False,
@@ -206,6 +211,8 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     A reader, or a run resumed after a kill, sees either the whole file or none.
     """
     partial = path.with_name(f".{path.name}.partial")
+    # On a worker of another machine the folder may not exist yet.
+    path.parent.mkdir(parents=True, exist_ok=True)
     write(partial)
     with partial.open("rb") as handle:
         os.fsync(handle.fileno())

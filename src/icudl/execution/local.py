@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from icudl.errors import StageError
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
+from icudl.execution.interrupts import interrupts_held
 from icudl.execution.runtime import ENVIRONMENT, tune_process, usable_cores
 
 MAX_ATTEMPTS = 3
@@ -169,7 +170,7 @@ class ProcessExecutor(Executor):
         while True:
             try:
                 for index in itertools.islice(numbers, JOBS_AHEAD * self.workers - len(waiting)):
-                    with _interrupts_held():
+                    with interrupts_held():
                         waiting[pool.submit(_run_job, jobs[index])] = index
             except BrokenProcessPool as error:
                 broken, numbers = error, iter(())
@@ -207,18 +208,8 @@ def _drain(ticks: Any) -> Iterator[int]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, even before their first line runs: they inherit the signal mask."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
 def _manager(spawn: SpawnContext) -> Iterator[SyncManager]:
-    with _interrupts_held():
+    with interrupts_held():
         manager = spawn.Manager()
     with manager:
         yield manager

@@ -1,0 +1,73 @@
+"""What a worker process must be like so that its results are those of this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import icudl
+from icudl.execution.runtime import ENVIRONMENT
+
+PACKAGES = ("torch", "numpy", "polars", "scikit-learn")
+"""Besides icudl itself: what computes, and may round otherwise in another version."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """One process, as far as results depend on it.
+
+    Attributes:
+        versions: By package, Python among them.
+        threads: Value of ``OMP_NUM_THREADS`` by which the process was started; "" where it was not set.
+        slots: Jobs that the process runs side by side, each in a thread.
+    """
+
+    versions: dict[str, str]
+    threads: str
+    slots: int = 1
+
+    @classmethod
+    def of_this_process(cls, slots: int = 1) -> Facts:
+        """Look at this process; nothing large is imported for it."""
+        versions = {"icudl": icudl.__version__, "python": ".".join(platform.python_version_tuple()[:2])}
+        return cls(
+            versions=versions | {package: _version(package) for package in PACKAGES},
+            threads=os.environ.get("OMP_NUM_THREADS", ""),
+            slots=slots,
+        )
+
+    def objection(self, worker: Facts) -> str:
+        """Return why ``worker`` must not run jobs of this process, or ""."""
+        differing = [
+            f"{package} {worker.versions.get(package, 'none')} instead of {ours}"
+            for package, ours in self.versions.items()
+            if worker.versions.get(package) != ours
+        ]
+        if differing:
+            return f"has {', '.join(differing)}. Install the same versions on every machine"
+        if worker.slots != 1:
+            return f"runs {worker.slots} jobs in threads of one process. Start it with --nthreads 1 (and --nworkers N)"
+        if worker.threads != ENVIRONMENT["OMP_NUM_THREADS"]:
+            settings = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+            return (
+                f"computes with OMP_NUM_THREADS={worker.threads or '(unset)'}, which is slower and rounds otherwise. "
+                f"Start it with the environment {settings}"
+            )
+        return ""
+
+
+def limit_threads() -> None:
+    """Let torch use one thread in the thread that calls, where torch is loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
