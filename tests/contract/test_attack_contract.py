@@ -29,7 +29,9 @@ def with_options(make: AttackFactory, **options: object) -> AttackFactory:
 
 # entry_errors works on clinical values only, which an oracle does not have: tests/unit/test_attack_entries.py
 NEEDS_ENTRIES = {"entry_errors"}
-NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES
+# Other libraries' attacks promise less: tests/unit/test_interop_peers.py
+OF_PEERS = {"art", "foolbox"}
+NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES - OF_PEERS
 FACTORIES: dict[str, AttackFactory] = {name: load_plugin("icudl.attacks", name) for name in sorted(NAMES)}
 FACTORIES |= {f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule) for rule in ("ista", "fista")}
 FACTORIES |= {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from icudl.options import Options, option
 
@@ -14,7 +15,7 @@ class AttackOptions(Options):
 
     table: ClassVar[str] = "attack"
 
-    name: str = option("proximal", "Attack plug-in: proximal, greedy, pgd, sweep, entry_errors or noise.")
+    name: str = option("proximal", "Attack plug-in: proximal, greedy, pgd, sweep, entry_errors, noise; foolbox or art.")
     threat_model: str = option(
         "grid",
         "What may change: grid (any cell of the imputed matrix) or measured (charted values only, one wrong entry an "
@@ -60,6 +61,8 @@ class AttackOptions(Options):
         low=2,
         high=100_000,
     )
+    peer: str = option("", "For foolbox and art: class of the library's attack, such as L0FMNAttack or ElasticNet.")
+    peer_arguments: Mapping[str, Any] = option({}, "For foolbox and art: arguments of that class by name.")
     batch_size: int = option(128, "Stays attacked at once.", low=1, high=65536)
     refine: bool = option(True, "Prune, polish and shrink the examples found.")
     max_stays: int = option(
