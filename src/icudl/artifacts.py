@@ -173,7 +173,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
             f"{path} cannot be read as JSON ({error}). Delete the artifact and run its stage again."
         ) from error
@@ -186,7 +186,7 @@ def _write_frame(path: Path, frame: pl.DataFrame) -> None:
 def _read_frame(path: Path, schema: Schema | None = None) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise StoreError(
             f"{path} cannot be read as Parquet ({error}). Delete the artifact and run its stage again."
         ) from error

@@ -66,13 +66,12 @@ class Options:
     def _check(self, field: dataclasses.Field[Any], value: object) -> None:
         key = f"{self.table}.{field.name}" if self.table else field.name
         low, high = field.metadata.get("low"), field.metadata.get("high")
+        _check_plain(key, value)
         members = value if isinstance(value, tuple | list) else (value,)
         for member in members:
-            if isinstance(member, int | float) and not isinstance(member, bool):
-                if isinstance(member, float) and not math.isfinite(member):
-                    raise ConfigError(f"{key} = {member!r} is not a finite number. Give a finite number.")
-                if (low is not None and member < low) or (high is not None and member > high):
-                    raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
+            is_number = isinstance(member, int | float) and not isinstance(member, bool)
+            if is_number and ((low is not None and member < low) or (high is not None and member > high)):
+                raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
             choices = field.metadata.get("choices")
             if choices is not None and member not in choices:
                 raise ConfigError(
@@ -94,6 +93,23 @@ class Options:
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
+
+
+def _check_plain(key: str, value: object) -> None:
+    """Refuse what cannot be written into a manifest: dates, infinite numbers, text that is not UTF-8, at any depth."""
+    if isinstance(value, Mapping):
+        for name, item in cast("Mapping[object, object]", value).items():
+            _check_plain(key, str(name))
+            _check_plain(f"{key}.{name}", item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _check_plain(key, item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key} = {value!r} is not a finite number. Give a finite number.")
+    elif isinstance(value, str) and not value.isascii() and value.encode("utf-8", "ignore").decode() != value:
+        raise ConfigError(f"{key} = {value!r} is not UTF-8 text. Rename what it names, or write it in UTF-8.")
+    elif not isinstance(value, str | int | float):
+        raise ConfigError(f"{key} = {value!r} has the wrong type. Expected text, numbers, lists or tables.")
 
 
 def _limits(low: float | None, high: float | None) -> str:

@@ -102,13 +102,7 @@ def _short(value: object) -> str:
 def lineage_entry(manifest: Manifest) -> LineageEntry:
     """Return what the report tells of an artifact's origin."""
     options = {
-        table: {
-            key: value
-            for key, value in values.items()
-            if next(
-                (field.metadata["identity"] for field in dataclasses.fields(TABLES[table]) if field.name == key), True
-            )
-        }
+        table: {key: value for key, value in values.items() if _can_change_a_result(table, key)}
         for table, values in manifest.options.items()
     }
     return LineageEntry(
@@ -121,6 +115,12 @@ def lineage_entry(manifest: Manifest) -> LineageEntry:
         restricted=manifest.restricted,
         warnings=manifest.warnings,
     )
+
+
+def _can_change_a_result(table: str, key: str) -> bool:
+    """Tell so of an option; of one that this version does not know it is taken for granted."""
+    fields = dataclasses.fields(TABLES[table]) if table in TABLES else ()
+    return next((bool(field.metadata["identity"]) for field in fields if field.name == key), True)
 
 
 def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line per type of artifact

@@ -59,15 +59,22 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Configuration file {str(path)!r} cannot be read: {error}. Expected UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}. Mend the file at that place.") from error
+
+
+def _absolute(folder: Path, text: str) -> str:
+    try:
+        return str((folder / Path(text).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"source.path = {text!r} is no path: {error}. Give the place of the data.") from error
 
 
 def _anchor_source_path(values: dict[str, dict[str, Any]], file: Path) -> None:
     """Make a relative ``source.path`` start at the file it is written in, so that a study can be run from anywhere."""
     source = values.get("source", {})
     if isinstance(source.get("path"), str) and source["path"]:
-        source["path"] = str((file.parent / Path(source["path"]).expanduser()).resolve())
+        source["path"] = _absolute(file.parent, source["path"])
 
 
 def _merge(values: dict[str, dict[str, Any]], origins: dict[str, str], new: Mapping[str, Any], *, origin: str) -> None:
@@ -106,10 +113,10 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
     text = text.strip()
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     if table == "source" and key == "path" and value:
-        value = str(Path(str(value)).expanduser().resolve())
+        value = _absolute(Path(), str(value))
     return table, key, value
 
 
@@ -129,7 +136,7 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     """
     origin = typing.get_origin(hint) or hint
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _as_float(key, value)
     if origin is tuple and isinstance(value, str):
         value = [value]
     if origin is tuple and isinstance(value, list | tuple):
@@ -141,3 +148,10 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         return value
     expected = TOML_NAMES.get(origin, TOML_NAMES[Mapping] if origin is dict else str(hint))
     raise ConfigError(f"{key} = {value!r} has the wrong type. Expected {expected}.")
+
+
+def _as_float(key: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{key} is a whole number of {value.bit_length()} bits. Give a smaller number.") from None

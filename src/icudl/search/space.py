@@ -85,30 +85,40 @@ def _dimension(where: str, path: str, spec: Any, options: Mapping[str, Options])
         raise ConfigError(
             f"{where}.{path!r} = {spec!r} cannot be read. Expected a table with keys among {', '.join(KEYS)}."
         )
-    dimension = _of_choices(where, path, spec) if "choices" in spec else _of_range(where, path, spec, options[name])
+    kind = typing.get_type_hints(type(options[name]))[path.partition(".")[2]]
+    dimension = _of_choices(where, path, spec, kind) if "choices" in spec else _of_range(where, path, spec, kind)
     for value in dimension.choices or (dimension.low, dimension.high):
         apply_parameters({path: value}, {name: options[name]})
     return dimension
 
 
-def _of_choices(where: str, path: str, spec: Mapping[str, Any]) -> Dimension:
+def _of_choices(where: str, path: str, spec: Mapping[str, Any], kind: Any) -> Dimension:
     choices = spec["choices"]
-    plain = isinstance(choices, list | tuple) and all(isinstance(choice, str | int | float) for choice in choices)
-    if len(spec) > 1 or not plain or not choices:
+    fitting = isinstance(choices, list | tuple) and all(_fits(choice, kind) for choice in choices)
+    if len(spec) > 1 or not fitting or not choices:
         raise ConfigError(
-            f"{where}.{path!r} = {dict(spec)!r}: expected a list of strings or numbers, and nothing beside it."
+            f"{where}.{path!r} = {dict(spec)!r}: expected a list of strings or numbers that {path} may be, "
+            "and nothing beside it."
         )
     return Dimension(path=path, choices=tuple(choices))
 
 
-def _of_range(where: str, path: str, spec: Mapping[str, Any], table: Options) -> Dimension:
-    kind = typing.get_type_hints(type(table))[path.partition(".")[2]]
-    low, high, log, step = spec.get("low"), spec.get("high"), bool(spec.get("log", False)), spec.get("step")
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (low, high))
-    if kind not in (int, float) or low is None or high is None or not numbers:
-        raise ConfigError(f"{where}.{path!r} = {dict(spec)!r}: expected numbers low and high, or choices.")
-    if low > high or (log and low <= 0) or (log and step is not None):
+def _of_range(where: str, path: str, spec: Mapping[str, Any], kind: Any) -> Dimension:
+    low, high, log, step = spec.get("low"), spec.get("high"), spec.get("log", False), spec.get("step")
+    if kind not in (int, float) or low is None or high is None or not (_fits(low, kind) and _fits(high, kind)):
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise ConfigError(f"{where}.{path!r} = {dict(spec)!r}: expected {numbers} low and high, or choices.")
+    if not isinstance(log, bool) or low > high or (log and (low <= 0 or step is not None)):
         raise ConfigError(
             f"{where}.{path!r} = {dict(spec)!r}: expected low <= high, and with log = true low above 0 and no step."
         )
+    if step is not None and (not _fits(step, kind) or step <= 0):
+        raise ConfigError(f"{where}.{path!r} = {dict(spec)!r}: expected a step above 0 of the type of {path}.")
     return Dimension(path=path, whole=kind is int, low=low, high=high, log=log, step=step)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Tell whether a value can be that of an option; lists and tables cannot vary."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float) if kind is float else kind in (int, str) and isinstance(value, kind)

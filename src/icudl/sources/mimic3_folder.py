@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,7 +124,7 @@ class TableFile:
         lines = start.decode("utf-8-sig", "strict" if b"\0" in start else "replace").splitlines()
         if len(lines) < 2 or not any(line.strip() for line in lines[1:]):
             raise self._empty()
-        return next(csv.reader(io.StringIO(lines[0])))
+        return next(csv.reader(io.StringIO(lines[0])), [])
 
     def _match(self, header: list[str]) -> dict[str, str]:
         by_name = {name.strip().lower(): name for name in header}
@@ -142,12 +143,24 @@ class TableFile:
         )
 
 
+# A damaged Parquet file can make polars panic, which is no Exception.
+_UNREADABLE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    EOFError,
+    UnicodeError,
+    csv.Error,
+    zlib.error,
+)
+
+
 @contextlib.contextmanager
 def translated(file: TableFile) -> Iterator[None]:
     """Turn whatever a reader raises about a table into one ``SourceError`` that names the file."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split("You might want to try")[0].split())[:300]
         raise SourceError(
             f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.table.upper()} table as "
@@ -155,9 +168,11 @@ def translated(file: TableFile) -> Iterator[None]:
         ) from error
 
 
-def _explain(error: Exception, reason: str) -> str:
+def _explain(error: BaseException, reason: str) -> str:
     lowered = reason.lower()
-    if isinstance(error, EOFError) or any(word in lowered for word in ("deflate", "gzip", "unexpected end", "corrupt")):
+    if isinstance(error, EOFError) or any(
+        word in lowered for word in ("deflate", "decompress", "gzip", "unexpected end", "corrupt")
+    ):
         return f"the compressed file is truncated or damaged ({reason})"
     if isinstance(error, UnicodeError) or "utf-8" in lowered or "utf8" in lowered:
         return f"it is not UTF-8 text ({reason})"

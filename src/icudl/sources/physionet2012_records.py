@@ -20,6 +20,7 @@ from icudl.sources.physionet2012_files import RECORD_NAME, RecordSet, readable, 
 
 _HEADER = "Time,Parameter,Value"
 _LARGEST_RECORD = 8 << 20  # bytes; the largest of the challenge has 20 KiB
+_NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
 _TICK = 500  # records between two reports of progress
 
 
@@ -64,13 +65,20 @@ def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
         for file in record_files(path):
             yield int(file.stem), file.read_bytes()
         return
-    with tarfile.open(path, "r|*") as archive:
+    with _opened(path) as archive:
         for member in archive:
             _check_member(path.name, member)
             match = RECORD_NAME.fullmatch(PurePosixPath(member.name).name)
             handle = archive.extractfile(member) if match else None
             if match and handle:
                 yield int(match[1]), handle.read()
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r|*")
+    except TypeError as error:  # how tarfile says that a gzip header ends too soon
+        raise tarfile.ReadError("truncated header") from error
 
 
 def _check_member(archive: str, member: tarfile.TarInfo) -> None:
@@ -104,7 +112,7 @@ def _body(source: str, record: int, content: bytes) -> bytes:
     if b"\n\n" in body:
         body = re.sub(rb"\n{2,}", b"\n", body)
     body += b"\n"
-    if body.count(b",") != 2 * body.count(b"\n") or b'"' in body:
+    if body.translate(None, _NO_SEPARATORS) != b",,\n" * body.count(b"\n") or b'"' in body:
         bad = next((line for line in body.split(b"\n") if line.count(b",") != 2 or b'"' in line), b"")
         raise SourceError(
             f"{source}: record {record} has the line {bad.decode('utf-8', 'replace')[:80]!r}. "

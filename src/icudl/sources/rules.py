@@ -114,7 +114,7 @@ class RuleBook:
                     f"source.items names {variable!r}, which has no rule.{suggestion(variable, self.variables)} "
                     f"Known: {', '.join(self.variables)}."
                 )
-            if not isinstance(ids, list | tuple) or not ids or not all(type(item) is int for item in ids):
+            if not isinstance(ids, list | tuple) or not ids or not all(map(_is_item, ids)):
                 raise ConfigError(f"source.items.{variable} = {ids!r}. Give a list of item ids.")
             rules += [self._rule_of(variable, item) for item in ids]
         try:
@@ -148,6 +148,11 @@ class RuleBook:
             if rule.table == table and rule.variable in index
         ]
         return pl.DataFrame(rows, schema=RULE_COLUMNS, orient="row").sort("item")
+
+
+def _is_item(value: object) -> bool:
+    """Tell whether a value can be an item id: event tables hold them in 32 bits."""
+    return type(value) is int and 0 <= value < 2**31
 
 
 RULE_COLUMNS: Mapping[str, type[pl.DataType]] = {

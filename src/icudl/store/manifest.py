@@ -133,7 +133,7 @@ class Manifest:
                 f"{path} has format {value['format']!r}; this version reads up to {FORMAT}. Install a newer icudl."
             )
         body = {key: item for key, item in value.items() if key != "sha256"}
-        if value.get("sha256") != digest(body):
+        if value.get("sha256") != _digest_of(body):
             raise StoreError(f"{path} was edited: its own hash differs. Delete the artifact and run its stage again.")
         body.pop("format")
         try:
@@ -142,11 +142,53 @@ class Manifest:
             for name in ("citations", "warnings"):
                 body[name] = tuple(body[name])
             manifest = cls(identity=identity, files=files, **body)
-        except (KeyError, TypeError) as error:
+            _check_types(manifest)
+        except (AttributeError, KeyError, TypeError) as error:
             raise StoreError(f"{path} is not a complete manifest ({error}). Run its stage again.") from error
         if manifest.identity.id != manifest.id:
             raise StoreError(f"{path} names id {manifest.id}, but its identity hashes to {manifest.identity.id}.")
         return manifest
+
+
+def _digest_of(body: Mapping[str, Any]) -> str:
+    """Return the digest of what was read, or "" where a manifest could not have been written so."""
+    try:
+        return digest(body)
+    except (ValueError, RecursionError):
+        return ""
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "node": str,
+    "stage_version": int,
+    "plugin": str,
+    "seed": int,
+    "fingerprint": str,
+    "id": str,
+    "content": str,
+    "name": str,
+    "bytes": int,
+    "sha256": str,
+    "restricted": bool,
+    "counts": dict,
+    "environment": dict,
+    "source": dict,
+}
+_TEXTS_BY_NAME = ("upstream", "upstream_content", "origins")
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raise TypeError where a field does not hold what its annotation says."""
+    for part in (manifest, manifest.identity, *manifest.files):
+        for name, value in vars(part).items():
+            if name in _KINDS and not isinstance(value, _KINDS[name]):
+                raise TypeError(f"{name} = {value!r}")
+            if name in _TEXTS_BY_NAME and not all(isinstance(item, str) for item in value.values()):
+                raise TypeError(f"{name} = {value!r}")
+            if name == "options" and not all(isinstance(item, dict) for item in value.values()):
+                raise TypeError(f"{name} = {value!r}")
+            if name in {"citations", "warnings"} and not all(isinstance(item, str) for item in value):
+                raise TypeError(f"{name} = {value!r}")
 
 
 def content_hash(files: tuple[FileEntry, ...]) -> str:

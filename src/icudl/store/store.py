@@ -24,6 +24,7 @@ from typing import IO, TypeVar
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
 from icudl.store.manifest import FileEntry, Manifest, content_hash, list_files
+from icudl.store.soundness import faults
 
 A = TypeVar("A", bound=Artifact)
 
@@ -140,7 +141,7 @@ class Store:
         """Read an artifact after comparing every file with its hash.
 
         Raises:
-            StoreError: A file is missing or changed.
+            StoreError: A file is missing or changed, or the files cannot be read as such an artifact.
         """
         problems = self.check(manifest)
         if problems:
@@ -148,7 +149,17 @@ class Store:
                 f"{manifest.reference} is corrupt: {'; '.join(problems)}. "
                 f"Delete {self.folder(manifest.node, manifest.id)} and run the stage again."
             )
-        return kind.read(self.folder(manifest.node, manifest.id))
+        try:
+            artifact = kind.read(self.folder(manifest.node, manifest.id))
+            problems = faults(artifact)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            problems = [f"{type(error).__name__}: {error}"]
+        if problems:
+            raise StoreError(
+                f"{manifest.reference} has the files of its manifest, but they are no sound artifact: "
+                f"{'; '.join(problems)}. Delete {self.folder(manifest.node, manifest.id)} and run the stage again."
+            )
+        return artifact
 
     def seal(self, node: str, artifact_id: str, artifact: Artifact, describe: Callable[[Path], Manifest]) -> Manifest:
         """Write an artifact beside its place and move it there in one step.

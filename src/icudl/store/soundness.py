@@ -1,0 +1,114 @@
+"""What must hold of an artifact that was read: its parts fit each other, whoever wrote its files.
+
+Hashes tell that files are the ones that were sealed. They say nothing of files that were made elsewhere and sealed by
+hand, or by a faulty plug-in: those are refused here, so that no stage computes with arrays that do not belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from icudl.artifacts import AttackResult, Checkpoint, FeatureScaler, GridDataset, SourceTables, TrainingResult
+from icudl.variables import Variable
+
+Fault = tuple[bool, str]
+
+
+def faults(artifact: object) -> list[str]:
+    """Return what is wrong with an artifact, one line per fault; nothing where it is sound or of another kind.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: A part is of a type that cannot even be asked.
+    """
+    return [text for is_sound, text in _expectations(artifact) if not is_sound]
+
+
+def _expectations(artifact: object) -> Iterator[Fault]:
+    match artifact:
+        case SourceTables():
+            yield from _tables(artifact)
+        case GridDataset():
+            yield from _grid(artifact)
+        case TrainingResult():
+            for member, checkpoint in artifact.checkpoints.items():
+                yield checkpoint.member == member, f"the files of {member!r} hold {checkpoint.member!r}"
+                yield from _checkpoint(checkpoint)
+        case AttackResult():
+            yield from _attack(artifact)
+
+
+def _variables(variables: tuple[Variable, ...]) -> Iterator[Fault]:
+    for variable in variables:
+        texts = (variable.name, variable.label, variable.unit, variable.group)
+        yield all(isinstance(text, str) for text in texts), f"variable {variable.name!r} has no proper names"
+        yield _is_number(variable.low) and _is_number(variable.high), f"variable {variable.name!r} has no range"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _tables(tables: SourceTables) -> Iterator[Fault]:
+    yield from _variables(tables.variables)
+    yield type(tables.window_hours) is int and tables.window_hours > 0, f"the window has {tables.window_hours!r} hours"
+    yield tables.stays["stay_id"].null_count() == 0, "a stay has no id"
+    yield tables.stays["stay_id"].is_unique().all(), "a stay is there twice"
+    nulls = sum(tables.hours[column].null_count() for column in ("stay_id", "hour", "variable"))
+    yield nulls == 0, "an hourly value has no stay, hour or variable"
+    if nulls == 0 and tables.hours.height:
+        yield _most(tables.hours["variable"]) < len(tables.variables), "an hourly value is of an unknown variable"
+        yield tables.hours["hour"].is_between(0, tables.window_hours - 1).all(), "an hour lies outside the window"
+
+
+def _most(column: Any) -> int:
+    return int(column.max())
+
+
+def _grid(grid: GridDataset) -> Iterator[Fault]:
+    yield from _variables(grid.variables)
+    yield grid.values.ndim == 3, f"values have {grid.values.ndim} axes"
+    n, hours, _ = grid.values.shape
+    expected: dict[str, tuple[type, tuple[int, ...]]] = {
+        "values": (np.float32, (n, hours, len(grid.variables))),
+        "counts": (np.uint16, (n, hours, len(grid.variables))),
+        "lengths": (np.int16, (n,)),
+        "labels": (np.int8, (n,)),
+        "statics": (np.float32, (n, len(grid.static_names))),
+        "is_test": (np.bool_, (n,)),
+        "folds": (np.int8, (n,)),
+    }
+    for name, (dtype, shape) in expected.items():
+        array = getattr(grid, name)
+        yield array.dtype == dtype and array.shape == shape, f"{name} are {array.dtype} {array.shape}, not {shape}"
+    yield grid.stays.height == n, f"there are {grid.stays.height} rows of stays for {n} stays"
+    yield grid.stays.select("stay_id", "patient_id").null_count().sum_horizontal().item() == 0, "a stay has no id"
+    yield grid.stays["stay_id"].is_unique().all(), "a stay is there twice"
+    yield bool(np.isin(grid.labels, (0, 1)).all()), "a label is neither 0 nor 1"
+    yield bool(((grid.lengths >= 0) & (grid.lengths <= hours)).all()), "a stay is longer than the window"
+
+
+def _checkpoint(checkpoint: Checkpoint) -> Iterator[Fault]:
+    yield from _variables(checkpoint.variables)
+    scaler = checkpoint.scaler
+    for name in FeatureScaler.ARRAYS:
+        array = getattr(scaler, name)
+        size = len(checkpoint.static_names if name.startswith("static") else checkpoint.variables)
+        yield array.dtype == np.float32 and array.shape == (size,), f"{name} is {array.dtype} {array.shape}, not {size}"
+        yield bool(np.isfinite(array).all()), f"{name} is not finite"
+    yield isinstance(checkpoint.model, dict) and isinstance(checkpoint.inputs, dict), "the options are no tables"
+    yield type(checkpoint.n_hours) is int and checkpoint.n_hours > 0, f"the window has {checkpoint.n_hours!r} hours"
+    yield _is_number(checkpoint.threshold), f"the decision threshold is {checkpoint.threshold!r}"
+    if _is_number(checkpoint.threshold):
+        yield 0 <= checkpoint.threshold <= 1, f"the decision threshold is {checkpoint.threshold!r}"
+
+
+def _attack(attack: AttackResult) -> Iterator[Fault]:
+    yield from _variables(attack.variables)
+    cells = attack.perturbations.select("stay_id", "hour", "variable")
+    yield cells.null_count().sum_horizontal().item() == 0, "a changed cell has no stay, hour or variable"
+    if cells.height:
+        yield _most(cells["variable"]) < len(attack.variables), "a changed cell is of an unknown variable"
+        yield cells["hour"].is_between(0, attack.n_hours - 1).all(), "a changed cell lies outside the window"

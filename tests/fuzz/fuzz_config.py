@@ -1,0 +1,123 @@
+"""The configuration: a TOML file and ``--set`` texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from decisions import Decisions
+from target import Target, seeds_of
+
+from icudl.config.document import to_document, to_toml
+from icudl.config.load import load_config
+from icudl.config.schema import TABLES, Config
+from icudl.graph import NODES
+from icudl.search.space import parse_space
+from icudl.sources.rules import TABLES as EVENT_TABLES
+from icudl.sources.rules import mimic3_rules
+from icudl.store.manifest import Identity
+
+KEYS = tuple((table, field.name) for table, kind in TABLES.items() for field in dataclasses.fields(kind))
+DOCUMENT = to_document(Config()).encode()
+
+VALUES: tuple[bytes, ...] = (
+    b"1", b"0", b"-1", b"2.5", b"1e400", b"-0.0", b"nan", b"inf", b"true", b'""', b'"x"', b"[]", b"{}", b"[1]",
+    b'["all"]', b"1" + b"0" * 30, b"9" * 400, b"1" * 5000, b"0x7fffffffffffffff", b"1979-05-27",
+    b"1979-05-27T07:32:00Z", b"07:32:00",
+    b'"""a\nb"""', b"'C:\\x'", b'"\\u0000"', b'"~nobody/x"', b'"~"', b'"\xc3\xa9"', b"\xff", b'["potassium", "ph"]',
+    b'["ph", "ph"]', b"[[1], [2]]", b"[nan]", b"[1, 'x']", b"[" * 3000, b"{a = " * 1500, b"{ potassium = [2, 10] }",
+    b"{ potassium = [nan, 10] }", b"{ potassium = 1979-05-27 }", b"{ potassium = [50822, 50971] }", b"{ '' = 1 }",
+    b"{ potassium = [true] }", b"{ potassium = { a = inf } }", b"{ potassium = [99999999999999999999] }",
+    b"{ 'model.hidden_size' = { low = 1, high = 9, log = true } }", b"{ 'model.dropout' = { low = 0, high = nan } }",
+    b"{ 'attack.kappa' = { low = 0, high = 2, step = 'x' } }", b"{ 'attack.kappa' = { choices = [1, 2] } }",
+    b"{ 'attack.optimizer' = { choices = ['x'] } }", b"{ 'attack.norm' = { low = 0, high = 1 } }",
+    b"{ 'model.hidden_size' = { low = 8, high = 9, step = 0 } }", b"{ 'inputs.channels' = { choices = ['value'] } }",
+    b"{ 'attack.budgets' = { choices = [1] } }", b"{ 'attack.kappa' = { low = 0, high = 1e999 } }",
+    b'"postgresql://u:p@h/d"', b'"auto"', b'"lstm"', b'"synthetic"', b'"mimic3"', b'"nobody"',
+)  # fmt: skip
+TOKENS = (
+    *VALUES,
+    b"=",
+    b"[",
+    b"]",
+    b"[[",
+    b"#",
+    b".",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"[attack]",
+    b"[run]\n",
+    b'"',
+    b"'''",
+    b"\\",
+)
+
+
+def _document(decisions: Decisions) -> bytes:
+    """Either a few assignments, or the whole document with a few places changed, or whatever comes."""
+    kind = decisions.below(8)
+    if kind == 7:
+        return decisions.rest()
+    if kind == 6:
+        start = decisions.below(len(DOCUMENT))
+        return decisions.spoilt(DOCUMENT[start : start + 600], TOKENS)
+    lines = []
+    for _ in range(1 + decisions.below(4)):
+        table, key = decisions.of(KEYS)
+        if decisions.one_in(16):
+            table = decisions.of(("", "atack", "'x y'", "run.seed", "origins"))
+        if decisions.one_in(16):
+            key = decisions.of(("", "kapa", '"x.y"', "seed.low", "table"))
+        lines.append(f"{table}.{key} = ".encode() + _value(table, key, decisions))
+    text = b"\n".join(lines)
+    return decisions.spoilt(text, TOKENS, most=1) if decisions.one_in(4) else text
+
+
+def _value(table: str, key: str, decisions: Decisions) -> bytes:
+    """The default, or a value of any type."""
+    if decisions.one_in(3) or (table, key) not in KEYS:
+        return decisions.of(VALUES)
+    return to_toml(getattr(getattr(Config(), table), key)).encode()
+
+
+def _setting(decisions: Decisions) -> str:
+    table, key = decisions.of(KEYS)
+    text = f"{table}.{key}=".encode() + _value(table, key, decisions)
+    if decisions.one_in(4):
+        text = decisions.spoilt(text, TOKENS, most=1)
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _used(config: Config) -> None:
+    """Ask of a configuration what a run asks before any work is done."""
+    for node in NODES.values():
+        tables = {table: getattr(config, table).to_dict(identity_only=True) for table in node.tables}
+        identity = Identity(
+            node=node.name, stage_version=1, options=tables, upstream={}, plugin="", seed=config.run.seed
+        )
+        assert len(identity.id) == 12
+    rules, chosen = mimic3_rules().with_items(config.source.items), config.variables.chosen()
+    assert sum(rules.table(chosen, table).height for table in EVENT_TABLES) <= sum(
+        len(rule.items) for rule in rules.rules
+    )
+    tables = {"inputs": config.inputs, "model": config.model, "training": config.training}
+    for name, options in (("tune_model", tables), ("tune_attack", {"attack": config.attack})):
+        for dimension in parse_space(name, getattr(config, name).space, options):
+            dimension.distribution()
+
+
+def feed(data: bytes, folder: Path) -> None:
+    """Load, write, load again: the two must be equal, and a run must be able to ask what it asks."""
+    decisions = Decisions(data)
+    settings = [_setting(decisions) for _ in range(decisions.below(3))]
+    file = folder / "study.toml"
+    file.write_bytes(_document(decisions))
+    config = load_config(file, settings)
+    again = folder / "again.toml"
+    again.write_text(to_document(config), "utf-8")
+    assert load_config(again) == config
+    _used(config)
+
+
+TARGET = Target("config", feed, seeds_of(24))
