@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from icudl.models.base import SequenceClassifier
 from icudl.models.build import GROUP, build_model
 from icudl.models.options import ModelOptions
 from icudl.plugins import registered
+from icudl.testing import MODEL_CHECKS, ModelFactory
 
 READOUTS = ("final", "last_hour", "mean", "max", "attention")
 N_HOURS, N_FEATURES = 7, 5
@@ -36,83 +38,21 @@ def _label(options: ModelOptions) -> str:
     return "-".join(map(str, (*kind, options.ensemble_size)))
 
 
-@pytest.fixture(params=_variants(), ids=_label)
-def model(request: pytest.FixtureRequest) -> SequenceClassifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        return build_model(request.param, N_FEATURES).eval()
+def _built(options: ModelOptions) -> ModelFactory:
+    """Make this variant, whatever options a check asks for."""
+    return lambda _options, n_features: build_model(options, n_features)
 
 
-@pytest.fixture
-def features() -> torch.Tensor:
-    return torch.randn(len(LENGTHS), N_HOURS, N_FEATURES, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("options", _variants(), ids=_label)
+def test_contract(options: ModelOptions, check: Callable[[ModelFactory], None]) -> None:
+    check(_built(options))
 
 
-def test_gives_two_logits_that_are_not_probabilities(model, features):
-    logits = model(features * 5, LENGTHS)
-    assert logits.shape == (len(LENGTHS), 2)
-    assert logits.dtype == torch.float32
-    assert not torch.allclose(logits.sum(dim=1), torch.ones(len(LENGTHS)), atol=1e-3)
-
-
-def test_logits_are_unbounded(model, features):
-    """A softmax (or any squashing) at the end would keep them within bounds however large the last layer is."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(10)
-        assert model(features * 10, LENGTHS).abs().max() > 1.5
-
-
-def test_padding_changes_nothing(model, features):
-    changed = features.clone()
-    for row, length in enumerate(LENGTHS):
-        changed[row, length:] = torch.nan
-    assert torch.equal(model(features, LENGTHS), model(changed, LENGTHS))
-
-
-def test_padding_gets_zero_gradient_and_hours_get_some(model, features):
-    features.requires_grad_()
-    model(features, LENGTHS)[:, 1].sum().backward()
-    for row, length in enumerate(LENGTHS):
-        assert not features.grad[row, length:].any()
-        assert features.grad[row, :length].any()
-
-
-def test_a_stay_does_not_depend_on_its_batch_mates_or_the_padding(model, features):
-    together = model(features, LENGTHS)
-    for row, length in enumerate(LENGTHS):
-        alone = model(features[row : row + 1, :length], LENGTHS[row : row + 1])
-        assert torch.allclose(together[row : row + 1], alone, atol=1e-6)
-    order = torch.tensor([2, 0, 3, 1])
-    assert torch.allclose(model(features[order], LENGTHS[order]), together[order], atol=1e-6)
-
-
-def test_eval_mode_repeats_itself(model, features):
-    assert torch.equal(model(features, LENGTHS), model(features, LENGTHS))
-
-
-def test_dropout_acts_in_training_mode(model, features):
-    model.train()
+@pytest.mark.parametrize("options", _variants(), ids=_label)
+def test_dropout_acts_in_training_mode(options: ModelOptions) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
+        model = build_model(options, N_FEATURES).train()
+        features = torch.randn(len(LENGTHS), N_HOURS, N_FEATURES)
         assert not torch.equal(model(features, LENGTHS), model(features, LENGTHS))
-
-
-def test_every_parameter_learns(model, features):
-    model.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        torch.nn.functional.cross_entropy(model(features, LENGTHS), torch.tensor([0, 1, 0, 1])).backward()
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-
-
-def test_a_feature_that_is_always_zero_is_survived(model, features):
-    features[:, :, 2] = 0.0
-    assert torch.isfinite(model(features, LENGTHS)).all()
-
-
-def test_calibration_is_absorbed(model, features):
-    before = model(features, LENGTHS)
-    model.absorb(1.7, -0.4)
-    after = model(features, LENGTHS)
-    assert torch.allclose(after[:, 1] - after[:, 0], 1.7 * (before[:, 1] - before[:, 0]) - 0.4, atol=1e-5)

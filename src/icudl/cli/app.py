@@ -1,31 +1,75 @@
-"""The commands."""
+"""The commands, and what is shown where none is given."""
 
 from __future__ import annotations
 
 import click
 
 from icudl import __version__
+from icudl.cli.completion import completion
 from icudl.cli.configuring import config_group
 from icudl.cli.data import database_group, synth
-from icudl.cli.inspecting import clean, diff, doctor, plugins, show, status, verify
+from icudl.cli.doctor import doctor
+from icudl.cli.inspecting import clean, diff, plugins, show, status, verify
 from icudl.cli.results import evaluate, figures, predict, trials
 from icudl.cli.running import STAGE_COMMANDS, demo, run
 from icudl.cli.tuning import train, tune_group
 
+WELCOME = """ICU Deep Learning {version}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+  icudl demo --quick                a report on a synthetic hospital, in about a minute
+  icudl doctor                      is everything there? what to do where not
+  icudl config init study.toml      a configuration in which every key is explained
+  icudl run --config study.toml     everything up to the report; what is there is not computed again
+  icudl status --config study.toml  what is up to date, and why the rest is not
+
+`icudl --help` lists all commands, `icudl COMMAND --help` explains one, with examples.
+"""
+
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Everything": (demo, run),
+    "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
+    "Look": (status, show, diff, verify),
+    "Use results": (trials, predict, evaluate, figures),
+    "Data": (synth, database_group),
+    "Installation and study": (config_group, doctor, plugins, clean, completion),
+}
+"""The commands by section of the help."""
+
+
+class _Sections(click.Group):
+    """A group whose help lists its commands by section."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one table a section."""
+        widest = max(map(len, self.commands))
+        limit = formatter.width - widest - 6
+        for title, commands in SECTIONS.items():
+            rows = [
+                (f"{command.name or '':{widest}}", command.get_short_help_str(limit))
+                for command in commands
+                if not command.hidden
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=_Sections,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="icudl")
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> None:
     """Predict death in the ICU with LSTMs, and find how little must change before a prediction flips.
 
-    Start with `icudl demo`. Every command takes --help; results go to standard output, everything else to standard
-    error.
+    Start with `icudl demo --quick`. Every command takes --help; results go to standard output, everything else to
+    standard error.
     """
+    if context.invoked_subcommand is None:
+        click.echo(WELCOME.format(version=__version__), nl=False)
 
 
-for _command in (
-    *(demo, run, *STAGE_COMMANDS, tune_group, train),
-    *(status, show, diff, verify, trials, predict, evaluate, figures),
-    *(synth, database_group, config_group, plugins, doctor, clean),
-):
-    app.add_command(_command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        app.add_command(_command)

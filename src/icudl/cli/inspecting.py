@@ -1,8 +1,7 @@
-"""Commands that look: status, show, diff, verify, plugins, doctor, clean."""
+"""Commands that look: status, show, diff, verify, plugins, clean."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
@@ -158,33 +157,6 @@ def plugins(session: Session) -> None:
         for name, origin in names.items()
     ]
     session.emit("\n".join(lines), data)
-
-
-@click.command()
-@shared_options
-def doctor(session: Session) -> None:
-    """Show what a bug report needs: versions, cores, memory, devices, allocator, the store."""
-    import platform
-
-    import torch
-
-    from icudl.execution.runtime import usable_cores
-    from icudl.provenance import software
-
-    facts = software()
-    disk_folder = session.store_path if session.store_path.exists() else session.store_path.absolute().parent
-    data: dict[str, Any] = {
-        **facts["versions"],
-        "commit": facts["commit"] or "(installed package)",
-        "cores": usable_cores(),
-        "torch threads": torch.get_num_threads(),
-        "C library": " ".join(platform.libc_ver()) or "unknown",
-        "CUDA devices": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "store": str(session.store_path.absolute()),
-        "store writable": os.access(disk_folder, os.W_OK),
-        "disk free (GB)": round(shutil.disk_usage(disk_folder).free / 2**30, 1),
-    }
-    session.emit("\n".join(f"{name:16} {value}" for name, value in data.items()), data)
 
 
 @click.command()

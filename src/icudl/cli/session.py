@@ -122,6 +122,10 @@ def _console() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=140)
 
 
+SHARED_OPTIONS = ("config_path", "settings", "store", "device", "workers", "as_json", "verbose", "quiet", "debug")
+"""Parameters that ``shared_options`` adds to a command."""
+
+
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the common options; it receives them as its first argument, a ``Session``."""
 

@@ -65,15 +65,17 @@ def _assignments(table: str, key: str, value: Any) -> list[str]:
     return [f"{key} = {to_toml(value)}"]
 
 
-def key_table() -> str:
-    """Return the Markdown table of all keys, for the documentation."""
+def key_table(name: str) -> str:
+    """Return the Markdown table of the keys of one table, for the documentation."""
+    options = TABLES[name]
+    defaults = options()
     rows = ["| key | default | meaning |", "| --- | --- | --- |"]
-    for name, options in TABLES.items():
-        defaults = options()
-        for field in dataclasses.fields(options):
-            doc = f"{field.metadata['doc']} {_limits(field)}".strip().replace("|", "\\|")
-            default = to_toml(getattr(defaults, field.name)).replace("|", "\\|")
-            rows.append(f"| `{name}.{field.name}` | `{default}` | {doc} |")
+    for field in dataclasses.fields(options):
+        doc = f"{field.metadata['doc']} {_limits(field)}".strip()
+        if not field.metadata["identity"]:
+            doc += " Not part of a result's identity."
+        doc, default = (text.replace("|", "\\|") for text in (doc, to_toml(getattr(defaults, field.name))))
+        rows.append(f"| `{name}.{field.name}` | `{default}` | {doc} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,0 +1,89 @@
+"""The reference of artifacts: types, files and schemas, from ``icudl.artifacts`` and the stages."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+
+import polars as pl
+
+from icudl import artifacts
+from icudl.analysis import susceptibility
+from icudl.artifacts import Artifact
+from icudl.graph import NODES
+from icudl.store.manifest import Manifest
+
+INTRODUCTION = """# Artifacts
+
+Every result is a folder `runs/NODE/ID/` with the files below and `manifest.json`. Tables are Parquet, arrays and
+weights safetensors, the rest JSON: any tool opens them, and reading them runs no code. Made from `icudl.artifacts`.
+
+| node | made by | type | made from |
+| --- | --- | --- | --- |
+"""
+
+FILE = re.compile(r'folder / (f?)"([^"]+)"|folder\) / (f?)"([^"]+)"|folder / "checkpoints"')
+
+
+def render() -> str:
+    """Return the page."""
+    kinds = list(dict.fromkeys(node.artifact for node in NODES.values()))
+    rows = [
+        f"| `{node.name}` | `icudl {node.verb}` | [{node.artifact.__name__}](#{node.artifact.__name__.lower()}) "
+        f"| {', '.join(f'`{name}`' for name in node.upstream) or 'the source'} |"
+        for node in NODES.values()
+    ]
+    parts = [INTRODUCTION + "\n".join(rows) + "\n"]
+    parts += [
+        f"## {kind.__name__}\n\n{_documentation(kind)}\n\nFiles: {', '.join(_files(kind))}.\n"
+        for kind in [*kinds, artifacts.Checkpoint]
+    ]
+    parts.append("## Tables of a SusceptibilityResult\n\n" + _definitions(susceptibility.__doc__ or ""))
+    parts.append("## Schemas\n")
+    parts += [_schema(name) for name in vars(artifacts) if name.endswith("_SCHEMA")]
+    parts.append(f"## manifest.json\n\n{_documentation(Manifest)}\n")
+    return "\n".join(parts)
+
+
+def _documentation(kind: type) -> str:
+    """The docstring with its attributes as a table."""
+    text, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    entries = re.split(r"\n(?=\S)", textwrap.dedent(attributes)) if attributes else []
+    rows = [
+        "| `{}` | {} |".format(*(" ".join(part.split()) for part in entry.split(":", 1)))
+        for entry in entries
+        if entry.strip()
+    ]
+    table = ["", "| attribute | meaning |", "| --- | --- |", *(row.replace("``", "`") for row in rows)] if rows else []
+    return "\n".join([text.strip().replace("``", "`"), *table])
+
+
+def _files(kind: type[Artifact] | type[artifacts.Checkpoint]) -> list[str]:
+    """The names that ``write`` joins to its folder; what stands in braces depends on the artifact."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind.write)))
+    names = [
+        ast.unparse(node.right).removeprefix("f")[1:-1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Div)
+        and isinstance(node.right, ast.Constant | ast.JoinedStr)
+    ]
+    return [f"`{name}`" for name in dict.fromkeys(names)]
+
+
+def _definitions(text: str) -> str:
+    """Turn a docstring's definition list (term, indented text) into a Markdown list."""
+    body = text.partition("\n\n")[2].replace("``", "`")
+    return re.sub(r"\n {4}(?=\S)", "\n  ", re.sub(r"(?m)^(`\w+`.*)$(?=\n {4})", r"* **\1**<br>", body)) + "\n"
+
+
+def _schema(name: str) -> str:
+    """One schema as a table; the comment behind a column in the code is its meaning."""
+    source = inspect.getsource(artifacts)
+    block = re.search(rf"^{name}: Schema = \{{(.*?)\}}$", source, re.MULTILINE | re.DOTALL)
+    comments = dict(re.findall(r'"(\w+)": [^#\n]*?,\s*#\s*(.*)', block.group(1) if block else ""))
+    schema: dict[str, pl.DataType] = dict(getattr(artifacts, name))
+    rows = [f"| `{column}` | {dtype} | {comments.get(column, '')} |" for column, dtype in schema.items()]
+    return "\n".join([f"### {name}\n", "| column | type | meaning |", "| --- | --- | --- |", *rows, ""])

@@ -1,0 +1,26 @@
+"""Shell completion, as a script to be loaded by the shell."""
+
+from __future__ import annotations
+
+import click
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    r"""Print the completion script of a shell.
+
+    \b
+    Examples:
+      icudl completion bash > ~/.icudl-completion.bash    # then: source ~/.icudl-completion.bash
+      icudl completion fish > ~/.config/fish/completions/icudl.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.UsageError(f"This version of click knows no completion for {shell}.")
+    click.echo(made(context.find_root().command, {}, "icudl", "_ICUDL_COMPLETE").source())

@@ -1,0 +1,39 @@
+"""`icudl doctor`: is everything there that a run needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from icudl.cli.session import Session, shared_options
+
+MARKS = {"ok": "✓", "note": "·", "broken": "✗"}
+
+
+@click.command()
+@shared_options
+def doctor(session: Session) -> None:
+    r"""Find out what is missing or broken, and what to do about it.
+
+    Checks Python, libraries, device, threads, memory, disk, store, configuration, data, extras and plug-ins. Also what
+    a bug report needs. The exit code is not 0 where something is broken.
+
+    \b
+    Examples:
+      icudl doctor
+      icudl doctor --config study.toml --store /data/runs
+    """
+    from icudl.cli.examination import examine
+    from icudl.errors import IcudlError
+
+    findings = examine(session.config, session.store_path)
+    lines = []
+    for finding in findings:
+        lines.append(f"{MARKS[finding.state]} {finding.subject:14} {finding.found}")
+        if finding.advice:
+            lines.append(f"  {'':14} -> {finding.advice}")
+    session.emit("\n".join(lines), [dataclasses.asdict(finding) for finding in findings])
+    broken = [finding.subject for finding in findings if finding.state == "broken"]
+    if broken:
+        raise IcudlError(f"{len(broken)} of {len(findings)} checks failed: {', '.join(broken)}. See above what to do.")

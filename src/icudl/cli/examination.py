@@ -1,0 +1,231 @@
+"""What `icudl doctor` looks at: one function a subject, each giving findings and raising nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icudl.errors import IcudlError
+
+if TYPE_CHECKING:
+    from icudl.config.schema import Config
+
+DISTRIBUTION = "icu-deep-learning"
+OLDEST_PYTHON = (3, 11)
+LOW_DISK_GB = 2.0
+LOW_MEMORY_GB = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What was found about one subject.
+
+    Attributes:
+        subject: One or two words.
+        state: ``"ok"``, ``"note"`` (works, but worth knowing) or ``"broken"``.
+        found: What there is.
+        advice: What to do, or "".
+    """
+
+    subject: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def examine(read_config: Callable[[], Config], store: Path) -> list[Finding]:
+    """Look at everything; the configuration is read here so that a broken one is a finding among others."""
+    findings = [*_python(), *_libraries(), *_threads(), *_machine(), *_store(store)]
+    try:
+        config = read_config()
+    except IcudlError as error:
+        findings.append(Finding("configuration", "broken", *_split(error)))
+    else:
+        changed = len(config.origins)
+        found = f"valid, {changed} keys not at their default" if changed else "valid, everything at its default"
+        findings += [Finding("configuration", "ok", found), *_device(config), *_source(config)]
+    return [*findings, *_plugins(), *_extras()]
+
+
+def _split(error: Exception) -> tuple[str, str]:
+    """Return the first sentence of a message, and the rest: what to do."""
+    head, dot, tail = str(error).partition(". ")
+    return head + ("." if dot else ""), tail
+
+
+def _python() -> Iterator[Finding]:
+    found = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < OLDEST_PYTHON:
+        yield Finding("Python", "broken", found, "Install Python 3.11 or newer and make the environment with it.")
+    else:
+        yield Finding("Python", "ok", found)
+    from icudl.provenance import software
+
+    facts = software()
+    yield Finding("icudl", "ok", f"{facts['versions']['icudl']}, {facts['commit'] or 'installed package'}")
+
+
+def _libraries() -> Iterator[Finding]:
+    for name in _required():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            yield Finding(name, "broken", "not installed", f"Install the package again: pip install {DISTRIBUTION}.")
+            continue
+        try:
+            __import__({"scikit-learn": "sklearn"}.get(name, name))
+        except Exception as error:  # noqa: BLE001 - a broken library may raise anything
+            advice = f"Install it again: pip install --force-reinstall {name}=={found}."
+            yield Finding(name, "broken", f"{found} cannot be imported: {type(error).__name__}: {error}", advice)
+        else:
+            yield Finding(name, "ok", found)
+
+
+def _required() -> list[str]:
+    """Names of what the package needs in any case."""
+    names = [line.split(";")[0] for line in requires(DISTRIBUTION) or [] if "extra ==" not in line]
+    return sorted({_name_in(line) for line in names})
+
+
+def _name_in(requirement: str) -> str:
+    """Return the name of the distribution in a requirement such as ``dask[distributed]>=2025``."""
+    name = requirement.strip()
+    end = next((index for index, letter in enumerate(name) if not (letter.isalnum() or letter in "-_.")), len(name))
+    return name[:end]
+
+
+def _threads() -> Iterator[Finding]:
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield Finding("threads", "ok", "one a process")
+    else:
+        advice = "Unset OMP_NUM_THREADS and MKL_NUM_THREADS: processes that each use several threads hinder each other."
+        yield Finding("threads", "note", f"torch uses {threads} a process", advice)
+    library = " ".join(platform.libc_ver()).strip()
+    if library.startswith("glibc"):
+        yield Finding("allocator", "ok", f"{library}, tuned")
+    else:
+        advice = "Training is slower than on glibc; nothing has to be done."
+        yield Finding("allocator", "note", library or "unknown C library", advice)
+
+
+def _machine() -> Iterator[Finding]:
+    from icudl.execution.runtime import usable_cores
+
+    yield Finding("cores", "ok", f"{usable_cores()} usable")
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (ValueError, OSError):
+        return
+    found = f"{total:.1f} GB, {free:.1f} GB of it free"
+    if total < LOW_MEMORY_GB:
+        yield Finding("memory", "note", found, "Use --workers 1; large data sets need more memory.")
+    else:
+        yield Finding("memory", "ok", found)
+
+
+def _store(store: Path) -> Iterator[Finding]:
+    place = store.absolute()
+    folder = next(parent for parent in (place, *place.parents) if parent.exists())
+    advice = "Give --store a folder that you may write to."
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield Finding("store", "broken", f"{place} cannot be written: {error.strerror}", advice)
+        return
+    yield Finding("store", "ok", f"{place} can be written" + ("" if place.exists() else ", is made on first use"))
+    free = shutil.disk_usage(folder).free / 2**30
+    if free < LOW_DISK_GB:
+        advice = "Make room, or give --store a folder on another disk; `icudl clean` deletes what interrupted runs left."
+        yield Finding("disk", "note", f"{free:.1f} GB free", advice)
+    else:
+        yield Finding("disk", "ok", f"{free:.1f} GB free")
+
+
+def _device(config: Config) -> Iterator[Finding]:
+    import torch
+
+    from icudl.execution.device import resolve_device
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+    try:
+        device = resolve_device(config.execution.device)
+    except IcudlError as error:
+        yield Finding("device", "broken", *_split(error))
+        return
+    if torch.version.cuda and not torch.cuda.is_available():
+        advice = "Runs on the CPU. For a GPU, check the driver with nvidia-smi; without one, the CPU build is smaller."
+        yield Finding("device", "note", f"{device}, although torch is built for {build}", advice)
+    else:
+        yield Finding("device", "ok", f"{device} ({build})")
+
+
+def _source(config: Config) -> Iterator[Finding]:
+    """Ask the source of the configuration, where it can be asked without reading everything."""
+    from icudl.plugins import load_plugin
+
+    name = config.source.name
+    try:
+        source = load_plugin("icudl.sources", name)(config.source, config.run.seed)
+        reach = getattr(source, "reach", None)
+        found = reach() if reach else "made, not asked for its data"
+        config.variables.chosen(getattr(source, "available", None))
+    except IcudlError as error:
+        yield Finding("source", "broken", *_split(error))
+    else:
+        yield Finding("source", "ok", f"{name}: {found}")
+
+
+def _plugins() -> Iterator[Finding]:
+    """Load every registered plug-in."""
+    from icudl.plugins import GROUPS, load_plugin, plugin_version, registered
+
+    loaded = 0
+    for group in GROUPS:
+        for name in registered(group):
+            try:
+                load_plugin(group, name)
+            except Exception as error:  # noqa: BLE001 - someone else's module may raise anything
+                kind = group.rpartition(".")[2].removesuffix("s")
+                advice = f"Mend or remove {plugin_version(group, name) or 'the package it comes from'}."
+                if name not in {"synthetic", "processes"}:
+                    advice += f" Only a study that uses this {kind} needs it."
+                yield Finding(f"{kind} {name}", "broken", f"{type(error).__name__}: {error}", advice)
+            else:
+                loaded += 1
+    yield Finding("plug-ins", "ok", f"{loaded} can be loaded")
+
+
+def _extras() -> Iterator[Finding]:
+    """Tell which extras are complete."""
+    wanted = requires(DISTRIBUTION) or []
+    for extra in metadata(DISTRIBUTION).get_all("Provides-Extra") or []:
+        if extra in {"dev", "all"}:
+            continue
+        lines = [line for line in wanted if f"extra == '{extra}'" in line or f'extra == "{extra}"' in line]
+        missing = sorted({_name_in(line) for line in lines if not _is_installed(_name_in(line))})
+        if missing:
+            advice = f"Only where it is needed: pip install '{DISTRIBUTION}[{extra}]'."
+            yield Finding(f"extra {extra}", "note", f"not installed: {', '.join(missing)}", advice)
+        else:
+            yield Finding(f"extra {extra}", "ok", "installed")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""For authors of plug-ins: the contract of each seam as checks, and a model whose smallest change is a formula.
+
+A check is a function that raises AssertionError where a promise is broken. In a test of yours::
+
+    import pytest
+    from icudl.testing import ATTACK_CHECKS
+
+    @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(check):
+        check(MyAttack)
+
+``ATTACK_CHECKS`` take the attack's class, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a function that makes
+an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
+"""
+
+from __future__ import annotations
+
+from icudl.testing.attack import (
+    ATTACK_CHECKS,
+    AttackFactory,
+    check_flips_every_stay,
+    excess_over_optimum,
+)
+from icudl.testing.executor import EXECUTOR_CHECKS, ExecutorFactory, check_survives_a_killed_worker
+from icudl.testing.model import MODEL_CHECKS, ModelFactory
+from icudl.testing.oracle import LinearOracle
+from icudl.testing.source import SOURCE_CHECKS
+
+__all__ = [
+    "ATTACK_CHECKS",
+    "EXECUTOR_CHECKS",
+    "MODEL_CHECKS",
+    "SOURCE_CHECKS",
+    "AttackFactory",
+    "ExecutorFactory",
+    "LinearOracle",
+    "ModelFactory",
+    "check_flips_every_stay",
+    "check_survives_a_killed_worker",
+    "excess_over_optimum",
+]
