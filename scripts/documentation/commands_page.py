@@ -50,14 +50,11 @@ def _names(command: click.Command) -> set[str]:
 
 def _text(command: click.Command) -> str:
     """Return the paragraphs of the help text, and its examples as a block of commands."""
-    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
-    lines = [
-        "```bash\n" + inspect.cleandoc(paragraph.removeprefix("\b\n").removeprefix("Examples:\n")) + "\n```"
-        if paragraph.startswith("\b")
-        else paragraph
-        for paragraph in paragraphs
-    ]
-    return "\n\n".join(lines) + "\n"
+    parts = inspect.cleandoc(command.help or "").split("\n\n")
+    if command.epilog:
+        calls = [line.strip() for line in command.epilog.splitlines() if line.strip().startswith("icudl ")]
+        parts.append("\n".join(["```bash", *calls, "```"]))
+    return "\n\n".join(parts) + "\n"
 
 
 def _usage(words: str, command: click.Command) -> str:

@@ -10,8 +10,8 @@ from icudl import errors
 INTRODUCTION = """# Errors
 
 Everything that is raised on purpose is an `IcudlError`; the command line prints one line and returns the exit code
-of its class. A message says what is wrong (with the value), what was expected, and what to do. `--debug` shows where it was
-raised.
+of its class. A message says what is wrong (with the value), what was expected, and what to do. `--debug` shows where it
+was raised.
 
 | exit code | error | when |
 | --- | --- | --- |

@@ -5,7 +5,7 @@ A comment on the line before a block says what is to be done with it::
     <!-- not run: REASON -->     checked, but not run: it needs what a test does not have
     <!-- file: PATH -->          the block is the whole of docs/PATH
 
-Any other block of bash or python is run, in order, in one empty folder a page; one of toml must load as a configuration.
+Any other block of bash or python is run, in order, in one empty folder a page; one of toml must be well-formed.
 """
 
 from __future__ import annotations

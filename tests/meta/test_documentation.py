@@ -1,4 +1,4 @@
-"""The pages tell the truth as far as it can be seen without running them: commands, options, files, languages, links."""
+"""The pages tell the truth as far as it can be seen without running them: commands, options, files, languages."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def _explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, IcudlError):
         return error.exit_code, str(error)
     if isinstance(error, click.ClickException):
-        return ConfigError.exit_code, error.format_message()
+        context = getattr(error, "ctx", None)
+        hint = f" `{context.command_path} --help` shows how it is used." if context is not None else ""
+        return ConfigError.exit_code, error.format_message() + hint
     if isinstance(error, MemoryError):
         return DeviceError.exit_code, "Memory ran out. Use fewer workers (--workers 1) or smaller batches."
     return IcudlError.exit_code, f"Unexpected {type(error).__name__}: {error}. Run again with --debug and report it."

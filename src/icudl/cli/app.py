@@ -39,7 +39,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 class _Sections(click.Group):
     """A group whose help lists its commands by section."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write one table a section."""
         widest = max(map(len, self.commands))
         limit = formatter.width - widest - 6

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import click
 
+from icudl.cli.session import examples
+
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "icudl completion bash > ~/.icudl-completion.bash    # then: source ~/.icudl-completion.bash",
+        "icudl completion fish > ~/.config/fish/completions/icudl.fish",
+    )
+)
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the completion script of a shell.
-
-    \b
-    Examples:
-      icudl completion bash > ~/.icudl-completion.bash    # then: source ~/.icudl-completion.bash
-      icudl completion fish > ~/.config/fish/completions/icudl.fish
-    """
+    """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)

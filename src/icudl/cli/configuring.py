@@ -6,19 +6,27 @@ from pathlib import Path
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options, show_commands
 
 
-@click.group("config")
-def config_group() -> None:
+@click.group("config", invoke_without_command=True)
+@click.pass_context
+def config_group(context: click.Context) -> None:
     """Write, show and check configurations."""
+    show_commands(context)
 
 
-@config_group.command("init")
+@config_group.command(
+    "init",
+    epilog=examples("icudl config init study.toml", "icudl config init mine.toml --set source.name=physionet2012"),
+)
 @click.argument("file", type=click.Path(path_type=Path), default=Path("config.toml"))
 @shared_options
 def init(session: Session, file: Path) -> None:
-    """Write FILE (config.toml) with every key explained at its default, or as --config and --set say."""
+    """Write a file in which every key is explained.
+
+    FILE is config.toml where none is named. Keys stand at their defaults, or as --config and --set say.
+    """
     from icudl.config.document import to_document
     from icudl.errors import ConfigError
 
@@ -34,10 +42,15 @@ def init(session: Session, file: Path) -> None:
     session.emit(str(file), {"path": str(file)})
 
 
-@config_group.command("show")
+@config_group.command(
+    "show", epilog=examples("icudl config show --config study.toml", "icudl config show --set model.name=gru --json")
+)
 @shared_options
 def show_config(session: Session) -> None:
-    """Print the resolved configuration; what is not at its default is marked with where it came from."""
+    """Print the configuration as it is resolved.
+
+    What is not at its default is marked with where it came from.
+    """
     from icudl.config.document import to_toml
 
     config = session.config()
@@ -50,10 +63,10 @@ def show_config(session: Session) -> None:
     session.emit("\n".join(lines), {"config": config.to_dict(), "origins": dict(config.origins)})
 
 
-@config_group.command("check")
+@config_group.command("check", epilog=examples("icudl config check --config study.toml"))
 @shared_options
 def check(session: Session) -> None:
-    """Check every key, type and limit, and that the plug-ins named exist."""
+    """Check every key, type, limit and plug-in name."""
     from icudl.execution.base import make_executor
     from icudl.plugins import load_plugin
 
@@ -66,7 +79,7 @@ def check(session: Session) -> None:
     session.emit("The configuration is valid.", {"valid": True})
 
 
-@config_group.command("schema")
+@config_group.command("schema", epilog=examples("icudl config schema > icudl.schema.json"))
 @shared_options
 def schema(session: Session) -> None:
     """Print a JSON schema of the configuration, for editors."""

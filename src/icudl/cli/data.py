@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options, show_commands
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "icudl synth hospital --patients 1000", "icudl synth large --patients 46520 --format parquet --noise-rows 13.8"
+    )
+)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
@@ -18,7 +22,7 @@ from icudl.cli.session import Session, shared_options
 @click.option("--noise-rows", type=float, help="Rows of items nobody reads for each row that is read.")
 @shared_options
 def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
-    """Write a synthetic hospital of any size as MIMIC-III tables into DIRECTORY."""
+    """Write a synthetic hospital as MIMIC-III tables."""
     from icudl.execution.base import make_executor
     from icudl.sources.synthetic import DEFAULT_NOISE_ROWS, write_hospital
 
@@ -36,22 +40,24 @@ def synth(session: Session, directory: Path, patients: int, file_format: str, no
     session.emit(str(directory), {"path": str(directory), "patients": patients, "format": file_format})
 
 
-@click.group("db")
-def database_group() -> None:
+@click.group("db", invoke_without_command=True)
+@click.pass_context
+def database_group(context: click.Context) -> None:
     """Work with a PostgreSQL database of MIMIC-III."""
+    show_commands(context)
 
 
-@database_group.command("load")
+@database_group.command("load", epilog=examples("icudl db load /data/mimiciii postgresql://owner@localhost/mimic"))
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("url")
 @click.option("--schema", default="mimiciii", show_default=True, help="Schema to fill.")
 @click.option("--replace", is_flag=True, help="Load tables again that are there already.")
 @shared_options
 def load(session: Session, directory: Path, url: str, schema: str, replace: bool) -> None:
-    """Create the tables and indexes that the reader needs, and copy the files of a MIMIC-III release into them.
+    """Load a MIMIC-III release into PostgreSQL.
 
-    DIRECTORY holds the release's .csv or .csv.gz files, URL is postgresql://USER@HOST:PORT/DATABASE; the password is
-    best kept in .pgpass or PGPASSWORD.
+    Creates the tables and indexes that the reader needs. DIRECTORY holds the release's .csv or .csv.gz files, URL is
+    postgresql://USER@HOST:PORT/DATABASE; the password is best kept in .pgpass or PGPASSWORD.
     """
     from icudl.sources.mimic3_load import load_release
 

@@ -6,23 +6,18 @@ import dataclasses
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options
 
 MARKS = {"ok": "✓", "note": "·", "broken": "✗"}
 
 
-@click.command()
+@click.command(epilog=examples("icudl doctor", "icudl doctor --config study.toml --store /data/runs"))
 @shared_options
 def doctor(session: Session) -> None:
-    r"""Find out what is missing or broken, and what to do about it.
+    """Find out what is missing or broken, and what to do about it.
 
     Checks Python, libraries, device, threads, memory, disk, store, configuration, data, extras and plug-ins. Also what
     a bug report needs. The exit code is not 0 where something is broken.
-
-    \b
-    Examples:
-      icudl doctor
-      icudl doctor --config study.toml --store /data/runs
     """
     from icudl.cli.examination import examine
     from icudl.errors import IcudlError

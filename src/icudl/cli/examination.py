@@ -82,7 +82,7 @@ def _libraries() -> Iterator[Finding]:
             continue
         try:
             __import__({"scikit-learn": "sklearn"}.get(name, name))
-        except Exception as error:  # noqa: BLE001 - a broken library may raise anything
+        except Exception as error:  # a broken library may raise anything
             advice = f"Install it again: pip install --force-reinstall {name}=={found}."
             yield Finding(name, "broken", f"{found} cannot be imported: {type(error).__name__}: {error}", advice)
         else:
@@ -148,7 +148,9 @@ def _store(store: Path) -> Iterator[Finding]:
     yield Finding("store", "ok", f"{place} can be written" + ("" if place.exists() else ", is made on first use"))
     free = shutil.disk_usage(folder).free / 2**30
     if free < LOW_DISK_GB:
-        advice = "Make room, or give --store a folder on another disk; `icudl clean` deletes what interrupted runs left."
+        advice = (
+            "Make room, or give --store a folder on another disk; `icudl clean` deletes what interrupted runs left."
+        )
         yield Finding("disk", "note", f"{free:.1f} GB free", advice)
     else:
         yield Finding("disk", "ok", f"{free:.1f} GB free")
@@ -197,11 +199,13 @@ def _plugins() -> Iterator[Finding]:
         for name in registered(group):
             try:
                 load_plugin(group, name)
-            except Exception as error:  # noqa: BLE001 - someone else's module may raise anything
-                kind = group.rpartition(".")[2].removesuffix("s")
-                advice = f"Mend or remove {plugin_version(group, name) or 'the package it comes from'}."
-                if name not in {"synthetic", "processes"}:
-                    advice += f" Only a study that uses this {kind} needs it."
+            except Exception as error:  # someone else's module may raise anything
+                kind, package = group.rpartition(".")[2].removesuffix("s"), plugin_version(group, name)
+                if package.startswith(DISTRIBUTION) and isinstance(error, IcudlError):
+                    # Ours, and it says itself which extra it lacks.
+                    yield Finding(f"{kind} {name}", "note", *_split(error))
+                    continue
+                advice = f"Mend or remove {package or 'the package it comes from'}; other plug-ins work without it."
                 yield Finding(f"{kind} {name}", "broken", f"{type(error).__name__}: {error}", advice)
             else:
                 loaded += 1

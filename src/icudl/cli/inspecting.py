@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options
 
 
-@click.command()
+@click.command(epilog=examples("icudl status --config study.toml", "icudl status --json"))
 @shared_options
 def status(session: Session) -> None:
-    """Show which stages of the configured study are up to date, and what would make the others run."""
+    """Show what is up to date, and why the rest is not."""
     pipeline = session.pipeline()
     steps = pipeline.plan()
     planned = {(step.node.name, step.id) for step in steps}
@@ -30,12 +30,15 @@ def status(session: Session) -> None:
     session.emit("\n".join(lines), data)
 
 
-@click.command()
+@click.command(epilog=examples("icudl show train/3f1c", "icudl show report/9a --lineage"))
 @click.argument("reference")
 @click.option("--lineage", is_flag=True, help="Show what it was made from, down to the source.")
 @shared_options
 def show(session: Session, reference: str, lineage: bool) -> None:
-    """Show the manifest of REFERENCE (NODE/ID, or the beginning of an id)."""
+    """Show the manifest of a result, or what it was made from.
+
+    REFERENCE is NODE/ID, or the beginning of an id.
+    """
     from icudl.store.store import dump
 
     store = session.store()
@@ -59,12 +62,15 @@ def show(session: Session, reference: str, lineage: bool) -> None:
     session.emit("\n".join(lines), data)
 
 
-@click.command()
+@click.command(epilog=examples("icudl diff train/3f1c train/a07b"))
 @click.argument("first")
 @click.argument("second")
 @shared_options
 def diff(session: Session, first: str, second: str) -> None:
-    """Show what differs between two artifacts of one node, and between what they were made from."""
+    """Show what differs between two results of one stage.
+
+    Options, inputs, versions and contents, and those of everything they were made from.
+    """
     from icudl.errors import StoreError
     from icudl.provenance import differing
 
@@ -92,13 +98,16 @@ def diff(session: Session, first: str, second: str) -> None:
     session.emit("\n".join(unique), unique)
 
 
-@click.command()
+@click.command(epilog=examples("icudl verify", "icudl verify report/9a --lineage --rerun"))
 @click.argument("reference", required=False)
 @click.option("--rerun", is_flag=True, help="Compute it again and compare every byte.")
 @click.option("--lineage", is_flag=True, help="Everything it was made from as well.")
 @shared_options
 def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) -> None:
-    """Compare files with their hashes: those of REFERENCE, or all in the store. With --rerun, recompute them."""
+    """Compare files with their hashes, or recompute them.
+
+    Those of REFERENCE, or of everything in the store.
+    """
     from icudl.errors import StageError, StoreError
 
     pipeline = session.pipeline()
@@ -144,7 +153,7 @@ def _with_upstream(store: Any, start: tuple[str, str]) -> list[tuple[str, str]]:
     return found
 
 
-@click.command()
+@click.command(epilog=examples("icudl plugins", "icudl plugins --json"))
 @shared_options
 def plugins(session: Session) -> None:
     """List installed sources, models, attacks and executors."""
@@ -159,12 +168,15 @@ def plugins(session: Session) -> None:
     session.emit("\n".join(lines), data)
 
 
-@click.command()
+@click.command(epilog=examples("icudl clean", "icudl clean --unused --config study.toml --yes"))
 @click.option("--unused", is_flag=True, help="Also delete artifacts that the configured study does not use.")
 @click.option("--yes", is_flag=True, help="Delete; without it only say what would be deleted.")
 @shared_options
 def clean(session: Session, unused: bool, yes: bool) -> None:
-    """Delete what interrupted runs left behind. The next run then starts those stages from their beginning."""
+    """Delete what interrupted runs left behind.
+
+    The next run then starts those stages from their beginning. Nothing is deleted without --yes.
+    """
     pipeline = session.pipeline()
     store = pipeline.store
     leftovers = store.leftovers()

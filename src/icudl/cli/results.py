@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,12 +32,15 @@ def _load(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
     return manifest, store.load(NODES[node].artifact, manifest)
 
 
-@click.command()
+@click.command(epilog=examples("icudl trials tune-model/5c2e", "icudl trials tune-model/5c2e --limit 0 --json"))
 @click.argument("reference")
 @click.option("--limit", type=int, default=20, show_default=True, help="Most trials to print; 0 prints all.")
 @shared_options
 def trials(session: Session, reference: str, limit: int) -> None:
-    """List the trials of a tuning study, best first."""
+    """List the trials of a search, best first.
+
+    REFERENCE is a result of `icudl tune model` or `icudl tune attack`.
+    """
     from icudl.cli.summaries import best_first, trials_table
 
     store = session.store()
@@ -74,7 +77,7 @@ def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[
         return chosen, grid, predictions(chosen, grid, rows, device, "unseen" if same else prepared.reference)
 
 
-@click.command()
+@click.command(epilog=examples("icudl predict train/3f1c preprocess/77d0 --out risks.csv"))
 @click.argument("checkpoint")
 @click.argument("data")
 @click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
@@ -83,7 +86,10 @@ def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[
 )
 @shared_options
 def predict(session: Session, checkpoint: str, data: str, member: str, out: Path) -> None:
-    """Write the risk of death of each stay: CHECKPOINT is a result of train, DATA one of preprocess."""
+    """Write the risk of death of each stay.
+
+    CHECKPOINT is a result of train, DATA one of preprocess. Stays that the model was fitted on are left out.
+    """
     from icudl.errors import ConfigError
 
     if out.suffix not in {".csv", ".parquet"}:
@@ -96,13 +102,16 @@ def predict(session: Session, checkpoint: str, data: str, member: str, out: Path
     session.emit(str(out), {"path": str(out), "stays": frame.height})
 
 
-@click.command()
+@click.command(epilog=examples("icudl evaluate train/3f1c preprocess/77d0"))
 @click.argument("checkpoint")
 @click.argument("data")
 @click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
 @shared_options
 def evaluate(session: Session, checkpoint: str, data: str, member: str) -> None:
-    """Score a fitted model on other data: CHECKPOINT is a result of train, DATA one of preprocess."""
+    """Score a fitted model on other data.
+
+    CHECKPOINT is a result of train, DATA one of preprocess. Stays that the model was fitted on are left out.
+    """
     import numpy as np
 
     from icudl.training.evaluation import metric_rows
@@ -128,7 +137,7 @@ def evaluate(session: Session, checkpoint: str, data: str, member: str) -> None:
     session.emit("\n".join(lines), table.to_dicts())
 
 
-@click.command()
+@click.command(epilog=examples("icudl figures report/9a --format svg --out figures"))
 @click.argument("reference")
 @click.option("--format", "file_format", default="png", show_default=True, help="png, svg or pdf.")
 @click.option(
@@ -136,7 +145,10 @@ def evaluate(session: Session, checkpoint: str, data: str, member: str) -> None:
 )
 @shared_options
 def figures(session: Session, reference: str, file_format: str, out: Path) -> None:
-    """Write every figure of REFERENCE, each with its data as CSV; a report stands for all it was made from."""
+    """Write the figures of a result, each with its data as CSV.
+
+    A report stands for everything it was made from.
+    """
     from icudl.errors import ConfigError
     from icudl.figures import FORMATS, figures_of, render
     from icudl.graph import NODES

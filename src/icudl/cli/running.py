@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options
 
 QUICK_DEMO = (
     "source.patients=700",
@@ -21,25 +21,34 @@ QUICK_DEMO = (
 DEMO = ("source.name=synthetic",)
 
 
-@click.command()
+@click.command(epilog=examples("icudl demo --quick", "icudl demo --store /tmp/demo --workers 4"))
 @click.option("--quick", is_flag=True, help="A small hospital and a short training: under a minute.")
 @shared_options
 def demo(session: Session, quick: bool) -> None:
-    """Run everything on the embedded synthetic hospital and end with a report.
+    """Run everything on the embedded synthetic hospital.
 
-    No data, no account, no network. The patients are simulated: the figures show how the tool works, not how
-    medicine does.
+    Ends with a report. No data, no account, no network. The patients are simulated: the figures show how the tool
+    works, not how medicine does.
     """
     config = session.config(defaults=(*DEMO, *(QUICK_DEMO if quick else ())))
     bring_up_to_date(session, "report", config_override=config)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "icudl run --config study.toml",
+        "icudl run --config study.toml --dry-run --set attack.kappa=0.5",
+        "icudl run --to train --set source.name=mimic3 --set source.path=/data/mimiciii",
+    )
+)
 @click.option("--to", "target", default="report", show_default=True, help="Last stage to bring up to date.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be computed, and why.")
 @shared_options
 def run(session: Session, target: str, dry_run: bool) -> None:
-    """Bring every stage up to the last one up to date; what is there already is not computed again."""
+    """Bring everything up to the report up to date.
+
+    What is there already is not computed again; what was interrupted goes on from where it was.
+    """
     if not dry_run:
         bring_up_to_date(session, target)
         return
@@ -76,7 +85,9 @@ def _stage_command(node: str, doc: str) -> click.Command:
     def stage(session: Session) -> None:
         bring_up_to_date(session, node)
 
-    return click.command(node, help=doc)(stage)
+    calls = (f"icudl {node} --config study.toml", f"icudl {node} --set source.patients=300")
+    text = doc + "\n\nWhat it reads is brought up to date first. Prints the reference of the result."
+    return click.command(node, help=text, epilog=examples(*calls))(stage)
 
 
 STAGE_COMMANDS = [

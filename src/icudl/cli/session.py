@@ -101,6 +101,11 @@ class Printer:
     def started(self, step: Step) -> None:
         """Print the stage and why it runs."""
         self._session.say(f"[bold cyan]>[/] [bold]{step.reference}[/] [dim]{escape(step.reason)}[/]")
+        if step.node.name == "train":
+            from icudl.training.events import can_be_written
+
+            if not can_be_written():
+                self._session.say("  [dim]No TensorBoard event files: the extra tensorboard is not installed.[/]")
 
     def waiting(self, step: Step) -> None:
         """Print that another run is at it."""
@@ -120,6 +125,17 @@ def _console() -> Console:
     """Return standard error; where it is no terminal, lines may be long."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=140)
+
+
+def show_commands(context: click.Context) -> None:
+    """Print the help of a group that was called without a command: it tells what there is."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def examples(*calls: str) -> str:
+    """Return what `icudl COMMAND --help` ends with: calls that can be copied."""
+    return "\n".join(["\b", "Examples:", *(f"  {call}" for call in calls)])
 
 
 SHARED_OPTIONS = ("config_path", "settings", "store", "device", "workers", "as_json", "verbose", "quiet", "debug")

@@ -9,7 +9,7 @@ import re
 import click
 
 from icudl.cli.running import bring_up_to_date
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options, show_commands
 
 _TRIALS = click.option(
     "--trials", metavar="N", help="Trials in all, or +N: as many more than the longest finished study has."
@@ -19,9 +19,11 @@ _STORAGE = click.option(
 )
 
 
-@click.group("tune")
-def tune_group() -> None:
+@click.group("tune", invoke_without_command=True)
+@click.pass_context
+def tune_group(context: click.Context) -> None:
     """Search hyperparameters of the model or of the attack."""
+    show_commands(context)
 
 
 def _tune_command(node: str, doc: str) -> click.Command:
@@ -46,7 +48,9 @@ def _tune_command(node: str, doc: str) -> click.Command:
                 f"The configuration has {table}.trials = {configured}: change it to {asked} to go on with this study."
             )
 
-    return click.command(node.removeprefix("tune-"), help=doc)(tune)
+    verb = node.replace("-", " ")
+    calls = (f"icudl {verb} --trials 40", f"icudl {verb} --trials +20 --config study.toml")
+    return click.command(node.removeprefix("tune-"), help=doc, epilog=examples(*calls))(tune)
 
 
 def _with(session: Session, setting: str) -> Session:
@@ -87,12 +91,18 @@ tune_group.add_command(_tune_command("tune-model", "Search model and training op
 tune_group.add_command(_tune_command("tune-attack", "Search attack options."))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "icudl train --config study.toml",
+        "icudl train --set source.patients=300 --set model.name=gru",
+        "icudl train --trial 7 --trials 40",
+    )
+)
 @click.option("--trial", type=int, help="Train with the setting of this trial; without it with that of the best.")
 @click.option("--trials", type=int, help="Length of the study that the trial is of (tune_model.trials).")
 @shared_options
 def train(session: Session, trial: int | None, trials: int | None) -> None:
-    """Fit and score the model on every fold, and the baselines beside it."""
+    """Fit and score the model on every fold, with baselines."""
     for key, value in (("tune_model.trials", trials), ("tuned.trial", trial)):
         if value is not None:
             session = _with(session, f"{key}={value}")

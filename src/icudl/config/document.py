@@ -31,8 +31,14 @@ def _limits(field: dataclasses.Field[Any]) -> str:
     if choices:
         return "One of " + ", ".join(choices) + "."
     if low is not None and high is not None:
-        return f"From {low:g} to {high:g}."
-    return ""
+        return f"From {_number(low)} to {_number(high)}."
+    if low is not None:
+        return f"At least {_number(low)}."
+    return f"At most {_number(high)}." if high is not None else ""
+
+
+def _number(limit: float) -> str:
+    return f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
 
 
 def _comment(text: str) -> str:

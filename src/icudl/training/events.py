@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from icudl.training.snapshot import Epoch
 
 
+def can_be_written() -> bool:
+    """Tell whether TensorBoard is installed."""
+    return find_spec("tensorboard") is not None
+
+
 @contextmanager
 def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Epoch], None]]:
-    """Give a function that logs an epoch of one of several networks; one that does nothing where ``folder`` is None.
+    """Give a function that logs an epoch of one of several networks.
+
+    It does nothing where ``folder`` is None, or TensorBoard (the extra ``tensorboard``) is not installed.
 
     A single network logs into ``folder`` itself, those of an ensemble into ``network-0``, ``network-1``, ...
     """
-    if folder is None:
+    if folder is None or not can_be_written():
         yield lambda _network, _epoch: None
         return
     from torch.utils.tensorboard.writer import SummaryWriter
