@@ -46,7 +46,7 @@ def test_every_page_can_be_reached_from_the_navigation(site: Path) -> None:
         todo |= {
             Path(os.path.normpath(page.parent / target)) for target in re.findall(r'<a href="([^"#:]+\.html)"', sidebar)
         }
-    assert SOURCES <= seen, f"not in the navigation: {sorted(map(str, SOURCES - seen))}"
+    assert seen >= SOURCES, f"not in the navigation: {sorted(map(str, SOURCES - seen))}"
     assert {Path("reference/command_line.html"), Path("decisions/index.html")} <= seen
 
 
