@@ -8,83 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from icudl.artifacts import TuningResult
 from icudl.config.load import convert
 from icudl.config.schema import TABLES, Config
-from icudl.errors import ConfigError, StageError, suggestion
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, make_executor
+from icudl.errors import ConfigError, StageError, StoreError, suggestion
+from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, make_executor, remove_folder
 from icudl.execution.device import resolve_device, single_threaded
 from icudl.execution.local import SerialExecutor
 from icudl.graph import NODES, Node, StageInputs
+from icudl.plan import Listener, Nobody, Step
 from icudl.plugins import load_plugin, plugin_version
 from icudl.provenance import Clock, differing, lineage_entry, software, summarise
 from icudl.sources.base import DataSource, SourceFingerprint
+from icudl.store import refusals
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
 from icudl.store.store import Store
 from icudl.tuned import TABLES_OF, require_trial, with_choices, without_storage
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One node of a plan.
-
-    Attributes:
-        node: The node.
-        identity: What its artifact's id is the hash of.
-        done: True where the artifact is sealed already.
-        reason: Why it must be computed, or "".
-    """
-
-    node: Node
-    identity: Identity
-    done: bool
-    reason: str
-
-    @property
-    def id(self) -> str:
-        """Id of the step's artifact."""
-        return self.identity.id
-
-    @property
-    def reference(self) -> str:
-        """``node/id``."""
-        return f"{self.node.name}/{self.id}"
-
-
-class Listener(Protocol):
-    """Follows a run; the command line prints what it hears."""
-
-    def reused(self, step: Step) -> None:
-        """The artifact was there already."""
-
-    def started(self, step: Step) -> None:
-        """A stage begins."""
-
-    def waiting(self, step: Step) -> None:
-        """Another run is making the same artifact."""
-
-    def finished(self, step: Step, manifest: Manifest) -> None:
-        """A stage has sealed its artifact."""
-
-
-class _Nobody:
-    def reused(self, step: Step) -> None:
-        """Do nothing."""
-
-    def started(self, step: Step) -> None:
-        """Do nothing."""
-
-    def waiting(self, step: Step) -> None:
-        """Do nothing."""
-
-    def finished(self, step: Step, manifest: Manifest) -> None:
-        """Do nothing."""
 
 
 class Pipeline:
@@ -107,7 +51,7 @@ class Pipeline:
         self.config = config
         self.store = store if isinstance(store, Store) else Store(Path(store))
         self.progress: Progress = progress or SilentProgress()
-        self.listener: Listener = listener or _Nobody()
+        self.listener: Listener = listener or Nobody()
         self._source: DataSource | None = None
         self._fingerprint: SourceFingerprint | None = None
         self._executor: Executor = SerialExecutor()
@@ -211,10 +155,23 @@ class Pipeline:
             for step in steps:
                 if step.done:
                     self.listener.reused(step)
-                    manifests[step.node.name] = self.store.manifest(step.node.name, step.id)
+                    self.store.settle(step.node.name, step.id)
+                    manifests[step.node.name] = self._sealed(step)
                 else:
                     manifests[step.node.name] = self._make(step, manifests, loaded)
         return list(manifests.values())
+
+    def _sealed(self, step: Step) -> Manifest:
+        """Return the manifest of an artifact, unless its inputs have become others since."""
+        manifest = self.store.manifest(step.node.name, step.id)
+        problems = self.store.check_inputs(manifest)
+        if problems:
+            raise StoreError(
+                f"{step.reference} was {'; '.join(problems)}: one of them was exchanged, or made again by other "
+                f"software. `icudl verify --rerun` tells which. Delete {self.store.folder(step.node.name, step.id)} "
+                "to have it made again."
+            )
+        return manifest
 
     def check(self) -> None:
         """Find out before any work is done whether the plug-ins, the device and the variables asked for exist.
@@ -225,6 +182,7 @@ class Pipeline:
         for group, table in (("models", "model"), ("attacks", "attack")):
             load_plugin(f"icudl.{group}", getattr(self.config, table).name)
         make_executor(self.config.execution)
+        self.store.require_writable()
         resolve_device(self.config.execution.device)
         self.config.variables.chosen()
 
@@ -233,7 +191,7 @@ class Pipeline:
         with self.store.lock(node.name, step.id, lambda: self.listener.waiting(step)):
             if self.store.has(node.name, step.id):
                 self.listener.reused(step)
-                return self.store.manifest(node.name, step.id)
+                return self._sealed(step)
             self.listener.started(step)
             for name in node.upstream:
                 if name not in loaded:
@@ -244,7 +202,7 @@ class Pipeline:
                 self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id)),
                 studies=self.store.studies() if node.artifact is TuningResult else None,
             )
-            with single_threaded():
+            with single_threaded(), refusals.translated(f"Work on {step.reference}", self.store.root):
                 artifact = node.run(self._inputs(node, upstream, loaded, context))
             loaded[node.name] = artifact
 
@@ -252,9 +210,7 @@ class Pipeline:
                 files = list_files(folder)
                 return self._describe(step, artifact, files, upstream, clock.stop() | self._environment(context))
 
-            self.store.seal(node.name, step.id, artifact, describe)
-            # As any later run will see it: what is made from it must not depend on who made it.
-            manifest = self.store.manifest(node.name, step.id)
+            manifest = self.store.seal(node.name, step.id, artifact, describe)
         self.listener.finished(step, manifest)
         return manifest
 
@@ -338,21 +294,30 @@ class Pipeline:
             )
         upstream = {name: self.store.manifest(name, manifest.identity.upstream[name]) for name in inputs}
         artifacts = {name: self.store.load(NODES[name].artifact, item) for name, item in upstream.items()}
-        scratch = self.store.scratch(f"rerun-{node.name}", manifest.id)
-        shutil.rmtree(scratch)
-        (scratch / "work").mkdir(parents=True)
-        (scratch / "artifact").mkdir()
-        with make_executor(self.config.execution) as pipeline._executor, single_threaded():
-            context = pipeline._context(scratch / "work", None)
-            node.run(pipeline._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
-        again = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
+        with self.store.lock(f"rerun-{node.name}", manifest.id):
+            again = pipeline._recompute(node, manifest, upstream, artifacts)
         then = {entry.name: entry.sha256 for entry in manifest.files}
-        shutil.rmtree(scratch)
         return [
             f"{name}: {'content differs' if name in again and name in then else 'in one of the two only'}"
             for name in sorted(again.keys() | then.keys())
             if again.get(name) != then.get(name)
         ]
+
+    def _recompute(
+        self, node: Node, manifest: Manifest, upstream: Mapping[str, Manifest], artifacts: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """Return the hash of every file that the stage gives now; nothing of an earlier attempt is used."""
+        scratch = self.store.scratch(f"rerun-{node.name}", manifest.id)
+        remove_folder(scratch)
+        with refusals.translated(f"The second making of {manifest.reference}", self.store.root):
+            (scratch / "work").mkdir(parents=True)
+            (scratch / "artifact").mkdir()
+            with make_executor(self.config.execution) as self._executor, single_threaded():
+                context = self._context(scratch / "work", None)
+                node.run(self._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
+        hashes = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
+        remove_folder(scratch)
+        return hashes
 
 
 def config_of(manifest: Manifest, config: Config) -> Config:

@@ -143,13 +143,13 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_half_written_artifacts_are_leftovers_and_never_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    partial = tmp_path / "note" / ".abc.partial"
+    partial = tmp_path / "note" / ".0123456789ab.01234567.partial"
     partial.mkdir(parents=True)
     (partial / "note.txt").touch()
-    assert not store.has("note", "abc")
+    assert not store.has("note", "0123456789ab")
     assert store.manifests() == []
     assert store.leftovers() == [partial]
-    with store.lock("note", "abc"):
+    with store.lock("note", "0123456789ab"):
         assert store.leftovers() == []
 
 

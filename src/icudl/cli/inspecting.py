@@ -119,7 +119,7 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
     for node, artifact_id in chosen:
         try:
             manifest = store.manifest(node, artifact_id)
-            found = store.check(manifest)
+            found = store.check(manifest) + store.check_inputs(manifest)
         except StoreError as error:
             problems.append(str(error))
             continue
@@ -187,7 +187,7 @@ def clean(session: Session, unused: bool, yes: bool) -> None:
     names = [str(path.relative_to(store.root)) for path in leftovers] + [manifest.reference for manifest in manifests]
     if yes:
         for path in leftovers:
-            shutil.rmtree(path, ignore_errors=True)
+            store.discard(path)
         for manifest in manifests:
             store.remove(manifest)
     session.emit("\n".join(names), {"deleted" if yes else "would_delete": names})

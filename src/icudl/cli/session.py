@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from icudl.config.schema import Config
     from icudl.execution.base import Progress
-    from icudl.pipeline import Pipeline, Step
+    from icudl.pipeline import Pipeline
+    from icudl.plan import Step
     from icudl.store.manifest import Manifest
     from icudl.store.store import Store
 

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
@@ -205,15 +207,63 @@ def seed_for(root: int, *name: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+_UNFINISHED = ".partial"
+
+
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` make a file beside ``path``, then move it into place in one step.
 
-    A reader, or a run resumed after a kill, sees either the whole file or none.
+    A reader, or a run resumed after a kill, sees either the whole file or none; of several writers one wins.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _unfinished(path)
     # On a worker of another machine the folder may not exist yet.
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(partial)
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    try:
+        write(partial)
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a new folder beside ``folder``, then move it into place in one step, its bytes on the disk.
+
+    Raises:
+        OSError: ``folder`` is there already and not empty.
+    """
+    partial = _unfinished(folder)
+    try:
+        partial.mkdir(parents=True)
+        write(partial)
+        for path in (partial, *partial.rglob("*")):
+            _sync(path)
+        partial.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Move a folder out of sight in one step, then delete it: a kill leaves all of it in its place, or nothing."""
+    aside = folder
+    if not folder.name.endswith(_UNFINISHED):
+        aside = _unfinished(folder)
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    """Name what is not yet, or no longer, at ``path``; no two processes use the same name."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -36,13 +36,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import ClassVar
 
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress
+from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, remove_folder
 from icudl.execution.local import SerialExecutor
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.rules import mimic3_rules
@@ -129,5 +128,5 @@ class SyntheticSource:
             partial.rename(folder)
         reader = Mimic3Files(dataclasses.replace(self._options, path=str(folder)), self._seed)
         tables = reader.extract(variables, window, context)
-        shutil.rmtree(folder)
+        remove_folder(folder)
         return tables

@@ -164,9 +164,11 @@ def _prepare(hospital: Hospital) -> None:
             )
         for stray in parts.glob(".*"):
             shutil.rmtree(stray, ignore_errors=True)
+        for unfinished in hospital.folder.glob(".*.partial"):
+            unfinished.unlink()
         return
-    begun = (_PARTS, f".{_MARK}.partial")
-    if hospital.folder.is_dir() and any(path.name not in begun for path in hospital.folder.iterdir()):
+    content = set(hospital.folder.iterdir()) if hospital.folder.is_dir() else set()
+    if content - {parts, *hospital.folder.glob(f".{_MARK}.*.partial")}:
         raise ConfigError(
             f"{hospital.folder} is not empty and holds no synthetic hospital: nothing is written over. "
             "Choose an empty or a new folder."

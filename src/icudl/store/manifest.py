@@ -14,6 +14,9 @@ from icudl.errors import StoreError
 FORMAT = 1
 """Version of the manifest's layout; a store refuses newer ones."""
 
+OLDEST_FORMAT = 1
+"""The oldest layout that is still read; ``tests/golden`` holds artifacts of each layout from this one on."""
+
 ID_LENGTH = 12
 
 
@@ -128,10 +131,7 @@ class Manifest:
         """
         if not isinstance(value, dict) or "format" not in value:
             raise StoreError(f"{path} is not a manifest. Delete the artifact's folder and run its stage again.")
-        if not isinstance(value["format"], int) or value["format"] > FORMAT:
-            raise StoreError(
-                f"{path} has format {value['format']!r}; this version reads up to {FORMAT}. Install a newer icudl."
-            )
+        _require_format(value["format"], path)
         body = {key: item for key, item in value.items() if key != "sha256"}
         if value.get("sha256") != _digest_of(body):
             raise StoreError(f"{path} was edited: its own hash differs. Delete the artifact and run its stage again.")
@@ -189,6 +189,16 @@ def _check_types(manifest: Manifest) -> None:
                 raise TypeError(f"{name} = {value!r}")
             if name in {"citations", "warnings"} and not all(isinstance(item, str) for item in value):
                 raise TypeError(f"{name} = {value!r}")
+
+
+def _require_format(found: object, path: Path) -> None:
+    if type(found) is not int or found < OLDEST_FORMAT:
+        raise StoreError(
+            f"{path} has format {found!r}; this version reads formats {OLDEST_FORMAT} to {FORMAT}. "
+            "Delete the artifact's folder and run its stage again."
+        )
+    if found > FORMAT:
+        raise StoreError(f"{path} has format {found}; this version reads up to {FORMAT}. Install a newer icudl.")
 
 
 def content_hash(files: tuple[FileEntry, ...]) -> str:

@@ -3,6 +3,7 @@
 ::
 
     runs/<node>/<id>/manifest.json + files     sealed: moved into place whole, never changed again
+    runs/<node>/.<id>.<token>.partial/         not yet sealed, or being removed
     runs/.scratch/<node>-<id>/                 work in progress; a killed stage resumes from it
     runs/.locks/<node>-<id>                    held while the artifact is being made
     runs/.memory/                              hashes of large source files
@@ -13,22 +14,26 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
-from icudl.store.manifest import FileEntry, Manifest, content_hash, list_files
+from icudl.execution.base import remove_folder, write_folder_atomically
+from icudl.store import locks, refusals
+from icudl.store.manifest import ID_LENGTH, FileEntry, Manifest, content_hash, list_files
 from icudl.store.soundness import faults
 
 A = TypeVar("A", bound=Artifact)
 
 MANIFEST = "manifest.json"
+
+_ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
+_PARTIAL = re.compile(rf"\.(?P<id>{_ID})\.[0-9a-f]+\.partial")
+_WORK = re.compile(rf"(?P<node>[\w-]+)-(?P<id>{_ID})")
 
 
 class Store:
@@ -54,8 +59,20 @@ class Store:
         return self.root / "logs" / f"{node}-{artifact_id}"
 
     def memory(self) -> Path:
-        """Make and return the folder in which hashes of source files are remembered."""
-        return self._make(self.root / ".memory")
+        """Return the folder in which hashes of source files are remembered; made where the store can be written."""
+        folder = self.root / ".memory"
+        with contextlib.suppress(StoreError):
+            self._make(folder)
+        return folder
+
+    def require_writable(self) -> None:
+        """Find out before any work is done whether the store takes files.
+
+        Raises:
+            StoreError: It does not.
+        """
+        with self.lock("store", "writable"):
+            pass
 
     def studies(self) -> Path:
         """Make and return the folder that keeps the trials of searches, whatever their length."""
@@ -137,6 +154,20 @@ class Store:
             problems.append("manifest.json: its content hash is not that of its files")
         return problems
 
+    def check_inputs(self, manifest: Manifest) -> list[str]:
+        """Compare what an artifact was made from with what is there now; return one line per difference.
+
+        An input that was deleted is no difference: what was made from it stays true.
+        """
+        problems = []
+        for node, artifact_id in sorted(manifest.identity.upstream.items()):
+            if not self.has(node, artifact_id):
+                continue
+            now, then = self.manifest(node, artifact_id).content, manifest.upstream_content.get(node)
+            if now != then:
+                problems.append(f"made from other content of {node}/{artifact_id} than is there now")
+        return problems
+
     def load(self, kind: type[A], manifest: Manifest) -> A:
         """Read an artifact after comparing every file with its hash.
 
@@ -174,84 +205,102 @@ class Store:
             StoreError: The disk is full or the store cannot be written.
         """
         target = self.folder(node, artifact_id)
-        partial = target.with_name(f".{artifact_id}.partial")
-        try:
-            self._make(target.parent)
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(mode=0o700)
-            artifact.write(partial)
-            manifest = describe(partial)
-            write_json(partial / MANIFEST, manifest.to_json())
-            for path in partial.rglob("*"):
-                if path.is_file():
-                    path.chmod(0o600)
-                    _sync(path)
-            if not self.has(node, artifact_id):
-                # What is left of an artifact whose removal was cut short has no manifest.
-                shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
-            _sync(target.parent)
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise StoreError(
-                f"{node}/{artifact_id} could not be written to {str(self.root)!r}: {error.strerror or error}. "
-                "Make room or give --store another folder; finished work is kept."
-            ) from error
-        shutil.rmtree(self.root / ".scratch" / f"{node}-{artifact_id}", ignore_errors=True)
-        return manifest
 
-    @contextlib.contextmanager
-    def lock(self, node: str, artifact_id: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        def fill(folder: Path) -> None:
+            folder.chmod(0o700)
+            artifact.write(folder)
+            write_json(folder / MANIFEST, describe(folder).to_json())
+            for path in folder.rglob("*"):
+                path.chmod(0o700 if path.is_dir() else 0o600)
+
+        with refusals.translated(f"{node}/{artifact_id}", self.root, refusals.why):
+            self._make(target.parent)
+            if target.is_dir() and not self.has(node, artifact_id):
+                # Somebody deleted the manifest alone.
+                remove_folder(target)
+            write_folder_atomically(target, fill)
+        self._discard(node, artifact_id)
+        # As any later run will see it: what is made from it must not depend on who made it.
+        return self.manifest(node, artifact_id)
+
+    def lock(
+        self, node: str, artifact_id: str, waiting: Callable[[], None] = lambda: None
+    ) -> contextlib.AbstractContextManager[None]:
         """Hold the artifact while it is made, so that two runs on one store do not do the same work.
 
-        The lock is the kernel's: it ends with the process, however that ends.
+        Raises:
+            StoreError: The store cannot be written, or its file system knows no locks.
         """
-        path = self._make(self.root / ".locks") / f"{node}-{artifact_id}"
-        with path.open("a") as handle:
-            if not _try_lock(handle):
-                waiting()
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        self._make(self.root / ".locks")
+        return locks.held(self._lock(node, artifact_id), waiting)
+
+    def _lock(self, node: str, artifact_id: str) -> Path:
+        return self.root / ".locks" / f"{node}-{artifact_id}"
+
+    def settle(self, node: str, artifact_id: str) -> None:
+        """Delete what is left of the making of a sealed artifact, unless somebody is at it."""
+        if self._work(node, artifact_id) and not self._is_held(node, artifact_id):
+            # A store that cannot be written now keeps them.
+            with contextlib.suppress(OSError):
+                self._discard(node, artifact_id)
+
+    def _work(self, node: str, artifact_id: str) -> list[Path]:
+        """Folders that are of use to nobody once the artifact is sealed."""
+        scratch = self.root / ".scratch"
+        found = [*self.root.glob(f"{node}/.{artifact_id}.*.partial"), *scratch.glob(f".{node}-{artifact_id}.*.partial")]
+        own = scratch / f"{node}-{artifact_id}"
+        return [own, *found] if own.is_dir() else found
+
+    def _discard(self, node: str, artifact_id: str) -> None:
+        for path in self._work(node, artifact_id):
+            remove_folder(path)
 
     def leftovers(self) -> list[Path]:
-        """Folders of work that nobody is doing: scratch folders and half-written artifacts that no process holds."""
-        candidates = [*self.root.glob(".scratch/*"), *self.root.glob("*/.*.partial")]
-        return [path for path in sorted(candidates) if not self._is_held(path)]
+        """What interrupted runs left and nobody works on: scratch folders, half-written artifacts and their logs."""
+        aside = [path for place in (".memory", ".scratch", "logs") for path in self.root.glob(f"{place}/.*.partial")]
+        named = [(path, _PARTIAL.fullmatch(path.name), path.parent.name) for path in self.root.glob("*/.*.partial")]
+        for place in (".scratch", "logs"):
+            named += [(path, _WORK.fullmatch(path.name), "") for path in self.root.glob(f"{place}/*")]
+        idle = [
+            path
+            for path, match, node in named
+            if match is not None
+            and not self._is_held(node or match["node"], match["id"])
+            and not (path.parent.name == "logs" and self.has(match["node"], match["id"]))
+        ]
+        return sorted({*aside, *idle})
 
-    def _is_held(self, path: Path) -> bool:
-        name = path.name if path.parent.name == ".scratch" else f"{path.parent.name}-{path.name[1:].split('.')[0]}"
-        lock = self.root / ".locks" / name
-        if not lock.is_file():
-            return False
-        with lock.open("a") as handle:
-            return not _try_lock(handle)
+    def discard(self, leftover: Path) -> None:
+        """Delete one of the ``leftovers``, in one step for every reader.
+
+        Raises:
+            StoreError: The store is read-only.
+        """
+        try:
+            if leftover.is_dir():
+                remove_folder(leftover)
+            else:
+                leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{str(leftover)!r} cannot be deleted: {error.strerror}. Run this where the store can be written."
+            ) from error
+
+    def _is_held(self, node: str, artifact_id: str) -> bool:
+        return locks.is_held(self._lock(node, artifact_id))
 
     def remove(self, manifest: Manifest) -> None:
-        """Delete an artifact: first its manifest, so that it is gone at once for every reader."""
-        folder = self.folder(manifest.node, manifest.id)
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(self.logs(manifest.node, manifest.id), ignore_errors=True)
+        """Delete an artifact and its logs; it is gone at once for every reader.
 
-
-def _try_lock(handle: IO[str]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        Raises:
+            StoreError: The store is read-only.
+        """
+        self.discard(self.folder(manifest.node, manifest.id))
+        self.discard(self.logs(manifest.node, manifest.id))
 
 
 def _size(actual: FileEntry, expected: FileEntry) -> str:
     return f"{actual.bytes} bytes, expected {expected.bytes} bytes of other content"
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def dump(manifest: Manifest) -> str:

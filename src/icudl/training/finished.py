@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, read_json, write_json
+from icudl.execution.base import write_folder_atomically
 from icudl.training.data import Rows
 from icudl.training.snapshot import Epoch
 
@@ -39,19 +40,17 @@ class Finished:
 
 def keep(folder: Path, finished: Finished) -> None:
     """Write a finished member; the folder appears in one step."""
-    unfinished = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    np.save(unfinished / "scored.npy", finished.scored, allow_pickle=False)
-    np.save(unfinished / "probabilities.npy", finished.probabilities, allow_pickle=False)
+    write_folder_atomically(folder, partial(_write, finished))
+
+
+def _write(finished: Finished, folder: Path) -> None:
+    np.save(folder / "scored.npy", finished.scored, allow_pickle=False)
+    np.save(folder / "probabilities.npy", finished.probabilities, allow_pickle=False)
     if finished.checkpoint is not None:
-        finished.checkpoint.write(unfinished)
+        finished.checkpoint.write(folder)
     histories = [[_without_nan(epoch) for epoch in history] for history in finished.histories]
     member = finished.checkpoint.member if finished.checkpoint is not None else None
-    write_json(
-        unfinished / "finished.json", {"threshold": finished.threshold, "histories": histories, "member": member}
-    )
-    unfinished.rename(folder)
+    write_json(folder / "finished.json", {"threshold": finished.threshold, "histories": histories, "member": member})
 
 
 def read(folder: Path) -> Finished:

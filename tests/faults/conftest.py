@@ -1,0 +1,25 @@
+"""One process to fork runs from, and one uninterrupted study, shared by the tests of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launcher import Launcher
+from study import words
+
+
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """Starts runs."""
+    with Launcher(tmp_path_factory.mktemp("outputs")) as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="session")
+def reference(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the study from extract to report, made without any fault."""
+    store = tmp_path_factory.mktemp("reference") / "runs"
+    launcher.succeed(words(("run",), store))
+    return store
