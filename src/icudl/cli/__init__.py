@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from icudl.errors import ConfigError, DeviceError, IcudlError
+from icudl.errors import ConfigError, DeviceError, IcudlError, StoreError
+from icudl.execution.memory import ran_out_of_memory
 from icudl.execution.runtime import tune_process
 
 
@@ -29,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune_process()
     import click
 
-    from icudl.cli.app import app
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         signal.signal(signal.SIGTERM, _terminate)
     try:
+        from icudl.cli.app import app
+
         code = app.main(words, prog_name="icudl", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort) as error:
         print("icudl: interrupted. Finished work is kept; the same command goes on from there.", file=sys.stderr)  # noqa: T201
@@ -53,12 +54,17 @@ def _explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
     import click
 
+    from icudl.store.refusals import refusal
+
     if isinstance(error, IcudlError):
         return error.exit_code, str(error)
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f" `{context.command_path} --help` shows how it is used." if context is not None else ""
         return ConfigError.exit_code, error.format_message() + hint
-    if isinstance(error, MemoryError):
+    if ran_out_of_memory(error):
         return DeviceError.exit_code, "Memory ran out. Use fewer workers (--workers 1) or smaller batches."
+    reason = refusal(error)
+    if reason is not None:
+        return StoreError.exit_code, f"Nothing more can be written: {reason}. Make room, or write to another folder."
     return IcudlError.exit_code, f"Unexpected {type(error).__name__}: {error}. Run again with --debug and report it."

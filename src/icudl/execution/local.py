@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +18,8 @@ from typing import Any, Self
 from icudl.errors import StageError
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
 from icudl.execution.interrupts import interrupts_held
+from icudl.execution.memory import ran_out_of_memory
+from icudl.execution.orphans import end_with_parent
 from icudl.execution.runtime import ENVIRONMENT, tune_process, usable_cores
 
 MAX_ATTEMPTS = 3
@@ -66,6 +67,7 @@ class _Worker:
 
 
 def _start_worker(task: Callable[[Any, Any, Tick], Any], shared: Any, ticks: Any) -> None:
+    end_with_parent()
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_process()
@@ -73,23 +75,22 @@ def _start_worker(task: Callable[[Any, Any, Tick], Any], shared: Any, ticks: Any
 
     torch.set_num_threads(1)
     _Worker.task, _Worker.shared, _Worker.ticks = staticmethod(task), shared, ticks
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    """Leave when the parent is gone: a killed run must not leave workers that go on writing into its scratch folder."""
-    pause = threading.Event()
-    while os.getppid() == parent:
-        pause.wait(0.5)
-    os._exit(1)
 
 
 def _run_job(job: Any) -> Any:
-    return _Worker.task(_Worker.shared, job, _Worker.ticks.put)
+    try:
+        return _Worker.task(_Worker.shared, job, _Worker.ticks.put)
+    except RuntimeError as error:
+        if ran_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 class ProcessExecutor(Executor):
-    """Runs jobs in a pool of single-threaded processes; a job whose worker died is run again in a new pool."""
+    """Runs jobs in a pool of single-threaded processes.
+
+    A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
+    """
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()
@@ -122,14 +123,16 @@ class ProcessExecutor(Executor):
             missing.discard(index)
             on_result(index, result)
 
-        for _ in range(MAX_ATTEMPTS):
-            self._run(task, jobs, sorted(missing), shared, tick or _ignore, keep)
+        for attempt in range(MAX_ATTEMPTS):
+            workers = max(self.workers >> attempt, 1)
+            self._run(workers, task, jobs, sorted(missing), shared, tick or _ignore, keep)
             if not missing:
                 return
         raise lost_workers(len(missing), len(jobs))
 
     def _run(
         self,
+        workers: int,
         task: Callable[[Shared, Job, Tick], Result],
         jobs: Sequence[Job],
         missing: Sequence[int],
@@ -137,12 +140,12 @@ class ProcessExecutor(Executor):
         tick: Tick,
         keep: Callable[[int, Result], None],
     ) -> None:
-        """Run the missing jobs in one pool; return early where the pool breaks."""
+        """Run the missing jobs in one pool; return early where the pool breaks, and leave out what found no memory."""
         spawn = multiprocessing.get_context("spawn")
         with _environment(ENVIRONMENT), _manager(spawn) as manager:
             ticks: Any = manager.Queue()
             pool = ProcessPoolExecutor(
-                min(self.workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
+                min(workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
             )
             try:
                 self._collect(pool, jobs, missing, ticks, tick, keep)
@@ -182,9 +185,14 @@ class ProcessExecutor(Executor):
             for future in done:
                 index = waiting.pop(future)
                 try:
-                    keep(index, future.result())
+                    result = future.result()
                 except BrokenProcessPool as error:
                     broken, numbers = error, iter(())
+                except MemoryError:
+                    # Its neighbours may have taken it: the job is still missing, and comes again among fewer.
+                    continue
+                else:
+                    keep(index, result)
         for units in _drain(ticks):
             tick(units)
         if broken is not None:
@@ -210,7 +218,8 @@ def _drain(ticks: Any) -> Iterator[int]:
 @contextmanager
 def _manager(spawn: SpawnContext) -> Iterator[SyncManager]:
     with interrupts_held():
-        manager = spawn.Manager()
+        manager = SyncManager(ctx=spawn)
+        manager.start(end_with_parent)
     with manager:
         yield manager
 

@@ -58,8 +58,9 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
             with single_thread():
                 outcome = _Trial(search, trial).run(tick)
             outcome = search.store.keep(outcome)
-            for path in search.plan.scratch.glob(f"trial-{trial.number}-fold-*.safetensors"):
-                path.unlink()
+            for pattern in (f"trial-{trial.number}-fold-*.safetensors", f".trial-{trial.number}[-.]*.partial"):
+                for path in search.plan.scratch.glob(pattern):
+                    path.unlink(missing_ok=True)
         return outcome
 
 

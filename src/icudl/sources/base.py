@@ -133,7 +133,7 @@ class DataSource(Protocol):
         """Identify the data without extracting them.
 
         Args:
-            memory: Folder where hashes of large files may be remembered by path, size and time of change.
+            memory: Folder where hashes of large files may be remembered by path, size, inode and times of change.
 
         Raises:
             SourceError: The data are missing or unreadable.

@@ -224,7 +224,8 @@ def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, Table
 def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:
     """Return the size and SHA-256 of each table's file.
 
-    Hashes are remembered in ``memory`` by path, size and time of change, and large files are hashed side by side.
+    Hashes are remembered in ``memory`` by path, size, place on the disk and times of change, and large files are hashed
+    side by side.
 
     Raises:
         SourceError: A file cannot be read.
@@ -235,8 +236,10 @@ def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict
         hashed = dict(zip(tables, pool.map(lambda file: _hash(file, remembered), tables.values()), strict=True))
     known = remembered | {key: digest for key, digest, _ in hashed.values()}
     if known != remembered:
-        memory.mkdir(parents=True, exist_ok=True)
-        write_atomically(store, lambda path: write_json(path, known))
+        # What cannot be remembered is hashed again next time.
+        with contextlib.suppress(OSError):
+            memory.mkdir(parents=True, exist_ok=True)
+            write_atomically(store, lambda path: write_json(path, known))
     return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
 
 
@@ -251,7 +254,10 @@ def _remembered(store: Path) -> dict[str, str]:
 def _hash(file: TableFile, remembered: Mapping[str, str]) -> tuple[str, str, int]:
     with translated(file):
         state = file.path.stat()
-        key = f"{file.path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+        # Programs set the time of modification as they like (``cp -p``, a clock set back); the other time and the inode
+        # are the kernel's.
+        times = f"{state.st_mtime_ns}|{state.st_ctime_ns}|{state.st_ino}"
+        key = f"{file.path.resolve()}|{state.st_size}|{times}"
         if key in remembered:
             return key, remembered[key], state.st_size
         digest = hashlib.sha256()

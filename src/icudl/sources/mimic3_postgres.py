@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -70,8 +71,10 @@ class Mimic3Postgres:
                 if key is not None:
                     known[key] = content
         if known != remembered:
-            memory.mkdir(parents=True, exist_ok=True)
-            write_atomically(store, lambda path: write_json(path, known))
+            # What cannot be remembered is counted again next time.
+            with contextlib.suppress(OSError):
+                memory.mkdir(parents=True, exist_ok=True)
+                write_atomically(store, lambda path: write_json(path, known))
         details = {"tables": tables, "rules": self._rules.digest}
         digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details=details)

@@ -1,0 +1,34 @@
+"""Processes that must not outlive the one that started them.
+
+A worker whose run was killed would go on computing, and writing into a scratch folder that the next run works in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it is gone, however that ended.
+
+    The first thing a process of ``multiprocessing`` should do. On Linux the kernel sends the signal; elsewhere, and
+    where the parent was gone before it could be asked, a thread waits for the pipe that the parent holds.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
