@@ -9,6 +9,7 @@ from icudl.cli.completion import completion
 from icudl.cli.configuring import config_group
 from icudl.cli.data import database_group, synth
 from icudl.cli.doctor import doctor
+from icudl.cli.exporting import export
 from icudl.cli.inspecting import clean, diff, plugins, show, status, verify
 from icudl.cli.results import evaluate, figures, predict, trials
 from icudl.cli.running import STAGE_COMMANDS, demo, run
@@ -29,7 +30,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Everything": (demo, run),
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
     "Look": (status, show, diff, verify),
-    "Use results": (trials, predict, evaluate, figures),
+    "Use results": (trials, predict, evaluate, export, figures),
     "Data": (synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),
 }

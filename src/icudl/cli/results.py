@@ -12,11 +12,11 @@ from icudl.cli.session import Session, examples, shared_options
 if TYPE_CHECKING:
     import polars as pl
 
-    from icudl.artifacts import Checkpoint, GridDataset, TuningResult
+    from icudl.artifacts import Checkpoint, GridDataset, TrainingResult, TuningResult
     from icudl.store.manifest import Manifest
 
 
-def _load(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
+def load_result(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
     """Read an artifact of one node.
 
     Raises:
@@ -45,25 +45,36 @@ def trials(session: Session, reference: str, limit: int) -> None:
 
     store = session.store()
     node = store.resolve(reference)[0]
-    tuning: TuningResult = _load(session, reference, node if node.startswith("tune-") else "tune-model")[1]
+    tuning: TuningResult = load_result(session, reference, node if node.startswith("tune-") else "tune-model")[1]
     rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
     session.emit(session.drawn(trials_table(tuning, limit)), rows)
 
 
-def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[Checkpoint, GridDataset, pl.DataFrame]:
-    """Score every stay of ``data`` that the member was not fitted on."""
-    from icudl.errors import StageError, suggestion
-    from icudl.execution.device import resolve_device, single_threaded
-    from icudl.training.scoring import predictions, unseen_rows
+def member_of(training: TrainingResult, member: str, trained: Manifest) -> Checkpoint:
+    """Return one fitted model of a result of train.
 
-    trained, training = _load(session, checkpoint, "train")
-    prepared, grid = _load(session, data, "preprocess")
+    Raises:
+        StageError: It has no such member.
+    """
+    from icudl.errors import StageError, suggestion
+
     if member not in training.checkpoints:
         raise StageError(
             f"{trained.reference} has no member {member!r}.{suggestion(member, training.checkpoints)} "
             f"Members: {', '.join(training.checkpoints)}."
         )
-    chosen = training.checkpoints[member]
+    return training.checkpoints[member]
+
+
+def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[Checkpoint, GridDataset, pl.DataFrame]:
+    """Score every stay of ``data`` that the member was not fitted on."""
+    from icudl.errors import StageError
+    from icudl.execution.device import resolve_device, single_threaded
+    from icudl.training.scoring import predictions, unseen_rows
+
+    trained, training = load_result(session, checkpoint, "train")
+    prepared, grid = load_result(session, data, "preprocess")
+    chosen = member_of(training, member, trained)
     same = trained.identity.upstream["preprocess"] == prepared.id
     rows = unseen_rows(chosen, grid, fitted_on_grid=same)
     if same:

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import torch
 from torch import Tensor, nn
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, GridDataset, SusceptibilityResult
+from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.outcome import ShardArrays, attack_stays
 from icudl.attacks.tables import EXAMPLES, FINAL, assemble
 from icudl.attacks.target import decision_shift
 from icudl.errors import AttackError, ConfigError
 from icudl.execution.base import seed_for
+from icudl.interop.data_set import data_set_of
 from icudl.interop.module_inputs import ModuleInputs, check_inputs
 from icudl.interop.module_target import ModuleTarget, frozen, two_logits
 from icudl.variables import Variable
@@ -204,21 +204,6 @@ def _examples(target: ModuleTarget, arrays: ShardArrays, start: int, code: int) 
 
 def _as_data_set(given: ModuleInputs, decisions: list[npt.NDArray[np.int8]]) -> GridDataset:
     """Return the stays as a data set of test stays, numbered from 0, for the tables of the result."""
-    n_stays = len(given.inputs)
-    labels = np.concatenate(decisions) if given.labels is None else given.labels.cpu().numpy().astype(np.int8)
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in STAYS_SCHEMA.items() if name != "stay_id"]
-    stays = pl.DataFrame({"stay_id": range(n_stays)}, schema={"stay_id": pl.Int64}).with_columns(missing)
-    values = given.inputs.float().cpu().numpy()
-    return GridDataset(
-        values=values,
-        counts=np.ones(values.shape, np.uint16),
-        lengths=given.lengths.cpu().numpy().astype(np.int16),
-        labels=labels,
-        statics=np.zeros((n_stays, 0), np.float32),
-        static_names=(),
-        stays=stays.select(list(STAYS_SCHEMA)),
-        is_test=np.ones(n_stays, bool),
-        folds=np.full(n_stays, -1, np.int8),
-        flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
-        variables=given.variables,
-    )
+    labels = np.concatenate(decisions) if given.labels is None else given.labels.cpu().numpy()
+    values, lengths = given.inputs.float().cpu().numpy(), given.lengths.cpu().numpy()
+    return data_set_of(values, lengths, labels, given.variables, is_test=True)

@@ -10,7 +10,7 @@ from icudl.models.base import within_length
 
 def last_hour(outputs: Tensor, lengths: Tensor) -> Tensor:
     """Return the (B, H) outputs at each stay's last hour, from (B, T, H)."""
-    return outputs[torch.arange(len(outputs), device=outputs.device), lengths - 1]
+    return outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths - 1]
 
 
 def mean_over_hours(outputs: Tensor, lengths: Tensor) -> Tensor:

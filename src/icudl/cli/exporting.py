@@ -1,0 +1,34 @@
+"""The command that takes a model out: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from icudl.cli.results import load_result, member_of
+from icudl.cli.session import Session, shared_options
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option(
+    "--onnx", "path", type=click.Path(path_type=Path), required=True, help="File to write, such as model.onnx."
+)
+@click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
+@shared_options
+def export(session: Session, checkpoint: str, path: Path, member: str) -> None:
+    """Write a fitted model as ONNX, with its scaler and imputation: CHECKPOINT is a result of train.
+
+    The file takes hourly values in clinical units, NaN where nothing was charted, and gives the risk of death; it is
+    checked with onnxruntime against our own scores before it is kept. Needs the extra: pip install
+    'icu-deep-learning[interop]'.
+
+    Example: icudl export train/0123abcd --onnx model.onnx
+    """
+    from icudl.interop.onnx import TOLERANCE, export_onnx
+
+    manifest, training = load_result(session, checkpoint, "train")
+    difference = export_onnx(member_of(training, member, manifest), path)
+    session.say(f"Checked with onnxruntime: risks differ by at most {difference:.1e} (allowed: {TOLERANCE:g}).")
+    session.emit(str(path), {"path": str(path), "member": member, "largest_difference": difference})
