@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from icudl.cli.results import load_result, member_of
-from icudl.cli.session import Session, shared_options
+from icudl.cli.session import Session, examples, shared_options
 
 
-@click.command()
+@click.command(epilog=examples("icudl export train/3f1c --onnx model.onnx --member fold-0"))
 @click.argument("checkpoint")
 @click.option(
     "--onnx", "path", type=click.Path(path_type=Path), required=True, help="File to write, such as model.onnx."
@@ -21,10 +21,7 @@ def export(session: Session, checkpoint: str, path: Path, member: str) -> None:
     """Write a fitted model as ONNX, with its scaler and imputation: CHECKPOINT is a result of train.
 
     The file takes hourly values in clinical units, NaN where nothing was charted, and gives the risk of death; it is
-    checked with onnxruntime against our own scores before it is kept. Needs the extra: pip install
-    'icu-deep-learning[interop]'.
-
-    Example: icudl export train/0123abcd --onnx model.onnx
+    checked with onnxruntime against our own scores before it is kept. Needs the extra `interop`.
     """
     from icudl.interop.onnx import TOLERANCE, export_onnx
 
