@@ -107,7 +107,9 @@ def _check_plain(key: str, value: object) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number. Give a finite number.")
     elif isinstance(value, str) and not value.isascii() and value.encode("utf-8", "ignore").decode() != value:
-        raise ConfigError(f"{key} = {value!r} is not UTF-8 text. Rename what it names, or write it in UTF-8.")
+        raise ConfigError(
+            f"{key} = {masked(repr(value))} is not UTF-8 text. Rename what it names, or write it in UTF-8."
+        )
     elif not isinstance(value, str | int | float):
         raise ConfigError(f"{key} = {value!r} has the wrong type. Expected text, numbers, lists or tables.")
 
@@ -121,17 +123,32 @@ def _limits(low: float | None, high: float | None) -> str:
 
 
 PASSWORDS: tuple[re.Pattern[str], ...] = (
-    re.compile(r"(?P<head>://[^/?#\s@]*?:)(?P<secret>[^/?#\s]*)(?=@)"),
-    re.compile(r"(?P<head>(?:ssl)?password\s*=\s*)(?P<secret>'(?:[^'\\]|\\.)*'|[^\s&]*)", re.IGNORECASE),
+    # Up to the last @ of the word: a password that holds / or @ unescaped is the user's mistake, and still a password.
+    re.compile(r"(?P<head>://[^/?#\s@]*?:)(?P<secret>\S*)(?=@)"),
+    re.compile(
+        r"(?P<head>(?:ssl)?password\s*=\s*)"
+        r"(?P<secret>'(?:[^'\\]|\\.)*'|(?:\\.|&(?!\w+=)|[^\s&'\"])*)",
+        re.IGNORECASE,
+    ),
 )
 """Where a connection URL (``scheme://user:secret@host``) or string (``password=secret``) holds a password."""
+
+_WHOLE_URL = re.compile(r"(?P<head>\w[\w+.-]*://[^/?#\s@:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
 
 
 def masked(connection: str) -> str:
     """Return a connection URL or string with its passwords replaced by ``***``."""
+    whole = _WHOLE_URL.match(connection)
+    if whole:
+        connection = whole["head"] + "***" + connection[whole.end() :]
     for pattern in PASSWORDS:
         connection = pattern.sub(lambda match: match["head"] + "***", connection)
     return connection
+
+
+def holds_password(text: str) -> bool:
+    """Tell whether a text holds a password that ``masked`` would hide; an empty one is none."""
+    return masked(text) not in {text, text.replace(":@", ":***@")}
 
 
 def plain(value: object) -> Any:

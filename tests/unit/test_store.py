@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +34,7 @@ def identity(**changes: object) -> Identity:
     return Identity(**(values | changes))  # type: ignore[arg-type]
 
 
-def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
+def seal(store: Store, text: str = "hello", kind: type[Note] = Note, **changes: object) -> Manifest:
     own = identity(**changes)
 
     def describe(folder: Path) -> Manifest:
@@ -43,7 +44,7 @@ def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
             origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
         )  # fmt: skip
 
-    return store.seal("note", own.id, Note(text), describe)
+    return store.seal("note", own.id, kind(text), describe)
 
 
 def test_what_is_sealed_is_read_back(tmp_path: Path) -> None:
@@ -167,3 +168,52 @@ def test_files_are_private(tmp_path: Path) -> None:
     manifest = seal(store)
     modes = {path.stat().st_mode & 0o077 for path in [store.root, *store.folder("note", manifest.id).rglob("*")]}
     assert modes == {0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes(Note):
+    """An artifact with a folder of its own."""
+
+    def write(self, folder: Path) -> None:
+        super().write(folder)
+        (folder / "more").mkdir()
+        (folder / "more" / "note.txt").write_text(self.text, "utf-8")
+
+
+def modes_in(folder: Path) -> set[tuple[bool, int]]:
+    """Which modes the files and folders under a folder have; (is a folder, mode)."""
+    return {(path.is_dir(), path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_modes_do_not_follow_the_umask(tmp_path: Path, umask: int) -> None:
+    """Nothing made in a folder that was there before, and is open, can be read by anybody else."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "runs").mkdir(mode=0o755)
+        (tmp_path / "runs").chmod(0o755)
+        store = Store(tmp_path / "runs")
+        manifest = seal(store, kind=Notes)
+        with store.lock("note", manifest.id):
+            store.scratch("note", "next")
+            store.logs("note", "next")
+            store.memory()
+    finally:
+        os.umask(before)
+    assert modes_in(store.root) == {(True, 0o700), (False, 0o600)}
+
+
+def test_a_store_with_the_group_bit_is_shared_with_its_group(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    root.chmod(0o2770)
+    store = Store(root)
+    manifest = seal(store)
+    with store.lock("note", manifest.id):
+        pass
+    assert modes_in(root / "note") == {(True, 0o2770), (False, 0o640)}
+    assert (root / "note").stat().st_mode & 0o7777 == 0o2770
+    assert modes_in(root / ".locks") == {(False, 0o660)}
+    root.chmod(0o2700)
+    other = seal(Store(root), seed=2)
+    assert modes_in(store.folder("note", other.id)) == {(False, 0o600)}

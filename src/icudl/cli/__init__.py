@@ -10,6 +10,7 @@ from types import FrameType
 from icudl.errors import ConfigError, DeviceError, IcudlError, StoreError
 from icudl.execution.memory import ran_out_of_memory
 from icudl.execution.runtime import tune_process
+from icudl.options import holds_password, masked
 
 
 class _Terminated(KeyboardInterrupt):
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from icudl.cli.app import app
 
+        _refuse_passwords(words)
         code = app.main(words, prog_name="icudl", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort) as error:
         print("icudl: interrupted. Finished work is kept; the same command goes on from there.", file=sys.stderr)  # noqa: T201
@@ -46,8 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         code, message = _explain(error)
-        print(f"icudl: error: {message}", file=sys.stderr)  # noqa: T201
+        print(f"icudl: error: {masked(message)}", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else 0
+
+
+def _refuse_passwords(words: Sequence[str]) -> None:
+    """Refuse a password among the words of the command, which every user of the machine can read while it runs.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for word in words:
+        if holds_password(word):
+            raise ConfigError(
+                f"{masked(word)!r} holds a password, which every user of this machine can read in the list of "
+                "processes. Leave it out and put it into ~/.pgpass or PGPASSWORD, or write it into the configuration "
+                "file."
+            )
 
 
 def _explain(error: Exception) -> tuple[int, str]:

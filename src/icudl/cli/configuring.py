@@ -34,6 +34,7 @@ def init(session: Session, file: Path) -> None:
         raise ConfigError(f"{str(file)!r} exists already. Delete it or name another file.")
     document = to_document(session.config())
     try:
+        file.touch(mode=0o600)  # it may hold a password
         file.write_text(document, "utf-8")
     except OSError as error:
         raise ConfigError(

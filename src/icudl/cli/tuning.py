@@ -35,11 +35,7 @@ def _tune_command(node: str, doc: str) -> click.Command:
 
         table = TABLES_OF[node]
         if storage is not None:
-            _require_no_password(storage)
             session = _with(session, f"{table}.storage={json.dumps(storage)}")
-        for setting in session.settings:
-            if setting.partition("=")[0].strip() == f"{table}.storage":
-                _require_no_password(setting.partition("=")[2])
         configured = getattr(session.config(), table).trials
         asked = configured if trials is None else _number_of_trials(session, node, trials)
         bring_up_to_date(_with(session, f"{table}.trials={asked}"), node)
@@ -68,23 +64,6 @@ def _number_of_trials(session: Session, node: str, text: str) -> int:
         return int(text)
     pipeline = _with(session, f"{TABLES_OF[node]}.trials={100_000}").pipeline()
     return study_length(pipeline.plan(node)[-1].identity, pipeline.store) + int(text)
-
-
-def _require_no_password(storage: str) -> None:
-    """Refuse a password among the words of the command, which every user of the machine can read.
-
-    Raises:
-        ConfigError: There is one.
-    """
-    from icudl.errors import ConfigError
-    from icudl.options import masked
-
-    if masked(storage) not in {storage, storage.replace(":@", ":***@")}:
-        raise ConfigError(
-            f"The storage {masked(storage)!r} holds a password, which every user of this machine can read in the list "
-            "of processes. Leave it out and put it into ~/.pgpass or PGPASSWORD, or write storage into the "
-            "configuration file."
-        )
 
 
 tune_group.add_command(_tune_command("tune-model", "Search model and training options."))

@@ -11,7 +11,7 @@ from typing import Any
 
 from icudl.config.schema import TABLES, Config
 from icudl.errors import ConfigError, suggestion
-from icudl.options import Options
+from icudl.options import Options, masked
 
 TOML_NAMES = {
     bool: "true or false",
@@ -85,7 +85,7 @@ def _merge(values: dict[str, dict[str, Any]], origins: dict[str, str], new: Mapp
             )
         if not isinstance(entries, Mapping):
             raise ConfigError(
-                f"{table} = {entries!r} ({origin}) is not a table. Write [{table}] and its keys below it."
+                f"{table} = {masked(repr(entries))} ({origin}) is not a table. Write [{table}] and its keys below it."
             )
         known = [field.name for field in dataclasses.fields(TABLES[table])]
         for key, value in entries.items():
@@ -108,7 +108,7 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
     table, dot, key = dotted.strip().partition(".")
     if not equals or not dot or not key:
         raise ConfigError(
-            f"--set {setting!r} cannot be read. Expected table.key=value, for example training.max_epochs=20."
+            f"--set {masked(setting)!r} cannot be read. Expected table.key=value, for example training.max_epochs=20."
         )
     text = text.strip()
     try:
@@ -147,7 +147,7 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     if isinstance(origin, type) and isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
         return value
     expected = TOML_NAMES.get(origin, TOML_NAMES[Mapping] if origin is dict else str(hint))
-    raise ConfigError(f"{key} = {value!r} has the wrong type. Expected {expected}.")
+    raise ConfigError(f"{key} = {masked(repr(value))} has the wrong type. Expected {expected}.")
 
 
 def _as_float(key: str, value: int) -> float:

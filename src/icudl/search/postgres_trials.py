@@ -137,7 +137,7 @@ class PostgresTrials:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         with contextlib.closing(connection):
             for setting, value in SERVER_SETTINGS.items():
-                connection.execute(f"SET {setting} = {value}")
+                connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
             yield connection
 
 

@@ -23,7 +23,7 @@ from typing import TypeVar
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
 from icudl.execution.base import remove_folder, write_folder_atomically
-from icudl.store import locks, refusals
+from icudl.store import locks, modes, refusals
 from icudl.store.manifest import ID_LENGTH, FileEntry, Manifest, content_hash, list_files
 from icudl.store.soundness import faults
 
@@ -40,7 +40,8 @@ class Store:
     """A folder of artifacts.
 
     Args:
-        root: The folder; made on first use, readable by its owner alone.
+        root: The folder; made on first use, readable by its owner alone. One that was made before with its
+            set-group-id bit (``mkdir -m 2770 runs``) is shared with its group.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,8 +56,8 @@ class Store:
         return self._make(self.root / ".scratch" / f"{node}-{artifact_id}")
 
     def logs(self, node: str, artifact_id: str) -> Path:
-        """Folder for event files beside an artifact (not made here: most stages write none)."""
-        return self.root / "logs" / f"{node}-{artifact_id}"
+        """Folder for event files beside an artifact; made by who writes some, in a folder that is made here."""
+        return self._make(self.root / "logs") / f"{node}-{artifact_id}"
 
     def memory(self) -> Path:
         """Return the folder in which hashes of source files are remembered; made where the store can be written."""
@@ -80,8 +81,7 @@ class Store:
 
     def _make(self, folder: Path) -> Path:
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            modes.make_folder(self.root, folder)
         except OSError as error:
             raise StoreError(
                 f"The store {str(self.root)!r} cannot be written: {error.strerror}. "
@@ -210,8 +210,7 @@ class Store:
             folder.chmod(0o700)
             artifact.write(folder)
             write_json(folder / MANIFEST, describe(folder).to_json())
-            for path in folder.rglob("*"):
-                path.chmod(0o700 if path.is_dir() else 0o600)
+            modes.protect(self.root, folder)
 
         with refusals.translated(f"{node}/{artifact_id}", self.root, refusals.why):
             self._make(target.parent)
@@ -232,6 +231,7 @@ class Store:
             StoreError: The store cannot be written, or its file system knows no locks.
         """
         self._make(self.root / ".locks")
+        modes.share_lock(self.root, self._lock(node, artifact_id))
         return locks.held(self._lock(node, artifact_id), waiting)
 
     def _lock(self, node: str, artifact_id: str) -> Path:
@@ -296,7 +296,7 @@ class Store:
             StoreError: The store is read-only.
         """
         self.discard(self.folder(manifest.node, manifest.id))
-        self.discard(self.logs(manifest.node, manifest.id))
+        self.discard(self.root / "logs" / f"{manifest.node}-{manifest.id}")
 
 
 def _size(actual: FileEntry, expected: FileEntry) -> str:

@@ -1,0 +1,51 @@
+"""Who may read a store: its owner alone, whatever the umask, or the group it was given to (docs/decisions/0064)."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from pathlib import Path
+
+_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_SHARED_FOLDER, _SHARED_FILE, _SHARED_LOCK = 0o2770, 0o640, 0o660
+_SHARED = stat.S_ISGID | stat.S_IWGRP
+
+
+def is_shared(root: Path) -> bool:
+    """Tell whether a store was given to a group: its folder has the set-group-id bit and the group may write."""
+    return root.stat().st_mode & _SHARED == _SHARED
+
+
+def make_folder(root: Path, folder: Path) -> None:
+    """Make ``folder`` below a store at ``root``, which is made as well.
+
+    Raises:
+        OSError: The store cannot be written.
+    """
+    root.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    place = root
+    # One by one: folders on the way would otherwise get the mode that the umask says.
+    for part in folder.relative_to(root).parts:
+        place /= part
+        place.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        if is_shared(root):
+            with contextlib.suppress(PermissionError):  # another member of the group made it
+                place.chmod(_SHARED_FOLDER)
+
+
+def protect(root: Path, folder: Path) -> None:
+    """Set the modes of an artifact's folder and of everything in it."""
+    shared = is_shared(root)
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            path.chmod(_SHARED_FOLDER if shared else _PRIVATE_FOLDER)
+        else:
+            path.chmod(_SHARED_FILE if shared else _PRIVATE_FILE)
+
+
+def share_lock(root: Path, lock: Path) -> None:
+    """Let the group of a shared store take a lock that this process made."""
+    if is_shared(root):
+        with contextlib.suppress(OSError):
+            lock.touch(mode=_SHARED_LOCK)
+            lock.chmod(_SHARED_LOCK)
