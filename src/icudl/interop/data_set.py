@@ -9,7 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, Floats, GridDataset
-from icudl.variables import Variable
+from icudl.errors import ConfigError
+from icudl.variables import CATALOGUE, Variable
+
+MOST_VARIABLES = 256
+"""Tables of changes number the variables in one byte."""
 
 
 def data_set_of(
@@ -56,3 +60,37 @@ def data_set_of(
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=tuple(variables),
     )
+
+
+def variables_of(
+    given: Sequence[Variable | str] | None, lowest: Sequence[float], highest: Sequence[float]
+) -> tuple[Variable, ...]:
+    """Return F variables from their names; what is not in the catalogue has no unit.
+
+    Args:
+        given: F names or variables; ``variable_0``, ... where None.
+        lowest: F ends of the range of a variable that is not in the catalogue.
+        highest: The other ends.
+
+    Raises:
+        ConfigError: There is not one name for each variable, or there are too many variables.
+    """
+    n_variables = len(lowest)
+    names = [f"variable_{number}" for number in range(n_variables)] if given is None else list(given)
+    if len(names) != n_variables or n_variables > MOST_VARIABLES:
+        raise ConfigError(
+            f"{len(names)} variables are named and the inputs have {n_variables}. Expected one name for each, and at "
+            f"most {MOST_VARIABLES}."
+        )
+    chosen: list[Variable] = []
+    for name, low, high in zip(names, lowest, highest, strict=True):
+        if isinstance(name, Variable):
+            chosen.append(name)
+        else:
+            unknown = Variable(name=name, label=name, unit="", low=low, high=high, group="other")
+            chosen.append(CATALOGUE.get(name, unknown))
+    if len({variable.name for variable in chosen}) < n_variables:
+        raise ConfigError(
+            f"The variables are named {[variable.name for variable in chosen]}. Expected different names."
+        )
+    return tuple(chosen)

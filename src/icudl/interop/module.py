@@ -102,7 +102,7 @@ def attack_module(
     Raises:
         AttackError: Inputs of a wrong shape, not finite or outside the bounds; a module that fails, gives something
             other than two logits, is not differentiable, or mixes the stays of a batch.
-        ConfigError: An option that has no meaning here, or an unknown variable.
+        ConfigError: An option that has no meaning here, or variables that are not named one by one.
         PluginError: There is no such attack.
     """
     options = AttackOptions(name=attack) if isinstance(attack, str) else attack

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from icudl.errors import AttackError
-from icudl.variables import CATALOGUE, Variable
-
-MOST_VARIABLES = 256
-"""Tables of changes number the variables in one byte."""
+from icudl.interop.data_set import variables_of
+from icudl.variables import Variable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +51,7 @@ def check_inputs(
 
     Raises:
         AttackError: Something has another shape, is not finite, or lies outside the bounds.
+        ConfigError: The names of the variables are not one for each.
     """
     first = next((tensor for tensor in module.parameters() if tensor.is_floating_point()), torch.zeros(()))
     cells = _tensor("inputs", inputs).to(first)
@@ -72,7 +71,7 @@ def check_inputs(
         free=free,
         lengths=hours,
         labels=None if labels is None else _labels(labels, cells),
-        variables=_variables(variables, low, high),
+        variables=variables_of(variables, low.amin(dim=(0, 1)).tolist(), high.amax(dim=(0, 1)).tolist()),
     )
 
 
@@ -162,25 +161,3 @@ def _require_inside(cells: Tensor, low: Tensor, high: Tensor, free: Tensor) -> N
             f"{float(low[cell])!r} to {float(high[cell])!r}; so are {int(wrong.sum())} cells that may change. "
             "Widen the bounds, clip the inputs, or lock these cells with the mask."
         )
-
-
-def _variables(given: Sequence[Variable | str] | None, low: Tensor, high: Tensor) -> tuple[Variable, ...]:
-    """Return the variables; what is not in the catalogue has no unit, and its bounds for a range."""
-    n_variables = low.shape[2]
-    names = [f"variable_{number}" for number in range(n_variables)] if given is None else list(given)
-    if len(names) != n_variables or n_variables > MOST_VARIABLES:
-        raise AttackError(
-            f"{len(names)} variables are named and the inputs have {n_variables}. Expected one name for each, and at "
-            f"most {MOST_VARIABLES}."
-        )
-    lowest, highest = low.amin(dim=(0, 1)).tolist(), high.amax(dim=(0, 1)).tolist()
-    chosen: list[Variable] = []
-    for number, name in enumerate(names):
-        if isinstance(name, Variable):
-            chosen.append(name)
-        else:
-            unknown = Variable(name=name, label=name, unit="", low=lowest[number], high=highest[number], group="other")
-            chosen.append(CATALOGUE.get(name, unknown))
-    if len({variable.name for variable in chosen}) < n_variables:
-        raise AttackError(f"variables are {[variable.name for variable in chosen]}. Expected different names.")
-    return tuple(chosen)
