@@ -1,0 +1,90 @@
+"""Every page's blocks run as they stand, in order, in an empty folder; studies are cut small, nothing else is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fenced_blocks import DOCS, PAGES, REPOSITORY, Block, blocks, calls
+
+HERE = Path(__file__).resolve().parent
+MOST_CALLS = 1
+"""Calls of icudl, or blocks of Python, in a page of the default suite; pages with more are slow."""
+
+
+def runnable(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.is_run]
+
+
+def cost(page: Path) -> int:
+    found = runnable(page)
+    in_bash = sum(len(list(calls(block))) for block in found if block.language == "bash")
+    return in_bash + sum(block.language == "python" for block in found)
+
+
+PARAMETERS = [
+    pytest.param(
+        page, id=str(page.relative_to(REPOSITORY)), marks=[pytest.mark.slow] if cost(page) > MOST_CALLS else []
+    )
+    for page in PAGES
+    if runnable(page)
+]
+
+
+def script_of(page: Path, folder: Path) -> str:
+    """Return one script for the whole page, so that variables of the shell last from block to block."""
+    lines = ["set -euo pipefail"]
+    for block in runnable(page):
+        lines.append(f"echo '--- {block.name}' >&2")
+        if block.language == "python":
+            path = folder / f"block_{block.line}.py"
+            path.write_text(block.text, "utf-8")
+            lines.append(f'"{sys.executable}" "{HERE / "small_python.py"}" "{path}"')
+        else:
+            lines.append(block.text)
+    return "\n".join(lines) + "\n"
+
+
+def make_icudl(folder: Path) -> None:
+    """Put a command ``icudl`` into ``folder``."""
+    command = folder / "icudl"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "small_python.py"}" icudl "$@"\n', "utf-8")
+    command.chmod(0o755)
+
+
+@pytest.mark.parametrize("page", PARAMETERS)
+def test_the_blocks_of_a_page_run(page: Path, plugins: Path, tmp_path: Path) -> None:
+    programs, work = tmp_path / "programs", tmp_path / "work"
+    programs.mkdir()
+    work.mkdir()
+    make_icudl(programs)
+    shutil.copytree(REPOSITORY / "configs", work / "configs")
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(plugins),
+        "HOME": str(tmp_path),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        ["bash", "-c", script_of(page, programs)],
+        cwd=work, env=environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_page_that_does_not_run_is_found(tmp_path: Path) -> None:
+    page = DOCS / "x.md"
+    bad = Block(page, 1, "bash", "icudl rnu\n", "", "")
+    make_icudl(tmp_path)
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{bad.text}"],
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
