@@ -1,4 +1,4 @@
-"""Every page's blocks run as they stand, in order, in an empty folder; studies are cut small, nothing else is changed."""
+"""The blocks of every page run as they stand, in order, in an empty folder; studies are cut small, nothing else."""
 
 from __future__ import annotations
 
