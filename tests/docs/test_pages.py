@@ -9,29 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from fenced_blocks import DOCS, PAGES, REPOSITORY, Block, blocks, calls
+from fenced_blocks import DOCS, PAGES, REPOSITORY, Block, blocks
 
 HERE = Path(__file__).resolve().parent
-MOST_CALLS = 1
-"""Calls of icudl, or blocks of Python, in a page of the default suite; pages with more are slow."""
+FIRST_READ = {"README.md", "docs/index.md", "docs/howto/install.md"}
+"""Pages of the default suite; the others are slow."""
 
 
 def runnable(page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.is_run]
 
 
-def cost(page: Path) -> int:
-    found = runnable(page)
-    in_bash = sum(len(list(calls(block))) for block in found if block.language == "bash")
-    return in_bash + sum(block.language == "python" for block in found)
-
-
+NAMES = {str(page.relative_to(REPOSITORY)): page for page in PAGES if runnable(page)}
 PARAMETERS = [
-    pytest.param(
-        page, id=str(page.relative_to(REPOSITORY)), marks=[pytest.mark.slow] if cost(page) > MOST_CALLS else []
-    )
-    for page in PAGES
-    if runnable(page)
+    pytest.param(page, id=name, marks=[] if name in FIRST_READ else [pytest.mark.slow]) for name, page in NAMES.items()
 ]
 
 
@@ -88,3 +79,7 @@ def test_a_page_that_does_not_run_is_found(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "No such command" in done.stderr
+
+
+def test_the_pages_read_first_have_blocks_that_run() -> None:
+    assert set(NAMES) >= FIRST_READ

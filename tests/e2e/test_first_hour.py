@@ -108,14 +108,21 @@ def test_the_doctor_finds_nothing_wrong_here(tmp_path: Path) -> None:
 
 def test_the_doctor_finds_all_that_is_broken_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    info = tmp_path / "ill-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ill\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text("[icudl.models]\nill = ill:Model\n", "utf-8")
+    (tmp_path / "ill.py").write_text("raise RuntimeError('out of order')\n", "utf-8")
     found = findings(
         "--store", tmp_path / "file" / "runs", "--device", "cuda:99", "--set", "source.name=mimic3",
-        "--set", f"source.path={tmp_path}/nowhere", code=1,
+        "--set", f"source.path={tmp_path}/nowhere", code=1, plugins=tmp_path,
     )  # fmt: skip
     broken = {subject for subject, finding in found.items() if finding["state"] == "broken"}
-    assert broken == {"store", "device", "source"}
-    assert "nowhere" in found["source"]["found"]
+    assert broken == {"store", "device", "source", "model ill"}
     assert all(found[subject]["advice"] for subject in broken)
+    assert "nowhere" in found["source"]["found"]
+    assert "out of order" in found["model ill"]["found"]
+    assert "ill 1.0" in found["model ill"]["advice"]
 
 
 def test_the_doctor_goes_on_after_a_broken_configuration(tmp_path: Path) -> None:
@@ -125,16 +132,18 @@ def test_the_doctor_goes_on_after_a_broken_configuration(tmp_path: Path) -> None
     assert found["plug-ins"]["state"] == "ok"
 
 
-def test_the_doctor_names_the_package_of_a_plug_in_that_does_not_load(tmp_path: Path) -> None:
-    info = tmp_path / "ill-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ill\nVersion: 1.0\n", "utf-8")
-    (info / "entry_points.txt").write_text("[icudl.models]\nill = ill:Model\n", "utf-8")
-    (tmp_path / "ill.py").write_text("raise RuntimeError('out of order')\n", "utf-8")
-    found = findings("--store", tmp_path / "runs", code=1, plugins=tmp_path)
-    assert found["model ill"]["state"] == "broken"
-    assert "out of order" in found["model ill"]["found"]
-    assert "ill 1.0" in found["model ill"]["advice"]
+def test_sources_that_read_files_tell_what_they_found(tmp_path: Path) -> None:
+    from icudl.plugins import load_plugin
+    from icudl.sources.base import SourceOptions
+    from icudl.sources.synthetic import write_hospital
+    from source_cases import physionet_folder
+
+    write_hospital(tmp_path / "hospital", patients=20, seed=1)
+    (tmp_path / "challenge").mkdir()
+    physionet_folder(tmp_path / "challenge")
+    for name, folder, expected in (("mimic3", "hospital", "tables"), ("physionet2012", "challenge", "sets a in")):
+        options = SourceOptions(name=name, path=str(tmp_path / folder))
+        assert expected in load_plugin("icudl.sources", name)(options, 1).reach()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -145,10 +154,7 @@ def test_completion_scripts_name_the_command(shell: str) -> None:
 def test_completion_completes() -> None:
     environment = os.environ | {"_ICUDL_COMPLETE": "bash_complete", "COMP_WORDS": "icudl pre", "COMP_CWORD": "1"}
     done = subprocess.run(START, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["plain,predict", "plain,preprocess"] or set(done.stdout.split()) == {
-        "plain,predict",
-        "plain,preprocess",
-    }
+    assert set(done.stdout.split()) == {"plain,predict", "plain,preprocess"}
 
 
 def test_bash_loads_the_completion(tmp_path: Path) -> None:

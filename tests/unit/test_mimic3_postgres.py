@@ -59,6 +59,12 @@ def loaded(tmp_path: Path, database: str, schema: str) -> Path:
     return folder
 
 
+def test_it_tells_quickly_whether_its_tables_are_there(loaded: Path, database: str, schema: str) -> None:
+    assert "tables in schema" in source(database, schema).reach()
+    with pytest.raises(SourceError, match="lacks PATIENTS"):
+        source(database, "elsewhere").reach()
+
+
 def test_it_is_a_data_source() -> None:
     assert isinstance(source("", "x"), DataSource)
     assert source("", "x").restricted

@@ -123,7 +123,9 @@ class DataSource(Protocol):
         citations: Keys of the works to cite (``icudl.report.citations``).
 
     A source that measures only some of the catalogue may say so by a further attribute, ``available``: the names of
-    the variables that ``variables.use = ["all"]`` takes.
+    the variables that ``variables.use = ["all"]`` takes. One that can tell quickly whether its data are there may do so
+    by a further method, ``reach() -> str``: it returns what was found in a few words, for `icudl doctor`, or raises
+    SourceError.
     """
 
     restricted: bool

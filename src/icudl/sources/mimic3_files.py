@@ -81,6 +81,13 @@ class Mimic3Files:
         cleaning = cleaning_table(total, variables)
         return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
 
+    def reach(self) -> str:
+        """Look for the tables and their columns; see ``sources.base.DataSource``."""
+        tables = self._tables()
+        for table in tables.values():
+            table.scan()
+        return f"{len(tables)} tables in {self.folder}"
+
     def _tables(self) -> dict[str, TableFile]:
         if not self._has_path:
             raise SourceError("source.path is empty. Give the folder of the MIMIC-III tables.")

@@ -107,6 +107,11 @@ class Mimic3Postgres:
         cleaning = cleaning_table(counts, variables)
         return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
 
+    def reach(self) -> str:
+        """Connect and look for the tables; see ``sources.base.DataSource``."""
+        with postgres.connection(self._url, read_only=True) as connection:
+            return f"{len(self._tables(connection))} tables in schema {self._schema}"
+
     def _items(self, table: str) -> list[int]:
         return [item for rule in self._rules.rules if rule.table == table for item in rule.items]
 

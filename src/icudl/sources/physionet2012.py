@@ -92,6 +92,10 @@ class PhysioNet2012:
         counts = pl.concat([part.counts for part in parts]).group_by("variable", "rule").agg(pl.col("rows").sum())
         return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours)
 
+    def reach(self) -> str:
+        """Look for the sets; see ``sources.base.DataSource``."""
+        return f"sets {', '.join(record_set.name for record_set in self._sets())} in {self._path}"
+
     def _sets(self) -> tuple[RecordSet, ...]:
         if not self._path:
             raise SourceError("source.path is empty. Give the folder that holds set-a.tar.gz and Outcomes-a.txt.")
