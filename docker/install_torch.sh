@@ -1,16 +1,18 @@
 #!/bin/sh
 # Installs the PyTorch that pyproject.toml allows, built for ACCELERATOR (cpu or cuda).
+# SOURCE, WHEELS and PIP say where the repository, a folder of wheels and pip are.
 set -eu
 
-requirement=$(sed -n 's/^ *"\(torch[<>=][^"]*\)",$/\1/p' /source/pyproject.toml)
-pip="/opt/icudl/bin/pip install --no-cache-dir --compile"
+requirement=$(sed -n 's/^ *"\(torch[<>=][^"]*\)",$/\1/p' "${SOURCE:-/source}/pyproject.toml")
+wheels=${WHEELS:-/wheels}
+pip="${PIP:-/opt/icudl/bin/pip} install --no-cache-dir --compile"
 case "$ACCELERATOR" in
 cuda)
     $pip "$requirement"
     ;;
 cpu)
-    if ls /wheels/torch-*.whl >/dev/null 2>&1; then
-        $pip --find-links /wheels "$requirement"
+    if ls "$wheels"/torch-*.whl >/dev/null 2>&1; then
+        $pip --find-links "$wheels" "$requirement"
     elif [ -n "$TORCH_INDEX" ]; then
         $pip --extra-index-url "$TORCH_INDEX" "$requirement"
     elif [ "$(uname -m)" = x86_64 ]; then
