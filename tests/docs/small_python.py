@@ -1,8 +1,7 @@
-"""Run a file, or the command line, with every study cut small: what a page shows, in a fraction of the time."""
+"""Run blocks of Python, or the command line, with every study cut small: a page in a fraction of its time."""
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,14 +38,25 @@ def cut_small() -> None:
     loading.load_config = small
 
 
+def run_blocks() -> None:
+    """Run the files whose paths come in, one a line, in one namespace; answer each with ``done``."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        path = Path(line.strip())
+        exec(compile(path.read_text("utf-8"), str(path), "exec"), namespace)
+        print("done", file=answers, flush=True)
+
+
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if not (what == "icudl" and words and words[0] in READS_ONLY):
         cut_small()
-    if what == "icudl":
+    if what == "blocks":
+        run_blocks()
+    else:
         from icudl.cli import main
 
         sys.argv = ["icudl", *words]
         sys.exit(main())
-    sys.argv = [what, *words]
-    runpy.run_path(what, run_name="__main__")

@@ -27,14 +27,17 @@ PARAMETERS = [
 
 
 def script_of(page: Path, folder: Path) -> str:
-    """Return one script for the whole page, so that variables of the shell last from block to block."""
+    """Return one script for the whole page, so that variables last from block to block, those of Python as well."""
+    found = runnable(page)
     lines = ["set -euo pipefail"]
-    for block in runnable(page):
+    if any(block.language == "python" for block in found):
+        lines.append(f'coproc PYTHON {{ "{sys.executable}" "{HERE / "small_python.py"}" blocks; }}')
+    for block in found:
         lines.append(f"echo '--- {block.name}' >&2")
         if block.language == "python":
             path = folder / f"block_{block.line}.py"
             path.write_text(block.text, "utf-8")
-            lines.append(f'"{sys.executable}" "{HERE / "small_python.py"}" "{path}"')
+            lines.append(f"echo '{path}' >&${{PYTHON[1]}}; read -r answer <&${{PYTHON[0]}}; [ \"$answer\" = done ]")
         else:
             lines.append(block.text)
     return "\n".join(lines) + "\n"
