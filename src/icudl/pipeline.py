@@ -329,7 +329,7 @@ def config_of(manifest: Manifest, config: Config) -> Config:
         if set(values) - known:
             raise StageError(
                 f"{manifest.reference} was made with options that this version does not know: "
-                f"{', '.join(sorted(set(values) - known))}. Use icudl {manifest.environment.get('versions', {}).get('icudl', 'of that time')}."
+                f"{', '.join(sorted(set(values) - known))}. Use icudl {manifest.environment['versions']['icudl']}."
             )
         tables[table] = TABLES[table](
             **{key: convert(f"{table}.{key}", value, hints[key]) for key, value in values.items()}

@@ -132,6 +132,19 @@ def test_the_doctor_goes_on_after_a_broken_configuration(tmp_path: Path) -> None
     assert found["plug-ins"]["state"] == "ok"
 
 
+def test_the_doctor_and_the_others_say_which_library_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "polars.py").write_text("raise ImportError('libpolars.so: cannot open shared object file')\n", "utf-8")
+    found = findings("--store", tmp_path / "runs", code=1, plugins=tmp_path)
+    assert found["polars"]["state"] == "broken"
+    assert "libpolars.so" in found["polars"]["found"]
+    assert "pip install" in found["polars"]["advice"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*START, "status"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "`icudl doctor`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_sources_that_read_files_tell_what_they_found(tmp_path: Path) -> None:
     from icudl.plugins import load_plugin
     from icudl.sources.base import SourceOptions

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from icudl.errors import ConfigError, DeviceError, IcudlError, StoreError
+from icudl.errors import ConfigError, DeviceError, IcudlError, PluginError, StoreError
 from icudl.execution.memory import ran_out_of_memory
 from icudl.execution.runtime import tune_process
 from icudl.options import holds_password, masked
@@ -79,6 +79,8 @@ def _explain(error: Exception) -> tuple[int, str]:
         context = getattr(error, "ctx", None)
         hint = f" `{context.command_path} --help` shows how it is used." if context is not None else ""
         return ConfigError.exit_code, error.format_message() + hint
+    if isinstance(error, ImportError):
+        return PluginError.exit_code, f"{error}. `icudl doctor` tells what is missing or broken, and what to do."
     if ran_out_of_memory(error):
         return DeviceError.exit_code, "Memory ran out. Use fewer workers (--workers 1) or smaller batches."
     reason = refusal(error)

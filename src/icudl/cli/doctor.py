@@ -23,11 +23,11 @@ def doctor(session: Session) -> None:
     from icudl.errors import IcudlError
 
     findings = examine(session.config, session.store_path)
-    lines = []
+    lines, width = [], max(len(finding.subject) for finding in findings)
     for finding in findings:
-        lines.append(f"{MARKS[finding.state]} {finding.subject:14} {finding.found}")
+        lines.append(f"{MARKS[finding.state]} {finding.subject:{width}} {finding.found}")
         if finding.advice:
-            lines.append(f"  {'':14} -> {finding.advice}")
+            lines.append(f"  {'':{width}} -> {finding.advice}")
     session.emit("\n".join(lines), [dataclasses.asdict(finding) for finding in findings])
     broken = [finding.subject for finding in findings if finding.state == "broken"]
     if broken:

@@ -43,7 +43,11 @@ class Finding:
 
 def examine(read_config: Callable[[], Config], store: Path) -> list[Finding]:
     """Look at everything; the configuration is read here so that a broken one is a finding among others."""
-    findings = [*_python(), *_libraries(), *_threads(), *_machine(), *_store(store)]
+    findings = [*_python(), *_libraries()]
+    if any(finding.state == "broken" for finding in findings):
+        # Nothing else can be imported to look further.
+        return [*findings, *_store(store), *_extras()]
+    findings += [*_commit(), *_threads(), *_machine(), *_store(store)]
     try:
         config = read_config()
     except IcudlError as error:
@@ -67,6 +71,9 @@ def _python() -> Iterator[Finding]:
         yield Finding("Python", "broken", found, "Install Python 3.11 or newer and make the environment with it.")
     else:
         yield Finding("Python", "ok", found)
+
+
+def _commit() -> Iterator[Finding]:
     from icudl.provenance import software
 
     facts = software()
@@ -74,11 +81,11 @@ def _python() -> Iterator[Finding]:
 
 
 def _libraries() -> Iterator[Finding]:
-    for name in _required():
+    for name, requirement in sorted(_required().items()):
         try:
             found = version(name)
         except PackageNotFoundError:
-            yield Finding(name, "broken", "not installed", f"Install the package again: pip install {DISTRIBUTION}.")
+            yield Finding(name, "broken", "not installed", f"Install it: pip install '{requirement}'.")
             continue
         try:
             __import__({"scikit-learn": "sklearn"}.get(name, name))
@@ -89,10 +96,10 @@ def _libraries() -> Iterator[Finding]:
             yield Finding(name, "ok", found)
 
 
-def _required() -> list[str]:
-    """Names of what the package needs in any case."""
-    names = [line.split(";")[0] for line in requires(DISTRIBUTION) or [] if "extra ==" not in line]
-    return sorted({_name_in(line) for line in names})
+def _required() -> dict[str, str]:
+    """Return what the package needs in any case: requirements by name."""
+    lines = [line.split(";")[0].strip() for line in requires(DISTRIBUTION) or [] if "extra ==" not in line]
+    return {_name_in(line): line for line in lines}
 
 
 def _name_in(requirement: str) -> str:
