@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from icudl.artifacts import (
 )
 from icudl.config.schema import TABLES
 from icudl.store.manifest import Identity, Manifest
+
+OF_PEERS = ("adversarial-robustness-toolbox", "foolbox")
+"""Libraries whose attacks a result may be made with; told only where they are installed."""
 
 
 class Clock:
@@ -54,6 +58,9 @@ def software() -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
+    for name in OF_PEERS:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     return {"versions": versions, "commit": _commit()}
 
 
