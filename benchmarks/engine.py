@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from icudl.attacks.engine import AutogradEngine, RecurrentEngine
+from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.execution.runtime import tune_process
 from icudl.models.options import ModelOptions
 from icudl.models.recurrent import RecurrentClassifier
@@ -60,7 +60,7 @@ def table(n_stays: int, hidden: int, rounds: int, allocator: str) -> list[dict[s
             model = RecurrentClassifier(ModelOptions(name=name, readout=readout, hidden_size=hidden), N_INPUTS).eval()
             model.requires_grad_(requires_grad=False)
             features, lengths = torch.rand(n_stays, N_HOURS, N_INPUTS), torch.full((n_stays,), N_HOURS)
-            ours, library = RecurrentEngine(model), AutogradEngine(model)
+            ours, library = make_engine(model), AutogradEngine(model)
             times = {
                 "ours": seconds(partial(ours.difference_and_gradient, features, lengths), rounds),
                 "autograd": seconds(partial(library.difference_and_gradient, features, lengths), rounds),

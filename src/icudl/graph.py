@@ -152,11 +152,11 @@ NODES: dict[str, Node] = {
         ),
         Node(
             "tune-attack", "tune attack", TuningResult, ("attack", "tune_attack"), ("preprocess", "train"),
-            _tune_attack, stage_version=2, plugin=("icudl.attacks", "attack"),
+            _tune_attack, stage_version=3, plugin=("icudl.attacks", "attack"),
         ),
         Node(
             "attack", "attack", AttackResult, ("attack",), ("preprocess", "train", "tune-attack"), _attack,
-            stage_version=2, plugin=("icudl.attacks", "attack"),
+            stage_version=3, plugin=("icudl.attacks", "attack"),
         ),
         Node("analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse),
         Node(

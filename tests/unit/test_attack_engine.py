@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from icudl.attacks.engine import AutogradEngine, RecurrentEngine, make_engine
+from icudl.attacks.ends import EndStateEngine
+from icudl.attacks.engine import AutogradEngine, make_engine
+from icudl.attacks.stack import StackEngine
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
@@ -34,9 +36,11 @@ def test_equal_to_autograd(name: str, n_layers: int, bidirectional: bool, readou
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
         model = model.to(dtype)
         features, hours = features_of(dtype, lengths)
-        engine, reference = RecurrentEngine(model), AutogradEngine(model)
+        reference = AutogradEngine(model)
         expected, gradient = reference.difference_and_gradient(features, hours)
-        for _ in range(2):  # the second pass reuses the work arrays
+        own = make_engine(model)
+        # The second pass reuses the work arrays; the engine for stacks is exact for a single layer, too.
+        for engine in (own, own, StackEngine(model)):
             found, found_gradient = engine.difference_and_gradient(features, hours)
             torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
             torch.testing.assert_close(found_gradient, gradient, rtol=0, atol=tolerance)
@@ -45,7 +49,7 @@ def test_equal_to_autograd(name: str, n_layers: int, bidirectional: bool, readou
 
 def test_smaller_batch_after_larger() -> None:
     model = model_of().double()
-    engine = RecurrentEngine(model)
+    engine = make_engine(model)
     features, hours = features_of(torch.float64, [7, 4, 6, 2])
     together = engine.difference_and_gradient(features, hours)
     alone = engine.difference_and_gradient(features[1:2], hours[1:2])
@@ -54,7 +58,7 @@ def test_smaller_batch_after_larger() -> None:
 
 
 def test_padding_changes_nothing_and_gets_no_gradient() -> None:
-    engine = RecurrentEngine(model_of().double())
+    engine = make_engine(model_of().double())
     features, hours = features_of(torch.float64, [3, 7, 1, 5])
     expected, gradient = engine.difference_and_gradient(features, hours)
     spoiled = features.clone()
@@ -68,7 +72,7 @@ def test_padding_changes_nothing_and_gets_no_gradient() -> None:
 
 def test_matrix_precision_is_left_alone() -> None:
     before = torch.get_float32_matmul_precision()
-    engine = RecurrentEngine(model_of())
+    engine = make_engine(model_of())
     engine.difference_and_gradient(*features_of(torch.float32, [7, 7]))
     assert torch.get_float32_matmul_precision() == before
 
@@ -90,7 +94,9 @@ class Doubled(RecurrentClassifier):
 
 
 def test_other_models_fall_back_to_autograd() -> None:
-    assert isinstance(make_engine(model_of()), RecurrentEngine)
+    assert isinstance(make_engine(model_of(readout="final")), EndStateEngine)
+    assert isinstance(make_engine(model_of(readout="mean")), StackEngine)
+    assert isinstance(make_engine(model_of(n_layers=2)), StackEngine)
     assert isinstance(make_engine(Doubled(ModelOptions(hidden_size=3), 4)), AutogradEngine)
 
 

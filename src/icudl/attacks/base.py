@@ -59,6 +59,29 @@ class TargetModel(Protocol):
         """Return the target bound to the stays at ``indices`` (K,) only; indices may repeat."""
 
 
+@runtime_checkable
+class FocusedTarget(TargetModel, Protocol):
+    """A target that can leave out parts of the gradient, and is faster for it; its margins stay exact."""
+
+    def survey(self, values: Tensor) -> tuple[Tensor, Tensor, Self]:
+        """Return margins and full gradient at ``values``, and a target that leaves out what is faint in it."""
+
+    def on_changed_cells(self) -> Self:
+        """Return a target whose gradients are exact where ``values`` differs from the unchanged stays."""
+
+
+def survey(target: TargetModel, values: Tensor) -> tuple[Tensor, Tensor, TargetModel]:
+    """Return margins and full gradient at ``values``, and a target for the next gradients of a search near there."""
+    if isinstance(target, FocusedTarget):
+        return target.survey(values)
+    return *target.margin_and_gradient(values), target
+
+
+def on_changed_cells(target: TargetModel) -> TargetModel:
+    """Return a target whose gradients may be wrong where nothing has been changed."""
+    return target.on_changed_cells() if isinstance(target, FocusedTarget) else target
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perturbation:
     """What an attack found for each stay of a batch.

@@ -7,23 +7,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change, survey
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.record import ExampleRecord
-from icudl.attacks.refinement import prune, refine, shrink
+from icudl.attacks.refinement import margins_of, prune, refine, shrink
+
+CANDIDATES = 8
+"""Cells tried one by one at each iteration."""
 
 BOLDNESS = 0.5
-"""Share of the missing margin that the cells moved in one iteration may promise together."""
+"""Share of the missing margin that the cells moved in one iteration may take off together, as measured one by one."""
 
-MOST_AT_ONCE = 16
+SURVEY_EVERY = 10
+"""Iterations after which the whole gradient is looked at again; between, only where it mattered."""
 
 
 class GreedyAttack:
-    """Moves, at each iteration, the cells whose way to a bound promises the largest fall of the margin.
+    """Moves, at each iteration, the cells whose way to a bound makes the margin fall most.
 
-    The promise is gradient times distance. While much is missing several cells move at once, near the boundary one at
-    a time. A cell once moved stays; a stay leaves as soon as it is flipped. With
-    ``refine`` the example is then pruned and shrunk, which spares many of the cells their whole way.
+    The cells that promise most (gradient times distance) are tried one by one, as margins bend on the way to a bound.
+    While much is missing several of them move at once, near the boundary one at a time. A cell once moved stays; a stay
+    leaves as soon as it is flipped. With ``refine`` the example is then pruned and shrunk, which spares many of the
+    cells their whole way.
     """
 
     def __init__(self, options: AttackOptions) -> None:
@@ -35,43 +40,55 @@ class GreedyAttack:
         return refine(target, found, self.options.kappa, (prune, shrink)) if self.options.refine else found
 
     def _search(self, target: TargetModel) -> Perturbation:
-        whole, record = target, ExampleRecord(target.values)
+        record = ExampleRecord(target.values)
         down, up = allowed_change(target)
         change = torch.zeros_like(down)
         rows = torch.arange(len(change), device=change.device)
         # One more evaluation than moves: the last move must be judged, too.
         for iteration in range(1, self.options.iterations + 2):
-            margin, gradient = target.margin_and_gradient(target.values + change)
+            if iteration % SURVEY_EVERY == 1:
+                margin, gradient, target = survey(target, target.values + change)
+            else:
+                margin, gradient = target.margin_and_gradient(target.values + change)
             flips = margin < -self.options.kappa
             record.update(rows, change, flips, margin, iteration)
-            missing = margin + self.options.kappa
-            moved, has_moved = _best_corners(change, torch.nan_to_num(gradient), down, up, BOLDNESS * missing)
-            kept = (~flips & has_moved).nonzero().squeeze(1)
+            corner = torch.where(gradient > 0, down, up)
+            promise = torch.where(change == 0, -torch.nan_to_num(gradient) * corner, torch.zeros_like(gradient))
+            kept = (~flips & (promise > 0).flatten(1).any(dim=1)).nonzero().squeeze(1)
             if len(kept) == 0:
                 break
             if len(kept) < len(rows):
-                rows, down, up = rows[kept], down[kept], up[kept]
-                target = whole.select(rows)
-            change = moved[kept]
+                rows, down, up, target = rows[kept], down[kept], up[kept], target.select(kept)
+            missing = margin[kept] + self.options.kappa
+            change = _move(target, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * missing)
         return record.result()
 
 
-def _best_corners(change: Tensor, gradient: Tensor, down: Tensor, up: Tensor, promise: Tensor) -> tuple[Tensor, Tensor]:
-    """Move each stay's most promising untouched cells to their bounds; also tell which stays had one.
+def _move(
+    target: TargetModel, change: Tensor, corner: Tensor, promise: Tensor, margin: Tensor, wanted: Tensor
+) -> Tensor:
+    """Move the cells whose way to their corner, each on its own, makes the margin fall most.
 
     Args:
+        target: K stays.
         change: (K, T, F) so far.
-        gradient: (K, T, F) of the margin.
-        down: (K, T, F) most negative change.
-        up: (K, T, F) most positive change.
-        promise: (K,) how much the cells may promise together; the best one moves whatever it promises.
+        corner: (K, T, F) change at the bound that promises a fall.
+        promise: (K, T, F) what each cell promises; not positive where it may not move.
+        margin: (K,) now.
+        wanted: (K,) how much the cells may take off together; the best one moves whatever it takes off.
     """
-    corner = torch.where(gradient > 0, down, up)
-    gain = torch.where(change == 0, -gradient * corner, torch.zeros_like(gradient)).flatten(1)
-    most = gain.topk(min(MOST_AT_ONCE, gain.shape[1]), dim=1)
-    chosen = (most.values.cumsum(dim=1) <= promise[:, None]) & (most.values > 0)
+    n_stays = len(change)
+    most = promise.flatten(1).topk(min(CANDIDATES, promise[0].numel()), dim=1)
+    cells, may_move = most.indices, most.values > 0
+    ends = corner.flatten(1).gather(1, cells)
+    tried = change.flatten(1)[:, None].repeat(1, cells.shape[1], 1).scatter_(2, cells[:, :, None], ends[:, :, None])
+    stays = torch.arange(n_stays, device=change.device).repeat_interleave(cells.shape[1])
+    fall = margin[:, None] - margins_of(target, stays, tried.view(-1, *change.shape[1:])).view_as(ends)
+    order = torch.where(may_move, torch.nan_to_num(fall), -torch.inf).sort(dim=1, descending=True, stable=True)
+    chosen = (order.values.cumsum(dim=1) <= wanted[:, None]) & (order.values > 0)
     chosen[:, 0] = True
+    chosen &= may_move.gather(1, order.indices)
+    cells, ends = cells.gather(1, order.indices), ends.gather(1, order.indices)
     moved = change.flatten(1).clone()
-    old = moved.gather(1, most.indices)
-    moved.scatter_(1, most.indices, torch.where(chosen, corner.flatten(1).gather(1, most.indices), old))
-    return moved.view_as(change), most.values[:, 0] > 0
+    moved.scatter_(1, cells, torch.where(chosen, ends, moved.gather(1, cells)))
+    return moved.view_as(change)

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change, survey
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import polish, prune, refine, shrink
 
 L0_WEIGHT = 1e-3
 """What one changed cell costs beside the L1 distance when two examples of a stay are compared."""
+
+SURVEY_EVERY = 20
+"""Iterations after which the whole gradient is looked at again; between, only where it mattered."""
 
 COMPACTION = 0.125
 """Share of stays that must have finished before the batch is packed anew."""
@@ -62,13 +65,16 @@ class ProximalAttack:
 
     def _search(self, target: TargetModel) -> Perturbation:
         options = self.options
-        whole, record = target, ExampleRecord(target.values)
+        record = ExampleRecord(target.values)
         rows = torch.arange(len(target.values), device=target.values.device)
         finished = torch.zeros_like(rows, dtype=torch.bool)
         rule = make_step_rule(options, *allowed_change(target))
         for iteration in range(1, options.iterations + 1):
             change = rule.point()
-            margin, gradient = target.margin_and_gradient(target.values + change)
+            if iteration % SURVEY_EVERY == 1:
+                margin, gradient, target = survey(target, target.values + change)
+            else:
+                margin, gradient = target.margin_and_gradient(target.values + change)
             flips = margin < -options.kappa
             record.update(rows, change, flips & ~finished, rule.score(margin, change), iteration)
             finished |= record.converged(rows, iteration, options.patience)
@@ -78,7 +84,7 @@ class ProximalAttack:
             if float(finished.double().mean()) >= COMPACTION:
                 kept = (~finished).nonzero().squeeze(1)
                 rows, finished = rows[kept], finished[kept]
-                target = whole.select(rows)
+                target = target.select(kept)
                 rule.keep(kept)
         return record.result()
 

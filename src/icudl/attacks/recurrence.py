@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 
 Kept = tuple[Tensor, ...]
+"""Arrays of one hour: state and cells before it, and what ``RecurrentDirection.step`` returned."""
 
 
 class Workspace:
@@ -46,7 +46,7 @@ class Workspace:
 
 
 class RecurrentDirection(abc.ABC):
-    """One direction of one layer; it reads its sequence from step 0 on.
+    """What one direction of one layer does at an hour; ``attacks.reading`` has the loops.
 
     Args:
         weights: (K, 4 H) from a row of state, input and 1 to four blocks of units.
@@ -57,61 +57,16 @@ class RecurrentDirection(abc.ABC):
     carries_cells = False
     """Whether the cell hands on more than its state."""
 
+    @property
+    def n_cells(self) -> int:
+        """Numbers that the cell hands on beside its state: H or 0."""
+        return self.size if self.carries_cells else 0
+
     def __init__(self, weights: Tensor, back: Tensor, size: int) -> None:
         self.product, self.product_back = FrozenProduct(weights), FrozenProduct(back)
         self._minus_one = weights.new_tensor(-1.0)
         self.size = size
         self.space = Workspace()
-        self._kept: list[Kept] = []
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return (T, B, H) states of ``inputs`` (T, B, C), and keep what ``backward`` needs."""
-        n_hours, n_stays, _ = inputs.shape
-        rows = self.rows(inputs)
-        states, cells = rows[:, :, : self.size], self._new_cells(n_hours, n_stays, inputs)
-        self._kept = []
-        for row, state, before, state_after, after in zip(
-            rows[:-1], states[:-1], cells[:-1], states[1:], cells[1:], strict=True
-        ):
-            self._kept.append((state, before, *self.step(self.product(row), state, before, state_after, after)))
-        self.course = (states, cells)
-        return states[1:]
-
-    def rows(self, inputs: Tensor) -> Tensor:
-        """Return (T + 1, B, K): row t holds the inputs of hour t and, once it is known, the state before it."""
-        n_hours, n_stays, n_inputs = inputs.shape
-        rows = self.space.take("rows", (n_hours + 1, n_stays, self.size + n_inputs + 1), inputs)
-        rows[0, :, : self.size].zero_()
-        rows[:-1, :, self.size : -1].copy_(inputs)
-        rows[:, :, -1].fill_(1.0)
-        return rows
-
-    def _new_cells(self, n_hours: int, n_stays: int, like: Tensor) -> Tensor:
-        """Return (T + 1, B, H) for what the cell hands on beside its state, or (T + 1, B, 0); zero before hour 0."""
-        cells = self.space.take("cells", (n_hours + 1, n_stays, self.size if self.carries_cells else 0), like)
-        cells[0].zero_()
-        return cells
-
-    def backward(self, upstream: Sequence[Tensor | None]) -> Tensor:
-        """Return the (T, B, C) gradient of the last pass's inputs.
-
-        Args:
-            upstream: For each hour the (B, H) gradient of its state as the caller sees it, None for zero.
-        """
-        like: Tensor = self._kept[0][0]
-        n_hours, n_stays, size = len(self._kept), len(like), self.size
-        by_blocks = self.space.take("by_blocks", (n_stays, 4 * size), like)
-        parts = (*by_blocks.split_with_sizes([size] * 4, dim=1), by_blocks[:, size:], by_blocks[:, : 2 * size])
-        by_state, by_cell = like.new_zeros(n_stays, size), like.new_zeros(n_stays, size)
-        by_inputs = like.new_empty(n_stays, n_hours, self.product.matrix.shape[0] - size - 1)
-        for kept, own, by_input in reversed(list(zip(self._kept, upstream, by_inputs.unbind(1), strict=True))):
-            if own is not None:
-                by_state.add_(own)
-            self._step_back(kept, by_state, by_cell, parts)
-            by_row = self.product_back(by_blocks)
-            by_input.copy_(by_row[:, size:-1])
-            by_state = self._carry(kept, by_state, by_row[:, :size])
-        return by_inputs.transpose(0, 1)
 
     @abc.abstractmethod
     def step(
@@ -131,7 +86,7 @@ class RecurrentDirection(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
+    def step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
         """Fill the gradient of an hour's blocks, given that of the state after it.
 
         Args:
@@ -142,11 +97,11 @@ class RecurrentDirection(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
+    def carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
         """Return the (B, H) gradient of the state before an hour, which may be written to.
 
         Args:
-            kept: See ``_step_back``.
+            kept: See ``step_back``.
             by_state: (B, H) gradient of the state after it; may be overwritten.
             by_row_state: (B, H) what comes back through the product; may be overwritten.
         """
@@ -177,7 +132,8 @@ class LSTMDirection(RecurrentDirection):
         torch.mul(exit_, squashed, out=state_after)
         return blocks, candidate, entry, keep, exit_, squashed
 
-    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
+    def step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:
+        """See ``RecurrentDirection``."""
         _, cells, blocks, candidate, entry, keep, exit_, squashed = kept
         by_candidate, by_entry, by_keep, by_exit, by_sigmoids, _ = parts
         through = torch.mul(by_state, exit_)
@@ -190,7 +146,8 @@ class LSTMDirection(RecurrentDirection):
         _tanh_backward(by_candidate, candidate, grad_input=by_candidate)
         by_cell.mul_(keep)
 
-    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:  # noqa: ARG002
+    def carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:  # noqa: ARG002
+        """See ``RecurrentDirection``."""
         return by_row_state
 
 
@@ -217,7 +174,8 @@ class GRUDirection(RecurrentDirection):
         torch.lerp(new, state, update, out=state_after)
         return switches, reset, update, drive, new
 
-    def _step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:  # noqa: ARG002
+    def step_back(self, kept: Kept, by_state: Tensor, by_cell: Tensor, parts: Kept) -> None:  # noqa: ARG002
+        """See ``RecurrentDirection``."""
         state, _, switches, reset, update, drive, new = kept
         by_reset, by_update, by_drive, by_new, _, by_switches = parts
         torch.addcmul(by_state, by_state, update, value=-1.0, out=by_new)
@@ -227,7 +185,8 @@ class GRUDirection(RecurrentDirection):
         torch.sub(state, new, out=by_update).mul_(by_state)
         _sigmoid_backward(by_switches, switches, grad_input=by_switches)
 
-    def _carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
+    def carry(self, kept: Kept, by_state: Tensor, by_row_state: Tensor) -> Tensor:
+        """See ``RecurrentDirection``."""
         return by_row_state.addcmul_(by_state, kept[4])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import Checkpoint, FeatureScaler
+from icudl.attacks.ends import Known, Memory
 from icudl.attacks.engine import Engine, make_engine
-from icudl.attacks.resumption import Known, Memory
 from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features
@@ -52,6 +53,7 @@ class CheckpointTarget:
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
         memory: The unchanged stays as the engine remembers them.
+        reach: (B, D) how far back gradients are followed (``ends.Known``); None for all the way.
     """
 
     engine: Engine
@@ -63,6 +65,7 @@ class CheckpointTarget:
     sign: Tensor
     shift: float
     memory: Memory | None
+    reach: Tensor | None = None
 
     @classmethod
     def bind(
@@ -164,24 +167,62 @@ class CheckpointTarget:
         """Return ``values`` in clinical units."""
         return to_clinical(self.scaler, values.cpu().numpy())
 
+    @property
+    def _known(self) -> Known | None:
+        return None if self.memory is None else Known(self.memory, self.rows, self.reach)
+
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""
-        known = None if self.memory is None else Known(self.memory, self.rows)
-        difference = self.engine.difference(self.features(values), self.lengths, known)
-        return self.sign * (difference - self.shift) + SLACK
+        return self._margin(self.engine.difference(self.features(values), self.lengths, self._known))
 
     def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B,) margins and their (B, T, F) gradient."""
+        difference, gradient = self._through_features(
+            values, lambda features: self.engine.difference_and_gradient(features, self.lengths, self._known)
+        )
+        return self._margin(difference), gradient
+
+    def survey(self, values: Tensor) -> tuple[Tensor, Tensor, Self]:
+        """Return margins and gradient, and this target with gradients no farther back than where they are not faint.
+
+        What it leaves out is below ``ends.FAINT`` of the steepest slope here; its margins are the same.
+        """
+        reach: list[Tensor | None] = []
+
+        def score(features: Tensor) -> tuple[Tensor, Tensor]:
+            difference, gradient, own = self.engine.survey(features, self.lengths)
+            reach.append(own)
+            return difference, gradient
+
+        difference, gradient = self._through_features(values, score)
+        return self._margin(difference), gradient, dataclasses.replace(self, reach=reach[0])
+
+    def on_changed_cells(self) -> Self:
+        """Return this target with gradients that are followed back to the changed hours and no farther."""
+        if self.memory is None:
+            return self
+        reach = torch.zeros(len(self.rows), len(self.memory.courses), dtype=torch.int64, device=self.rows.device)
+        return dataclasses.replace(self, reach=reach)
+
+    def _margin(self, difference: Tensor) -> Tensor:
+        return self.sign * (difference - self.shift) + SLACK
+
+    def _through_features(
+        self, values: Tensor, score: Callable[[Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B,) logit differences and the gradient of the margins with respect to ``values``."""
+        slope = self.sign[:, None, None]
         if self._are_features:
-            difference, gradient = self.engine.difference_and_gradient(values, self.lengths)
-            return self.sign * (difference - self.shift) + SLACK, self.sign[:, None, None] * gradient
+            difference, gradient = score(values)
+            return difference, slope * gradient
         with torch.enable_grad():
             leaf = values.detach().clone().requires_grad_()
             features = self.features(leaf)
-        difference, gradient = self.engine.difference_and_gradient(features.detach(), self.lengths)
-        (by_cell,) = torch.autograd.grad(features, leaf, self.sign[:, None, None] * gradient)
-        return self.sign * (difference - self.shift) + SLACK, by_cell
+        difference, gradient = score(features.detach())
+        (by_cell,) = torch.autograd.grad(features, leaf, slope * gradient)
+        return difference, by_cell
 
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices``."""
-        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices])
+        reach = None if self.reach is None else self.reach[indices]
+        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices], reach=reach)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from attack_cases import make_case
-from icudl.attacks.engine import AutogradEngine, RecurrentEngine
-from icudl.attacks.resumption import Known
+from icudl.attacks.ends import FAINT, Known
+from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.target import CheckpointTarget
 from icudl.attacks.threat import Entries, StayTensors, grid_cells, measured_cells
 from icudl.models.build import load_model
@@ -19,10 +19,10 @@ from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 N_HOURS = 7
 
 
-def engine_of(**options: object) -> tuple[RecurrentEngine, AutogradEngine]:
+def engine_of(**options: object) -> tuple[Engine, AutogradEngine]:
     torch.manual_seed(0)
     model = RecurrentClassifier(dataclasses.replace(ModelOptions(hidden_size=6, fc_size=5), **options), 4).eval()
-    return RecurrentEngine(model.double()), AutogradEngine(model)
+    return make_engine(model.double()), AutogradEngine(model)
 
 
 def variants(stays: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,8 +69,8 @@ def test_hours_before_the_change_are_not_read() -> None:
     changed = stays.clone()
     changed[:, 5] += 0.5
     read = []
-    product = engine.layers[0][0].product
-    engine.layers[0][0].product = lambda rows: read.append(len(rows)) or product(rows)
+    product = engine.forward_direction.product
+    engine.forward_direction.product = lambda rows: read.append(len(rows)) or product(rows)
     engine.difference(changed, hours, Known(memory, torch.arange(2)))
     assert len(read) == 2
     engine.difference(stays, hours, Known(memory, torch.arange(2)))
@@ -108,3 +108,51 @@ def test_margins_of_a_target_do_not_depend_on_what_it_remembers(threat_model: st
     found = target.select(rows).margin(values)
     torch.testing.assert_close(found, forgetful.select(rows).margin(values), rtol=0, atol=2e-6)
     torch.testing.assert_close(found, target.select(rows).margin_and_gradient(values)[0], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("readout", ["final", "last_hour"])
+@pytest.mark.parametrize("lengths", [[7, 7, 7], [3, 7, 1, 5]], ids=["full", "ragged"])
+def test_gradient_is_exact_as_far_back_as_it_is_followed(readout: str, lengths: list[int]) -> None:
+    """What is beyond the reach is left out, and nothing else."""
+    engine, reference = engine_of(readout=readout)
+    rng = torch.Generator().manual_seed(1)
+    hours = torch.tensor(lengths)
+    stays = torch.rand(len(lengths), N_HOURS, 4, generator=rng, dtype=torch.float64)
+    stays[torch.arange(N_HOURS) >= hours[:, None]] = 0.0
+    memory = engine.remember(stays, hours)
+    assert memory is not None
+    difference, gradient, reach = engine.survey(stays, hours)
+    expected = reference.difference_and_gradient(stays, hours)
+    torch.testing.assert_close((difference, gradient), expected)
+    assert reach is not None
+    assert (reach.amax(dim=1) >= 1).all()
+    assert (reach <= hours[:, None]).all()
+    origin = torch.arange(len(lengths))
+    whole = engine.difference_and_gradient(stays, hours, Known(memory, origin, hours[:, None].expand_as(reach)))
+    torch.testing.assert_close(whole, expected)
+    close = engine.difference_and_gradient(stays, hours, Known(memory, origin, reach))
+    torch.testing.assert_close(close[0], expected[0])
+    # What is left out is faint: at most FAINT of the steepest slope for each direction.
+    missing = (close[1] - expected[1]).abs().amax(dim=(1, 2))
+    assert (missing <= 2 * FAINT * expected[1].abs().amax(dim=(1, 2))).all()
+    nothing = engine.difference_and_gradient(stays, hours, Known(memory, origin, torch.zeros_like(reach)))
+    torch.testing.assert_close(nothing[0], expected[0])
+
+
+@pytest.mark.parametrize("readout", ["final", "last_hour"])
+def test_gradient_on_changed_cells_is_exact(readout: str) -> None:
+    engine, reference = engine_of(readout=readout)
+    hours = torch.full((N_HOURS,), N_HOURS)
+    stays = torch.rand(N_HOURS, N_HOURS, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    memory = engine.remember(stays, hours)
+    changed = stays.clone()
+    for stay in range(N_HOURS):
+        changed[stay, stay] += 0.5
+        changed[stay, min(stay + 2, N_HOURS - 1)] += 0.5
+    is_changed = changed != stays
+    n_directions = 2 if readout == "final" else 1
+    known = Known(memory, torch.arange(N_HOURS), torch.zeros(N_HOURS, n_directions, dtype=torch.int64))
+    difference, gradient = engine.difference_and_gradient(changed, hours, known)
+    expected, expected_gradient = reference.difference_and_gradient(changed, hours)
+    torch.testing.assert_close(difference, expected)
+    torch.testing.assert_close(gradient[is_changed], expected_gradient[is_changed])
