@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from icudl import estimates
 from icudl.artifacts import TuningResult
 from icudl.config.load import convert
 from icudl.config.schema import TABLES, Config
@@ -55,6 +56,7 @@ class Pipeline:
         self._source: DataSource | None = None
         self._fingerprint: SourceFingerprint | None = None
         self._executor: Executor = SerialExecutor()
+        self._warnings: dict[str, tuple[str, ...]] = {}
 
     def nodes(self, target: str = "report") -> list[Node]:
         """Return the nodes that lead to ``target``, in order; tuning only where it is switched on or asked for.
@@ -153,6 +155,8 @@ class Pipeline:
                 self.check()
                 self._executor = stack.enter_context(make_executor(self.config.execution))
             for step in steps:
+                if step.node.name == "preprocess":
+                    self._warn(steps, manifests["extract"])
                 if step.done:
                     self.listener.reused(step)
                     self.store.settle(step.node.name, step.id)
@@ -160,6 +164,15 @@ class Pipeline:
                 else:
                     manifests[step.node.name] = self._make(step, manifests, loaded)
         return list(manifests.values())
+
+    def _warn(self, steps: Sequence[Step], extracted: Manifest) -> None:
+        """Tell, before the work after extract begins, what of it will not fit in memory or on the disk."""
+        n_variables = len(self.config.variables.chosen(getattr(self.source(), "available", None)))
+        cells = int(extracted.counts["stays"]) * self.config.window.hours * n_variables
+        pending = {step.node.name: step for step in steps if not step.done}
+        self._warnings = estimates.foreseen(tuple(pending), cells, self._executor.workers, self.store.root)
+        for name, text in ((name, text) for name, texts in self._warnings.items() for text in texts):
+            self.listener.warned(pending[name], text)
 
     def _sealed(self, step: Step) -> Manifest:
         """Return the manifest of an artifact, unless its inputs have become others since."""
@@ -263,7 +276,7 @@ class Pipeline:
             restricted=self.source().restricted if is_extract else any(item.restricted for item in upstream.values()),
             citations=tuple(getattr(plugin, "citations", ())),
             counts=summarise(artifact),
-            warnings=(),
+            warnings=self._warnings.get(node.name, ()),
             environment=environment,
             source=self.fingerprint().details if is_extract else {},
         )

@@ -48,6 +48,9 @@ class Listener(Protocol):
     def waiting(self, step: Step) -> None:
         """Another run is making the same artifact."""
 
+    def warned(self, step: Step, text: str) -> None:
+        """A stage that will begin is likely not to fit in memory or on the disk."""
+
     def finished(self, step: Step, manifest: Manifest) -> None:
         """A stage has sealed its artifact."""
 
@@ -62,6 +65,9 @@ class Nobody:
         """Do nothing."""
 
     def waiting(self, step: Step) -> None:
+        """Do nothing."""
+
+    def warned(self, step: Step, text: str) -> None:
         """Do nothing."""
 
     def finished(self, step: Step, manifest: Manifest) -> None:

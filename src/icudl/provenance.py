@@ -120,7 +120,6 @@ def lineage_entry(manifest: Manifest) -> LineageEntry:
         plugin=manifest.identity.plugin,
         citations=manifest.citations,
         restricted=manifest.restricted,
-        warnings=manifest.warnings,
     )
 
 

@@ -35,6 +35,7 @@ LAYERS = {
     "icudl.store": 5,
     "icudl.graph": 6,
     "icudl.provenance": 6,
+    "icudl.estimates": 6,
     "icudl.plan": 6,
     "icudl.pipeline": 6,
     "icudl.tuned": 6,

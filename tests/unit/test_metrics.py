@@ -71,6 +71,8 @@ def test_a_weight_is_a_number_of_copies(data):
 def test_calibration_error_by_hand():
     # Bin [.2, .3): mean risk .2, no death: gap .2 over two stays. Bin [.9, 1]: mean risk .95, half die: gap .45.
     assert _values(_scored([0, 0, 0, 1], [0.2, 0.2, 0.9, 1.0]))["ece"] == pytest.approx((2 * 0.2 + 2 * 0.45) / 4)
+    # One death at a risk of .3: a gap of .7 the other way, which would cancel out in one bin with the others.
+    assert _values(_scored([0, 1, 0, 1], [0.2, 0.3, 0.9, 1.0]))["ece"] == pytest.approx((0.2 + 0.7 + 2 * 0.45) / 4)
 
 
 def test_scores_that_do_not_exist_are_null():

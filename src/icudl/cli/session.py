@@ -112,6 +112,10 @@ class Printer:
         """Print that another run is at it."""
         self._session.say(f"[yellow]…[/] {step.reference} is being made by another run; waiting for it")
 
+    def warned(self, step: Step, text: str) -> None:  # noqa: ARG002 - the text names the stage
+        """Print what is likely to go wrong."""
+        self._session.say(f"[yellow]![/] {escape(text)}")
+
     def finished(self, step: Step, manifest: Manifest) -> None:
         """Print duration and memory."""
         seconds = manifest.environment["duration_seconds"]

@@ -1,0 +1,57 @@
+"""Memory on growing inputs, each in a process of its own, as a slope: bytes for each further row or stay."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.append(str(TESTS / "unit"))
+
+from mimic3_tables import Hospital, chart, write_table
+
+pytestmark = pytest.mark.slow
+
+
+def rise(work: str, size: int, folder: Path) -> int:
+    done = subprocess.run(
+        [sys.executable, TESTS / "memory_probe.py", work, str(size), folder],
+        capture_output=True, text=True, check=True, timeout=600,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def slope(work: str, sizes: tuple[int, int], folder: Path) -> float:
+    small, large = (rise(work, size, folder) for size in sizes)
+    return (large - small) / (sizes[1] - sizes[0])
+
+
+def hospital(folder: Path, rows: int) -> Path:
+    """A hospital whose CHARTEVENTS has so many rows, of which a thousand are of an item that is read."""
+    Hospital().write(folder)
+    few = Hospital(charts=[chart(k % 48, 211, 60 + k % 40, seconds=k) for k in range(1000)]).frames()["CHARTEVENTS"]
+    many = pl.concat([few, few.with_columns(pl.lit("1").alias("ITEMID")).sample(rows - 1000, with_replacement=True)])
+    (folder / "CHARTEVENTS.csv").unlink()
+    write_table(folder, "CHARTEVENTS", many, ending="csv.gz")
+    return folder
+
+
+def test_extraction_is_flat_in_the_size_of_a_table(tmp_path: Path) -> None:
+    """A row of a table takes about a hundred bytes of text; what is not kept of it must not stay in memory."""
+    sizes = (500_000, 3_000_000)
+    risen = [rise("extraction", size, hospital(tmp_path / str(size), size)) for size in sizes]
+    assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 16
+
+
+def test_a_stay_of_the_grid_takes_little_more_than_its_cells(tmp_path: Path) -> None:
+    cells = 48 * 19
+    assert slope("preparation", (2_000, 20_000), tmp_path) < 12 * cells
+
+
+def test_analysis_grows_by_what_it_reads_of_an_attack(tmp_path: Path) -> None:
+    """Two examples of five changed cells a stay: some four hundred bytes in the tables that are read."""
+    assert slope("analysis", (4_000, 40_000), tmp_path) < 4_000

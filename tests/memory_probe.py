@@ -1,0 +1,107 @@
+"""Peak memory of one piece of work in a process of its own.
+
+    python tests/memory_probe.py WORK SIZE [FOLDER]
+
+Prints the bytes by which the peak of the resident memory rose above what the process held when the work began.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np
+import polars as pl
+
+from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.susceptibility import analyse_attack
+from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult
+from icudl.execution.base import RunContext, SilentProgress
+from icudl.execution.local import SerialExecutor
+from icudl.preprocessing.cohort import CohortOptions
+from icudl.preprocessing.splits import SplitOptions
+from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.mimic3_files import Mimic3Files
+from icudl.stages.preprocess import preprocess
+from icudl.variables import STUDY_VARIABLES
+
+CELLS_PER_STAY = 5
+
+
+def _resident(field: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def rise(work: Callable[[], object]) -> int:
+    """Run ``work`` and return by how many bytes the peak rose above the memory held before."""
+    Path("/proc/self/clear_refs").write_text("5", "utf-8")  # the peak starts anew
+    before = _resident("VmRSS")
+    work()
+    return _resident("VmHWM") - before
+
+
+def _context() -> RunContext:
+    scratch = Path(tempfile.mkdtemp(prefix="icudl-memory-"))
+    return RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=1)
+
+
+def extraction(_size: int, folder: Path) -> Callable[[], object]:
+    """Read the MIMIC-III tables of a folder."""
+    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    return lambda: source.extract(STUDY_VARIABLES, WindowOptions(), _context())
+
+
+def preparation(size: int, _folder: Path) -> Callable[[], object]:
+    """Make the grid of so many stays."""
+    from tables_by_hand import stay, tables
+
+    stays = [stay(number, died=number % 5 == 0) for number in range(size)]
+    source = tables(stays, variables=STUDY_VARIABLES)
+    return lambda: preprocess(source, CohortOptions(), SplitOptions(), _context())
+
+
+def analysis(size: int, _folder: Path) -> Callable[[], object]:
+    """Analyse an attack on so many stays, all flipped."""
+    rng = np.random.default_rng(0)
+    stays = np.arange(size)
+    cells = np.repeat(stays, CELLS_PER_STAY)
+    numbers = {name: np.ones(size) for name, dtype in ATTACKED_SCHEMA.items() if dtype.is_numeric()}
+    attacked = numbers | {
+        "stay_id": stays, "label": stays % 2, "member": ["final"] * size, "split": ["test"] * size,
+        "length": [48] * size, "status": ["success"] * size, "probability_before": np.where(stays % 2, 0.9, 0.1),
+    }  # fmt: skip
+    changed = {
+        "stay_id": cells, "example": ["best"] * len(cells), "hour": rng.integers(0, 48, len(cells)),
+        "variable": np.tile(np.arange(CELLS_PER_STAY), size), "before": rng.random(len(cells)),
+        "change": rng.random(len(cells)), "before_clinical": rng.random(len(cells)),
+        "after_clinical": rng.random(len(cells)),
+    }  # fmt: skip
+    first = pl.DataFrame(changed, schema=dict(PERTURBATIONS_SCHEMA), strict=False)
+    perturbations = pl.concat([first, first.with_columns(example=pl.lit("first"))])
+    attack = AttackResult(
+        stays=pl.DataFrame(attacked, schema=dict(ATTACKED_SCHEMA), strict=False),
+        perturbations=perturbations,
+        curves={},
+        variables=STUDY_VARIABLES,
+        n_hours=48,
+        threat_model="grid",
+        options={},
+    )
+    options = AnalysisOptions(bootstrap_samples=50)
+    return lambda: analyse_attack(attack, options, lambda condition, example: np.random.default_rng(1))
+
+
+WORK = {"extraction": extraction, "preparation": preparation, "analysis": analysis}
+
+if __name__ == "__main__":
+    name, size, *folder = sys.argv[1:]
+    print(rise(WORK[name](int(size), Path(*folder))))  # noqa: T201

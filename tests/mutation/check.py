@@ -1,0 +1,132 @@
+"""Which share of small changes to the science do the tests notice?
+
+    python tests/mutation/check.py [--sample 25] [--seed 1] [--module training/metrics.py]
+
+Changes one place of a module at a time and runs the module's tests on the changed copy, each in a process forked from
+one that has the heavy libraries loaded. Prints every mutant that no test noticed, and the share of those noticed for
+each module. ``--sample 0`` tries all mutants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest
+from mutants import Mutant, mutants
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "src" / "icudl"
+LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.extra.numpy", "pandas")
+"""Loaded before forking. polars is not: its threads do not outlive a fork."""
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "preprocessing/cohort.py": ("unit/test_cohort.py",),
+    "preprocessing/features.py": ("unit/test_scaling.py", "unit/test_attack_engine.py"),
+    "preprocessing/grid.py": ("unit/test_grid.py", "unit/test_preprocess_stage.py"),
+    "preprocessing/imputation.py": ("unit/test_imputation.py", "property/test_imputation_properties.py"),
+    "preprocessing/scaling.py": ("unit/test_scaling.py", "property/test_imputation_properties.py"),
+    "preprocessing/splits.py": ("unit/test_splits.py", "property/test_splits_properties.py"),
+    "training/metrics.py": ("unit/test_metrics.py",),
+    "attacks/distances.py": ("unit/test_attack_distances.py",),
+    "attacks/verification.py": ("unit/test_attack_runner.py",),
+    "analysis/measures.py": ("unit/test_susceptibility.py", "property/test_susceptibility_properties.py"),
+}
+"""The tests that are to notice a change of each module."""
+
+SECONDS = 300
+"""A mutant whose tests take longer of processor time hangs, and is noticed so."""
+
+
+def is_noticed(copy: Path, tests: tuple[str, ...]) -> bool:
+    """Run the tests on the package under ``copy`` in a forked process; any end but success is a notice."""
+    child = os.fork()
+    if child == 0:
+        try:
+            code = _run(copy, tests)
+        except BaseException:  # nothing may get past the fork
+            traceback.print_exc()
+            code = 70
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def _run(copy: Path, tests: tuple[str, ...]) -> int:
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(copy))
+    os.environ["PYTHONPATH"] = str(copy)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    os.chdir(REPOSITORY)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    options += ["-m", "not slow and not exhaustive", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    return int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
+
+
+def survivors(module: str, sample: int, seed: int, copy: Path) -> tuple[int, list[Mutant]]:
+    """Try mutants of one module; return how many, and those that no test noticed.
+
+    Raises:
+        SystemExit: The tests fail without any change.
+    """
+    source = (PACKAGE / module).read_text("utf-8")
+    target = copy / "icudl" / module
+    if is_noticed(copy, TESTS[module]):
+        sys.exit(f"the tests of {module} fail as it is")
+    chosen = list(mutants(source))
+    if sample and len(chosen) > sample:
+        chosen = sorted(random.Random(seed).sample(chosen, sample), key=lambda mutant: mutant.line)
+    unnoticed = []
+    for mutant in chosen:
+        target.write_text(mutant.text, "utf-8")
+        if not is_noticed(copy, TESTS[module]):
+            unnoticed.append(mutant)
+            print(f"{module}:{mutant.line}: {mutant.what}", flush=True)
+    target.write_text(source, "utf-8")
+    return len(chosen), unnoticed
+
+
+@contextlib.contextmanager
+def copied() -> Iterator[Path]:
+    """A folder with a copy of the package."""
+    with tempfile.TemporaryDirectory(prefix="icudl-mutants-") as folder:
+        shutil.copytree(PACKAGE, Path(folder) / "icudl", ignore=shutil.ignore_patterns("__pycache__"))
+        yield Path(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Which share of small changes do the tests notice?")
+    parser.add_argument("--sample", type=int, default=25, help="mutants a module; 0 tries all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--module", choices=sorted(TESTS), action="append")
+    words = parser.parse_args()
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    tried, missed = 0, 0
+    with copied() as copy:
+        for module in words.module or TESTS:
+            count, unnoticed = survivors(module, words.sample, words.seed, copy)
+            tried, missed = tried + count, missed + len(unnoticed)
+            print(f"{module}: {count - len(unnoticed)} of {count} noticed", flush=True)
+    print(json.dumps({"mutants": tried, "noticed": tried - missed, "share": round(1 - missed / tried, 3)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The mutator itself, and in full length the share of changes to the science that the tests notice."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from check import PACKAGE, REPOSITORY, TESTS
+from mutants import mutants
+
+SOURCE = '''"""A module."""
+def f(a: int = 1, *, b=True) -> float:
+    """Return something."""
+    if not a < 2 and b:
+        raise ValueError(f"{a + 1}")
+    return min(a - 1, -a) if a == 3 else zip(a, a, strict=True)
+'''
+
+
+def test_each_mutant_differs_in_one_place_and_the_source_is_left_as_it_was() -> None:
+    whole = ast.unparse(ast.parse(SOURCE))
+    found = list(mutants(SOURCE))
+    texts = [mutant.text for mutant in found]
+    assert len(set(texts)) == len(texts)
+    assert whole not in texts
+    for text in texts:
+        changed = [pair for pair in zip(whole.splitlines(), text.splitlines(), strict=True) if pair[0] != pair[1]]
+        assert len(changed) == 1
+    assert list(mutants(SOURCE)) == found
+
+
+def test_what_is_changed_and_what_is_not() -> None:
+    kinds = {mutant.what for mutant in mutants(SOURCE)}
+    assert {"Lt -> LtE", "Eq -> NotEq", "Sub -> Add", "min -> max", "and <-> or", "2 -> 3", "if -> never"} <= kinds
+    assert {"Not left out", "USub left out", "condition -> True", "condition -> False", "True -> False"} <= kinds
+    assert not any("a + 2" in mutant.text or "strict=False" in mutant.text for mutant in mutants(SOURCE))
+
+
+@pytest.mark.parametrize("module", TESTS)
+def test_every_module_has_mutants_and_tests(module: str) -> None:
+    assert list(mutants((PACKAGE / module).read_text("utf-8")))
+    assert all((REPOSITORY / "tests" / test).is_file() for test in TESTS[module])
+
+
+@pytest.mark.exhaustive
+def test_most_changes_to_the_science_are_noticed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("check.py")), "--sample", "14", "--seed", "1"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=7200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1])["share"] >= 0.85, done.stdout

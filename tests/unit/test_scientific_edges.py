@@ -1,0 +1,57 @@
+"""Edges that a check by mutation found untested: each of these lines could be changed and no other test failed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icudl.analysis.measures import MEASURES, cell_statistics
+from icudl.errors import StageError
+from icudl.preprocessing.grid import window_lengths
+from icudl.preprocessing.scaling import InputOptions, _fit_static, _fit_variable
+from icudl.preprocessing.splits import SplitOptions, split_patients
+from tables_by_hand import stay, tables
+
+
+def test_measures_over_no_cells_are_undefined() -> None:
+    none = np.zeros(0)
+    cells = cell_statistics(none, none, none, n_stays=3, shape=(0, 2))
+    pooled = cells.pooled(0)
+    assert pooled.n == 0
+    assert pooled.changed.tolist() == pooled.total.tolist() == pooled.largest.tolist() == [0, 0]
+    for name, measure in MEASURES.items():
+        values = measure(pooled)
+        assert np.isnan(values).all(), name
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "standard"])
+def test_a_variable_or_descriptor_without_values_is_left_as_it_is(scaling: str) -> None:
+    options = InputOptions(scaling=scaling)
+    assert _fit_variable(np.zeros(0, np.float32), options) == (0.0, 1.0, 0.0, 0.0, 1.0)
+    assert _fit_static(np.zeros(0, np.float32), options) == (0.0, 0.0, 1.0)
+
+
+def test_small_deviations_are_scaled_and_none_is_left() -> None:
+    options = InputOptions(scaling="standard", winsor_low=0, winsor_high=100)
+    values = np.array([1.0, 1.5, 2.0], np.float32)
+    assert _fit_variable(values, options)[3:] == pytest.approx((1.5, values.std()))
+    assert _fit_static(values, options) == pytest.approx((1.5, 1.5, values.std()))
+    assert _fit_static(np.ones(3, np.float32), options) == (1.0, 1.0, 1.0)
+    assert _fit_variable(np.ones(3, np.float32), options) == (0.5, 1.5, 1.0, 1.0, 1.0)
+
+
+def test_a_stay_of_unknown_length_counts_one_hour() -> None:
+    stays = tables([stay(1, stay_hours=None), stay(2, stay_hours=0.0), stay(3, stay_hours=2.5)]).stays
+    assert window_lengths(stays, 48).tolist() == [1, 1, 3]
+
+
+def test_as_many_folds_as_patients_who_died_are_enough() -> None:
+    labels = np.array([1, 1, 1, 0, 0, 0, 0])
+    for folds, enough in ((3, True), (4, False)):
+        options = SplitOptions(test_fraction=0.0, folds=folds)
+        arguments = (np.arange(7), labels, ("",) * 7, options, np.random.default_rng(0))
+        if enough:
+            assert set(split_patients(*arguments)[1].tolist()) == {0, 1, 2}
+        else:
+            with pytest.raises(StageError, match="who died; 3 are left"):
+                split_patients(*arguments)
