@@ -64,7 +64,7 @@ def _files(kind: type[Artifact] | type[artifacts.Checkpoint]) -> list[str]:
     """The names that ``write`` joins to its folder; what stands in braces depends on the artifact."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind.write)))
     names = [
-        ast.unparse(node.right).removeprefix("f")[1:-1]
+        ast.unparse(node.right).removeprefix("f")[1:-1].replace("self.", "")
         for node in ast.walk(tree)
         if isinstance(node, ast.BinOp)
         and isinstance(node.op, ast.Div)

@@ -37,7 +37,7 @@ def render() -> str:
     """Return the page."""
     found = dict(commands())
     some = next(command for command in found.values() if _names(command) >= set(SHARED_OPTIONS))
-    parts = [INTRODUCTION, "## Options that every command takes\n", _table(some, only_shared=True)]
+    parts = [INTRODUCTION, "## Options shared by the commands\n", _table(some, only_shared=True)]
     for words, command in found.items():
         parts += [f"## icudl {words}\n", _text(command), f"```text\n{_usage(words, command)}\n```\n"]
         parts.append(_table(command, only_shared=False))

@@ -89,7 +89,7 @@ def test_the_end_to_end_tests_pass_on_the_wheel(installed: Path, tmp_path: Path)
     done = subprocess.run(
         [installed, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow",
          *(f"tests/e2e/{name}" for name in chosen)],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True, timeout=900, check=False,
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True, timeout=2400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout

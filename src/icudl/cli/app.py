@@ -17,7 +17,7 @@ from icudl.cli.tuning import train, tune_group
 
 WELCOME = """ICU Deep Learning {version}
 
-  icudl demo --quick                a report on a synthetic hospital, in about a minute
+  icudl demo --quick                a report on a synthetic hospital, in under a minute
   icudl doctor                      is everything there? what to do where not
   icudl config init study.toml      a configuration in which every key is explained
   icudl run --config study.toml     everything up to the report; what is there is not computed again
