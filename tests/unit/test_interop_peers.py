@@ -28,8 +28,8 @@ from icudl.interop.foolbox import FoolboxAttack, foolbox_model
 from icudl.interop.peer import MarginModel, PeerAttack
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
-from icudl.testing import (
-    LinearOracle,
+from icudl.testing import LinearOracle
+from icudl.testing.attack import (
     check_examples_flip,
     check_leaves_target_and_random_state,
     check_repeats_itself,
