@@ -279,3 +279,15 @@ def test_data_shape_is_not_assumed(context: RunContext) -> None:
     grid, training = make_case(16, wrong=0, n_hours=3, n_variables=2)
     stays = attack(grid, training, SMALL, context).stays
     assert len(stays) == 16
+
+
+def test_threads_change_nothing(case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path) -> None:
+    few = dataclasses.replace(SMALL, max_stays=8)
+    expected = written(attack(*case, few, fresh(context, "one")), tmp_path / "one")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = written(attack(*case, few, fresh(context, "three")), tmp_path / "three")
+    finally:
+        torch.set_num_threads(before)
+    assert found == expected

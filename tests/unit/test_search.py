@@ -261,6 +261,7 @@ def attack_result() -> AttackResult:
         ("max_num_nonzero_perts", 1.0),
         ("sparse_small", 0.9 / 2.0 + 0.5 / 4.0),
         ("sparse_small_max", 0.9 / 0.8 + 0.5 / 0.5),
+        ("smallest_l0", 2 + 1 / (1 + 7)),
     ],
 )
 def test_attack_objectives_by_hand(attack_result, objective, expected):
@@ -270,3 +271,13 @@ def test_attack_objectives_by_hand(attack_result, objective, expected):
 def test_an_attack_without_examples_scores_nothing(attack_result):
     nothing = AttackResult(**vars(attack_result) | {"stays": attack_result.stays.filter(pl.col("stay_id") > 2)})
     assert attack_score(nothing, "sparse_small", 5) == 0.0
+    assert attack_score(nothing, "smallest_l0", 5) == 0.0
+
+
+def test_a_stay_flipped_is_worth_more_than_any_number_of_cells_spared(attack_result):
+    fewest = AttackResult(
+        **vars(attack_result)
+        | {"stays": attack_result.stays.with_columns(pl.when(pl.col("stay_id") == 1).then(1).alias("best_l0"))}
+    )
+    assert attack_score(fewest, "smallest_l0", 5) == 1 + 1 / 2
+    assert attack_score(attack_result, "smallest_l0", 5) > attack_score(fewest, "smallest_l0", 5)

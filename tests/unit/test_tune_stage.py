@@ -15,6 +15,7 @@ from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search import model_trial
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
+from icudl.stages import tune
 from icudl.stages.train import train
 from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
@@ -138,13 +139,14 @@ def test_no_trials_is_an_error(grid, context):
         _tune(grid, context, dataclasses.replace(TUNING, trials=0))
 
 
-def test_the_attack_is_tuned_on_stays_that_are_not_test_stays(context, tmp_path):
+def test_the_attack_is_tuned_on_stays_that_are_not_test_stays_and_resumed(context, tmp_path, monkeypatch):
     grid = make_grid(60, ragged=False)
     training = train(grid, InputOptions(), MODEL, dataclasses.replace(TRAINING, learning_rate=0.03), context)
     tuning = AttackTuningOptions(
         trials=3,
         stays=12,
-        objective="sparse_small",
+        objective="smallest_l0",
+        storage=str(tmp_path / "study"),
         startup_trials=1,
         space={"attack.lambda_1": {"low": 1e-3, "high": 0.1, "log": True}, "attack.kappa": {"low": 0.0, "high": 0.2}},
     )
@@ -155,8 +157,17 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays(context, tmp_path)
     values = grid.values.copy()
     values[grid.is_test] += 5
     changed = dataclasses.replace(grid, values=values)
-    second = tune_attack(changed, training, attack, tuning, _fresh(context, tmp_path, "b"))
+    elsewhere = dataclasses.replace(tuning, storage=str(tmp_path / "another study"))
+    second = tune_attack(changed, training, attack, elsewhere, _fresh(context, tmp_path, "b"))
     assert second.trials.equals(first.trials)
+    assert second.best == first.best
+    runs = []
+    run = tune.run_attack
+    monkeypatch.setattr(tune, "run_attack", lambda *given: runs.append(1) or run(*given))
+    longer = dataclasses.replace(tuning, trials=4)
+    resumed = tune_attack(grid, training, attack, longer, _fresh(context, tmp_path, "c"))
+    assert len(runs) == 1
+    assert resumed.trials.head(3).equals(first.trials)
 
 
 def test_a_database_keeps_the_trials_for_every_machine(grid, context, tmp_path, database, monkeypatch):

@@ -63,17 +63,23 @@ class TargetModel(Protocol):
 class FocusedTarget(TargetModel, Protocol):
     """A target that can leave out parts of the gradient, and is faster for it; its margins stay exact."""
 
-    def survey(self, values: Tensor) -> tuple[Tensor, Tensor, Self]:
+    def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
         """Return margins and full gradient at ``values``, and a target that leaves out what is faint in it."""
 
     def on_changed_cells(self) -> Self:
         """Return a target whose gradients are exact where ``values`` differs from the unchanged stays."""
 
 
-def survey(target: TargetModel, values: Tensor) -> tuple[Tensor, Tensor, TargetModel]:
-    """Return margins and full gradient at ``values``, and a target for the next gradients of a search near there."""
+def survey(target: TargetModel, values: Tensor, faint: float) -> tuple[Tensor, Tensor, TargetModel]:
+    """Return margins and full gradient at ``values``, and a target for the next gradients of a search near there.
+
+    Args:
+        target: B stays.
+        values: (B, T, F).
+        faint: Share of a stay's steepest slope below which the target returned may leave slopes out.
+    """
     if isinstance(target, FocusedTarget):
-        return target.survey(values)
+        return target.survey(values, faint)
     return *target.margin_and_gradient(values), target
 
 

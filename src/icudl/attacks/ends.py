@@ -20,9 +20,6 @@ from icudl.attacks.recurrence import RecurrentDirection, direction_of
 from icudl.models.readout import last_hour
 from icudl.models.recurrent import RecurrentClassifier
 
-FAINT = 0.1
-"""Share of a stay's steepest slope below which the slope at an hour does not matter to a search."""
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Memory:
@@ -93,15 +90,15 @@ class EndStateEngine:
         difference, gradients = self._pass(without_padding(features, lengths), lengths, known)
         return difference, sum(gradients[1:], gradients[0])
 
-    def survey(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return differences and gradient, and how far back (B, D) the gradient of each direction is not faint."""
+    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``engine.Engine``."""
         difference, gradients = self._pass(without_padding(features, lengths), lengths, None)
         gradient = sum(gradients[1:], gradients[0])
-        steepest = FAINT * gradient.abs().amax(dim=(1, 2))
+        weakest = faint * gradient.abs().amax(dim=(1, 2))
         hours = torch.arange(features.shape[1], device=features.device)
-        reach = [_longest_reach(gradients[0], steepest, lengths[:, None] - hours)]
+        reach = [_longest_reach(gradients[0], weakest, lengths[:, None] - hours)]
         if self.backward_direction is not None:
-            reach.append(_longest_reach(gradients[1], steepest, (hours + 1).expand(len(features), -1)))
+            reach.append(_longest_reach(gradients[1], weakest, (hours + 1).expand(len(features), -1)))
         return difference, gradient, torch.stack(reach, dim=1)
 
     def _pass(self, features: Tensor, lengths: Tensor, known: Known | None) -> tuple[Tensor, list[Tensor]]:

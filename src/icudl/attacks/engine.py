@@ -34,8 +34,14 @@ class Engine(Protocol):
     ) -> tuple[Tensor, Tensor]:
         """Return the (B,) logit differences and their (B, T, C) gradient; as far back as ``known.reach`` says."""
 
-    def survey(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return differences and gradient, and the (B, D) reach of the gradient (``ends.Known``) if there is one."""
+    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return differences and gradient, and the reach of the gradient (``ends.Known``) where the engine uses one.
+
+        Args:
+            features: Of B stays.
+            lengths: (B,).
+            faint: Share of a stay's steepest slope below which slopes may be left out later on.
+        """
 
 
 def make_engine(model: SequenceClassifier) -> Engine:
@@ -69,7 +75,7 @@ class AutogradEngine:
             logits: Tensor = self.model(features, lengths)
         return logits[:, 1] - logits[:, 0]
 
-    def survey(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
+    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, None]:  # noqa: ARG002
         """See ``Engine``."""
         return *self.difference_and_gradient(features, lengths), None
 

@@ -21,6 +21,9 @@ BOLDNESS = 0.5
 SURVEY_EVERY = 10
 """Iterations after which the whole gradient is looked at again; between, only where it mattered."""
 
+FAINT = 0.05
+"""Slopes below this share of a stay's steepest one need not be right between surveys."""
+
 
 class GreedyAttack:
     """Moves, at each iteration, the cells whose way to a bound makes the margin fall most.
@@ -47,7 +50,7 @@ class GreedyAttack:
         # One more evaluation than moves: the last move must be judged, too.
         for iteration in range(1, self.options.iterations + 2):
             if iteration % SURVEY_EVERY == 1:
-                margin, gradient, target = survey(target, target.values + change)
+                margin, gradient, target = survey(target, target.values + change, FAINT)
             else:
                 margin, gradient = target.margin_and_gradient(target.values + change)
             flips = margin < -self.options.kappa

@@ -24,6 +24,9 @@ L0_WEIGHT = 1e-3
 SURVEY_EVERY = 20
 """Iterations after which the whole gradient is looked at again; between, only where it mattered."""
 
+FAINT = 0.1
+"""Slopes below this share of a stay's steepest one need not be right between surveys."""
+
 COMPACTION = 0.125
 """Share of stays that must have finished before the batch is packed anew."""
 
@@ -72,7 +75,7 @@ class ProximalAttack:
         for iteration in range(1, options.iterations + 1):
             change = rule.point()
             if iteration % SURVEY_EVERY == 1:
-                margin, gradient, target = survey(target, target.values + change)
+                margin, gradient, target = survey(target, target.values + change, FAINT)
             else:
                 margin, gradient = target.margin_and_gradient(target.values + change)
             flips = margin < -options.kappa

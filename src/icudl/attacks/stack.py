@@ -44,7 +44,7 @@ class StackEngine:
             outputs, _ = self._read(current, lengths, _backward_order(lengths, n_hours))
             return self._score(outputs, lengths)
 
-    def survey(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
+    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, None]:  # noqa: ARG002
         """See ``engine.Engine``."""
         return *self.difference_and_gradient(features, lengths), None
 

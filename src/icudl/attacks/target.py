@@ -182,15 +182,15 @@ class CheckpointTarget:
         )
         return self._margin(difference), gradient
 
-    def survey(self, values: Tensor) -> tuple[Tensor, Tensor, Self]:
+    def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
         """Return margins and gradient, and this target with gradients no farther back than where they are not faint.
 
-        What it leaves out is below ``ends.FAINT`` of the steepest slope here; its margins are the same.
+        What it leaves out is below the share ``faint`` of the steepest slope here; its margins are the same.
         """
         reach: list[Tensor | None] = []
 
         def score(features: Tensor) -> tuple[Tensor, Tensor]:
-            difference, gradient, own = self.engine.survey(features, self.lengths)
+            difference, gradient, own = self.engine.survey(features, self.lengths, faint)
             reach.append(own)
             return difference, gradient
 

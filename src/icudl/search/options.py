@@ -84,8 +84,9 @@ class AttackTuningOptions(Options):
     stays: int = option(256, "Stays in the sample.", low=2, high=1_000_000)
     objective: str = option(
         "sparse_small_max",
-        "Score of an example, summed over stays.",
-        choices=("sparsity", "max_num_nonzero_perts", "sparse_small", "sparse_small_max"),
+        "Score of an example, summed over stays (the original's four), or smallest_l0: flip all stays, then change the "
+        "fewest cells.",
+        choices=("sparsity", "max_num_nonzero_perts", "sparse_small", "sparse_small_max", "smallest_l0"),
     )
     n_critical: int = option(
         5, "Most changed cells that max_num_nonzero_perts counts as a success.", low=1, high=1_000_000
