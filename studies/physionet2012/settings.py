@@ -68,6 +68,15 @@ PATIENT = TrainingOptions(
     max_epochs=30,
     patience=5,
 )
+TAUGHT = dataclasses.replace(
+    PATIENT,
+    learning_rate=2e-3,
+    batch_size=128,
+    weight_decay=0.1,
+    ema_decay=0.99,
+    teacher="boosted_trees",
+    teacher_share=0.5,
+)
 RECURRENT: dict[str, Any] = {
     "hidden_size": 64,
     "readout": "attention",
@@ -91,11 +100,14 @@ CONTENDERS: dict[str, Contender] = {
     "study2018": STUDY_2018,
     "lstm": Contender(model=ModelOptions(name="lstm", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
     "gru": Contender(model=ModelOptions(name="gru", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
+    "summary": Contender(model=ModelOptions(name="summary", dropout=0.5), training=TAUGHT, inputs=RICH_INPUTS),
     "lstm_summary": Contender(
-        model=ModelOptions(name="lstm_summary", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS
+        model=ModelOptions(name="lstm_summary", **RECURRENT | {"hidden_size": 48}), training=TAUGHT, inputs=RICH_INPUTS
     ),
-    "lstm_summary_x5": Contender(
-        model=ModelOptions(name="lstm_summary", ensemble_size=5, **RECURRENT), training=PATIENT, inputs=RICH_INPUTS
+    "lstm_summary_x3": Contender(
+        model=ModelOptions(name="lstm_summary", ensemble_size=3, **RECURRENT | {"hidden_size": 48}),
+        training=TAUGHT,
+        inputs=RICH_INPUTS,
     ),
     "tcn": Contender(
         model=ModelOptions(name="tcn", hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),

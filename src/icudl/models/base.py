@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,18 @@ class SequenceClassifier(nn.Module, abc.ABC):
         self.options = options
         self.n_features = n_features
 
+    def prepare(self, features: Tensor, lengths: Tensor, columns: Mapping[str, range]) -> None:
+        """Take constants, such as quantiles, from the training stays, once before the first epoch.
+
+        They belong in buffers, which are stored with the weights. The default takes none.
+
+        Args:
+            features: (n, T, C) float32 scaled inputs of the training stays.
+            lengths: (n,) int64 hours of each stay.
+            columns: The columns of each channel and of the statics (``preprocessing.features.columns_of``); empty where
+                what the columns are is not known.
+        """
+
     @abc.abstractmethod
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Score stays.
@@ -42,6 +55,13 @@ class SequenceClassifier(nn.Module, abc.ABC):
         Returns:
             (B, 2) logits: survival, death.
         """
+
+    def training_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Return the (B, 2) logits that are trained, each against the labels; those of ``forward`` by default.
+
+        A model whose forward pass averages several paths trains each of them, so that none leans on another.
+        """
+        return (self(features, lengths),)
 
     @abc.abstractmethod
     def absorb(self, scale: float, shift: float) -> None:

@@ -16,7 +16,7 @@ class ModelOptions(Options):
 
     table: ClassVar[str] = "model"
 
-    name: str = option("lstm", "Model plug-in: lstm, gru, lstm_summary, gru_summary, tcn, transformer, ...")
+    name: str = option("lstm", "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, ...")
     hidden_size: int = option(64, "Units per direction and layer.", low=1, high=4096)
     n_layers: int = option(1, "Recurrent layers, convolutional blocks or encoder layers.", low=1, high=16)
     bidirectional: bool = option(True, "Read the window in both directions.")

@@ -19,6 +19,14 @@ def n_features(options: InputOptions, n_variables: int) -> int:
     return n_variables * len(set(options.channels)) + len(options.statics)
 
 
+def columns_of(options: InputOptions, n_variables: int) -> dict[str, range]:
+    """Return which of the C features each channel (F columns) and "statics" (S columns) are; absent channels are not."""
+    named = [name for name in CHANNELS if name in options.channels]
+    columns = {name: range(k * n_variables, (k + 1) * n_variables) for k, name in enumerate(named)}
+    start = len(named) * n_variables
+    return columns | {"statics": range(start, start + len(options.statics))}
+
+
 def assemble_features(
     unit: Tensor,
     observed: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from icudl.artifacts import FeatureScaler, GridDataset
 from icudl.errors import StageError
-from icudl.preprocessing.features import assemble_features
+from icudl.preprocessing.features import assemble_features, columns_of
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 
 Rows = npt.NDArray[np.int64]
@@ -25,22 +26,30 @@ class Stays:
         features: (n, T, C) float32.
         lengths: (n,) int64 hours.
         labels: (n,) int64, 1 for death.
+        columns: The columns of each channel and of the statics; empty where that is not known.
+        targets: (n, 2) float32 probabilities that the loss compares with, or None where these are the labels.
     """
 
     features: Tensor
     lengths: Tensor
     labels: Tensor
+    columns: Mapping[str, range] = dataclasses.field(default_factory=dict)
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, rows: Tensor) -> Stays:
         """Return the stays at these indices."""
-        return Stays(self.features[rows], self.lengths[rows], self.labels[rows])
+        targets = None if self.targets is None else self.targets[rows]
+        return Stays(self.features[rows], self.lengths[rows], self.labels[rows], self.columns, targets)
 
     def to(self, device: str) -> Stays:
         """Return the stays on a device."""
-        return Stays(self.features.to(device), self.lengths.to(device), self.labels.to(device))
+        targets = None if self.targets is None else self.targets.to(device)
+        return Stays(
+            self.features.to(device), self.lengths.to(device), self.labels.to(device), self.columns, targets
+        )
 
 
 def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: InputOptions) -> Stays:
@@ -56,7 +65,8 @@ def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: Input
         scaler,
         inputs,
     )
-    return Stays(features.contiguous(), lengths, torch.from_numpy(grid.labels[rows].astype(np.int64)))
+    labels = torch.from_numpy(grid.labels[rows].astype(np.int64))
+    return Stays(features.contiguous(), lengths, labels, columns_of(inputs, grid.values.shape[2]))
 
 
 def hold_out_patients(

@@ -142,6 +142,7 @@ class _Run:
         self.options, self.train, self.valid, self.seed, self.name = options, train, valid, seed, name
         torch.manual_seed(seed_for(seed, "weights"))
         self.model = to_device(build_model(model_options, train.features.shape[2]), device)
+        self.model.prepare(train.features, train.lengths, train.columns)
         self.optimizer = optimizer_of(options, self.model)
         self.loss = loss_of(options, train.labels)
         self.train_labels = train.labels.cpu().numpy()
@@ -196,8 +197,9 @@ class _Run:
     def _step(self, batch: Stays) -> Tensor:
         half = self.options.precision == "bfloat16"
         with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half):
-            logits = self.model(batch.features, batch.lengths)
-        loss: Tensor = self.loss(logits.float(), batch.labels)
+            every = self.model.training_logits(batch.features, batch.lengths)
+        targets = batch.labels if batch.targets is None else batch.targets
+        loss: Tensor = torch.stack([self.loss(logits.float(), targets) for logits in every]).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.options.gradient_clip > 0:
@@ -208,8 +210,8 @@ class _Run:
     def _update_mean(self, step: int) -> None:
         # The first steps forget faster: the initial weights are no part of the mean.
         decay = min(self.options.ema_decay, step / (step + 9))
-        for name, tensor in self.model.state_dict().items():
-            self.mean[name].lerp_(tensor, 1 - decay)
+        for name, tensor in self.model.named_parameters():
+            self.mean[name].lerp_(tensor.detach(), 1 - decay)
 
     def _score(self, number: int, train_loss: float, rate: float) -> Epoch:
         current = _copy(self.model)

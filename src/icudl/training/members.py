@@ -24,6 +24,7 @@ from icudl.training.loop import fit, logits_of, probabilities_of
 from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Epoch
+from icudl.training.teacher import soft_targets
 from icudl.training.threads import single_thread
 
 FINAL = "final"
@@ -145,6 +146,10 @@ def train_network(
     """
     scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
     train, valid = (stays_of(plan.grid, rows, scaler, plan.inputs) for rows in (division.fit, division.valid))
+    lessons = seed_for(plan.seed, "lessons", job.fold)
+    train = dataclasses.replace(
+        train, targets=soft_targets(plan.grid, division.fit, plan.inputs, plan.training, lessons)
+    )
     single = dataclasses.replace(plan.model, ensemble_size=1)
     fitted = [
         fit(

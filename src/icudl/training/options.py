@@ -33,6 +33,13 @@ class TrainingOptions(Options):
         choices=("none", "oversample", "weight"),
     )
     label_smoothing: float = option(0.0, "Share of each label that is spread over both classes.", low=0.0, high=0.5)
+    teacher: str = option(
+        "none",
+        "Baseline whose risks are mixed into the labels of the training stays: none, logistic_regression or "
+        "boosted_trees. Each stay's risk comes from a baseline fitted on other training stays.",
+        choices=("none", "logistic_regression", "boosted_trees"),
+    )
+    teacher_share: float = option(0.5, "Share of the teacher's risk in the targets.", low=0.0, high=1.0)
     ema_decay: float = option(
         0.0,
         "Decay per step of the running mean of the weights that is scored and kept; 0 keeps the weights themselves.",

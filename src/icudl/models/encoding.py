@@ -1,0 +1,155 @@
+"""Summaries of each charted variable over the window, encoded piecewise linearly: what trees live on, for a network.
+
+A tree asks whether a summary (the last creatinine, the lowest pressure) lies above a cut. A network is given the same
+question in a form that it can be trained and attacked through: where between two neighbouring quantiles of the
+training stays a summary lies, for each pair of neighbours (piecewise linear encoding, Gorishniy et al. 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from icudl.models.base import within_length
+
+SUMMARIES = ("first", "last", "minimum", "maximum", "mean", "deviation", "slope", "count")
+"""Numbers per column, in the order in which ``summarise`` gives them."""
+
+N_BINS = 4
+SCALE = 0.25
+"""Range of an encoded place. Under Adam this is how fast the layers behind it learn, beside recurrent layers."""
+
+_BLOCK = 512
+_RIDGE = 0.02  # square days: two values an hour apart say little about a slope
+_NARROWEST = 0.02  # of a bin, in standard deviations: a step would carry no gradient
+
+
+def summarise(features: Tensor, counted: Tensor) -> Tensor:
+    """Summarise columns over the hours that count; differentiable in the features.
+
+    Args:
+        features: (B, T, C), finite.
+        counted: (B, T, C) bool, hours that count: charted ones.
+
+    Returns:
+        (B, 8, C) in the order of ``SUMMARIES``: first, last, smallest, largest, mean; standard deviation of the sample
+        (about 0 for a single value); slope per day, by least squares with a small ridge; log(1 + n) of the n hours that
+        count. All are 0 where no hour counts.
+    """
+    n_hours = features.shape[1]
+    weights = counted.to(features.dtype)
+    count = weights.sum(dim=1)
+    known = (count > 0).to(features.dtype)
+    values = features * weights
+    mean = values.sum(dim=1) / count.clamp(min=1)
+    days = torch.arange(n_hours, device=features.device)[None, :, None] / 24
+    centred = (features - mean[:, None]) * weights
+    spread = ((centred**2).sum(dim=1) / (count - 1).clamp(min=1) + 1e-6).sqrt()
+    late = (days - ((days * weights).sum(dim=1) / count.clamp(min=1))[:, None]) * weights
+    slope = (centred * late).sum(dim=1) / ((late**2).sum(dim=1) + _RIDGE)
+    steps = torch.arange(n_hours, device=features.device)[None, :, None]
+    first = torch.where(counted, steps, n_hours - 1).amin(dim=1)
+    last = torch.where(counted, steps, 0).amax(dim=1)
+    ends = values.gather(1, torch.stack([first, last], dim=1))
+    smallest = torch.where(counted, features, torch.inf).amin(dim=1)
+    largest = torch.where(counted, features, -torch.inf).amax(dim=1)
+    extremes = [torch.where(count > 0, extreme, 0.0) for extreme in (smallest, largest)]
+    parts = [ends[:, 0], ends[:, 1], *extremes, mean, spread * known, slope * known, count.log1p()]
+    return torch.stack(parts, dim=1)
+
+
+class SummaryEncoding(nn.Module):
+    """Window summaries of the input columns, each as its place between quantiles of the training stays.
+
+    A value column counts the hours in which it was charted, where the input tells. Of the static descriptors the mean
+    is taken, of the others nothing: how often a variable was charted is a summary of its values. Before ``prepare``
+    every hour counts, and the quantiles are those of a normal distribution.
+
+    Attributes:
+        n_outputs: (``N_BINS`` + 2) 8 C: places, standard scores, and whether the summary exists.
+    """
+
+    charted_by: Tensor
+    used: Tensor
+    knots: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        n_summaries = len(SUMMARIES) * n_features
+        self.n_outputs = (N_BINS + 2) * n_summaries
+        quantiles = torch.special.ndtri(torch.linspace(0.02, 0.98, N_BINS + 1))
+        self.register_buffer("charted_by", torch.full((n_features,), n_features))
+        self.register_buffer("used", torch.ones(n_summaries))
+        self.register_buffer("knots", quantiles[:, None].repeat(1, n_summaries))
+        self.register_buffer("centre", torch.zeros(n_summaries))
+        self.register_buffer("spread", torch.ones(n_summaries))
+
+    def prepare(self, features: Tensor, lengths: Tensor, columns: Mapping[str, range]) -> None:
+        """Take quantiles, means and deviations of the training stays; see ``SequenceClassifier.prepare``."""
+        if columns.get("value") and columns.get("observed"):
+            value, observed = (torch.tensor(columns[name]) for name in ("value", "observed"))
+            self.charted_by[value] = observed.to(self.charted_by)
+        every = torch.arange(features.shape[2], device=features.device)
+        parts = [
+            self._summaries(features[start : start + _BLOCK], lengths[start : start + _BLOCK], every)
+            for start in range(0, len(features), _BLOCK)
+        ]
+        summaries, known = (torch.cat(part).flatten(1) for part in zip(*parts, strict=True))
+        summaries = torch.where(known, summaries, torch.nan)
+        wanted = _wanted(features.shape[2], columns).to(summaries.device)
+        self.knots.copy_(_quantiles(summaries))
+        self.centre.copy_(summaries.nanmean(dim=0).nan_to_num())
+        spread = ((summaries - self.centre) ** 2).nanmean(dim=0).nan_to_num().sqrt()
+        self.used.copy_(wanted & (spread > 1e-4))
+        self.spread.copy_(torch.where(spread > 1e-4, spread, 1.0))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is left out."""
+        n_features = len(self.charted_by)
+        used = self.used.view(len(SUMMARIES), n_features)
+        active = used.any(dim=0).nonzero().squeeze(1)
+        summaries, known = self._summaries(features, lengths, active)
+        exists = known * used[:, active]
+        knots, centre, spread = (
+            constant.unflatten(-1, (len(SUMMARIES), n_features))[..., active]
+            for constant in (self.knots, self.centre, self.spread)
+        )
+        width = torch.maximum(knots[1:] - knots[:-1], _NARROWEST * spread)
+        places = SCALE * ((summaries[:, None] - knots[:-1]) / width).clamp(0, 1) - SCALE / 2
+        scores = 0.3 * SCALE * ((summaries - centre) / spread).clamp(-4, 4)
+        encoded = torch.cat([places, scores[:, None]], dim=1) * exists[:, None]
+        presence = SCALE * (exists - 0.5 * used[:, active])
+        encoded = torch.cat([encoded, presence[:, None]], dim=1)
+        everything = features.new_zeros(*encoded.shape[:3], n_features)
+        everything[..., active] = encoded
+        return everything.flatten(1)
+
+    def _summaries(self, features: Tensor, lengths: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, 8, K) summaries of K columns and whether each exists; how often one was charted always does."""
+        inside = within_length(lengths, features.shape[1])[:, :, None]
+        always = inside.to(features.dtype)
+        charted = torch.cat([features, always], dim=2)[:, :, self.charted_by[active]] > 0.5
+        summaries = summarise(features[:, :, active], charted & inside)
+        known = (summaries[:, -1:] > 0).repeat(1, len(SUMMARIES), 1)
+        known[:, -1] = True
+        return summaries, known
+
+
+def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:
+    """Return (8 C,) bool: all summaries of the values, the mean of the statics."""
+    wanted = torch.zeros(len(SUMMARIES), n_features, dtype=torch.bool)
+    wanted[:, list(columns.get("value", ()))] = True
+    wanted[SUMMARIES.index("mean"), list(columns.get("statics", ()))] = True
+    return wanted.flatten()
+
+
+def _quantiles(summaries: Tensor) -> Tensor:
+    """Return (``N_BINS`` + 1, K) quantiles from the smallest to the largest of (n, K), ignoring NaN; 0 where all are."""
+    ordered = summaries.nan_to_num(nan=torch.inf).sort(dim=0).values
+    known = summaries.isfinite().sum(dim=0)
+    places = torch.linspace(0, 1, N_BINS + 1, device=summaries.device)[:, None] * (known - 1).clamp(min=0)
+    return torch.where(known > 0, ordered.gather(0, places.round().long()), 0.0)
