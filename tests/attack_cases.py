@@ -15,6 +15,7 @@ from icudl.models.build import build_model, load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.features import n_features
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
+from icudl.training.data import stays_of
 from training_grids import make_grid
 
 MODEL = ModelOptions(hidden_size=5, fc_size=4)
@@ -32,7 +33,13 @@ def make_checkpoint(
     rows = np.flatnonzero(~grid.is_test)
     torch.manual_seed(sum(map(ord, member)))
     network = build_model(model, n_features(inputs, len(grid.variables)))
-    weights = {name: (2.5 * tensor).numpy().copy() for name, tensor in network.state_dict().items()}
+    scaler = fit_scaler_on(grid, rows, inputs)
+    stays = stays_of(grid, rows, scaler, inputs)
+    network.prepare(stays.features, stays.lengths, stays.columns)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(2.5)
+    weights = {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
     checkpoint = Checkpoint(
         member=member,
         model=model.to_dict(),
@@ -40,7 +47,7 @@ def make_checkpoint(
         variables=grid.variables,
         static_names=inputs.statics,
         n_hours=grid.values.shape[1],
-        scaler=fit_scaler_on(grid, rows, inputs),
+        scaler=scaler,
         threshold=threshold,
         weights=weights,
     )

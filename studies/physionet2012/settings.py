@@ -44,12 +44,14 @@ class Contender:
         training: Optimisation.
         inputs: How the model sees a stay; the static descriptors are put in for each list.
         baseline: Name of a baseline, or "".
+        first: Name of the contender that is the first network of this ensemble, or "".
     """
 
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
     baseline: str = ""
+    first: str = ""
 
 
 RICH_INPUTS = InputOptions(
@@ -108,6 +110,7 @@ CONTENDERS: dict[str, Contender] = {
         model=ModelOptions(name="lstm_summary", ensemble_size=3, **RECURRENT | {"hidden_size": 48}),
         training=TAUGHT,
         inputs=RICH_INPUTS,
+        first="lstm_summary",
     ),
     "tcn": Contender(
         model=ModelOptions(name="tcn", hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),

@@ -16,6 +16,7 @@ tune_process()
 
 import argparse
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def score(
 ) -> Scored:
     """Fit the members and pool what they predict about the stays they were not fitted on."""
     scratch.mkdir(parents=True, exist_ok=True)
+    if contender.first:
+        _take_over(scratch.with_name(contender.first), scratch)
     plan = Plan(
         grid=grid,
         inputs=dataclasses.replace(contender.inputs, statics=statics),
@@ -75,6 +78,13 @@ def score(
         np.concatenate([np.full(len(member.scored), member.threshold) for member in finished])[order],
         grid.patient_ids[rows[order]],
     )
+
+
+def _take_over(single: Path, ensemble: Path) -> None:
+    """Copy the epochs of single networks: an ensemble's first network has the same seed and is not fitted again."""
+    for epochs in single.glob("*.0.safetensors"):
+        if not (ensemble / epochs.name).exists():
+            shutil.copy(epochs, ensemble)
 
 
 def main() -> None:

@@ -8,13 +8,7 @@ import torch
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.models.build import build_model
 from icudl.models.options import ModelOptions
-from icudl.models.summary import summarise_inputs
 from icudl.models.transformer import hour_waves
-
-
-def test_summaries_of_inputs_by_hand():
-    features = torch.tensor([[[2.0], [-1.0], [5.0], [99.0]]])
-    assert summarise_inputs(features, torch.tensor([3])).tolist() == [[2.0, 5.0, -1.0, 2.0, 5.0]]
 
 
 def test_an_attack_on_the_summary_model_goes_through_its_wide_path():

@@ -30,8 +30,8 @@ QUICK = TrainingOptions(max_epochs=2, bootstrap_samples=20, learning_rate=0.02)
 NETWORK_ONLY = dataclasses.replace(QUICK, baselines=False)
 
 
-def _run(grid: GridDataset, context, training=NETWORK_ONLY, inputs=None) -> TrainingResult:
-    return train(grid, inputs or InputOptions(), MODEL, training, context)
+def _run(grid: GridDataset, context, training=NETWORK_ONLY, inputs=None, model=MODEL) -> TrainingResult:
+    return train(grid, inputs or InputOptions(), model, training, context)
 
 
 def _files(result: TrainingResult, folder: Path) -> dict[str, bytes]:
@@ -84,18 +84,28 @@ def test_no_member_touches_the_stays_it_scores(grid):
         )
 
 
-def test_the_scored_stays_change_neither_weights_nor_threshold(grid, context, tmp_path):
-    """Early stopping, scaler and threshold never see them: labels and values of the scored stays are replaced."""
-    first = _run(grid, context)
+@pytest.mark.parametrize(
+    ("model", "training"),
+    [
+        (MODEL, NETWORK_ONLY),
+        (
+            dataclasses.replace(MODEL, name="lstm_summary"),
+            dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
+        ),
+    ],
+    ids=["plain", "summaries and teacher"],
+)
+def test_the_scored_stays_change_neither_weights_nor_threshold(grid, context, tmp_path, model, training):
+    """Scaler, quantiles, teacher, early stopping and threshold never see them: their labels and values are replaced."""
+    first = _run(grid, context, training, model=model)
     for member, scored in (("fold-1", grid.folds == 1), ("final", grid.is_test)):
         labels, values = grid.labels.copy(), grid.values.copy()
         labels[scored] = 1 - labels[scored]
         values[scored] = values[scored] * 3 + 50
         scratch = tmp_path / f"scratch-{member}"
         scratch.mkdir()
-        changed = _run(
-            dataclasses.replace(grid, labels=labels, values=values), dataclasses.replace(context, scratch=scratch)
-        )
+        changed_grid = dataclasses.replace(grid, labels=labels, values=values)
+        changed = _run(changed_grid, dataclasses.replace(context, scratch=scratch), training, model=model)
         before, after = first.checkpoints[member], changed.checkpoints[member]
         assert before.threshold == after.threshold
         assert {k: v.tobytes() for k, v in before.weights.items()} == {k: v.tobytes() for k, v in after.weights.items()}

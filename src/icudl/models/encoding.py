@@ -113,30 +113,29 @@ class SummaryEncoding(nn.Module):
         used = self.used.view(len(SUMMARIES), n_features)
         active = used.any(dim=0).nonzero().squeeze(1)
         summaries, known = self._summaries(features, lengths, active)
-        exists = known * used[:, active]
+        used = used.index_select(1, active)
+        exists = known * used
         knots, centre, spread = (
-            constant.unflatten(-1, (len(SUMMARIES), n_features))[..., active]
+            constant.view(-1, len(SUMMARIES), n_features).index_select(2, active)
             for constant in (self.knots, self.centre, self.spread)
         )
         width = torch.maximum(knots[1:] - knots[:-1], _NARROWEST * spread)
         places = SCALE * ((summaries[:, None] - knots[:-1]) / width).clamp(0, 1) - SCALE / 2
         scores = 0.3 * SCALE * ((summaries - centre) / spread).clamp(-4, 4)
         encoded = torch.cat([places, scores[:, None]], dim=1) * exists[:, None]
-        presence = SCALE * (exists - 0.5 * used[:, active])
+        presence = SCALE * (exists - 0.5 * used)
         encoded = torch.cat([encoded, presence[:, None]], dim=1)
-        everything = features.new_zeros(*encoded.shape[:3], n_features)
-        everything[..., active] = encoded
-        return everything.flatten(1)
+        everything = encoded.new_zeros(*encoded.shape[:3], n_features)
+        return everything.scatter(3, active.expand_as(encoded), encoded).flatten(1)
 
     def _summaries(self, features: Tensor, lengths: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, 8, K) summaries of K columns and whether each exists; how often one was charted always does."""
         inside = within_length(lengths, features.shape[1])[:, :, None]
         always = inside.to(features.dtype)
-        charted = torch.cat([features, always], dim=2)[:, :, self.charted_by[active]] > 0.5
-        summaries = summarise(features[:, :, active], charted & inside)
-        known = (summaries[:, -1:] > 0).repeat(1, len(SUMMARIES), 1)
-        known[:, -1] = True
-        return summaries, known
+        charted = torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5
+        summaries = summarise(features.index_select(2, active), charted & inside)
+        known = (summaries[:, -1:] > 0).expand(-1, len(SUMMARIES) - 1, -1)
+        return summaries, torch.cat([known, torch.ones_like(known[:, :1])], dim=1)
 
 
 def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:
@@ -148,7 +147,7 @@ def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:
 
 
 def _quantiles(summaries: Tensor) -> Tensor:
-    """Return (``N_BINS`` + 1, K) quantiles from the smallest to the largest of (n, K), ignoring NaN; 0 where all are."""
+    """Return (``N_BINS`` + 1, K) quantiles, smallest to largest, of (n, K) without NaN; 0 where all are NaN."""
     ordered = summaries.nan_to_num(nan=torch.inf).sort(dim=0).values
     known = summaries.isfinite().sum(dim=0)
     places = torch.linspace(0, 1, N_BINS + 1, device=summaries.device)[:, None] * (known - 1).clamp(min=0)

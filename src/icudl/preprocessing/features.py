@@ -20,7 +20,7 @@ def n_features(options: InputOptions, n_variables: int) -> int:
 
 
 def columns_of(options: InputOptions, n_variables: int) -> dict[str, range]:
-    """Return which of the C features each channel (F columns) and "statics" (S columns) are; absent channels are not."""
+    """Return which of the C features are each of the channels there are (F columns) and "statics" (S columns)."""
     named = [name for name in CHANNELS if name in options.channels]
     columns = {name: range(k * n_variables, (k + 1) * n_variables) for k, name in enumerate(named)}
     start = len(named) * n_variables

@@ -47,9 +47,7 @@ class Stays:
     def to(self, device: str) -> Stays:
         """Return the stays on a device."""
         targets = None if self.targets is None else self.targets.to(device)
-        return Stays(
-            self.features.to(device), self.lengths.to(device), self.labels.to(device), self.columns, targets
-        )
+        return Stays(self.features.to(device), self.lengths.to(device), self.labels.to(device), self.columns, targets)
 
 
 def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: InputOptions) -> Stays:
