@@ -1,4 +1,4 @@
-"""Models and variable lists of the study. Chosen by hand on cross-validation; nothing was selected on set C."""
+"""Models and variable lists of the study. Chosen by hand on the stays of set A; nothing was selected on set C."""
 
 from __future__ import annotations
 
