@@ -2,8 +2,9 @@
 
     python tests/fuzz/coverage_guided.py TARGET [--inputs 100000] [--seed 1] [--corpus FOLDER]
 
-Prints one line of JSON: inputs run, how many were read and how many refused. A finding ends the process with its
-traceback and leaves the bytes that caused it in a file ``finding-TARGET-...``; ``--replay FILE`` runs them again.
+Prints lines of JSON, the last one the whole: inputs run, how many were read and how many refused. A finding ends the
+process with its traceback and leaves the bytes that caused it in a file ``finding-TARGET-...``; ``--replay FILE`` runs
+them again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ with atheris.instrument_imports(
     include=["icudl.config", "icudl.options", "icudl.sources", "icudl.store", "icudl.artifacts"]
 ):
     from catalogue import TARGETS
+
+
+PROGRESS = 5000
+"""Inputs between two lines."""
 
 
 def main() -> None:
@@ -51,8 +56,10 @@ def main() -> None:
 
     def one(data: bytes) -> None:
         counts["read" if target.accepts(data, work) else "refused"] += 1
-        if sum(counts.values()) >= words.inputs:
-            print(json.dumps({"target": target.name, "inputs": sum(counts.values()), **counts}), flush=True)
+        done = sum(counts.values())
+        if done % PROGRESS == 0 or done >= words.inputs:
+            print(json.dumps({"target": target.name, "inputs": done, **counts}), flush=True)
+        if done >= words.inputs:
             shutil.rmtree(scratch, ignore_errors=True)
             os._exit(0)
 

@@ -22,7 +22,7 @@ from icudl.errors import ConfigError, SourceError, StoreError
 from icudl.provenance import lineage_entry
 from icudl.sources.mimic3_folder import find_tables
 from icudl.sources.physionet2012_files import find_sets
-from icudl.sources.physionet2012_records import read_lines
+from icudl.sources.physionet2012_records import read_lines, read_outcomes
 from icudl.sources.rules import mimic3_rules
 from icudl.store.manifest import Identity, Manifest, digest
 from icudl.store.store import Store
@@ -198,3 +198,11 @@ def test_lines_whose_fields_add_up_but_do_not_fit(tmp_path: Path) -> None:
         archive.addfile(info, io.BytesIO(body))
     with pytest.raises(SourceError, match="01:00,HR"):
         records(tmp_path, target.getvalue())
+
+
+def test_columns_that_differ_in_blanks_only(tmp_path: Path) -> None:
+    (tmp_path / "set-a").mkdir()
+    (tmp_path / "set-a" / "132541.txt").write_bytes(RECORDS["132541.txt"])
+    (tmp_path / "Outcomes-a.txt").write_bytes(TABLE.replace(b"SAPS-I,SOFA", b"SOFA ,SOFA"))
+    with pytest.raises(SourceError, match="is no table"):
+        read_outcomes(find_sets(tmp_path)[0])

@@ -37,14 +37,26 @@ LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.ext
 TESTS: dict[str, tuple[str, ...]] = {
     "preprocessing/cohort.py": ("unit/test_cohort.py",),
     "preprocessing/features.py": ("unit/test_scaling.py", "unit/test_attack_engine.py"),
-    "preprocessing/grid.py": ("unit/test_grid.py", "unit/test_preprocess_stage.py"),
+    "preprocessing/grid.py": ("unit/test_scientific_edges.py", "unit/test_grid.py", "unit/test_preprocess_stage.py"),
     "preprocessing/imputation.py": ("unit/test_imputation.py", "property/test_imputation_properties.py"),
-    "preprocessing/scaling.py": ("unit/test_scaling.py", "property/test_imputation_properties.py"),
-    "preprocessing/splits.py": ("unit/test_splits.py", "property/test_splits_properties.py"),
+    "preprocessing/scaling.py": (
+        "unit/test_scientific_edges.py",
+        "unit/test_scaling.py",
+        "property/test_imputation_properties.py",
+    ),
+    "preprocessing/splits.py": (
+        "unit/test_scientific_edges.py",
+        "unit/test_splits.py",
+        "property/test_splits_properties.py",
+    ),
     "training/metrics.py": ("unit/test_metrics.py",),
     "attacks/distances.py": ("unit/test_attack_distances.py",),
-    "attacks/verification.py": ("unit/test_attack_runner.py",),
-    "analysis/measures.py": ("unit/test_susceptibility.py", "property/test_susceptibility_properties.py"),
+    "attacks/verification.py": ("unit/test_attack_verification.py", "unit/test_attack_runner.py"),
+    "analysis/measures.py": (
+        "unit/test_scientific_edges.py",
+        "unit/test_susceptibility.py",
+        "property/test_susceptibility_properties.py",
+    ),
 }
 """The tests that are to notice a change of each module."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from icudl.analysis.measures import MEASURES, cell_statistics
 from icudl.errors import StageError
 from icudl.preprocessing.grid import window_lengths
+from icudl.preprocessing.imputation import impute
 from icudl.preprocessing.scaling import InputOptions, _fit_static, _fit_variable
 from icudl.preprocessing.splits import SplitOptions, split_patients
 from tables_by_hand import stay, tables
@@ -55,3 +57,19 @@ def test_as_many_folds_as_patients_who_died_are_enough() -> None:
         else:
             with pytest.raises(StageError, match="who died; 3 are left"):
                 split_patients(*arguments)
+
+
+@pytest.mark.parametrize("method", ["linear", "forward"])
+def test_imputation_is_that_of_pandas(method: str) -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(60, 12, 3)).astype(np.float32)
+    values[rng.random(values.shape) < 0.7] = np.nan
+    lengths = rng.integers(1, 13, 60).astype(np.int16)
+    fill = np.array([10, 20, 30], np.float32)
+    ours = impute(values, lengths, fill, method)
+    for stay_index, length in enumerate(lengths):
+        for variable in range(3):
+            series = pd.Series(values[stay_index, :length, variable].astype(np.float64))
+            theirs = series.ffill() if method == "forward" else series.interpolate("linear", limit_direction="both")
+            expected = theirs.fillna(float(fill[variable])).to_numpy()
+            assert ours[stay_index, :length, variable] == pytest.approx(expected, abs=1e-6)

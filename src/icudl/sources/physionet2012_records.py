@@ -140,9 +140,9 @@ def read_outcomes(record_set: RecordSet) -> pl.DataFrame:
         text.decode("utf-8")
     try:
         table = pl.read_csv(io.BytesIO(text), infer_schema=False)
+        table = table.rename({column: column.strip() for column in table.columns})
     except pl.exceptions.PolarsError as error:
         raise SourceError(f"{path.name} is no table ({error}). Expected the file as PhysioNet ships it.") from error
-    table = table.rename({column: column.strip() for column in table.columns})
     for column in ("RecordID", "In-hospital_death"):
         if column not in table.columns:
             raise SourceError(f"{path.name} lacks the column {column!r}; it has {', '.join(table.columns)}.")
