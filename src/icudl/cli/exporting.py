@@ -18,10 +18,11 @@ from icudl.cli.session import Session, examples, shared_options
 @click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
 @shared_options
 def export(session: Session, checkpoint: str, path: Path, member: str) -> None:
-    """Write a fitted model as ONNX, with its scaler and imputation: CHECKPOINT is a result of train.
+    """Write a fitted model as ONNX.
 
-    The file takes hourly values in clinical units, NaN where nothing was charted, and gives the risk of death; it is
-    checked with onnxruntime against our own scores before it is kept. Needs the extra `interop`.
+    CHECKPOINT is a result of train; its scaler and imputation are part of the file. It takes hourly values in clinical
+    units, NaN where nothing was charted, and gives the risk of death; it is checked with onnxruntime against our own
+    scores before it is kept. Needs the extra `interop`.
     """
     from icudl.interop.onnx import TOLERANCE, export_onnx
 

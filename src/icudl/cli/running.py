@@ -38,7 +38,7 @@ def demo(session: Session, quick: bool) -> None:
     epilog=examples(
         "icudl run --config study.toml",
         "icudl run --config study.toml --dry-run --set attack.kappa=0.5",
-        "icudl run --to train --set source.name=mimic3 --set source.path=/data/mimiciii",
+        "icudl run --to train --set source.name=mimic3 --set source.path=/data/mimic",
     )
 )
 @click.option("--to", "target", default="report", show_default=True, help="Last stage to bring up to date.")
