@@ -76,7 +76,7 @@ def test_looking_commands() -> None:
 
 def test_clean_removes_what_an_interrupted_run_left(tmp_path: Path) -> None:
     store = tmp_path / "runs"
-    leftover = store / ".scratch" / "train-abc"
+    leftover = store / ".scratch" / "train-0123456789ab"
     leftover.mkdir(parents=True)
     icudl("clean", "--store", store)
     assert leftover.exists()
