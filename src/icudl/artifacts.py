@@ -397,6 +397,10 @@ class Checkpoint:
         scaler: Fitted on the member's training stays.
         threshold: Decision threshold on the probability of death, chosen on the member's validation stays.
         weights: Parameters by name.
+        curve: (2, K) isotonic calibration: logit differences (death minus survival), rising, and the risks there
+            (``training.risk_curve``); None where the softmax of the logits is the risk.
+        folds: Networks of this architecture that the model is the mean of, each with a scale of its own
+            (``models.rescaled``); 0 for a model that was fitted as a whole.
     """
 
     member: str
@@ -408,11 +412,15 @@ class Checkpoint:
     scaler: FeatureScaler
     threshold: float
     weights: Mapping[str, npt.NDArray[Any]]
+    curve: npt.NDArray[np.float64] | None = None
+    folds: int = 0
 
     def write(self, folder: Path) -> None:
         """Write weights and scaler as safetensors and the rest as JSON into ``folder``."""
         arrays = {f"weights.{key}": value for key, value in self.weights.items()}
         arrays |= {f"scaler.{key}": getattr(self.scaler, key) for key in FeatureScaler.ARRAYS}
+        if self.curve is not None:
+            arrays["curve"] = self.curve
         _write_arrays(folder / f"{self.member}.safetensors", arrays)
         meta = {
             "member": self.member,
@@ -422,6 +430,7 @@ class Checkpoint:
             "static_names": list(self.static_names),
             "n_hours": self.n_hours,
             "threshold": self.threshold,
+            "folds": self.folds,
             "scaler": {"imputation": self.scaler.imputation, "fitted_on": self.scaler.fitted_on},
         }
         write_json(folder / f"{self.member}.json", meta)
@@ -443,6 +452,8 @@ class Checkpoint:
             scaler=FeatureScaler(**statistics),
             threshold=meta["threshold"],
             weights=weights,
+            curve=arrays.get("curve"),
+            folds=meta["folds"],
         )
 
 

@@ -16,6 +16,7 @@ from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells, measur
 from icudl.execution.base import Tick
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
+from icudl.training.risk_curve import risks_at
 from icudl.training.threads import single_thread
 
 
@@ -83,7 +84,18 @@ def _attack(data: ShardData, shard: Shard) -> ShardArrays:
     )
     stays = StayTensors.of(inputs, np.arange(len(rows)), data.device)
     target = CheckpointTarget.bind(checkpoint, model, stays, _cells(data, checkpoint, rows, stays))
-    return attack_stays(model, target, data.labels[rows], data.seeds[rows], rows, options)
+    arrays = attack_stays(model, target, data.labels[rows], data.seeds[rows], rows, options)
+    return arrays if checkpoint.curve is None else _calibrated(arrays, checkpoint.curve)
+
+
+def _calibrated(arrays: ShardArrays, curve: npt.NDArray[np.float64]) -> ShardArrays:
+    """Put the risks of an isotonic calibration in place of the softmax of the logits, which the attack works on."""
+    changed = dict(arrays)
+    for name in ("stays.probability_before", "stays.first_probability", "stays.best_probability"):
+        with np.errstate(divide="ignore"):
+            softmax = arrays[name].astype(np.float64)
+            changed[name] = risks_at(curve, np.log(softmax) - np.log1p(-softmax))
+    return changed
 
 
 def _cells(data: ShardData, checkpoint: Checkpoint, rows: npt.NDArray[np.int64], stays: StayTensors) -> Cells:

@@ -20,17 +20,24 @@ from icudl.attacks.threat import Cells, Entries, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features
 from icudl.preprocessing.scaling import InputOptions, to_clinical
+from icudl.training.risk_curve import difference_at
 
 SLACK = 1e-4
 """Added to the margin that attacks see, in logits. The hand-written pass and the library's differ by rounding (below
 1e-5); without it, examples shrunk to the very boundary would fail the independent check."""
 
 
-def decision_shift(threshold: float) -> float:
+def decision_shift(threshold: float, curve: npt.NDArray[np.float64] | None = None) -> float:
     """Return logit(threshold): a stay is called a death where its logit difference is at least this.
 
     A threshold of exactly 0 or 1 decides every stay alike; it is moved inside by 1e-12 so that the margin is finite.
+
+    Args:
+        threshold: On the risk of death.
+        curve: Isotonic calibration of the checkpoint (``training.risk_curve``), where it has one.
     """
+    if curve is not None:
+        return difference_at(curve, threshold)
     inside = min(max(threshold, 1e-12), 1.0 - 1e-12)
     return math.log(inside) - math.log1p(-inside)
 
@@ -91,7 +98,7 @@ class CheckpointTarget:
             inputs=inputs,
             rows=torch.arange(len(stays.lengths), device=stays.lengths.device),
             sign=torch.ones(len(stays.lengths)).to(stays.unit),
-            shift=decision_shift(checkpoint.threshold),
+            shift=decision_shift(checkpoint.threshold, checkpoint.curve),
             memory=None,
         )
         features = target.features(cells.values)

@@ -5,6 +5,7 @@ What ``preprocessing`` does in numpy, in operations that can be traced and expor
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ class ClinicalModule(nn.Module):
         arrays = {name: getattr(self.scaler, name) for name in names}
         arrays["fill"] = to_unit(self.scaler, self.scaler.median)
         self.constants = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.curve = None if checkpoint.curve is None else torch.from_numpy(checkpoint.curve.astype(np.float32))
         self.requires_grad_(requires_grad=False)
 
     def forward(self, values: Tensor, lengths: Tensor, statics: Tensor | None = None) -> Tensor:
@@ -56,7 +58,16 @@ class ClinicalModule(nn.Module):
             self.options,
         )
         logits = self.model(features, lengths)
-        return torch.sigmoid(logits[:, 1] - logits[:, 0])
+        difference = logits[:, 1] - logits[:, 0]
+        return torch.sigmoid(difference) if self.curve is None else self._along(self.curve, difference)
+
+    @staticmethod
+    def _along(curve: Tensor, difference: Tensor) -> Tensor:
+        """Return the (B,) risks on a (2, K) isotonic curve: its first risk and the part of each rise that is passed."""
+        places, risks = curve
+        passed = ((difference[:, None] - places[:-1]) / (places[1:] - places[:-1])).clamp(0.0, 1.0)
+        risk: Tensor = risks[0] + (passed * (risks[1:] - risks[:-1])).sum(dim=1)
+        return risk
 
     def _unit(self, values: Tensor, observed: Tensor) -> Tensor:
         """Return unit coordinates of the charted cells, 0 elsewhere."""

@@ -157,7 +157,16 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(grid: GridDataset, options: Mapping[str, Any], seed: int, device: str) -> Checkpoint:
-    """Fit the final member: on all stays but those it keeps for validation."""
+    """Fit the final member: on all stays but those it keeps for validation.
+
+    Raises:
+        ConfigError: The final member is asked to be made of folds, which there are none of.
+    """
+    if options["training"].final != "refit":
+        raise ConfigError(
+            f"training.final = {options['training'].final!r}, but a single model is fitted here, without folds. "
+            "Leave it at 'refit', or train with `icudl train`."
+        )
     with tempfile.TemporaryDirectory(prefix="icudl-") as scratch:
         plan = Plan(grid=grid, seed=seed, device=device, scratch=Path(scratch), **options)
         return cast("Checkpoint", run_member(plan, MemberJob(fold=-1), lambda _units: None).checkpoint)

@@ -9,6 +9,7 @@ from icudl.errors import DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
+from icudl.models.rescaled import RescaledClassifier
 from icudl.plugins import load_plugin
 from icudl.preprocessing.features import n_features as count_features
 from icudl.preprocessing.scaling import InputOptions
@@ -33,6 +34,12 @@ def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
     return plugin(options, n_features)
 
 
+def build_folds(options: ModelOptions, n_features: int, folds: int) -> SequenceClassifier:
+    """Make an untrained ensemble of the models of several folds, each with inputs of a scale of its own."""
+    networks = [RescaledClassifier(options, build_model(options, n_features)) for _ in range(folds)]
+    return EnsembleClassifier(options, networks)
+
+
 def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
     """Make the model of a checkpoint: in eval mode, its parameters frozen, on ``device``.
 
@@ -40,9 +47,13 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
         StageError: The weights do not fit the architecture.
         DeviceError: The device does not exist.
     """
-    inputs = InputOptions.from_dict(checkpoint.inputs)
+    options = ModelOptions.from_dict(checkpoint.model)
+    n_features = count_features(InputOptions.from_dict(checkpoint.inputs), len(checkpoint.variables))
     with torch.random.fork_rng(devices=[]):
-        model = build_model(ModelOptions.from_dict(checkpoint.model), count_features(inputs, len(checkpoint.variables)))
+        if checkpoint.folds:
+            model = build_folds(options, n_features, checkpoint.folds)
+        else:
+            model = build_model(options, n_features)
     try:
         model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in checkpoint.weights.items()})
     except RuntimeError as error:

@@ -16,7 +16,8 @@ from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.evaluation import metric_rows, subgroups
 from icudl.training.finished import Finished
-from icudl.training.members import MemberJob, Plan, run_member
+from icudl.training.fold_ensemble import ensemble_of_folds
+from icudl.training.members import FINAL, MemberJob, Plan, run_member
 from icudl.training.metrics import Scored
 from icudl.training.options import TrainingOptions
 from icudl.training.threads import single_thread
@@ -31,7 +32,9 @@ def train(
 
     Member ``fold-k`` is fitted on the stays of the other folds and scores fold k ("out-of-fold"); ``final`` is fitted
     on all stays that are not test stays and scores the test stays ("test"). Each keeps a part of its own training
-    patients for early stopping and the threshold. The baselines are fitted on exactly the same stays.
+    patients for early stopping and the threshold. With ``training.final = "folds"`` the final member is the mean of the
+    models of the folds instead, which together have seen the same stays. The baselines are fitted on exactly the
+    same stays.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
@@ -52,6 +55,13 @@ def train(
         "Training", total=training.max_epochs * model.ensemble_size * n_networks, unit="epochs"
     ) as bar:
         finished = context.executor.map(run_member, jobs, shared=plan, tick=bar.advance)
+    if training.final == "folds":
+        networks = [member.checkpoint for member in finished if member.checkpoint]
+        with single_thread():
+            jobs, finished = (
+                [*jobs, MemberJob(fold=-1)],
+                [*finished, ensemble_of_folds(networks, grid, FINAL, training, context.device)],
+            )
     predictions = _predictions(grid, model.name, jobs, finished)
     return TrainingResult(
         checkpoints={member.checkpoint.member: member.checkpoint for member in finished if member.checkpoint},
@@ -104,7 +114,8 @@ def _jobs(grid: GridDataset, training: TrainingOptions) -> list[MemberJob]:
     """Return the networks, the longest job first, then the baselines."""
     folds = [-1, *range(grid.n_folds)]
     baselines = BASELINES if training.baselines else ()
-    return [MemberJob(fold=fold, baseline=name) for name in ("", *baselines) for fold in folds]
+    jobs = [MemberJob(fold=fold, baseline=name) for name in ("", *baselines) for fold in folds]
+    return [job for job in jobs if job.baseline or job.fold >= 0 or training.final == "refit"]
 
 
 def _predictions(

@@ -1,10 +1,16 @@
-"""Calibration: a straight line on the logits, fitted on validation stays, that makes risks mean what they say."""
+"""Calibration, fitted on validation stays, that makes risks mean what they say: a straight line on the logits.
+
+What has no such line is a curve beside the model: ``training.risk_curve``.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from icudl.training.loop import probabilities_of
+from icudl.training.risk_curve import risks_at
 
 Float64s = npt.NDArray[np.float64]
 
@@ -27,13 +33,24 @@ def fit_calibration(labels: npt.NDArray[np.integer], logits: Tensor, method: str
     deaths = int(labels.sum())
     if method == "none" or deaths in (0, len(labels)):
         return 1.0, 0.0
-    difference = logits.double().numpy() @ np.array([-1.0, 1.0])
+    difference = differences_of(logits)
     targets = np.where(labels == 1, (deaths + 1) / (deaths + 2), 1 / (len(labels) - deaths + 2))
     shift = np.ones((len(labels), 1)) if method == "platt" else np.zeros((len(labels), 0))
     line = _newton(np.concatenate([difference[:, None], shift], axis=1), targets)
     if not (np.isfinite(line).all() and line[0] > 0):
         return 1.0, 0.0
     return float(line[0]), float(line[1]) if method == "platt" else 0.0
+
+
+def differences_of(logits: Tensor) -> Float64s:
+    """Return the (n,) logit differences, death minus survival, of (n, 2) logits."""
+    difference: Float64s = logits.double().numpy() @ np.array([-1.0, 1.0])
+    return difference
+
+
+def calibrated_risks(logits: Tensor, curve: Float64s | None) -> Float64s:
+    """Return the (n,) risks of (n, 2) logits: by the curve of an isotonic calibration, or else their softmax."""
+    return probabilities_of(logits) if curve is None else risks_at(curve, differences_of(logits))
 
 
 def _newton(columns: Float64s, targets: Float64s) -> Float64s:

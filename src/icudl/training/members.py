@@ -16,13 +16,14 @@ from icudl.models.baselines import fit_baseline, summarise
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
-from icudl.training.calibration import fit_calibration
+from icudl.training.calibration import calibrated_risks, differences_of, fit_calibration
 from icudl.training.data import Rows, hold_out_patients, stays_of
 from icudl.training.events import event_logs
 from icudl.training.finished import Finished, Float64s, keep, read
-from icudl.training.loop import fit, logits_of, probabilities_of
+from icudl.training.loop import fit, logits_of
 from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
+from icudl.training.risk_curve import fit_curve
 from icudl.training.snapshot import Epoch
 from icudl.training.teacher import soft_targets
 from icudl.training.threads import single_thread
@@ -118,11 +119,13 @@ class Trained:
         model: Calibrated, in eval mode.
         scaler: Fitted on the same stays.
         histories: Epochs of each network.
+        curve: Isotonic calibration, where it was asked for.
     """
 
     model: SequenceClassifier
     scaler: FeatureScaler
     histories: tuple[tuple[Epoch, ...], ...]
+    curve: Float64s | None = None
 
 
 def train_network(
@@ -169,13 +172,18 @@ def train_network(
     models = [network.model for network in fitted]
     model = models[0] if len(models) == 1 else EnsembleClassifier(plan.model, models).eval()
     logits = logits_of(model, valid)
-    model.absorb(*fit_calibration(plan.grid.labels[division.valid], logits, plan.training.calibration))
-    return Trained(model=model, scaler=scaler, histories=tuple(network.history for network in fitted))
+    labels, curve, method = plan.grid.labels[division.valid], None, plan.training.calibration
+    # The line changes no risk of a curve fitted after it, and puts the logits of all folds on one scale.
+    model.absorb(*fit_calibration(labels, logits, "platt" if method == "isotonic" else method))
+    if method == "isotonic":
+        curve = fit_curve(labels, differences_of(logits_of(model, valid)))
+    return Trained(model=model, scaler=scaler, histories=tuple(network.history for network in fitted), curve=curve)
 
 
 def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     """Return the risks of the stays at ``rows``."""
-    return probabilities_of(logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs)))
+    logits = logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs))
+    return calibrated_risks(logits, trained.curve)
 
 
 def threshold_of(plan: Plan, division: Division, trained: Trained) -> float:
@@ -199,6 +207,7 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
         scaler=trained.scaler,
         threshold=threshold,
         weights={name: tensor.cpu().numpy() for name, tensor in trained.model.state_dict().items()},
+        curve=trained.curve,
     )
     return Finished(
         scored=division.scored,

@@ -61,9 +61,15 @@ class TrainingOptions(Options):
     )
     calibration: str = option(
         "platt",
-        "Fitted on validation stays and absorbed by the last layer: none, temperature (one factor on the logits) or "
-        "platt (a factor and a shift).",
-        choices=("none", "temperature", "platt"),
+        "Fitted on validation stays: none, temperature (one factor on the logits), platt (a factor and a shift), both "
+        "absorbed by the last layer, or isotonic (any curve that never falls, kept beside the model).",
+        choices=("none", "temperature", "platt", "isotonic"),
+    )
+    final: str = option(
+        "refit",
+        "Member that scores the test stays: refit (a model fitted on all folds) or folds (the mean of the logits of "
+        "the models of all folds, as one checkpoint).",
+        choices=("refit", "folds"),
     )
     threshold: str = option(
         "f1",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from torch import Tensor
 
 from icudl.artifacts import PREDICTIONS_SCHEMA, Checkpoint, GridDataset
 from icudl.errors import StageError
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions
+from icudl.training.calibration import calibrated_risks, differences_of
 from icudl.training.data import Rows, stays_of
-from icudl.training.loop import logits_of, probabilities_of
+from icudl.training.loop import logits_of
 
 
 def unseen_rows(checkpoint: Checkpoint, grid: GridDataset, *, fitted_on_grid: bool) -> Rows:
@@ -37,10 +39,19 @@ def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) ->
     Raises:
         StageError: The grid lacks a variable or descriptor of the checkpoint, or its window has another length.
     """
+    return calibrated_risks(_logits(checkpoint, grid, rows, device), checkpoint.curve)
+
+
+def differences(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
+    """Return (n,) logits of death minus logits of survival of the stays at ``rows``; raises as ``risks``."""
+    return differences_of(_logits(checkpoint, grid, rows, device))
+
+
+def _logits(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> Tensor:
     _check_fit(checkpoint, grid)
     inputs = InputOptions.from_dict(checkpoint.inputs)
     stays = stays_of(grid, rows, checkpoint.scaler, inputs).to(device)
-    return probabilities_of(logits_of(load_model(checkpoint, device), stays).cpu())
+    return logits_of(load_model(checkpoint, device), stays).cpu()
 
 
 def predictions(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str, split: str) -> pl.DataFrame:

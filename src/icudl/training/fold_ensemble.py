@@ -1,0 +1,128 @@
+"""The models of all folds as one: a checkpoint whose logits are the mean of theirs.
+
+Each fold's network keeps the scale of its own training stays. The ensemble reads one set of inputs, made by a scaler
+that spans the limits of all of them, and each network takes it back to its own (``models.rescaled``): exactly so in
+every charted cell, and but for the winsor limits' differences between folds in the imputed ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset
+from icudl.preprocessing.scaling import InputOptions
+from icudl.training.finished import Finished
+from icudl.training.metrics import choose_threshold
+from icudl.training.options import TrainingOptions
+from icudl.training.risk_curve import fit_curve, risks_at
+from icudl.training.scoring import differences, risks
+
+Columns = dict[str, Floats]
+
+
+def ensemble_of_folds(
+    folds: Sequence[Checkpoint], grid: GridDataset, member: str, training: TrainingOptions, device: str
+) -> Finished:
+    """Make one member of the models of all folds, and score the test stays with it.
+
+    Threshold and isotonic curve come from the out-of-fold stays, each scored by the one model that was not fitted on
+    it; no test stay takes part.
+
+    Args:
+        folds: ``"fold-0"`` ..., in order.
+        grid: What they were fitted on.
+        member: Name of the new member.
+        training: Calibration, and what the threshold maximises.
+        device: Where to score.
+    """
+    rows = [np.flatnonzero(grid.folds == fold) for fold in range(len(folds))]
+    labels = grid.labels[np.concatenate(rows)]
+    unseen = np.concatenate(
+        [differences(checkpoint, grid, own, device) for checkpoint, own in zip(folds, rows, strict=True)]
+    )
+    curve = fit_curve(labels, unseen) if training.calibration == "isotonic" else None
+    unseen_risks = 1 / (1 + np.exp(-unseen)) if curve is None else risks_at(curve, unseen)
+    common = spanning_scaler([each.scaler for each in folds], int((~grid.is_test).sum()))
+    checkpoint = dataclasses.replace(
+        folds[0],
+        member=member,
+        scaler=common,
+        threshold=choose_threshold(labels, unseen_risks, training.threshold),
+        weights=_weights(folds, common),
+        curve=curve,
+        folds=len(folds),
+    )
+    scored = np.flatnonzero(grid.is_test)
+    return Finished(
+        scored=scored,
+        probabilities=risks(checkpoint, grid, scored, device),
+        threshold=checkpoint.threshold,
+        checkpoint=checkpoint,
+    )
+
+
+def spanning_scaler(scalers: Sequence[FeatureScaler], fitted_on: int) -> FeatureScaler:
+    """Return a scaler with the widest limits of several; medians, and the frame of the model's inputs, are means.
+
+    Args:
+        scalers: Of the same inputs.
+        fitted_on: Number of stays that any of them was fitted on.
+    """
+
+    def mean(name: str) -> Floats:
+        average: Floats = np.stack([getattr(each, name) for each in scalers]).mean(axis=0, dtype=np.float64)
+        return average.astype(np.float32)
+
+    lower = np.min([each.lower for each in scalers], axis=0)
+    upper = np.max([each.upper for each in scalers], axis=0)
+    by_limits = all(np.array_equal(each.offset, each.lower) for each in scalers)
+    return FeatureScaler(
+        lower=lower,
+        upper=upper,
+        median=mean("median"),
+        offset=lower if by_limits else mean("offset"),
+        scale=upper - lower if by_limits else mean("scale"),
+        static_median=mean("static_median"),
+        static_offset=mean("static_offset"),
+        static_scale=mean("static_scale"),
+        imputation=scalers[0].imputation,
+        fitted_on=fitted_on,
+    )
+
+
+def rescaling(common: FeatureScaler, own: FeatureScaler, inputs: InputOptions) -> Columns:
+    """Return what takes the (C,) input columns of ``common`` to those of ``own``; see ``models.rescaled``."""
+    limit = np.finfo(np.float32).max
+    n_variables, n_statics = own.lower.size, own.static_scale.size
+    blocks: list[tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, int]] = []
+    if "value" in inputs.channels:
+        gain, bias = _line(common.offset, common.scale, own.offset, own.scale)
+        low, high = ((np.float64(edge) - own.offset) / own.scale for edge in (own.lower, own.upper))
+        blocks.append((gain, bias, low, high, n_variables))
+    blocks += [(1.0, 0.0, -limit, limit, n_variables)] * len(set(inputs.channels) - {"value"})
+    statics = _line(common.static_offset, common.static_scale, own.static_offset, own.static_scale)
+    blocks.append((*statics, -limit, limit, n_statics))
+    return {
+        name: np.concatenate([np.broadcast_to(block[place], block[4]) for block in blocks]).astype(np.float32)
+        for place, name in enumerate(("gain", "bias", "low", "high"))
+    }
+
+
+def _line(offset: Floats, scale: Floats, own_offset: Floats, own_scale: Floats) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+    """Return gain and bias that take (x - offset) / scale to (x - own_offset) / own_scale."""
+    wide = own_scale.astype(np.float64)
+    return scale / wide, (offset.astype(np.float64) - own_offset) / wide
+
+
+def _weights(folds: Sequence[Checkpoint], common: FeatureScaler) -> Columns:
+    inputs = InputOptions.from_dict(folds[0].inputs)
+    weights: Columns = {}
+    for number, fold in enumerate(folds):
+        start = f"networks.{number}"
+        weights |= {f"{start}.{name}": array for name, array in rescaling(common, fold.scaler, inputs).items()}
+        weights |= {f"{start}.network.{name}": array for name, array in fold.weights.items()}
+    return weights
