@@ -104,7 +104,11 @@ def our_fold(job: tuple[int, argparse.Namespace], tick: Tick) -> None:
     stays = random_stays(args.stays)
     model = ModelOptions(hidden_size=args.hidden_size, readout="last_hour")
     training = TrainingOptions(
-        batch_size=args.batch_size, max_epochs=args.epochs, patience=args.epochs, class_balance="none"
+        batch_size=args.batch_size,
+        max_epochs=args.epochs,
+        patience=args.epochs,
+        class_balance="none",
+        precision=args.precision,
     )
     fit(model, training, stays, stays.select(torch.arange(64)), seed=seed)
     tick(1)
@@ -159,6 +163,7 @@ def main() -> None:
         plain_loop(random_stays(args.stays), args)
         print(time.perf_counter() - start)
         return
+    args.precision = "float32"
     jobs = [(seed, args) for seed in range(args.folds)]
     # A process of its own: the allocator of this one is tuned already, and its threads are set.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "MKL_", "MALLOC_"))}
@@ -171,13 +176,19 @@ def main() -> None:
         our_fold(job, lambda _n: None)
     ours = time.perf_counter() - start
     executor = ProcessExecutor(args.workers)
-    start = time.perf_counter()
-    executor.map(_our_job, jobs, shared=None)
-    parallel = time.perf_counter() - start
+    parallel = {}
+    for precision in ("float32", "bfloat16"):
+        args.precision = precision
+        start = time.perf_counter()
+        executor.map(_our_job, jobs, shared=None)
+        parallel[precision] = time.perf_counter() - start
     rows = {
         "plain DataLoader and nn.LSTM, all threads": plain,
         "ours, one process, one thread": ours,
-        f"ours, folds in {executor.workers} processes (their start included)": parallel,
+        **{
+            f"ours, folds in {executor.workers} processes (their start included), {precision}": seconds
+            for precision, seconds in parallel.items()
+        },
     }
     result = {
         name: {"stays_per_second": rate(seconds, args), "ratio": plain / seconds} for name, seconds in rows.items()

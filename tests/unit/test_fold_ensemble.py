@@ -132,7 +132,14 @@ def test_isotonic_risks_are_those_of_the_curve_and_decide_as_the_logits_do(grid,
         assert part["probability"].to_numpy() == pytest.approx(expected[order])
 
 
-@pytest.mark.parametrize(("final", "calibration"), [("refit", "isotonic"), ("folds", "platt"), ("folds", "isotonic")])
+@pytest.mark.parametrize(
+    ("final", "calibration"),
+    [
+        pytest.param("refit", "isotonic", marks=pytest.mark.slow),
+        pytest.param("folds", "platt", marks=pytest.mark.slow),
+        ("folds", "isotonic"),
+    ],
+)
 def test_the_attack_flips_the_calibrated_decision(context, tmp_path, final, calibration):
     grid = make_grid(80, ragged=False, signal=2.0)
     training = dataclasses.replace(FOLDS, final=final, calibration=calibration, max_epochs=6)
