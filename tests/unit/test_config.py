@@ -65,6 +65,12 @@ def test_strings_may_be_set_without_quotes() -> None:
     assert load_config(None, ['model.name="gru"']).model.name == "gru"
 
 
+def test_a_file_may_be_named_by_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text("[run]\nseed = 5\n")
+    assert load_config(str(path)) == load_config(path)
+
+
 def test_a_relative_source_path_starts_at_the_file(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, '[source]\npath = "tables"\n'))
     assert config.source.path == str((tmp_path / "tables").resolve())

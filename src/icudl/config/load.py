@@ -23,7 +23,9 @@ TOML_NAMES = {
 }
 
 
-def load_config(path: Path | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()) -> Config:
+def load_config(
+    path: Path | str | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()
+) -> Config:
     """Read a configuration.
 
     Args:
@@ -40,6 +42,7 @@ def load_config(path: Path | None = None, settings: Sequence[str] = (), *, defau
         table, key, value = parse_setting(setting)
         _merge(values, origins, {table: {key: value}}, origin="demo")
     if path is not None:
+        path = Path(path)
         _merge(values, origins, _read_toml(path), origin=path.name)
         _anchor_source_path(values, path)
     for setting in settings:
