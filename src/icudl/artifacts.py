@@ -453,7 +453,8 @@ class Checkpoint:
             threshold=meta["threshold"],
             weights=weights,
             curve=arrays.get("curve"),
-            folds=meta["folds"],
+            # Checkpoints made before a final member could be the models of all folds do not name it.
+            folds=meta.get("folds", 0),
         )
 
 
