@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app.main(words, prog_name="icudl", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort) as error:
         print("icudl: interrupted. Finished work is kept; the same command goes on from there.", file=sys.stderr)  # noqa: T201
-        return 143 if isinstance(error, _Terminated) else 130
+        # Click raises its own error from ours.
+        return 143 if isinstance(error.__cause__ or error, _Terminated) else 130
     except BrokenPipeError:
         return 0
     except Exception as error:
