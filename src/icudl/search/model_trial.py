@@ -14,7 +14,7 @@ from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
+from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, threshold_of, train_network
 from icudl.training.metrics import Scored, all_scores
@@ -57,10 +57,8 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
         if outcome is None:
             with single_thread():
                 outcome = _Trial(search, trial).run(tick)
+            remove_work(search.plan.scratch, trial.number)
             outcome = search.store.keep(outcome)
-            for pattern in (f"trial-{trial.number}-fold-*.safetensors", f".trial-{trial.number}[-.]*.partial"):
-                for path in search.plan.scratch.glob(pattern):
-                    path.unlink(missing_ok=True)
         return outcome
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,3 +92,16 @@ class FolderTrials:
             path = self.folder / f"trial-{outcome.number}.json"
             write_atomically(path, lambda partial: write_json(partial, outcome.to_dict()))
         return known or outcome
+
+
+def remove_work(folder: Path, number: int) -> None:
+    """Delete all that a trial and its killed predecessors kept to go on from.
+
+    To be called before the outcome is kept: once it is, nobody looks at the trial again.
+    """
+    for pattern in (f"trial-{number}-fold-*", f"trial-{number}.shards", f".trial-{number}[-.]*.partial"):
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

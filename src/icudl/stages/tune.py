@@ -22,7 +22,7 @@ from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.search.postgres_trials import open_trials
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, known_outcome, run_study, study_key, tuning_result
-from icudl.search.trials import COMPLETE, FolderTrials, Outcome, Trials
+from icudl.search.trials import COMPLETE, FolderTrials, Outcome, Trials, remove_work
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
 from icudl.training.metrics import LOWER_IS_BETTER
@@ -127,6 +127,7 @@ def tune_attack(
                 result = run_attack(training.checkpoints, grid, rows, options, quiet)
                 value = attack_score(result, tuning.objective, tuning.n_critical)
                 outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
+                remove_work(scratch, trial.number)
                 outcome = store.keep(outcome)
             return outcome
 
