@@ -40,6 +40,21 @@ class Scheduler:
         self.address = f"tcp://127.0.0.1:{port}"
         self._folder = folder
         self._start(["scheduler", "--port", str(port), "--dashboard-address", "127.0.0.1:0"], {})
+        self._until_it_listens(port)
+
+    @staticmethod
+    def _until_it_listens(port: int) -> None:
+        """Wait longer than the executor does: on a busy machine the scheduler's own start takes its time."""
+        last = time.monotonic() + 120
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                if time.monotonic() > last:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def worker(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         more = ["worker", self.address, "--nthreads", "1", "--no-nanny", *words]
