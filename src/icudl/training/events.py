@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
     from torch.utils.tensorboard.writer import SummaryWriter
 
     folders = [folder] if networks == 1 else [folder / f"network-{number}" for number in range(networks)]
-    with ExitStack() as stack:
+    with _errors_told_once(), ExitStack() as stack:
         writers = [stack.enter_context(SummaryWriter(str(path))) for path in folders]
 
         def log(network: int, epoch: Epoch) -> None:
@@ -44,3 +45,20 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
                 writers[network].add_scalar(name, value, epoch.epoch)
 
         yield log
+
+
+@contextmanager
+def _errors_told_once() -> Iterator[None]:
+    """Keep TensorBoard's thread from printing an error of the disk, which its writer raises again where it is used."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        is_writer = type(args.thread).__module__.partition(".")[0] == "tensorboard"
+        if not (is_writer and issubclass(args.exc_type, OSError)):
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
