@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from icudl.attacks.options import AttackOptions
 from icudl.interop.checkpoint_module import CheckpointModule
 from icudl.interop.extra import require
-from icudl.interop.peer import MarginModel, PeerAttack, make
+from icudl.interop.peer import MarginModel, PeerAttack, attack_classes, make
 
 NAME = "ART"
 EVASION = "art.attacks.evasion"
@@ -54,12 +54,7 @@ class _Art:
 
     def attacks(self) -> Mapping[str, Callable[..., Any]]:
         """See ``interop.peer.Library``."""
-        module, base = require(EVASION, NAME), require("art.attacks.attack", NAME).EvasionAttack
-        return {
-            name: each
-            for name, each in vars(module).items()
-            if inspect.isclass(each) and issubclass(each, base) and not inspect.isabstract(each)
-        }
+        return attack_classes(require(EVASION, NAME), require("art.attacks.attack", NAME).EvasionAttack)
 
     def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor, options: AttackOptions) -> Tensor:
         """See ``interop.peer.Library``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from icudl.attacks.options import AttackOptions
 from icudl.interop.checkpoint_module import CheckpointModule
 from icudl.interop.extra import require
-from icudl.interop.peer import MarginModel, PeerAttack, make
+from icudl.interop.peer import MarginModel, PeerAttack, attack_classes, make
 
 NAME = "Foolbox"
 
@@ -43,12 +42,7 @@ class _Foolbox:
 
     def attacks(self) -> Mapping[str, Callable[..., Any]]:
         """See ``interop.peer.Library``."""
-        module, base = require("foolbox.attacks", NAME), require("foolbox.attacks.base", NAME).Attack
-        return {
-            name: each
-            for name, each in vars(module).items()
-            if inspect.isclass(each) and issubclass(each, base) and not inspect.isabstract(each)
-        }
+        return attack_classes(require("foolbox.attacks", NAME), require("foolbox.attacks.base", NAME).Attack)
 
     def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor, options: AttackOptions) -> Tensor:
         """See ``interop.peer.Library``."""

@@ -12,6 +12,7 @@ flipped; where it fails on all, its error is told.
 
 from __future__ import annotations
 
+import inspect
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -218,6 +219,15 @@ def _isolated(seed: int) -> Iterator[None]:
         finally:
             random.setstate(drawn)
             np.random.set_state(numbers)  # noqa: NPY002
+
+
+def attack_classes(module: object, base: type) -> dict[str, Callable[..., Any]]:
+    """Return the classes of a library's module that derive from ``base`` and can be made, by name."""
+    return {
+        name: each
+        for name, each in vars(module).items()
+        if inspect.isclass(each) and issubclass(each, base) and not inspect.isabstract(each)
+    }
 
 
 def make(attack: Callable[..., Any], library: str, arguments: Mapping[str, Any]) -> Any:
