@@ -83,12 +83,16 @@ def _history(name: str, result: TuningResult) -> Figure:
     best = table.filter(pl.col("best").is_not_null())
     series.append({"name": "Best so far", "x": best["trial"].to_list(), "y": rounded(best["best"]), "step": True})
     finished = table.filter(complete).height
+    ended = (
+        "all of which ran to the end."
+        if finished == table.height
+        else f"of which {finished:,} ran to the end; the others were stopped because they fell behind, or failed."
+    )
     return Figure(
         f"tuning-{name}-history",
         f"Search over the {name}: history",
-        f"{count(table.height, 'trial')}, of which {finished:,} ran to the end; the others were stopped because they "
-        "fell behind, or failed. The line is the best score so far: where it has been flat for long, more trials would "
-        "hardly help.",
+        f"{count(table.height, 'trial')}, {ended} The line is the best score so far: where it has been flat for long, "
+        "more trials would hardly help.",
         {"kind": "lines", "x": {"label": "Trial"}, "y": {"label": _score(result)}, "series": series},
     )
 
