@@ -162,6 +162,7 @@ NODES: dict[str, Node] = {
         Node(
             "report", "report", Report, ("report",),
             ("extract", "preprocess", "tune-model", "train", "tune-attack", "attack", "analyse"), _report,
+            stage_version=2,
         ),
     )
 }  # fmt: skip
