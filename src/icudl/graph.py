@@ -156,7 +156,7 @@ NODES: dict[str, Node] = {
         ),
         Node(
             "attack", "attack", AttackResult, ("attack",), ("preprocess", "train", "tune-attack"), _attack,
-            stage_version=3, plugin=("icudl.attacks", "attack"),
+            stage_version=4, plugin=("icudl.attacks", "attack"),
         ),
         Node("analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse),
         Node(

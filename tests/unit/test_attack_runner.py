@@ -153,6 +153,16 @@ def test_stay_with_nothing_charted(case: tuple[GridDataset, TrainingResult], con
     assert len(stays) == 30
 
 
+@pytest.mark.parametrize("name", ["greedy", "pgd", "sweep", "entry_errors", "noise"])
+def test_finished_shards_are_read_as_they_were_computed(
+    name: str, case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path
+) -> None:
+    measured = "measured" if name == "entry_errors" else "grid"
+    options = dataclasses.replace(SMALL, name=name, threat_model=measured, sweep_points=3)
+    expected = written(attack(*case, options, context), tmp_path / "computed")
+    assert written(attack(*case, options, context), tmp_path / "read") == expected
+
+
 def test_killed_run_goes_on_from_finished_shards(
     case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

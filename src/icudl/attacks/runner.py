@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.outcome import ShardArrays
 from icudl.attacks.shard import Shard, ShardData, attack_shard
+from icudl.attacks.shard_file import read_shard, write_shard
 from icudl.attacks.tables import assemble, unseen_member
 from icudl.errors import StageError
-from icudl.execution.base import RunContext, write_atomically
+from icudl.execution.base import RunContext
 from icudl.preprocessing.scaling import InputOptions, select_statics
 
 
@@ -49,14 +49,12 @@ def run_attack(
     shards = make_shards(grid, np.sort(rows), options.batch_size)
     data = _shard_data(checkpoints, grid, sorted({shard.member for shard in shards}), rows, options, context)
     paths = [_shard_path(context, data, grid, shard) for shard in shards]
-    done: dict[int, ShardArrays] = {
-        index: dict(safetensors.numpy.load_file(path)) for index, path in enumerate(paths) if path.exists()
-    }
+    done = {index: read_shard(path) for index, path in enumerate(paths) if path.exists()}
     missing = [index for index in range(len(shards)) if index not in done]
 
     def keep(position: int, arrays: ShardArrays) -> None:
         done[missing[position]] = arrays
-        write_atomically(paths[missing[position]], lambda path: safetensors.numpy.save_file(arrays, path))
+        write_shard(paths[missing[position]], arrays)
 
     with context.progress.task(f"attack ({options.name})", total=len(rows), unit="stays") as bar:
         bar.advance(sum(len(shards[index].rows) for index in done))
