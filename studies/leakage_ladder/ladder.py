@@ -31,7 +31,7 @@ from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
-from icudl.preprocessing.splits import SplitOptions
+from icudl.preprocessing.splits import SplitOptions, split_patients
 from icudl.search.options import ModelTuningOptions
 from icudl.search.space import apply_parameters
 from icudl.sources.base import SourceOptions, WindowOptions
@@ -47,6 +47,7 @@ from icudl.training.threads import single_thread
 from icudl.variables import STUDY_NAMES, select
 
 WINDOW, LONG = 48, 120
+INNER_FOLDS = 3
 SHOWN = ("auroc", "auprc", "f1", "precision", "recall")
 
 
@@ -61,7 +62,7 @@ class Protocol:
         own_scaler: Scaler fitted on the training folds.
         by_patient: Folds by patient.
         validated: Early stopping, calibration and threshold on validation patients.
-        tuned: With the setting of a search.
+        tuned: With the setting of a search inside the training folds.
         shuffled: Labels shuffled.
     """
 
@@ -91,12 +92,12 @@ LADDER = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """Data and settings of the whole ladder."""
+    """Data and settings of the whole ladder; ``tuned`` holds what the search of each fold found."""
 
     honest: GridDataset
     leaky: GridDataset
     mixed_folds: np.ndarray[tuple[int], np.dtype[np.int8]]
-    tuned: dict[str, Any]
+    tuned: tuple[dict[str, Any], ...]
     model: ModelOptions
     training: TrainingOptions
     seed: int
@@ -120,7 +121,7 @@ def run_fold(study: Study, job: tuple[Protocol, int], tick: Tick) -> tuple[Rows,
     if protocol.validated:
         training = dataclasses.replace(training, patience=6, monitor="auroc")
     if protocol.tuned:
-        changed: Any = apply_parameters(study.tuned, {"model": model, "training": training, "inputs": inputs})
+        changed: Any = apply_parameters(study.tuned[fold], {"model": model, "training": training, "inputs": inputs})
         inputs, model, training = changed["inputs"], changed["model"], changed["training"]
     with single_thread():
         scaler = fit_scaler_on(grid, rows[~held], inputs) if protocol.own_scaler else scaler_of_all_stays(grid, inputs)
@@ -155,6 +156,33 @@ def read(args: argparse.Namespace, context: RunContext) -> tuple[GridDataset, Gr
     return honest, with_values(honest, interpolate_whole_stays(long, WINDOW))
 
 
+def tune_inside(
+    grid: GridDataset, fold: int, model: ModelOptions, training: TrainingOptions, trials: int, context: RunContext
+) -> dict[str, Any]:
+    """Return what a search on the other folds alone finds, by cross-validation among their patients."""
+    inner = stays_at(grid, np.flatnonzero(grid.folds != fold), INNER_FOLDS, context.rng("inner folds", fold))
+    search = ModelTuningOptions(trials=trials, folds=INNER_FOLDS, startup_trials=min(8, trials))
+    stopped = dataclasses.replace(training, patience=6, monitor="auroc")
+    return dict(tune_model(inner, InputOptions(), model, stopped, search, context).best)
+
+
+def stays_at(grid: GridDataset, rows: Rows, n_folds: int, rng: np.random.Generator) -> GridDataset:
+    """Return the stays at ``rows``, divided into folds of their own."""
+    options = SplitOptions(test_fraction=0.0, folds=n_folds)
+    is_test, folds = split_patients(grid.patient_ids[rows], grid.labels[rows], ("",) * len(rows), options, rng)
+    return dataclasses.replace(
+        grid,
+        values=grid.values[rows],
+        counts=grid.counts[rows],
+        lengths=grid.lengths[rows],
+        labels=grid.labels[rows],
+        statics=grid.statics[rows],
+        stays=grid.stays[rows],
+        is_test=is_test,
+        folds=folds,
+    )
+
+
 def row(protocol: Protocol, parts: list[Any], grid: GridDataset, samples: int) -> dict[str, Any]:
     """Pool the folds of a protocol into one row of the table."""
     rows, labels, risks, thresholds = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -176,7 +204,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60, help="epochs where nothing stops the training")
     parser.add_argument("--hidden-size", type=int, default=64)
-    parser.add_argument("--trials", type=int, default=12, help="trials of the search; 0 leaves the rung out")
+    parser.add_argument("--trials", type=int, default=12, help="trials of each fold's search; 0 leaves the rung out")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2018)
     parser.add_argument("--out", type=Path, default=Path("ladder"))
@@ -190,11 +218,8 @@ def main() -> None:
         model = ModelOptions(hidden_size=args.hidden_size)
         fixed = TrainingOptions(max_epochs=args.epochs, patience=args.epochs, monitor="log_loss")
         rungs = [rung for rung in LADDER if rung.name in _applicable(args)]
-        tuned: dict[str, Any] = {}
-        if args.trials:
-            search = ModelTuningOptions(trials=args.trials, folds=2, startup_trials=6)
-            stopped = dataclasses.replace(fixed, patience=6, monitor="auroc")
-            tuned = dict(tune_model(honest, InputOptions(), model, stopped, search, context).best)
+        searched = range(args.folds if args.trials else 0)
+        tuned = tuple(tune_inside(honest, fold, model, fixed, args.trials, context) for fold in searched)
         mixed = folds_that_ignore_patients(honest.labels, args.folds, context.rng("mixed folds"))
         study = Study(
             honest=honest, leaky=leaky, mixed_folds=mixed, tuned=tuned, model=model, training=fixed, seed=args.seed
@@ -203,7 +228,7 @@ def main() -> None:
         parts = context.executor.map(run_fold, jobs, shared=study, tick=lambda _n: print(".", end="", flush=True))
     table = [row(rung, parts[k * args.folds : (k + 1) * args.folds], honest, 1000) for k, rung in enumerate(rungs)]
     args.out.mkdir(parents=True, exist_ok=True)
-    settings = {key: str(value) for key, value in vars(args).items() if key != "out"}
+    settings = {key: str(value) for key, value in vars(args).items() if key not in {"out", "path"}}
     write_json(args.out / "ladder.json", {"settings": settings, "tuned": tuned, "rows": table})
     text = _markdown(table)
     (args.out / "ladder.md").write_text(text, "utf-8")

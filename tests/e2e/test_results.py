@@ -25,7 +25,7 @@ def test_predict_scores_only_stays_that_the_member_has_not_seen(small_study: Pat
     fold = json.loads(icudl("evaluate", train, data, "--store", small_study, "--member", "fold-0", "--json").stdout)
     grid = pl.read_parquet(small_study / train / "predictions.parquet")
     seen_nowhere = grid.filter(pl.col("model") == "lstm", (pl.col("fold") == 0) | (pl.col("fold") == -1))
-    assert fold[0]["stays"] == seen_nowhere["stay_id"].n_unique()
+    assert fold["scores"][0]["stays"] == seen_nowhere["stay_id"].n_unique()
 
 
 def test_evaluate_on_another_hospital_counts_all_its_stays(small_study: Path) -> None:
@@ -33,10 +33,57 @@ def test_evaluate_on_another_hospital_counts_all_its_stays(small_study: Path) ->
     other = icudl("preprocess", "--store", small_study, settings=settings).stdout.strip()
     rows = json.loads(
         icudl("evaluate", reference(small_study, "train"), other, "--store", small_study, "--json").stdout
-    )
+    )["scores"]
     stays = json.loads(icudl("show", other, "--store", small_study).stdout)["counts"]["stays"]
-    assert {row["stays"] for row in rows} == {stays}
+    assert {row["stays"] for row in rows if row["subgroup"] == "all"} == {stays}
+    assert sum(row["stays"] for row in rows if row["subgroup"].startswith("sex=") and row["metric"] == "auroc") == stays
     assert "auroc" in {row["metric"] for row in rows}
+
+
+def test_evaluate_pools_the_folds_and_compares_two_models(small_study: Path) -> None:
+    first, data = reference(small_study, "train"), reference(small_study, "preprocess")
+    stored = pl.read_parquet(small_study / first / "metrics.parquet").filter(model="lstm", split="out-of-fold")
+    settings = (*SMALL, "model.readout=mean", "training.final=folds")
+    second = icudl("train", "--store", small_study, settings=settings).stdout.strip()
+    words = ("evaluate", second, data, "--store", small_study, "--member", "folds", "--against", first)
+    told = json.loads(icudl(*words, "--json").stdout)
+    by_metric = {row["metric"]: row for row in told["differences"]}
+    known = dict(stored.filter(subgroup="all").select("metric", "value").iter_rows())
+    for name in ("auroc", "auprc", "brier", "f1"):
+        assert abs(by_metric[name]["second"] - known[name]) < 1e-9
+        assert abs(by_metric[name]["difference"] - (by_metric[name]["first"] - by_metric[name]["second"])) < 1e-12
+    assert by_metric["auroc"]["stays"] == stored["stays"].max()
+    drawn = icudl(*words).stdout
+    assert "By subgroup" in drawn
+    assert "Against the other model, paired" in drawn
+
+
+def test_the_models_of_all_folds_as_one_predict_evaluate_and_are_attacked(small_study: Path, tmp_path: Path) -> None:
+    settings = (*SMALL, "model.readout=mean", "training.final=folds")
+    train = icudl("train", "--store", small_study, settings=settings).stdout.strip()
+    data, out = reference(small_study, "preprocess"), tmp_path / "risks.parquet"
+    icudl("predict", train, data, "--store", small_study, "--out", out)
+    risks = pl.read_parquet(out)
+    told = json.loads(icudl("evaluate", train, data, "--store", small_study, "--json").stdout)
+    assert told["scores"][0]["stays"] == len(risks)
+    attack = icudl(
+        "attack", "--store", small_study, settings=(*settings, "attack.split=test", "attack.name=greedy")
+    ).stdout.strip()
+    stays = pl.read_parquet(small_study / attack / "stays.parquet")
+    attacked = stays.filter(pl.col("status").is_in(["success", "failed"]))
+    assert 0 < len(attacked) <= 12
+    assert set(stays["stay_id"]) <= set(risks["stay_id"])
+
+
+def test_what_cannot_be_evaluated_is_told(small_study: Path) -> None:
+    train, data = reference(small_study, "train"), reference(small_study, "preprocess")
+    other = icudl("preprocess", "--store", small_study, settings=(*SMALL, "run.seed=99")).stdout.strip()
+    folds = icudl("evaluate", train, other, "--member", "folds", "--store", small_study, check=False)
+    assert folds.returncode == 6
+    assert "folds are divided otherwise" in folds.stderr
+    lonely = icudl("evaluate", train, data, "--against-member", "final", "--store", small_study, check=False)
+    assert lonely.returncode == 2
+    assert "Give --against, too" in lonely.stderr
 
 
 def test_a_member_that_does_not_exist(small_study: Path) -> None:

@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from icudl.artifacts import PREDICTIONS_SCHEMA
+from icudl.errors import StageError
 from icudl.training import metrics
-from icudl.training.evaluation import _chunks, bootstrap_weights, intervals, metric_rows, paired_differences, subgroups
+from icudl.training.evaluation import (
+    _chunks,
+    bootstrap_weights,
+    compare,
+    intervals,
+    metric_rows,
+    paired_differences,
+    subgroups,
+)
 from icudl.training.metrics import METRICS, Scored, all_scores, choose_threshold, score
 
 
@@ -193,3 +203,33 @@ def test_subgroups_leave_out_the_unknown():
 def test_no_stays_have_no_score():
     assert math.isnan(score("auroc", np.zeros(0, int), np.zeros(0)))
     assert set(metrics.METRICS) == set(_values(_scored([0, 1], [0.2, 0.8])))
+
+
+def _table(stays, labels, risks):
+    n = len(stays)
+    columns = {
+        "model": ["lstm"] * n, "member": ["final"] * n, "split": ["test"] * n, "fold": [-1] * n, "stay_id": stays,
+        "label": labels, "probability": risks, "threshold": [0.5] * n,
+    }  # fmt: skip
+    return pl.DataFrame(columns, schema=dict(PREDICTIONS_SCHEMA))
+
+
+STAYS = pl.DataFrame({"stay_id": [1, 2, 3, 4, 5], "patient_id": [1, 1, 2, 3, 4]})
+
+
+def test_models_are_compared_on_the_stays_that_both_predict():
+    # On stays 2 to 5 (deaths 4 and 5) the first ranks all pairs rightly, the second three of four.
+    first = _table([1, 2, 3, 4, 5], [1, 0, 0, 1, 1], [0.0, 0.1, 0.2, 0.8, 0.9])
+    second = _table([5, 4, 3, 2], [1, 1, 0, 0], [0.9, 0.3, 0.4, 0.1])
+    row = compare(first, second, STAYS, 20, 0).row(0, named=True)
+    assert (row["metric"], row["stays"], row["deaths"]) == ("auroc", 4, 2)
+    assert (row["first"], row["second"], row["difference"]) == (1.0, 0.75, 0.25)
+    assert row["low"] <= 0.25 <= row["high"]
+
+
+def test_models_that_share_no_stay_or_disagree_about_one_are_not_compared():
+    first = _table([1, 2], [0, 1], [0.1, 0.2])
+    with pytest.raises(StageError, match="No stay is predicted by both"):
+        compare(first, _table([3, 4], [0, 1], [0.1, 0.2]), STAYS, 10, 0)
+    with pytest.raises(StageError, match="different outcomes"):
+        compare(first, _table([1, 2], [0, 0], [0.1, 0.2]), STAYS, 10, 0)

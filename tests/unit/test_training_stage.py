@@ -18,8 +18,9 @@ from icudl.execution.local import ProcessExecutor
 from icudl.models.build import load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
-from icudl.stages.train import evaluate, train
+from icudl.stages.train import train
 from icudl.training import members
+from icudl.training.evaluation import score_predictions
 from icudl.training.members import divide
 from icudl.training.metrics import score
 from icudl.training.options import TrainingOptions
@@ -222,7 +223,7 @@ def test_a_variable_missing_for_everybody_and_one_hour_stays_are_survived(contex
 def test_evaluation_refuses_stays_it_does_not_know(grid, context):
     predictions = _run(grid, context).predictions
     with pytest.raises(StageError, match="stays predicted by lstm are not in the data set"):
-        evaluate(predictions, grid.stays.head(5), 10, context)
+        score_predictions(predictions, grid.stays.head(5), 10, context.seed)
 
 
 def test_the_seed_of_the_context_decides(grid, context, tmp_path):

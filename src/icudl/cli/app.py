@@ -11,8 +11,9 @@ from icudl.cli.data import database_group, synth
 from icudl.cli.doctor import doctor
 from icudl.cli.exporting import export
 from icudl.cli.inspecting import clean, diff, plugins, show, status, verify
-from icudl.cli.results import evaluate, figures, predict, trials
+from icudl.cli.results import figures, trials
 from icudl.cli.running import STAGE_COMMANDS, demo, run
+from icudl.cli.scoring import evaluate, predict
 from icudl.cli.tuning import train, tune_group
 
 WELCOME = """ICU Deep Learning {version}

@@ -1,4 +1,4 @@
-"""Commands that use results: trials, predict, evaluate, figures."""
+"""Commands that show results: trials, figures; and reading what they and others are given."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import click
 from icudl.cli.session import Session, examples, shared_options
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from icudl.artifacts import Checkpoint, GridDataset, TrainingResult, TuningResult
+    from icudl.artifacts import Checkpoint, TrainingResult, TuningResult
     from icudl.store.manifest import Manifest
 
 
@@ -64,88 +62,6 @@ def member_of(training: TrainingResult, member: str, trained: Manifest) -> Check
             f"Members: {', '.join(training.checkpoints)}."
         )
     return training.checkpoints[member]
-
-
-def _scored(session: Session, checkpoint: str, data: str, member: str) -> tuple[Checkpoint, GridDataset, pl.DataFrame]:
-    """Score every stay of ``data`` that the member was not fitted on."""
-    from icudl.errors import StageError
-    from icudl.execution.device import resolve_device, single_threaded
-    from icudl.training.scoring import predictions, unseen_rows
-
-    trained, training = load_result(session, checkpoint, "train")
-    prepared, grid = load_result(session, data, "preprocess")
-    chosen = member_of(training, member, trained)
-    same = trained.identity.upstream["preprocess"] == prepared.id
-    rows = unseen_rows(chosen, grid, fitted_on_grid=same)
-    if same:
-        session.say(f"{member} was fitted on these data: only the {len(rows):,} stays it has not seen are scored.")
-    if not len(rows):
-        raise StageError(
-            f"{member} was fitted on every stay of {prepared.reference}. Give other data or another member."
-        )
-    with single_threaded():
-        device = resolve_device(session.config().execution.device)
-        return chosen, grid, predictions(chosen, grid, rows, device, "unseen" if same else prepared.reference)
-
-
-@click.command(epilog=examples("icudl predict train/3f1c preprocess/77d0 --out risks.csv"))
-@click.argument("checkpoint")
-@click.argument("data")
-@click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("risks.csv"), show_default=True, help=".csv or .parquet"
-)
-@shared_options
-def predict(session: Session, checkpoint: str, data: str, member: str, out: Path) -> None:
-    """Write the risk of death of each stay.
-
-    CHECKPOINT is a result of train, DATA one of preprocess. Stays that the model was fitted on are left out.
-    """
-    from icudl.errors import ConfigError
-
-    if out.suffix not in {".csv", ".parquet"}:
-        raise ConfigError(f"--out {str(out)!r} has an unknown format. Expected a name that ends in .csv or .parquet.")
-    _, _, frame = _scored(session, checkpoint, data, member)
-    try:
-        frame.write_csv(out) if out.suffix == ".csv" else frame.write_parquet(out)
-    except OSError as error:
-        raise ConfigError(f"--out {str(out)!r} cannot be written: {error}. Name a place you may write to.") from error
-    session.emit(str(out), {"path": str(out), "stays": frame.height})
-
-
-@click.command(epilog=examples("icudl evaluate train/3f1c preprocess/77d0"))
-@click.argument("checkpoint")
-@click.argument("data")
-@click.option("--member", default="final", show_default=True, help="Which fitted model: final, fold-0, ...")
-@shared_options
-def evaluate(session: Session, checkpoint: str, data: str, member: str) -> None:
-    """Score a fitted model on other data.
-
-    CHECKPOINT is a result of train, DATA one of preprocess. Stays that the model was fitted on are left out.
-    """
-    import numpy as np
-
-    from icudl.training.evaluation import metric_rows
-    from icudl.training.metrics import Scored
-
-    chosen, grid, frame = _scored(session, checkpoint, data, member)
-    patients = dict(zip(grid.stay_ids.tolist(), grid.patient_ids.tolist(), strict=True))
-    scored = Scored(
-        labels=frame["label"].to_numpy(),
-        probabilities=frame["probability"].to_numpy(),
-        thresholds=frame["threshold"].to_numpy(),
-        patients=np.array([patients[stay] for stay in frame["stay_id"].to_list()]),
-    )
-    config = session.config()
-    rng = np.random.default_rng(config.run.seed)
-    table = metric_rows(
-        str(chosen.model["name"]), frame["split"][0], "all", scored, config.training.bootstrap_samples, rng
-    )
-    lines = [f"{scored.labels.size:,} stays, {int(scored.labels.sum()):,} deaths, member {member}"]
-    for row in table.to_dicts():
-        interval = "" if row["low"] is None else f" ({row['low']:.3f}-{row['high']:.3f})"
-        lines.append(f"{row['metric']:12} " + ("-" if row["value"] is None else f"{row['value']:.3f}{interval}"))
-    session.emit("\n".join(lines), table.to_dicts())
 
 
 @click.command(epilog=examples("icudl figures report/9a --format svg --out figures"))

@@ -20,6 +20,9 @@ FEWEST_DEATHS = 100
 TRIALS_SHOWN = 10
 """Most trials listed after a search; `icudl trials` lists all."""
 
+WIDEST_TITLE = 100
+"""Columns that a narrow table is widened to at most for the sake of its title."""
+
 HEADLINE_METRICS = ("auroc", "auprc")
 
 
@@ -103,11 +106,52 @@ def _train(store: Store, manifest: Manifest) -> list[Table]:
         for (model,), group in part.group_by("model", maintain_order=True):
             by_metric = {row["metric"]: row for row in group.to_dicts()}
             table.add_row(str(model), *(_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS))
-        if deaths < FEWEST_DEATHS:
-            table.caption = f"{deaths} deaths say next to nothing about how good a model is."
-            table.caption_justify = "left"
-        tables.append(table)
+        tables.append(_with_caution(table, deaths))
     return tables
+
+
+SUBGROUP_METRICS = ("auroc", "auprc", "recall", "precision", "brier")
+
+
+def scores_table(scores: pl.DataFrame) -> Table:
+    """Return every score of all stays with its interval (``METRICS_SCHEMA`` of one model and split)."""
+    rows = scores.filter(subgroup="all").to_dicts()
+    model, split, stays, deaths = (rows[0][column] for column in ("model", "split", "stays", "deaths"))
+    title = f"{model}: {stays:,} stays ({split}) with {deaths:,} deaths (95 % bootstrap intervals)"
+    table = _table(title, "score", _right("value"))
+    for row in rows:
+        table.add_row(row["metric"], _interval(row))
+    return _with_caution(table, deaths)
+
+
+def subgroups_table(scores: pl.DataFrame) -> Table:
+    """Return the main scores of each subgroup."""
+    table = _table("By subgroup", "subgroup", *map(_right, ("stays", "deaths", *map(str.upper, SUBGROUP_METRICS))))
+    for (subgroup,), part in scores.filter(pl.col("subgroup") != "all").group_by("subgroup", maintain_order=True):
+        by_metric = {row["metric"]: row for row in part.to_dicts()}
+        counts = (f"{part['stays'][0]:,}", f"{part['deaths'][0]:,}")
+        table.add_row(escape(str(subgroup)), *counts, *(_interval(by_metric[name]) for name in SUBGROUP_METRICS))
+    return table
+
+
+def differences_table(differences: pl.DataFrame) -> Table:
+    """Return what ``training.evaluation.compare`` found."""
+    stays, deaths = differences["stays"][0], differences["deaths"][0]
+    title = f"Against the other model, paired, on {stays:,} stays with {deaths:,} deaths (95 % bootstrap intervals)"
+    table = _table(title, "score", *map(_right, ("this model", "the other", "difference")))
+    for row in differences.to_dicts():
+        values = ["-" if row[name] is None else f"{row[name]:.3f}" for name in ("first", "second")]
+        interval = "" if row["low"] is None else f" ({row['low']:+.3f} to {row['high']:+.3f})"
+        difference = "-" if row["difference"] is None else f"{row['difference']:+.3f}{interval}"
+        table.add_row(row["metric"], *values, difference)
+    return _with_caution(table, deaths)
+
+
+def _with_caution(table: Table, deaths: int) -> Table:
+    if deaths < FEWEST_DEATHS:
+        table.caption = f"{deaths} deaths say next to nothing about how good a model is."
+        table.caption_justify = "left"
+    return table
 
 
 def _interval(row: dict[str, float | None] | None) -> str:
@@ -134,7 +178,10 @@ def _attack(store: Store, manifest: Manifest) -> list[Table]:
 
 
 def _table(title: str, *columns: Column | str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    # A title is folded at the width of its table.
+    return Table(
+        *columns, title=title, title_justify="left", box=SIMPLE_HEAD, min_width=min(len(title) + 2, WIDEST_TITLE)
+    )
 
 
 def _right(name: str) -> Column:

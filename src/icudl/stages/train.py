@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
-from icudl.errors import StageError
 from icudl.execution.base import RunContext
 from icudl.models.baselines import BASELINES
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
-from icudl.training.evaluation import metric_rows, subgroups
+from icudl.training.evaluation import score_predictions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
 from icudl.training.members import FINAL, MemberJob, Plan, run_member
-from icudl.training.metrics import Scored
 from icudl.training.options import TrainingOptions
 from icudl.training.threads import single_thread
 
@@ -63,51 +60,14 @@ def train(
                 [*finished, ensemble_of_folds(networks, grid, FINAL, training, context.device)],
             )
     predictions = _predictions(grid, model.name, jobs, finished)
+    with single_thread():
+        metrics = score_predictions(predictions, grid.stays, training.bootstrap_samples, context.seed)
     return TrainingResult(
         checkpoints={member.checkpoint.member: member.checkpoint for member in finished if member.checkpoint},
         history=_history(jobs, finished),
         predictions=predictions,
-        metrics=evaluate(predictions, grid.stays, training.bootstrap_samples, context),
+        metrics=metrics,
     )
-
-
-def evaluate(predictions: pl.DataFrame, stays: pl.DataFrame, samples: int, context: RunContext) -> pl.DataFrame:
-    """Score predictions by model, split and subgroup, with bootstrap intervals (``METRICS_SCHEMA``).
-
-    Out-of-fold predictions are pooled over the folds. All models share the resamples of a split, so that their
-    intervals differ by what they predict alone.
-
-    Raises:
-        StageError: A stay is predicted twice, or is not among ``stays``.
-    """
-    tables = []
-    with single_thread():
-        for (model, split), part in predictions.group_by("model", "split", maintain_order=True):
-            rows = part.join(stays, on="stay_id", how="inner", validate="1:1", maintain_order="left")
-            if len(rows) != len(part):
-                raise StageError(
-                    f"{len(part) - len(rows)} of the {split} stays predicted by {model} are not in the data set. "
-                    "Evaluate predictions with the data set they were made from."
-                )
-            scored = Scored(
-                rows["label"].to_numpy(),
-                rows["probability"].to_numpy(),
-                rows["threshold"].to_numpy(),
-                rows["patient_id"].to_numpy(),
-            )
-            groups = {"all": np.ones(len(rows), bool)} | subgroups(rows)
-            tables += [
-                metric_rows(
-                    str(model),
-                    str(split),
-                    name,
-                    scored.select(mask),
-                    samples,
-                    context.rng("bootstrap", str(split), name),
-                )
-                for name, mask in groups.items()
-            ]
-    return pl.concat(tables)
 
 
 def _jobs(grid: GridDataset, training: TrainingOptions) -> list[MemberJob]:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, paired differences and subgroups of the scores."""
+"""Scores of predictions with bootstrap intervals, by subgroup, and paired differences between models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import METRICS_SCHEMA
+from icudl.errors import StageError
+from icudl.execution.base import seed_for
 from icudl.training.metrics import METRICS, Float64s, Scored, all_scores
 
 AGE_BANDS: tuple[tuple[float, float, str], ...] = (
@@ -97,6 +99,89 @@ def subgroups(stays: pl.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
         for value in stays[column].drop_nulls().unique().sort().to_list():
             masks[f"{column}={value}"] = (stays[column] == value).fill_null(value=False).to_numpy()
     return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def score_predictions(predictions: pl.DataFrame, stays: pl.DataFrame, samples: int, seed: int) -> pl.DataFrame:
+    """Score predictions by model, split and subgroup, with bootstrap intervals (``METRICS_SCHEMA``).
+
+    Out-of-fold predictions are pooled over the folds. All models share the resamples of a split, so that their
+    intervals differ by what they predict alone.
+
+    Args:
+        predictions: ``PREDICTIONS_SCHEMA``.
+        stays: The stays of the data set they were made from.
+        samples: Bootstrap resamples.
+        seed: Of the resamples.
+
+    Raises:
+        StageError: A stay is predicted twice, or is not among ``stays``.
+    """
+    tables = []
+    for (model, split), part in predictions.group_by("model", "split", maintain_order=True):
+        rows = _with_stays(part, stays)
+        scored = _scored(rows)
+        groups = {"all": np.ones(len(rows), bool)} | subgroups(rows)
+        for name, mask in groups.items():
+            rng = np.random.default_rng(seed_for(seed, "bootstrap", str(split), name))
+            tables.append(metric_rows(str(model), str(split), name, scored.select(mask), samples, rng))
+    return pl.concat(tables)
+
+
+def compare(first: pl.DataFrame, second: pl.DataFrame, stays: pl.DataFrame, samples: int, seed: int) -> pl.DataFrame:
+    """Compare two models on the stays that both predict.
+
+    Args:
+        first: Predictions of one model (``PREDICTIONS_SCHEMA``), each stay once.
+        second: Predictions of the other.
+        stays: Stays of the data set that ``first`` was made from.
+        samples: Bootstrap resamples, the same for both.
+        seed: Of the resamples.
+
+    Returns:
+        A row a score: metric, first, second, difference (first minus second), its 95 % interval low and high (null
+        where a score does not exist), stays, deaths.
+
+    Raises:
+        StageError: No stay is predicted by both, a stay is predicted twice, or the two know different outcomes of it.
+    """
+    ours = _with_stays(first, stays)
+    theirs = second.select("stay_id", "label", "probability", "threshold")
+    both = ours.join(theirs, on="stay_id", how="inner", validate="1:1", maintain_order="left", suffix="_second")
+    if both.is_empty():
+        raise StageError(
+            f"No stay is predicted by both models: {len(first)} are by the first, {len(second)} by the second. "
+            "Compare models about stays that neither was fitted on."
+        )
+    if (both["label"] != both["label_second"]).any():
+        raise StageError("The two data sets tell different outcomes of one stay. Compare models on the same stays.")
+    here, there = (
+        _scored(both),
+        _scored(both.with_columns(probability="probability_second", threshold="threshold_second")),
+    )
+    rng = np.random.default_rng(seed_for(seed, "bootstrap", "differences"))
+    differences = paired_differences(here, there, samples, rng)
+    values = [all_scores(scored) for scored in (here, there)]
+    counts = (len(both), int(both["label"].sum()))
+    rows = [(name, *(float(scores[name][0]) for scores in values), *differences[name], *counts) for name in METRICS]
+    names = ("metric", "first", "second", "difference", "low", "high", "stays", "deaths")
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    return frame.with_columns(pl.col("first", "second", "difference", "low", "high").fill_nan(None))
+
+
+def _with_stays(predictions: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
+    rows = predictions.join(stays, on="stay_id", how="inner", validate="1:1", maintain_order="left")
+    if len(rows) != len(predictions):
+        model, split = predictions["model"][0], predictions["split"][0]
+        raise StageError(
+            f"{len(predictions) - len(rows)} of the {split} stays predicted by {model} are not in the data set. "
+            "Evaluate predictions with the data set they were made from."
+        )
+    return rows
+
+
+def _scored(rows: pl.DataFrame) -> Scored:
+    columns = (rows[name].to_numpy() for name in ("label", "probability", "threshold", "patient_id"))
+    return Scored(*columns)
 
 
 def _percentiles(values: Float64s) -> tuple[float, float]:
