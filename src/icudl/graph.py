@@ -144,11 +144,11 @@ NODES: dict[str, Node] = {
         Node("preprocess", "preprocess", GridDataset, ("cohort", "split"), ("extract",), _preprocess),
         Node(
             "tune-model", "tune model", TuningResult, ("inputs", "model", "training", "tune_model"), ("preprocess",),
-            _tune_model, stage_version=2, plugin=("icudl.models", "model"),
+            _tune_model, stage_version=3, plugin=("icudl.models", "model"),
         ),
         Node(
             "train", "train", TrainingResult, ("inputs", "model", "training", "tuned"), ("preprocess", "tune-model"),
-            _train, stage_version=2, plugin=("icudl.models", "model"),
+            _train, stage_version=3, plugin=("icudl.models", "model"),
         ),
         Node(
             "tune-attack", "tune attack", TuningResult, ("attack", "tune_attack"), ("preprocess", "train"),

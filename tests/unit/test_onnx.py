@@ -88,6 +88,27 @@ def test_risks_are_those_of_predict(name: str, inputs: InputOptions, tmp_path: P
 
 
 @needs_onnx
+def test_an_isotonic_curve_is_part_of_the_file(tmp_path: Path) -> None:
+    # Places that rise, a level piece, and two places that are one in single precision.
+    places = [-2.0, -0.5, -0.2, 0.1, 0.1 + 1e-12, 1.5]
+    curve = np.array([places, [0.02, 0.1, 0.1, 0.3, 0.4, 0.9]])
+    checkpoint = dataclasses.replace(checkpoint_of("gru", FORWARD), curve=curve)
+    assert export_onnx(checkpoint, tmp_path / "model.onnx") <= 1e-5
+    check_against_predict(checkpoint, tmp_path / "model.onnx")
+    straight = dataclasses.replace(checkpoint, curve=None)
+    made_up = example_stays(checkpoint, 17, GRID.values.shape[1], np.random.default_rng(99))
+    with_curve = run_session(open_session(tmp_path / "model.onnx"), *made_up)
+    export_onnx(straight, tmp_path / "straight.onnx")
+    assert np.abs(run_session(open_session(tmp_path / "straight.onnx"), *made_up) - with_curve).max() > 0.05
+
+
+def test_at_a_jump_of_the_curve_there_is_a_risk() -> None:
+    curve = torch.tensor([[0.0, 1.0, 1.0, 2.0], [0.1, 0.2, 0.6, 0.7]])
+    found = icudl.interop.clinical_module.ClinicalModule._along(curve, torch.tensor([-3.0, 0.5, 1.0, 1.5, 9.0]))
+    torch.testing.assert_close(found, torch.tensor([0.1, 0.15, 0.2, 0.65, 0.7]))
+
+
+@needs_onnx
 def test_an_ensemble_is_one_file(tmp_path: Path) -> None:
     export_onnx(ensemble(), tmp_path / "model.onnx")
     check_against_predict(ensemble(), tmp_path / "model.onnx")

@@ -52,6 +52,24 @@ def test_the_default_read_out_lets_the_backward_direction_see_the_whole_stay():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_the_last_hour_alone_is_what_reading_both_directions_gives(name):
+    torch.manual_seed(0)
+    model = build_model(ModelOptions(name=name, hidden_size=5, readout="last_hour", dropout=0.0), 3)
+    features, lengths = torch.randn(4, 6, 3, requires_grad=True), torch.tensor([6, 1, 4, 6])
+    inputs = [features, *model.parameters()]
+    assert model.reads_one_hour_backward
+    logits = model(features, lengths)
+    outputs, _ = model._run(features, lengths)
+    both = model.head(last_hour(outputs, lengths))
+    torch.testing.assert_close(logits, both)
+    for ours, theirs in zip(*(torch.autograd.grad(out[:, 1].sum(), inputs) for out in (logits, both)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for other in ({"readout": "final"}, {"n_layers": 2}, {"bidirectional": False}):
+        options = ModelOptions(**{"name": name, "hidden_size": 5, "readout": "last_hour"} | other)
+        assert not build_model(options, 3).reads_one_hour_backward
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_final_state_is_that_of_an_unpadded_run(name):
     torch.manual_seed(0)
     model = build_model(ModelOptions(name=name, hidden_size=4, fc_size=0, activation="identity"), 2).eval()

@@ -65,7 +65,9 @@ class ClinicalModule(nn.Module):
     def _along(curve: Tensor, difference: Tensor) -> Tensor:
         """Return the (B,) risks on a (2, K) isotonic curve: its first risk and the part of each rise that is passed."""
         places, risks = curve
-        passed = ((difference[:, None] - places[:-1]) / (places[1:] - places[:-1])).clamp(0.0, 1.0)
+        # Two places of the curve may be one in single precision: there the risk jumps.
+        width = (places[1:] - places[:-1]).clamp(min=torch.finfo(torch.float32).tiny)
+        passed = ((difference[:, None] - places[:-1]) / width).clamp(0.0, 1.0)
         risk: Tensor = risks[0] + (passed * (risks[1:] - risks[:-1])).sum(dim=1)
         return risk
 

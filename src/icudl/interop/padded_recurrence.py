@@ -66,9 +66,9 @@ class PaddedClassifier(RecurrentClassifier):
 
     padded: PaddedRecurrence
 
-    def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        result: tuple[Tensor, Tensor] = self.padded(blank_padding(features, lengths), lengths)
-        return result
+    def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
+        outputs, final = self.padded(blank_padding(features, lengths), lengths)
+        return self._read_out(outputs, final, lengths)
 
 
 class PaddedSummaryClassifier(SummaryRecurrentClassifier):
@@ -76,9 +76,9 @@ class PaddedSummaryClassifier(SummaryRecurrentClassifier):
 
     padded: PaddedRecurrence
 
-    def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        result: tuple[Tensor, Tensor] = self.padded(blank_padding(features, lengths), lengths)
-        return result
+    def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
+        outputs, final = self.padded(blank_padding(features, lengths), lengths)
+        return self._read_out(outputs, final, lengths)
 
 
 WITHOUT_PACKING: dict[type[nn.Module], type[RecurrentClassifier]] = {

@@ -41,13 +41,33 @@ class RecurrentClassifier(SequenceClassifier):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Score stays; see ``SequenceClassifier.forward``."""
-        outputs, final = self._run(features, lengths)
-        logits: Tensor = self.head(self._read_out(outputs, final, lengths))
+        logits: Tensor = self.head(self._summary(features, lengths))
         return logits
 
     def absorb(self, scale: float, shift: float) -> None:
         """Change the last layer; see ``SequenceClassifier.absorb``."""
         self.head.absorb(scale, shift)
+
+    def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the (B, D H) read-out."""
+        # cuDNN wants the weights of both directions in one piece of memory.
+        if self.reads_one_hour_backward and features.device.type == "cpu":
+            return self._last_hour_alone(features, lengths)
+        outputs, final = self._run(features, lengths)
+        return self._read_out(outputs, final, lengths)
+
+    @property
+    def reads_one_hour_backward(self) -> bool:
+        """Whether of the backward direction only its first step is read: half of the work is for nothing."""
+        options = self.options
+        return options.readout == "last_hour" and options.bidirectional and options.n_layers == 1
+
+    def _last_hour_alone(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the read-out ``last_hour``, the backward direction read at each stay's last hour only."""
+        features = blank_padding(features, lengths)
+        last = last_hour(features, lengths)[:, None]
+        forward = last_hour(_read_in_order(self.rnn, features, ""), lengths)
+        return torch.cat([forward, _read_in_order(self.rnn, last, "_reverse")[:, 0]], dim=1)
 
     def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, T, D H) outputs of the last layer, and its (B, D H) final states."""
@@ -72,3 +92,12 @@ class RecurrentClassifier(SequenceClassifier):
             return final
         read_outs = {"last_hour": last_hour, "mean": mean_over_hours, "max": max_over_hours}
         return read_outs[self.options.readout](outputs, lengths)
+
+
+def _read_in_order(rnn: nn.RNNBase, inputs: Tensor, suffix: str) -> Tensor:
+    """Return (B, T, H) outputs of one direction's cell over (B, T, C) inputs in the order given."""
+    weights = [getattr(rnn, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    start = inputs.new_zeros(1, len(inputs), rnn.hidden_size)
+    if isinstance(rnn, nn.LSTM):
+        return torch.lstm(inputs, (start, start), weights, True, 1, 0.0, rnn.training, False, True)[0]
+    return torch.gru(inputs, start, weights, True, 1, 0.0, rnn.training, False, True)[0]
