@@ -259,6 +259,7 @@ def _figure(table: list[dict[str, Any]], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ladder", "font.family": "sans-serif"})
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(table) + 1.2), layout="constrained")
@@ -267,10 +268,11 @@ def _figure(table: list[dict[str, Any]], path: Path) -> None:
         value, low, high = np.array([entry[name] for entry in table]).T
         axes.errorbar(value, heights + shift, xerr=(value - low, high - value), fmt="o", capsize=2, label=name.upper())
     axes.set_yticks(heights, [entry["rung"] for entry in table])
-    axes.axvline(0.5, color="0.6", linewidth=0.8)
+    axes.axvline(0.5, color="0.6", linewidth=0.8, zorder=0)
     axes.set_xlim(0, 1)
-    axes.legend(loc="lower left")
-    figure.savefig(path)
+    axes.set_xlabel("score, with its 95 % interval; the line is the AUROC of chance")
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":
