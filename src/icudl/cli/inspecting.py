@@ -111,7 +111,7 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
 
     pipeline = session.pipeline()
     store = pipeline.store
-    chosen = [store.resolve(reference)] if reference else _all_artifacts(store)
+    chosen = [store.resolve(reference)] if reference else store.places()
     if reference and lineage:
         chosen = _with_upstream(store, chosen[0])
     problems: list[str] = []
@@ -132,11 +132,6 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
     if problems:
         error_type = StageError if rerun and all("(recomputed)" in line for line in problems) else StoreError
         raise error_type("Verification failed. " + "; ".join(problems))
-
-
-def _all_artifacts(store: Any) -> list[tuple[str, str]]:
-    paths = sorted(store.root.glob("[!.]*/[!.]*/manifest.json"))
-    return [(path.parent.parent.name, path.parent.name) for path in paths]
 
 
 def _with_upstream(store: Any, start: tuple[str, str]) -> list[tuple[str, str]]:

@@ -101,6 +101,8 @@ class Store:
         """
         path = self.folder(node, artifact_id) / MANIFEST
         if not path.is_file():
+            if path.parent.is_dir():
+                raise StoreError(f"{path} is missing. Delete {path.parent} and run its stage again.")
             raise StoreError(
                 f"There is no artifact {node}/{artifact_id} in {str(self.root)!r}. `icudl status` lists them."
             )
@@ -116,6 +118,11 @@ class Store:
             with contextlib.suppress(StoreError):
                 found.append(self.manifest(path.parent.parent.name, path.parent.name))
         return found
+
+    def places(self) -> list[tuple[str, str]]:
+        """Return (node, id) of every folder that is an artifact, or was one before its manifest was lost; sorted."""
+        folders = sorted(path for path in self.root.glob("[!.]*/[!.]*") if re.fullmatch(_ID, path.name))
+        return [(path.parent.name, path.name) for path in folders if path.is_dir()]
 
     def resolve(self, reference: str) -> tuple[str, str]:
         """Return (node, id) of ``"node/id"`` or of the unambiguous beginning of an id.
