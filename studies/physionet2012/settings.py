@@ -78,6 +78,7 @@ TAUGHT = dataclasses.replace(
     ema_decay=0.99,
     teacher="boosted_trees",
     teacher_share=0.5,
+    fit_again=True,
 )
 RECURRENT: dict[str, Any] = {
     "hidden_size": 64,

@@ -82,7 +82,7 @@ def score(
 
 def _take_over(single: Path, ensemble: Path) -> None:
     """Copy the epochs of single networks: an ensemble's first network has the same seed and is not fitted again."""
-    for epochs in single.glob("*.0.safetensors"):
+    for epochs in single.glob("*.0*.safetensors"):
         if not (ensemble / epochs.name).exists():
             shutil.copy(epochs, ensemble)
 

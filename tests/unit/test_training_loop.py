@@ -84,6 +84,31 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, change):
     assert resumed.history == straight.history
 
 
+def test_a_number_of_epochs_is_trained_without_validation_stays(tmp_path):
+    train = _stays()
+    options = dataclasses.replace(QUICK, ema_decay=0.9, max_epochs=9)
+    ticks = []
+    fitted = fit(SMALL, options, train, None, seed=5, epochs=4, tick=ticks.append)
+    assert (len(fitted.history), fitted.best_epoch, sum(ticks)) == (4, 4, 9)
+    path = tmp_path / "epochs.safetensors"
+
+    class KilledError(Exception):
+        pass
+
+    def die(epoch):
+        if epoch.epoch == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit(SMALL, options, train, None, seed=5, epochs=4, snapshot=path, on_epoch=die)
+    assert len(Snapshot.read(path).history) == 2
+    assert _weights(fit(SMALL, options, train, None, seed=5, epochs=4, snapshot=path)) == _weights(fitted)
+    # The same steps as beside validation stays, which never change what is learnt.
+    looked_at = fit(SMALL, dataclasses.replace(options, max_epochs=4, patience=4), train, _stays(seed=1), seed=5)
+    assert looked_at.best_epoch < 4 or _weights(looked_at) == _weights(fitted)
+    assert [epoch.train_loss for epoch in looked_at.history] == [epoch.train_loss for epoch in fitted.history]
+
+
 def test_the_seed_decides_and_the_global_random_state_does_not():
     train, valid = _stays(), _stays(seed=1)
     state = torch.get_rng_state()

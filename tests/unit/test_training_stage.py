@@ -93,8 +93,12 @@ def test_no_member_touches_the_stays_it_scores(grid):
             dataclasses.replace(MODEL, name="lstm_summary"),
             dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
         ),
+        (
+            dataclasses.replace(MODEL, name="summary"),
+            dataclasses.replace(NETWORK_ONLY, teacher="logistic_regression", fit_again=True),
+        ),
     ],
-    ids=["plain", "summaries and teacher"],
+    ids=["plain", "summaries and teacher", "fitted again"],
 )
 def test_the_scored_stays_change_neither_weights_nor_threshold(grid, context, tmp_path, model, training):
     """Scaler, quantiles, teacher, early stopping and threshold never see them: their labels and values are replaced."""

@@ -16,7 +16,7 @@ from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
-from icudl.training.members import MemberJob, Plan, divide, risks_of, threshold_of, train_network
+from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
 from icudl.training.metrics import Scored, all_scores
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Epoch
@@ -102,7 +102,7 @@ class _Trial:
         rows, grid = division.scored, self.plan.grid
         if len(rows) == 0:
             return math.nan
-        threshold = np.full(len(rows), threshold_of(self.plan, division, trained))
+        threshold = np.full(len(rows), trained.threshold)
         scored = Scored(grid.labels[rows], risks_of(self.plan, rows, trained), threshold, grid.patient_ids[rows])
         return float(all_scores(scored)[self.search.objective][0])
 

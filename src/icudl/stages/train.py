@@ -15,7 +15,7 @@ from icudl.preprocessing.scaling import InputOptions
 from icudl.training.evaluation import score_predictions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
-from icudl.training.members import FINAL, MemberJob, Plan, run_member
+from icudl.training.members import FINAL, MemberJob, Plan, most_epochs, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.threads import single_thread
 
@@ -48,9 +48,7 @@ def train(
     )
     jobs = _jobs(grid, training)
     n_networks = sum(not job.baseline for job in jobs)
-    with context.progress.task(
-        "Training", total=training.max_epochs * model.ensemble_size * n_networks, unit="epochs"
-    ) as bar:
+    with context.progress.task("Training", total=most_epochs(model, training) * n_networks, unit="epochs") as bar:
         finished = context.executor.map(run_member, jobs, shared=plan, tick=bar.advance)
     if training.final == "folds":
         networks = [member.checkpoint for member in finished if member.checkpoint]

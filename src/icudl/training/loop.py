@@ -54,23 +54,25 @@ def fit(
     model_options: ModelOptions,
     options: TrainingOptions,
     train: Stays,
-    valid: Stays,
+    valid: Stays | None,
     *,
     seed: int,
+    epochs: int | None = None,
     name: str = "model",
     device: str = "cpu",
     snapshot: Path | None = None,
     tick: Tick | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fitted:
-    """Train until the validation score has not risen for ``options.patience`` epochs.
+    """Train until the validation score has not risen for ``options.patience`` epochs, or for so many epochs.
 
     Args:
         model_options: Architecture.
         options: Optimisation.
         train: Stays to fit.
-        valid: Stays that choose the epoch; none of them is fitted.
+        valid: Stays that choose the epoch; none of them is fitted. None where ``epochs`` is given.
         seed: Root of the initial weights, the order of the stays and the dropout.
+        epochs: How many to train for; the weights of the last one are kept.
         name: What error messages call the model.
         device: Where to compute.
         snapshot: File of the state after each epoch; training goes on from it where it exists.
@@ -83,7 +85,8 @@ def fit(
     """
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
-        run = _Run(model_options, options, train.to(device), valid.to(device), seed, name, device)
+        looked_at = None if valid is None else valid.to(device)
+        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, name, device)
         if snapshot is not None and snapshot.exists():
             run.restore(Snapshot.read(snapshot))
             for epoch in run.history:
@@ -134,19 +137,20 @@ class _Run:
         model_options: ModelOptions,
         options: TrainingOptions,
         train: Stays,
-        valid: Stays,
+        valid: Stays | None,
         seed: int,
+        epochs: int | None,
         name: str,
         device: str,
     ) -> None:
         self.options, self.train, self.valid, self.seed, self.name = options, train, valid, seed, name
+        self.epochs = epochs
         torch.manual_seed(seed_for(seed, "weights"))
         self.model = to_device(build_model(model_options, train.features.shape[2]), device)
         self.model.prepare(train.features, train.lengths, train.columns)
         self.optimizer = optimizer_of(options, self.model)
         self.loss = loss_of(options, train.labels)
         self.train_labels = train.labels.cpu().numpy()
-        self.valid_labels = valid.labels.cpu().numpy()
         self.mean = _copy(self.model)
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -155,6 +159,8 @@ class _Run:
     @property
     def finished(self) -> bool:
         done = len(self.history)
+        if self.epochs is not None:
+            return done >= self.epochs
         return done >= self.options.max_epochs or (done > 0 and done - self.best_epoch >= self.options.patience)
 
     def advance(self) -> Epoch:
@@ -165,14 +171,18 @@ class _Run:
             group["lr"] = rate
         train_loss = self._train_epoch(number)
         epoch = self._score(number, train_loss, rate)
-        if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.valid_loss)):
+        if not (math.isfinite(epoch.train_loss) and (self.valid is None or math.isfinite(epoch.valid_loss))):
             raise DivergenceError(
                 f"Training of {self.name} diverged in epoch {number}: training loss {epoch.train_loss}, validation "
                 f"loss {epoch.valid_loss}; finite numbers were expected. Lower training.learning_rate "
                 f"(now {self.options.learning_rate:g}) or set training.gradient_clip."
             )
         self.history.append(epoch)
-        if not self.best or self._merit(epoch) > self._merit(self.history[self.best_epoch - 1]):
+        if (
+            self.epochs is not None
+            or not self.best
+            or self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])
+        ):
             self.best, self.best_epoch = self._scored_weights(), number
         return epoch
 
@@ -214,17 +224,26 @@ class _Run:
             self.mean[name].lerp_(tensor.detach(), 1 - decay)
 
     def _score(self, number: int, train_loss: float, rate: float) -> Epoch:
+        if self.valid is None:
+            return Epoch(
+                epoch=number,
+                train_loss=train_loss,
+                valid_loss=math.nan,
+                valid_auroc=math.nan,
+                valid_auprc=math.nan,
+                learning_rate=rate,
+            )
         current = _copy(self.model)
         self.model.load_state_dict(self._scored_weights())
         logits = logits_of(self.model, self.valid)
         self.model.load_state_dict(current)
-        risks = probabilities_of(logits)
+        risks, labels = probabilities_of(logits), self.valid.labels.cpu().numpy()
         return Epoch(
             epoch=number,
             train_loss=train_loss,
             valid_loss=float(nn.functional.cross_entropy(logits.double(), self.valid.labels.cpu())),
-            valid_auroc=score("auroc", self.valid_labels, risks),
-            valid_auprc=score("auprc", self.valid_labels, risks),
+            valid_auroc=score("auroc", labels, risks),
+            valid_auprc=score("auprc", labels, risks),
             learning_rate=rate,
         )
 
@@ -232,6 +251,9 @@ class _Run:
         if self.options.ema_decay > 0:
             return {name: tensor.clone() for name, tensor in self.mean.items()}
         return _copy(self.model)
+
+    def _is_best(self, epoch: Epoch) -> bool:
+        return self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])
 
     def _merit(self, epoch: Epoch) -> float:
         """Return the monitored score, larger being better; the loss where validation stays are of one class."""

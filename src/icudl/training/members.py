@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
 from icudl.training.calibration import calibrated_risks, differences_of, fit_calibration
-from icudl.training.data import Rows, hold_out_patients, stays_of
+from icudl.training.data import Rows, Stays, hold_out_patients, stays_of
 from icudl.training.events import event_logs
 from icudl.training.finished import Finished, Float64s, keep, read
-from icudl.training.loop import fit, logits_of
+from icudl.training.loop import Fitted, fit, logits_of
 from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
 from icudl.training.risk_curve import fit_curve
@@ -94,6 +94,11 @@ def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division
     return Division(fit=rows[~held], valid=rows[held], scored=np.flatnonzero(scored))
 
 
+def most_epochs(model: ModelOptions, training: TrainingOptions) -> int:
+    """Return how many epochs a member takes at most."""
+    return training.max_epochs * model.ensemble_size * (2 if training.fit_again else 1)
+
+
 def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """Fit one member, or read it where it is finished already.
 
@@ -102,7 +107,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """
     folder = plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
     if folder.is_dir():
-        tick(0 if job.baseline else plan.training.max_epochs * plan.model.ensemble_size)
+        tick(0 if job.baseline else most_epochs(plan.model, plan.training))
         return read(folder)
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
     with single_thread():
@@ -118,12 +123,14 @@ class Trained:
     Attributes:
         model: Calibrated, in eval mode.
         scaler: Fitted on the same stays.
-        histories: Epochs of each network.
+        threshold: Chosen on the validation stays, before the model has been fitted on them.
+        histories: Epochs of each network in which the validation stays were looked at.
         curve: Isotonic calibration, where it was asked for.
     """
 
     model: SequenceClassifier
     scaler: FeatureScaler
+    threshold: float
     histories: tuple[tuple[Epoch, ...], ...]
     curve: Float64s | None = None
 
@@ -137,7 +144,9 @@ def train_network(
     tick: Tick | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
-    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses the epoch and calibrates the logits.
+    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
+
+    With ``training.fit_again`` scaler and network are then fitted on both; what was chosen stays.
 
     Args:
         plan: Data and options.
@@ -145,39 +154,70 @@ def train_network(
         job: Names the member.
         snapshot: File name of the state after each epoch, completed by the number of the network.
         tick: Told of every epoch.
-        on_epoch: Called with the number of the network in its ensemble and the epoch.
+        on_epoch: Called with the number of the network in its ensemble and the epoch, of the first fit.
     """
     scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
-    train, valid = (stays_of(plan.grid, rows, scaler, plan.inputs) for rows in (division.fit, division.valid))
-    lessons = seed_for(plan.seed, "lessons", job.fold)
-    train = dataclasses.replace(
-        train, targets=soft_targets(plan.grid, division.fit, plan.inputs, plan.training, lessons)
-    )
-    single = dataclasses.replace(plan.model, ensemble_size=1)
-    fitted = [
-        fit(
-            single,
+    valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
+    lessons = _lessons(plan, division.fit, scaler, job)
+    fits = [
+        partial(
+            fit,
+            dataclasses.replace(plan.model, ensemble_size=1),
             plan.training,
-            train,
-            valid,
             seed=seed_for(plan.seed, "network", job.fold, number),
             name=job.member,
             device=plan.device,
-            snapshot=snapshot.with_suffix(f".{number}.safetensors"),
             tick=tick,
-            on_epoch=None if on_epoch is None else partial(on_epoch, number),
         )
         for number in range(plan.model.ensemble_size)
     ]
-    models = [network.model for network in fitted]
-    model = models[0] if len(models) == 1 else EnsembleClassifier(plan.model, models).eval()
+    fitted = [
+        fit_on(
+            lessons,
+            valid,
+            snapshot=snapshot.with_suffix(f".{number}.safetensors"),
+            on_epoch=None if on_epoch is None else partial(on_epoch, number),
+        )
+        for number, fit_on in enumerate(fits)
+    ]
+    model = _joined(plan, fitted)
     logits = logits_of(model, valid)
     labels, curve, method = plan.grid.labels[division.valid], None, plan.training.calibration
     # The line changes no risk of a curve fitted after it, and puts the logits of all folds on one scale.
-    model.absorb(*fit_calibration(labels, logits, "platt" if method == "isotonic" else method))
+    line = fit_calibration(labels, logits, "platt" if method == "isotonic" else method)
+    model.absorb(*line)
+    logits = logits_of(model, valid)
     if method == "isotonic":
-        curve = fit_curve(labels, differences_of(logits_of(model, valid)))
-    return Trained(model=model, scaler=scaler, histories=tuple(network.history for network in fitted), curve=curve)
+        curve = fit_curve(labels, differences_of(logits))
+    threshold = choose_threshold(labels, calibrated_risks(logits, curve), plan.training.threshold)
+    if plan.training.fit_again:
+        every = np.sort(np.concatenate([division.fit, division.valid]))
+        scaler = fit_scaler_on(plan.grid, every, plan.inputs)
+        lessons = _lessons(plan, every, scaler, job)
+        again = [
+            fit_on(
+                lessons,
+                None,
+                epochs=first.best_epoch,
+                snapshot=snapshot.with_suffix(f".{number}.again.safetensors"),
+            )
+            for number, (fit_on, first) in enumerate(zip(fits, fitted, strict=True))
+        ]
+        model = _joined(plan, again)
+        model.absorb(*line)
+    histories = tuple(network.history for network in fitted)
+    return Trained(model=model, scaler=scaler, threshold=threshold, histories=histories, curve=curve)
+
+
+def _lessons(plan: Plan, rows: Rows, scaler: FeatureScaler, job: MemberJob) -> Stays:
+    stays = stays_of(plan.grid, rows, scaler, plan.inputs)
+    seed = seed_for(plan.seed, "lessons", job.fold)
+    return dataclasses.replace(stays, targets=soft_targets(plan.grid, rows, plan.inputs, plan.training, seed))
+
+
+def _joined(plan: Plan, fitted: Sequence[Fitted]) -> SequenceClassifier:
+    models = [network.model for network in fitted]
+    return models[0] if len(models) == 1 else EnsembleClassifier(plan.model, models).eval()
 
 
 def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
@@ -186,17 +226,10 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     return calibrated_risks(logits, trained.curve)
 
 
-def threshold_of(plan: Plan, division: Division, trained: Trained) -> float:
-    """Return the decision threshold, chosen on the validation stays."""
-    risks = risks_of(plan, division.valid, trained)
-    return choose_threshold(plan.grid.labels[division.valid], risks, plan.training.threshold)
-
-
 def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
     with event_logs(plan.logs / job.member if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
         trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
-    threshold = threshold_of(plan, division, trained)
     checkpoint = Checkpoint(
         member=job.member,
         model=plan.model.to_dict(),
@@ -205,14 +238,14 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
         static_names=plan.inputs.statics,
         n_hours=plan.grid.values.shape[1],
         scaler=trained.scaler,
-        threshold=threshold,
+        threshold=trained.threshold,
         weights={name: tensor.cpu().numpy() for name, tensor in trained.model.state_dict().items()},
         curve=trained.curve,
     )
     return Finished(
         scored=division.scored,
         probabilities=risks_of(plan, division.scored, trained),
-        threshold=threshold,
+        threshold=trained.threshold,
         checkpoint=checkpoint,
         histories=trained.histories,
     )

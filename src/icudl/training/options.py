@@ -59,6 +59,11 @@ class TrainingOptions(Options):
         low=0.05,
         high=0.5,
     )
+    fit_again: bool = option(
+        False,
+        "Fit each network a second time, on training and validation stays together, for the epochs that the validation "
+        "stays chose; calibration and threshold are those of the first fit. Takes twice the time.",
+    )
     calibration: str = option(
         "platt",
         "Fitted on validation stays: none, temperature (one factor on the logits), platt (a factor and a shift), both "
