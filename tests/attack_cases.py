@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
+from icudl.attacks.outcome import ShardArrays
+from icudl.attacks.shard import Shard, ShardData, attack_shard
 from icudl.attacks.target import CheckpointTarget
 from icudl.attacks.threat import StayTensors, grid_cells
 from icudl.attacks.verification import score
+from icudl.execution.base import Tick
 from icudl.models.build import build_model, load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.features import n_features
@@ -87,3 +93,18 @@ def make_case(
     none = grid.flow
     training = TrainingResult(checkpoints=checkpoints, history=none, predictions=none, metrics=none)
     return dataclasses.replace(grid, labels=labels), training
+
+
+def attack_and_die_once(data: ShardData, shard: Shard, tick: Tick) -> ShardArrays:
+    """Attack a shard in a worker process that leaves a note of it; the first to be asked for the third kills itself."""
+    ledger = Path(os.environ["ICUDL_TEST_LEDGER"])
+    with (ledger / f"shard-{shard.member}-{shard.rows[0]}").open("a", encoding="utf-8") as notes:
+        notes.write("begun\n")
+    if len(list(ledger.glob("shard-*"))) == 3:
+        try:
+            (ledger / "died").touch(exist_ok=False)
+        except FileExistsError:
+            pass
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return attack_shard(data, shard, tick)

@@ -22,7 +22,9 @@ import polars as pl
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult
+from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.runner import run_attack
 from icudl.execution.base import RunContext, SilentProgress
 from icudl.execution.local import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
@@ -100,7 +102,27 @@ def analysis(size: int, _folder: Path) -> Callable[[], object]:
     return lambda: analyse_attack(attack, options, lambda condition, example: np.random.default_rng(1))
 
 
-WORK = {"extraction": extraction, "preparation": preparation, "analysis": analysis}
+def attack(_size: int, folder: Path) -> Callable[[], object]:
+    """Attack all stays of the data set in a folder, with a search cut short, and read a table of the result."""
+    from attack_cases import make_checkpoint
+    from training_grids import make_grid
+
+    few = make_grid(200, n_hours=48, n_variables=len(STUDY_VARIABLES))
+    members = ("final", *(f"fold-{fold}" for fold in range(few.n_folds)))
+    checkpoints = {member: make_checkpoint(few, member) for member in members}
+    options = AttackOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)
+
+    def work() -> None:
+        grid, target = GridDataset.read(folder), folder / "result"
+        result = run_attack(checkpoints, grid, np.arange(len(grid.labels)), options, _context())
+        target.mkdir()
+        result.write(target)
+        AttackResult.read(target).ask("perturbations", lambda table: table.group_by("variable").len())
+
+    return work
+
+
+WORK = {"attack": attack, "extraction": extraction, "preparation": preparation, "analysis": analysis}
 
 if __name__ == "__main__":
     name, size, *folder = sys.argv[1:]

@@ -19,6 +19,7 @@ import polars as pl
 import safetensors.numpy
 
 from icudl.errors import StageError, StoreError
+from icudl.stored import Question, Table, TableFile, TableFiles, answer, map_arrays, readable, write_table
 from icudl.variables import Variable
 
 Floats = npt.NDArray[np.float32]
@@ -184,13 +185,16 @@ def _write_frame(path: Path, frame: pl.DataFrame) -> None:
 
 
 def _read_frame(path: Path, schema: Schema | None = None) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise StoreError(
-            f"{path} cannot be read as Parquet ({error}). Delete the artifact and run its stage again."
-        ) from error
+    frame = TableFile(path).read()
     return frame if schema is None else check_schema(path.name, frame, schema)
+
+
+def _table_file(path: Path, schema: Schema | None = None) -> TableFile:
+    with readable(path):
+        found = pl.read_parquet_schema(path)
+    if schema is not None:
+        check_schema(path.name, pl.DataFrame(schema=found), schema)
+    return TableFile(path)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -204,6 +208,17 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise StoreError(
             f"{path} cannot be read as safetensors ({error}). Delete the artifact and run its stage again."
         ) from error
+
+
+def _map_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Map the arrays with a number for each hour and variable; those with one a stay are read."""
+    try:
+        arrays = map_arrays(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read as safetensors ({error}). Delete the artifact and run its stage again."
+        ) from error
+    return {name: array if array.ndim > 2 else array.copy() for name, array in arrays.items()}
 
 
 def _variables_to_json(variables: tuple[Variable, ...]) -> list[dict[str, Any]]:
@@ -269,6 +284,8 @@ class SourceTables:
 class GridDataset:
     """Clean hourly tensors of the cohort, in clinical units: never imputed, never scaled.
 
+    ``values`` and ``counts`` of a data set that was read are mapped from its file and cannot be written to.
+
     Attributes:
         values: (N, T, F) float32 hourly means, NaN where nothing was charted.
         counts: (N, T, F) uint16 number of values behind each mean, 0 where nothing was charted.
@@ -332,7 +349,7 @@ class GridDataset:
         """Read what ``write`` wrote."""
         meta = read_json(folder / "grid.json")
         return cls(
-            **_read_arrays(folder / "grid.safetensors"),
+            **_map_arrays(folder / "grid.safetensors"),
             stays=_read_frame(folder / "stays.parquet", STAYS_SCHEMA),
             flow=_read_frame(folder / "flow.parquet", FLOW_SCHEMA),
             variables=_variables_from_json(meta["variables"]),
@@ -506,9 +523,11 @@ class AttackStatus(enum.StrEnum):
     INVALID_OUTPUT = "invalid_output"  # the model gave NaN for the unchanged stay
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class AttackResult:
     """The adversarial examples found, re-verified by an independent forward pass.
+
+    The tables of an attack on many stays lie in files, and are read when they are asked for.
 
     Attributes:
         stays: One row per stay considered (``ATTACKED_SCHEMA``).
@@ -520,21 +539,32 @@ class AttackResult:
         options: Resolved ``[attack]`` options.
     """
 
-    stays: pl.DataFrame
-    perturbations: pl.DataFrame
+    stays: Table = Table()  # noqa: RUF009 - a descriptor
+    perturbations: Table = Table()  # noqa: RUF009
     curves: Mapping[str, pl.DataFrame]
     variables: tuple[Variable, ...]
     n_hours: int
     threat_model: str
     options: Mapping[str, Any]
 
+    def ask(self, name: str, question: Question) -> pl.DataFrame:
+        """Put a question to ``"stays"`` or ``"perturbations"`` without reading all of it.
+
+        Raises:
+            StoreError: The table is in a file that cannot be read.
+        """
+        return answer(vars(self)[name], question)
+
     def write(self, folder: Path) -> None:
         """Write tables as Parquet and the rest as JSON."""
-        _write_frame(folder / "stays.parquet", check_schema("stays", self.stays, ATTACKED_SCHEMA))
-        frame = check_schema("perturbations", self.perturbations, PERTURBATIONS_SCHEMA)
-        _write_frame(folder / "perturbations.parquet", frame)
-        for name, curve in self.curves.items():
-            _write_frame(folder / f"curve-{name}.parquet", curve)
+        for name, schema in (("stays", ATTACKED_SCHEMA), ("perturbations", PERTURBATIONS_SCHEMA)):
+            table = vars(self)[name]
+            if isinstance(table, pl.DataFrame):
+                table = check_schema(name, table, schema)
+            write_table(folder / f"{name}.parquet", table)
+        curves = self.curves.files if isinstance(self.curves, TableFiles) else self.curves
+        for name, curve in curves.items():
+            write_table(folder / f"curve-{name}.parquet", curve)
         meta = {
             "variables": _variables_to_json(self.variables),
             "n_hours": self.n_hours,
@@ -546,12 +576,12 @@ class AttackResult:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``write`` wrote."""
+        """Read what ``write`` wrote; the tables when they are asked for."""
         meta = read_json(folder / "attack.json")
         return cls(
-            stays=_read_frame(folder / "stays.parquet", ATTACKED_SCHEMA),
-            perturbations=_read_frame(folder / "perturbations.parquet", PERTURBATIONS_SCHEMA),
-            curves={name: _read_frame(folder / f"curve-{name}.parquet") for name in meta["curves"]},
+            stays=_table_file(folder / "stays.parquet", ATTACKED_SCHEMA),
+            perturbations=_table_file(folder / "perturbations.parquet", PERTURBATIONS_SCHEMA),
+            curves=TableFiles({name: _table_file(folder / f"curve-{name}.parquet") for name in meta["curves"]}),
             variables=_variables_from_json(meta["variables"]),
             n_hours=meta["n_hours"],
             threat_model=meta["threat_model"],

@@ -63,6 +63,8 @@ def need_of(node: str, cells: int, workers: int) -> Need:
     if node == "preprocess":
         return Need(memory=_PROCESS_BYTES + cells * _READING_BYTES, disk=cells * _GRID_BYTES)
     others = workers if workers > 1 and node != "report" else 0
+    if node == "attack":  # holds the data of the stays in work, whatever their number
+        return Need(memory=(1 + others) * _PROCESS_BYTES, disk=0)
     each = _FITTING_BYTES if node in _FITTED else _READING_BYTES
     memory = (1 + others) * _PROCESS_BYTES + cells * (_GRID_BYTES + max(1, others) * each)
     return Need(memory=memory, disk=0)

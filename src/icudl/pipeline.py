@@ -217,12 +217,13 @@ class Pipeline:
             )
             with single_threaded(), refusals.translated(f"Work on {step.reference}", self.store.root):
                 artifact = node.run(self._inputs(node, upstream, loaded, context))
-            loaded[node.name] = artifact
 
             def describe(folder: Path) -> Manifest:
                 files = list_files(folder)
                 return self._describe(step, artifact, files, upstream, clock.stop() | self._environment(context))
 
+            # What is made from it must not depend on who made it: the stages after it read what was sealed, as any
+            # later run will. What it kept in the scratch folder is gone.
             manifest = self.store.seal(node.name, step.id, artifact, describe)
         self.listener.finished(step, manifest)
         return manifest

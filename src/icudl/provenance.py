@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from icudl import __version__
 from icudl.artifacts import (
     AttackResult,
@@ -141,8 +143,9 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line p
         case TrainingResult():
             return {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
         case AttackResult():
-            statuses = artifact.stays["status"].value_counts().sort("status")
-            return {"status": dict(statuses.iter_rows()), "changed_cells": artifact.perturbations.height}
+            statuses = artifact.ask("stays", lambda stays: stays.group_by("status").len().sort("status"))
+            cells = artifact.ask("perturbations", lambda changes: changes.select(pl.len())).item()
+            return {"status": dict(statuses.iter_rows()), "changed_cells": cells}
         case TuningResult():
             best = {"best_trial": artifact.best_trial, "best_value": artifact.best_value}
             return best | {"trials": artifact.trials.height}

@@ -14,6 +14,9 @@ sys.path.append(str(TESTS / "unit"))
 
 from mimic3_tables import Hospital, chart, write_table
 
+from icudl.variables import STUDY_VARIABLES
+from training_grids import make_grid
+
 pytestmark = pytest.mark.slow
 
 
@@ -50,6 +53,18 @@ def test_extraction_is_flat_in_the_size_of_a_table(tmp_path: Path) -> None:
 def test_a_stay_of_the_grid_takes_little_more_than_its_cells(tmp_path: Path) -> None:
     cells = 48 * 19
     assert slope("preparation", (2_000, 20_000), tmp_path) < 12 * cells
+
+
+def test_an_attack_holds_neither_the_data_nor_the_results(tmp_path: Path) -> None:
+    """A stay has 5.5 kB of hourly values and counts; its row of the table of stays is what is held."""
+    sizes = (10_000, 40_000)
+    risen = []
+    for size in sizes:
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        make_grid(size, n_hours=48, n_variables=len(STUDY_VARIABLES)).write(folder)
+        risen.append(rise("attack", size, folder))
+    assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 1_000
 
 
 def test_analysis_grows_by_what_it_reads_of_an_attack(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Stored:
         """Read the artifact of ``node`` through the store, the file ``name`` holding ``content``."""
         assert self._folder is not None
         own = self._folder / node / MANIFEST.id
-        (own / name).write_bytes(content)
+        _replace(own / name, content)
         try:
             files = list_files(own)
             identity = dataclasses.replace(MANIFEST.identity, node=node)
@@ -65,7 +65,13 @@ class Stored:
             loaded: Artifact = Store(self._folder).load(type(self._artifacts[node]), manifest)
             return loaded
         finally:
-            (own / name).write_bytes(self.files[node, name])
+            _replace(own / name, self.files[node, name])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put another file in the place of one, whose bytes stay with those who have it mapped."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 STORED = Stored()

@@ -115,8 +115,8 @@ DEFECTS = (
     Defect(
         "13-nineteen-variables-written-into-the-attack",
         "attacks/shard.py",
-        "data.values[rows],",
-        "np.resize(data.values[rows], (len(rows), data.values.shape[1], 19)),",
+        "InputOptions.from_dict(checkpoint.inputs), shard.values,",
+        "InputOptions.from_dict(checkpoint.inputs), np.resize(shard.values, (*shard.values.shape[:2], 19)),",
         "tests/unit/test_attack_runner.py",
     ),
 )

@@ -18,6 +18,7 @@ LAYERS = {
     "icudl.artifacts": 1,
     "icudl.execution": 1,
     "icudl.plugins": 1,
+    "icudl.stored": 1,
     "icudl.sources": 2,
     "icudl.preprocessing": 2,
     "icudl.models": 2,

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
+from icudl.attacks.assembly import assemble_files
+from icudl.attacks.division import Part, ShardJobs, divide
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.outcome import ShardArrays
-from icudl.attacks.shard import Shard, ShardData, attack_shard
-from icudl.attacks.shard_file import read_shard, write_shard
-from icudl.attacks.tables import assemble, unseen_member
+from icudl.attacks.shard import ShardData, attack_shard
+from icudl.attacks.shard_file import write_shard
 from icudl.errors import StageError
 from icudl.execution.base import RunContext
-from icudl.preprocessing.scaling import InputOptions, select_statics
+from icudl.preprocessing.scaling import InputOptions, static_columns
 
 
 def run_attack(
@@ -30,8 +31,10 @@ def run_attack(
 ) -> AttackResult:
     """Attack the stays at ``rows``.
 
-    Finished shards are kept in ``context.scratch``; a run that was killed goes on from them and ends with the same
-    result. Shards depend on the batch size alone, so the result depends on neither executor nor number of workers.
+    Finished shards are kept in ``context.scratch``, a file each; a run that was killed goes on from them and ends with
+    the same result. Shards depend on the batch size alone, so the result depends on neither executor nor number of
+    workers. Neither the data of all stays nor all results are held: where ``grid`` is mapped from its file, memory
+    hardly grows with the number of stays.
 
     Args:
         checkpoints: ``"final"`` for test stays and ``"fold-k"`` for the stays of fold k, as far as ``rows`` needs them.
@@ -46,42 +49,25 @@ def run_attack(
     """
     if len(rows) == 0:
         raise StageError("There is no stay to attack. Choose another attack.split, or more stays.")
-    shards = make_shards(grid, np.sort(rows), options.batch_size)
-    data = _shard_data(checkpoints, grid, sorted({shard.member for shard in shards}), rows, options, context)
-    paths = [_shard_path(context, data, grid, shard) for shard in shards]
-    done = {index: read_shard(path) for index, path in enumerate(paths) if path.exists()}
-    missing = [index for index in range(len(shards)) if index not in done]
+    parts = divide(grid, np.sort(rows), options.batch_size)
+    members = sorted({part.member for part in parts})
+    _require_members(checkpoints, grid, members)
+    statics = {member: static_columns(grid, InputOptions.from_dict(checkpoints[member].inputs)) for member in members}
+    data = ShardData({member: checkpoints[member] for member in members}, options, context.device)
+    paths = [_shard_path(context, options, grid, part) for part in parts]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    jobs = ShardJobs(grid, [parts[index] for index in missing], statics, context.seed)
 
     def keep(position: int, arrays: ShardArrays) -> None:
-        done[missing[position]] = arrays
         write_shard(paths[missing[position]], arrays)
 
     with context.progress.task(f"attack ({options.name})", total=len(rows), unit="stays") as bar:
-        bar.advance(sum(len(shards[index].rows) for index in done))
-        context.executor.map(
-            attack_shard, [shards[index] for index in missing], shared=data, tick=bar.advance, on_result=keep
-        )
-    return assemble([done[index] for index in range(len(shards))], grid, options)
+        bar.advance(len(rows) - sum(len(parts[index].rows) for index in missing))
+        context.executor.run(attack_shard, jobs, shared=data, on_result=keep, tick=bar.advance)
+    return assemble_files(paths, parts, grid, options, context.scratch / "tables")
 
 
-def make_shards(grid: GridDataset, rows: npt.NDArray[np.int64], batch_size: int) -> list[Shard]:
-    """Group stays by the member that attacks them, in the order of the data set, ``batch_size`` at a time."""
-    members = [unseen_member(grid, int(row)) for row in rows]
-    shards: list[Shard] = []
-    for member in sorted(set(members)):
-        own = rows[[name == member for name in members]]
-        shards += [Shard(member, own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
-    return shards
-
-
-def _shard_data(
-    checkpoints: Mapping[str, Checkpoint],
-    grid: GridDataset,
-    members: Sequence[str],
-    rows: npt.NDArray[np.int64],
-    options: AttackOptions,
-    context: RunContext,
-) -> ShardData:
+def _require_members(checkpoints: Mapping[str, Checkpoint], grid: GridDataset, members: Sequence[str]) -> None:
     for member in members:
         if member not in checkpoints:
             raise StageError(
@@ -93,25 +79,10 @@ def _shard_data(
                 f"The checkpoint {member!r} was fitted on other variables than the data set has. "
                 "Train on this data set first."
             )
-    inputs = {member: InputOptions.from_dict(checkpoints[member].inputs) for member in members}
-    seeds, stay_ids = np.zeros(len(grid.labels), np.int64), grid.stay_ids
-    for row in rows:
-        seeds[row] = context.seed_for("attack", int(stay_ids[row]))
-    return ShardData(
-        checkpoints={member: checkpoints[member] for member in members},
-        options=options,
-        values=grid.values,
-        counts=grid.counts,
-        statics={member: select_statics(grid, inputs[member]) for member in members},
-        lengths=grid.lengths,
-        labels=grid.labels,
-        seeds=seeds,
-        device=context.device,
-    )
 
 
-def _shard_path(context: RunContext, data: ShardData, grid: GridDataset, shard: Shard) -> Path:
+def _shard_path(context: RunContext, options: AttackOptions, grid: GridDataset, part: Part) -> Path:
     """Name a shard's file after all that tells it from the other shards of one stage's scratch folder."""
-    what = [data.options.to_dict(), context.seed, shard.member, grid.stay_ids[shard.rows].tolist()]
+    what = [options.to_dict(), context.seed, part.member, grid.stay_ids[part.rows].tolist()]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
     return context.scratch / f"attack-{digest}.safetensors"

@@ -27,37 +27,37 @@ class ShardData:
     Attributes:
         checkpoints: By member.
         options: Of the attack.
-        values: (N, T, F) clinical values of all stays.
-        counts: (N, T, F) values behind each mean.
-        statics: (N, S) static descriptors by member (each member names its own).
-        lengths: (N,).
-        labels: (N,).
-        seeds: (N,) one seed a stay.
         device: Where to compute.
     """
 
     checkpoints: Mapping[str, Checkpoint]
     options: AttackOptions
-    values: Floats
-    counts: npt.NDArray[np.uint16]
-    statics: Mapping[str, Floats]
-    lengths: npt.NDArray[np.int16]
-    labels: npt.NDArray[np.int8]
-    seeds: npt.NDArray[np.int64]
     device: str
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Shard:
-    """Stays attacked at once.
+    """Stays attacked at once, with their data.
 
     Attributes:
         member: Checkpoint, not fitted on any of these stays.
         rows: (B,) positions of the stays in the data set.
+        values: (B, T, F) clinical values.
+        counts: (B, T, F) values behind each mean.
+        statics: (B, S) static descriptors that the member names.
+        lengths: (B,).
+        labels: (B,).
+        seeds: (B,) one seed a stay.
     """
 
     member: str
     rows: npt.NDArray[np.int64]
+    values: Floats
+    counts: npt.NDArray[np.uint16]
+    statics: Floats
+    lengths: npt.NDArray[np.int16]
+    labels: npt.NDArray[np.int8]
+    seeds: npt.NDArray[np.int64]
 
 
 def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardArrays:
@@ -73,18 +73,14 @@ def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardArrays:
 
 
 def _attack(data: ShardData, shard: Shard) -> ShardArrays:
-    checkpoint, rows, options = data.checkpoints[shard.member], shard.rows, data.options
+    checkpoint, options = data.checkpoints[shard.member], data.options
     model = load_model(checkpoint, data.device)
     inputs = prepare_inputs(
-        checkpoint.scaler,
-        InputOptions.from_dict(checkpoint.inputs),
-        data.values[rows],
-        data.lengths[rows],
-        data.statics[shard.member][rows],
+        checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs), shard.values, shard.lengths, shard.statics
     )
-    stays = StayTensors.of(inputs, np.arange(len(rows)), data.device)
-    target = CheckpointTarget.bind(checkpoint, model, stays, _cells(data, checkpoint, rows, stays))
-    arrays = attack_stays(model, target, data.labels[rows], data.seeds[rows], rows, options)
+    stays = StayTensors.of(inputs, np.arange(len(shard.rows)), data.device)
+    target = CheckpointTarget.bind(checkpoint, model, stays, _cells(options, checkpoint, shard, stays))
+    arrays = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
     return arrays if checkpoint.curve is None else _calibrated(arrays, checkpoint.curve)
 
 
@@ -98,10 +94,10 @@ def _calibrated(arrays: ShardArrays, curve: npt.NDArray[np.float64]) -> ShardArr
     return changed
 
 
-def _cells(data: ShardData, checkpoint: Checkpoint, rows: npt.NDArray[np.int64], stays: StayTensors) -> Cells:
-    if data.options.threat_model == "measured":
-        means, counts = data.values[rows].astype(np.float64), data.counts[rows].astype(np.int64)
+def _cells(options: AttackOptions, checkpoint: Checkpoint, shard: Shard, stays: StayTensors) -> Cells:
+    if options.threat_model == "measured":
+        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
         cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
     else:
         cells = grid_cells(stays)
-    return cells.only(checkpoint.variables, data.options.variables)
+    return cells.only(checkpoint.variables, options.variables)

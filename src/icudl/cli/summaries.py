@@ -163,7 +163,10 @@ def _interval(row: dict[str, float | None] | None) -> str:
 
 
 def _attack(store: Store, manifest: Manifest) -> list[Table]:
-    stays = store.load(AttackResult, manifest).stays.filter(pl.col("status").is_in(["success", "failed"]))
+    attacked = pl.col("status").is_in(["success", "failed"])
+    stays = store.load(AttackResult, manifest).ask(
+        "stays", lambda table: table.filter(attacked).select("label", "status", "best_l0", "best_l1")
+    )
     title = "Attack on held-out stays that the model gets right"
     columns = ("attacked", "flipped", "changed values (median)", "L1 (median)")
     table = _table(title, "predicted", *map(_right, columns))

@@ -67,6 +67,15 @@ def select_statics(grid: GridDataset, options: InputOptions) -> Floats:
     Raises:
         ConfigError: The data set has no descriptor of that name.
     """
+    return np.ascontiguousarray(grid.statics[:, static_columns(grid, options)])
+
+
+def static_columns(grid: GridDataset, options: InputOptions) -> list[int]:
+    """Return which columns of ``grid.statics`` hold the descriptors named by ``options.statics``, in that order.
+
+    Raises:
+        ConfigError: The data set has no descriptor of that name.
+    """
     for name in options.statics:
         if name not in grid.static_names:
             raise ConfigError(
@@ -74,7 +83,7 @@ def select_statics(grid: GridDataset, options: InputOptions) -> Floats:
                 + suggestion(name, grid.static_names)
                 + f" Known: {', '.join(grid.static_names) or 'none'}."
             )
-    return np.ascontiguousarray(grid.statics[:, [grid.static_names.index(name) for name in options.statics]])
+    return [grid.static_names.index(name) for name in options.statics]
 
 
 def fit_scaler_on(grid: GridDataset, rows: Integers | npt.NDArray[np.bool_], options: InputOptions) -> FeatureScaler:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from icudl.artifacts import AttackResult, Checkpoint, FeatureScaler, GridDataset, SourceTables, TrainingResult
 from icudl.variables import Variable
@@ -107,8 +108,12 @@ def _checkpoint(checkpoint: Checkpoint) -> Iterator[Fault]:
 
 def _attack(attack: AttackResult) -> Iterator[Fault]:
     yield from _variables(attack.variables)
-    cells = attack.perturbations.select("stay_id", "hour", "variable")
-    yield cells.null_count().sum_horizontal().item() == 0, "a changed cell has no stay, hour or variable"
-    if cells.height:
-        yield _most(cells["variable"]) < len(attack.variables), "a changed cell is of an unknown variable"
-        yield cells["hour"].is_between(0, attack.n_hours - 1).all(), "a changed cell lies outside the window"
+    # Asked for in one pass, and not the table: there may be more of it than fits in memory.
+    nulls = pl.sum_horizontal(pl.col("stay_id", "hour", "variable").null_count())
+    asked = [nulls.alias("nulls"), pl.col("variable").max(), pl.col("hour").min().alias("first"), pl.col("hour").max()]
+    cells = attack.ask("perturbations", lambda table: table.select(asked)).row(0, named=True)
+    yield cells["nulls"] == 0, "a changed cell has no stay, hour or variable"
+    if cells["variable"] is not None:
+        yield cells["variable"] < len(attack.variables), "a changed cell is of an unknown variable"
+    if cells["hour"] is not None:
+        yield cells["first"] >= 0 and cells["hour"] < attack.n_hours, "a changed cell lies outside the window"

@@ -1,0 +1,198 @@
+"""How do throughput and memory of an attack grow with the number of stays and of workers?
+
+    python benchmarks/scale.py [--stays 10000 100000 1000000] [--workers 1 2] [--json FILE]
+
+A small data set of synthetic stays is tiled to each size, written as the preprocess stage would write it, and attacked
+as the attack stage does, each time in a process of its own: shards, files, tables. The network is small and the search
+short, so that a million stays end; seconds a stay are those of this setting and no other. Memory is the largest
+resident set of the process that runs the attack, and of its largest worker, by the kernel's count.
+"""
+
+# ruff: noqa: E402 - the allocator must be set before torch is imported
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from icudl.execution.runtime import tune_process
+
+tune_process()
+
+import numpy as np
+import polars as pl
+import torch
+
+from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.runner import run_attack
+from icudl.execution.base import Executor, RunContext, SilentProgress
+from icudl.execution.dask import DaskExecutor
+from icudl.execution.local import ProcessExecutor
+from icudl.models.build import build_model
+from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
+from icudl.variables import STUDY_VARIABLES
+
+N_HOURS, N_TILE, N_FOLDS, SEED = 48, 1000, 5, 1
+MODEL = ModelOptions(hidden_size=8, fc_size=8, bidirectional=False)
+ATTACK = AttackOptions(
+    iterations=3, learning_rate=1.0, lambda_1=0.3, refine=False, batch_size=500, attack_misclassified=True
+)
+
+
+def make_grid(n_stays: int) -> GridDataset:
+    """Draw ``N_TILE`` stays of a random walk each, a third of their cells charted, and repeat them."""
+    rng = np.random.default_rng(SEED)
+    n_variables = len(STUDY_VARIABLES)
+    walks = rng.normal(size=(N_TILE, N_HOURS, n_variables)).cumsum(axis=1) / 4
+    tile = np.where(rng.random(walks.shape) < 1 / 3, 50 + 10 * walks, np.nan).astype(np.float32)
+    numbers = np.arange(n_stays)
+    source, place = numbers % N_TILE, numbers % 10
+    is_test = place == 9
+    stays = pl.DataFrame(
+        {
+            "stay_id": numbers,
+            "patient_id": numbers,
+            "admission_id": numbers,
+            "age_years": rng.uniform(20, 90, N_TILE)[source],
+            "sex": np.array(["F", "M"])[source % 2],
+            "icu_type": None,
+            "height_cm": None,
+            "weight_kg": None,
+            "source_set": "",
+            "stay_number": 1,
+            "stay_hours": 72.0,
+            "death_hours": None,
+            "died": source % 8 == 0,
+        },
+        schema=dict(STAYS_SCHEMA),
+    )
+    values = tile[source]
+    return GridDataset(
+        values=values,
+        counts=np.isfinite(values).astype(np.uint16),
+        lengths=np.full(n_stays, N_HOURS, np.int16),
+        labels=(source % 8 == 0).astype(np.int8),
+        statics=np.zeros((n_stays, 0), np.float32),
+        static_names=(),
+        stays=stays,
+        is_test=is_test,
+        folds=np.where(is_test, -1, place % N_FOLDS).astype(np.int8),
+        flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
+        variables=STUDY_VARIABLES,
+    )
+
+
+def make_checkpoints() -> dict[str, Checkpoint]:
+    """Make networks with random weights, large enough for predictions to differ and to be flipped."""
+    grid, inputs = make_grid(N_TILE), InputOptions()
+    checkpoints: dict[str, Checkpoint] = {}
+    for number, member in enumerate(["final", *(f"fold-{fold}" for fold in range(N_FOLDS))]):
+        torch.manual_seed(number)
+        network = build_model(MODEL, len(grid.variables))
+        checkpoints[member] = Checkpoint(
+            member=member,
+            model=MODEL.to_dict(),
+            inputs=inputs.to_dict(),
+            variables=grid.variables,
+            static_names=(),
+            n_hours=N_HOURS,
+            scaler=fit_scaler_on(grid, np.flatnonzero(~grid.is_test), inputs),
+            threshold=0.5,
+            weights={name: (2.5 * tensor).numpy().copy() for name, tensor in network.state_dict().items()},
+        )
+    return checkpoints
+
+
+def attack(folder: Path, workers: int, executor_name: str) -> dict[str, Any]:
+    """Attack all stays of the data set in ``folder`` and write the artifact; report time, memory and bytes."""
+    grid, checkpoints = GridDataset.read(folder), make_checkpoints()
+    scratch, target = folder / "scratch", folder / "attack"
+    for path in (scratch, target):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    executor: Executor = DaskExecutor(workers=workers) if executor_name == "dask" else ProcessExecutor(workers)
+    start = time.perf_counter()
+    with executor:
+        context = RunContext(executor=executor, device="cpu", progress=SilentProgress(), scratch=scratch, seed=SEED)
+        result = run_attack(checkpoints, grid, np.arange(len(grid.labels)), ATTACK, context)
+    attacked = time.perf_counter()
+    result.write(target)
+    found = AttackResult.read(target)
+    cells = found.ask("perturbations", lambda table: table.select(pl.len())).item()
+    flipped = found.ask("stays", lambda table: table.select((pl.col("status") == "success").sum())).item()
+    usage = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "stays": len(grid.labels),
+        "workers": workers,
+        "seconds": attacked - start,
+        "seconds_writing": time.perf_counter() - attacked,
+        "stays_per_second": len(grid.labels) / (attacked - start),
+        "peak_mb": usage[0],
+        "peak_worker_mb": usage[1] if workers > 1 else None,
+        "scratch_mb": size_of(scratch),
+        "artifact_mb": size_of(target),
+        "grid_mb": (folder / "grid.safetensors").stat().st_size / 2**20,
+        "flipped": flipped,
+        "changed_cells": cells,
+    }
+
+
+def size_of(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+
+
+def in_own_process(*words: str | Path) -> str:
+    """Run a step of this file in a process of its own: the peak of its memory is that of the step."""
+    command = [sys.executable, __file__, *map(str, words)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ)).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stays", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--executor", choices=("processes", "dask"), default="processes")
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only-write", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only-attack", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only_write:
+        make_grid(args.stays[0]).write(args.only_write)
+        return
+    if args.only_attack:
+        print(json.dumps(attack(args.only_attack, args.workers[0], args.executor)))
+        return
+    rows: list[dict[str, Any]] = []
+    print("| stays | workers | s | stays/s | peak MB | largest worker MB | scratch MB | artifact MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for n_stays in args.stays:
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            in_own_process("--only-write", folder, "--stays", str(n_stays))
+            for workers in args.workers:
+                words = ("--only-attack", folder, "--workers", str(workers), "--executor", args.executor)
+                row = json.loads(in_own_process(*words))
+                rows.append(row)
+                print(
+                    f"| {n_stays:,} | {workers} | {row['seconds']:.0f} | {row['stays_per_second']:.0f} | "
+                    f"{row['peak_mb']:.0f} | {row['peak_worker_mb'] or 0:.0f} | {row['scratch_mb']:.0f} | "
+                    f"{row['artifact_mb']:.0f} |",
+                    flush=True,
+                )
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
