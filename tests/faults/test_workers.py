@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -15,6 +16,18 @@ import pytest
 from icudl.errors import StageError
 from icudl.execution.base import Tick
 from icudl.execution.local import ProcessExecutor
+
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="other processes are read from /proc")
+
+RUN_WITH_MUCH_TO_SEND = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_workers import length_and_job
+from icudl.execution.local import ProcessExecutor
+if __name__ == "__main__":
+    print(ProcessExecutor(2).map(length_and_job, [0, 1], shared=bytes(10_000_000)))
+"""
 
 RUN_AND_WAIT = """
 import sys
@@ -45,6 +58,10 @@ def allocate(shared: int, job: int, tick: Tick) -> int:
     return int(torch.ones(shared // 4 + job).numel())
 
 
+def length_and_job(shared: bytes, job: int, tick: Tick) -> int:
+    return len(shared) + job
+
+
 def say_and_sleep(shared: str, job: int, tick: Tick) -> int:
     (Path(shared) / f"{job}.{os.getpid()}").touch()
     time.sleep(600)
@@ -70,12 +87,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: object, seconds: float = 60.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0, pause: float = 0.05) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def test_a_job_that_found_no_memory_is_run_again_among_fewer(tmp_path: Path) -> None:
@@ -90,7 +107,32 @@ def test_memory_that_never_suffices_is_one_clear_error() -> None:
         ProcessExecutor(2).map(allocate, [1, 2], shared=1 << 34)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the processes of others are read from /proc")
+def workers_of(pid: int) -> list[int]:
+    """Workers that a run has spawned so far, without the process of the queue, which is the first."""
+    spawned = []
+    for child in sorted(children_of(pid)):
+        with contextlib.suppress(OSError):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                spawned.append(child)
+    return spawned[1:]
+
+
+@NEEDS_PROC
+def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: Path) -> None:
+    """More than the buffer of a pipe holds: a parent that writes it into a pipe would wait for a dead process."""
+    script = tmp_path / "run.py"
+    script.write_text(RUN_WITH_MUCH_TO_SEND.format(folder=str(Path(__file__).parent)), "utf-8")
+    run = subprocess.Popen([sys.executable, script], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: workers_of(run.pid), pause=0.001)
+        os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+        assert run.communicate(timeout=120)[0] == "[10000000, 10000001]\n"
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+@NEEDS_PROC
 def test_no_process_outlives_a_run_that_was_killed_alone(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(RUN_AND_WAIT.format(folder=str(Path(__file__).parent)), "utf-8")

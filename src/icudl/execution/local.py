@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from icudl.errors import StageError
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
+from icudl.execution.handover import Address, offered, take
 from icudl.execution.interrupts import interrupts_held
 from icudl.execution.memory import ran_out_of_memory
 from icudl.execution.orphans import end_with_parent
@@ -66,7 +67,7 @@ class _Worker:
     ticks: Any
 
 
-def _start_worker(task: Callable[[Any, Any, Tick], Any], shared: Any, ticks: Any) -> None:
+def _start_worker(address: Address, ticks: Any) -> None:
     end_with_parent()
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -74,7 +75,8 @@ def _start_worker(task: Callable[[Any, Any, Tick], Any], shared: Any, ticks: Any
     import torch
 
     torch.set_num_threads(1)
-    _Worker.task, _Worker.shared, _Worker.ticks = staticmethod(task), shared, ticks
+    task, _Worker.shared = take(address)
+    _Worker.task, _Worker.ticks = staticmethod(task), ticks
 
 
 def _run_job(job: Any) -> Any:
@@ -142,10 +144,10 @@ class ProcessExecutor(Executor):
     ) -> None:
         """Run the missing jobs in one pool; return early where the pool breaks, and leave out what found no memory."""
         spawn = multiprocessing.get_context("spawn")
-        with _environment(ENVIRONMENT), _manager(spawn) as manager:
+        with _environment(ENVIRONMENT), _manager(spawn) as manager, offered((task, shared)) as address:
             ticks: Any = manager.Queue()
             pool = ProcessPoolExecutor(
-                min(workers, len(missing)), spawn, initializer=_start_worker, initargs=(task, shared, ticks)
+                min(workers, len(missing)), spawn, initializer=_start_worker, initargs=(address, ticks)
             )
             try:
                 self._collect(pool, jobs, missing, ticks, tick, keep)
