@@ -116,10 +116,16 @@ def _available() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _left_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    try:
-        limit = (group / "memory.max").read_text("utf-8").strip()
-        used = (group / "memory.current").read_text("utf-8").strip()
-        return max(0, int(limit) - int(used)) if limit.isdigit() else None
-    except (OSError, ValueError):
-        return None
+def _left_in_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return what a container's limit leaves, as either version of control groups tells it; None without a limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = ((groups / name).read_text("utf-8").strip() for name in (limit, used))
+            if most.isdigit():
+                return max(0, int(most) - int(now))
+        except (OSError, ValueError):
+            continue
+    return None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from icudl.errors import StageError
@@ -39,6 +42,17 @@ if __name__ == "__main__":
     ProcessExecutor(2).map(say_and_sleep, [0, 1], shared=sys.argv[1])
 """
 
+FILL = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_workers import fill
+from icudl.execution.local import ProcessExecutor
+if __name__ == "__main__":
+    (Path(sys.argv[1]) / "cgroup.procs").write_text(str(os.getpid()))
+    print(ProcessExecutor(2).map(fill, [0, 1, 2], shared=(1_000_000_000, sys.argv[2])))
+"""
+
 
 def crowded(shared: str, job: int, tick: Tick) -> int:
     """Find memory only where no other worker was started beside this one."""
@@ -60,6 +74,49 @@ def allocate(shared: int, job: int, tick: Tick) -> int:
 
 def length_and_job(shared: bytes, job: int, tick: Tick) -> int:
     return len(shared) + job
+
+
+def fill(shared: tuple[int, str], job: int, tick: Tick) -> int:
+    """Hold so many bytes of memory, every page of them written to, at a time when a neighbour does the same."""
+    size, folder = shared
+    (Path(folder) / f"worker.{os.getpid()}").touch()
+    wait_until(lambda: len(list(Path(folder).glob("worker.*"))) > 1)
+    held = np.ones(size, dtype=np.uint8)
+    time.sleep(3)
+    return int(held[job]) * job
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Callable[[int], Path]]:
+    """Makes a control group with so many bytes of memory, where this process may make one."""
+    made: list[Path] = []
+
+    def make(limit: int) -> Path:
+        places = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text("ascii").splitlines())
+        old = Path("/sys/fs/cgroup/memory")
+        parent = old / places["memory"].lstrip("/") if old.is_dir() else Path("/sys/fs/cgroup")
+        group = parent / f"icudl-test-{os.getpid()}"
+        settings = {"memory.limit_in_bytes": limit} if old.is_dir() else {"memory.max": limit, "memory.swap.max": 0}
+        try:
+            group.mkdir()
+            made.append(group)
+            for name, value in settings.items():
+                (group / name).write_text(str(value), "ascii")
+        except OSError as error:
+            pytest.skip(f"no group with a memory limit can be made here: {error}")
+        return group
+
+    yield make
+    for group in made:
+        wait_until(lambda group=group: not (group / "cgroup.procs").read_text("ascii").strip())
+        group.rmdir()
+
+
+def killed_for_memory(group: Path) -> int:
+    """Return how many processes of the group the kernel has killed."""
+    old, recent = group / "memory.oom_control", group / "memory.events"
+    lines = (old if old.exists() else recent).read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def say_and_sleep(shared: str, job: int, tick: Tick) -> int:
@@ -99,6 +156,24 @@ def test_a_job_that_found_no_memory_is_run_again_among_fewer(tmp_path: Path) -> 
     (tmp_path / "crowded").touch()
     assert ProcessExecutor(2).map(crowded, [0, 1, 2], shared=str(tmp_path)) == [0, 1, 2]
     assert len((tmp_path / "workers").read_text("ascii").splitlines()) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/sys/fs/cgroup").is_dir(), reason="there are no control groups")
+def test_a_worker_that_the_kernel_kills_for_memory_loses_nothing(
+    memory_group: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """Two workers side by side need more than there is, one does not."""
+    if re.search(r"^SwapTotal:\s+[1-9]", Path("/proc/meminfo").read_text("ascii"), re.MULTILINE):
+        pytest.skip("with swap the kernel does not kill")
+    group = memory_group(1_900_000_000)
+    script = tmp_path / "run.py"
+    script.write_text(FILL.format(folder=str(Path(__file__).parent)), "utf-8")
+    done = subprocess.run(
+        [sys.executable, script, group, tmp_path], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout == "[0, 1, 2]\n", done.stderr
+    assert killed_for_memory(group) >= 1
 
 
 @pytest.mark.slow

@@ -54,6 +54,13 @@ def test_the_limit_of_a_container(limit: str, used: str, left: int | None, tmp_p
     assert estimates._left_in_group(tmp_path) == left
 
 
+def test_the_limit_of_a_container_in_the_older_control_groups(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("1000\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("300\n")
+    assert estimates._left_in_group(tmp_path) == 700
+
+
 def test_extract_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "free_memory", lambda: 1)
     found = foreseen(["extract", "preprocess", "train"], 1000, 1, tmp_path)
