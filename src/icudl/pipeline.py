@@ -28,6 +28,7 @@ from icudl.provenance import Clock, differing, lineage_entry, software, summaris
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
+from icudl.store.opening import open_store
 from icudl.store.store import Store
 from icudl.tuned import TABLES_OF, require_trial, with_choices, without_storage
 
@@ -50,7 +51,7 @@ class Pipeline:
         listener: Listener | None = None,
     ) -> None:
         self.config = config
-        self.store = store if isinstance(store, Store) else Store(Path(store))
+        self.store = store if isinstance(store, Store) else open_store(store)
         self.progress: Progress = progress or SilentProgress()
         self.listener: Listener = listener or Nobody()
         self._source: DataSource | None = None
@@ -181,7 +182,7 @@ class Pipeline:
         if problems:
             raise StoreError(
                 f"{step.reference} was {'; '.join(problems)}: one of them was exchanged, or made again by other "
-                f"software. `icudl verify --rerun` tells which. Delete {self.store.folder(step.node.name, step.id)} "
+                f"software. `icudl verify --rerun` tells which. Delete {self.store.location(step.node.name, step.id)} "
                 "to have it made again."
             )
         return manifest

@@ -33,7 +33,7 @@ def test_dev_brings_whatever_an_extra_brings() -> None:
     extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
     everything = {line for name, lines in extras.items() if name not in {"dev", "all"} for line in lines}
     assert everything <= set(extras["dev"])
-    named = set(re.findall(r"[a-z]+", extras["all"][0].partition("[")[2]))
+    named = set(re.findall(r"[a-z0-9]+", extras["all"][0].partition("[")[2]))
     assert named == set(extras) - {"all", "dev", "docs"}
 
 

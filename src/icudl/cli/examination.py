@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icudl.errors import IcudlError
+from icudl.store.objects import is_address
 
 if TYPE_CHECKING:
     from icudl.config.schema import Config
@@ -41,13 +42,13 @@ class Finding:
     advice: str = ""
 
 
-def examine(read_config: Callable[[], Config], store: Path) -> list[Finding]:
+def examine(read_config: Callable[[], Config], store: str) -> list[Finding]:
     """Look at everything; the configuration is read here so that a broken one is a finding among others."""
     findings = [*_python(), *_libraries()]
     if any(finding.state == "broken" for finding in findings):
         # Nothing else can be imported to look further.
-        return [*findings, *_store(store), *_extras()]
-    findings += [*_commit(), *_threads(), *_machine(), *_store(store)]
+        return [*findings, *([] if is_address(store) else _store(Path(store))), *_extras()]
+    findings += [*_commit(), *_threads(), *_machine(), *(_bucket(store) if is_address(store) else _store(Path(store)))]
     try:
         config = read_config()
     except IcudlError as error:
@@ -161,6 +162,18 @@ def _store(store: Path) -> Iterator[Finding]:
         yield Finding("disk", "note", f"{free:.1f} GB free", advice)
     else:
         yield Finding("disk", "ok", f"{free:.1f} GB free")
+
+
+def _bucket(address: str) -> Iterator[Finding]:
+    from icudl.store.opening import open_store
+
+    try:
+        store = open_store(address)
+        store.require_writable()
+    except IcudlError as error:
+        yield Finding("store", "broken", *_split(error))
+    else:
+        yield Finding("store", "ok", f"{store.name} can be written; copies and work in progress lie in {store.root}")
 
 
 def _device(config: Config) -> Iterator[Finding]:

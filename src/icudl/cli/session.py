@@ -31,7 +31,7 @@ class Session:
 
     config_path: Path | None
     settings: tuple[str, ...]
-    store_path: Path
+    store_path: str
     as_json: bool
     verbosity: int
     errors: Console
@@ -44,9 +44,9 @@ class Session:
 
     def store(self) -> Store:
         """Open the store."""
-        from icudl.store.store import Store
+        from icudl.store.opening import open_store
 
-        return Store(self.store_path)
+        return open_store(self.store_path)
 
     def pipeline(self, config: Config | None = None) -> Pipeline:
         """Build the pipeline with progress on this console."""
@@ -82,7 +82,7 @@ class Session:
 
     def emit_artifact(self, manifest: Manifest) -> None:
         """Print an artifact's reference to standard output, and where it lies."""
-        folder = self.store().folder(manifest.node, manifest.id)
+        folder = self.store().fetch(manifest)
         path = folder / "index.html" if manifest.node == "report" else folder
         data = {"node": manifest.node, "id": manifest.id, "reference": manifest.reference, "path": str(path)}
         self.emit(manifest.reference, data)
@@ -155,7 +155,11 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one key, such as attack.kappa=0.5."
     )
     @click.option(
-        "--store", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results."
+        "--store",
+        type=click.Path(),
+        default="runs",
+        show_default=True,
+        help="Folder of results, or s3://BUCKET/PREFIX.",
     )
     @click.option("--device", help="cpu, cuda, cuda:N or auto.")
     @click.option("--workers", type=int, help="Worker processes; 0 takes one per core, 1 runs without.")
@@ -165,7 +169,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @wraps(command)
     def wrapped(
-        config_path: Path | None, settings: tuple[str, ...], store: Path, device: str | None, workers: int | None,
+        config_path: Path | None, settings: tuple[str, ...], store: str, device: str | None, workers: int | None,
         as_json: bool, verbose: int, quiet: bool, debug: bool, **arguments: Any,
     ) -> Any:  # fmt: skip
         del debug  # read from the words of the command by ``main``, which also sees errors of parsing

@@ -40,14 +40,15 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _take(handle, path)
+        # A shared lock, for it asks no more than reading. On NFS an exclusive one needs a file open for writing.
+        return not _take(handle, path, fcntl.LOCK_SH)
     finally:
         os.close(handle)
 
 
-def _take(handle: int, path: Path) -> bool:
+def _take(handle: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

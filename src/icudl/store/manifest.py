@@ -123,7 +123,7 @@ class Manifest:
         return body | {"sha256": digest(body)}
 
     @classmethod
-    def from_json(cls, value: Any, path: Path) -> Self:
+    def from_json(cls, value: Any, path: Path | str) -> Self:
         """Check and read what ``to_json`` gave.
 
         Raises:
@@ -191,7 +191,7 @@ def _check_types(manifest: Manifest) -> None:
                 raise TypeError(f"{name} = {value!r}")
 
 
-def _require_format(found: object, path: Path) -> None:
+def _require_format(found: object, path: Path | str) -> None:
     if type(found) is not int or found < OLDEST_FORMAT:
         raise StoreError(
             f"{path} has format {found!r}; this version reads formats {OLDEST_FORMAT} to {FORMAT}. "
@@ -213,3 +213,23 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).as_posix() != "manifest.json"
     )
+
+
+def differences(manifest: Manifest, files: tuple[FileEntry, ...]) -> list[str]:
+    """Compare files with what a manifest says of them; return one line per difference."""
+    actual = {entry.name: entry for entry in files}
+    expected = {entry.name: entry for entry in manifest.files}
+    problems = [f"{name}: missing" for name in sorted(expected.keys() - actual.keys())]
+    problems += [f"{name}: not in the manifest" for name in sorted(actual.keys() - expected.keys())]
+    problems += [
+        f"{name}: content differs ({_size(actual[name], expected[name])})"
+        for name in sorted(expected.keys() & actual.keys())
+        if actual[name].sha256 != expected[name].sha256
+    ]
+    if not problems and content_hash(manifest.files) != manifest.content:
+        problems.append("manifest.json: its content hash is not that of its files")
+    return problems
+
+
+def _size(actual: FileEntry, expected: FileEntry) -> str:
+    return f"{actual.bytes} bytes, expected {expected.bytes} bytes of other content"

@@ -24,7 +24,7 @@ from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
 from icudl.execution.base import remove_folder, write_folder_atomically
 from icudl.store import locks, modes, refusals
-from icudl.store.manifest import ID_LENGTH, FileEntry, Manifest, content_hash, list_files
+from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
 from icudl.store.soundness import faults
 
 A = TypeVar("A", bound=Artifact)
@@ -47,9 +47,22 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def name(self) -> str:
+        """What a user calls the store."""
+        return str(self.root)
+
     def folder(self, node: str, artifact_id: str) -> Path:
         """Folder of an artifact, sealed or not."""
         return self.root / node / artifact_id
+
+    def location(self, node: str, artifact_id: str) -> str:
+        """Where an artifact lies, for messages."""
+        return str(self.folder(node, artifact_id))
+
+    def fetch(self, manifest: Manifest) -> Path:
+        """Return the folder of this machine in which the artifact's files can be read."""
+        return self.folder(manifest.node, manifest.id)
 
     def scratch(self, node: str, artifact_id: str) -> Path:
         """Make and return the folder for work in progress on an artifact."""
@@ -103,20 +116,26 @@ class Store:
         if not path.is_file():
             if path.parent.is_dir():
                 raise StoreError(f"{path} is missing. Delete {path.parent} and run its stage again.")
-            raise StoreError(
-                f"There is no artifact {node}/{artifact_id} in {str(self.root)!r}. `icudl status` lists them."
-            )
+            raise self._missing(node, artifact_id)
         manifest = Manifest.from_json(read_json(path), path)
         if (manifest.node, manifest.id) != (node, artifact_id):
             raise StoreError(f"{path} belongs to {manifest.reference}: the folder was renamed or its files swapped.")
         return manifest
 
+    def _missing(self, node: str, artifact_id: str) -> StoreError:
+        return StoreError(f"There is no artifact {node}/{artifact_id} in {self.name!r}. `icudl status` lists them.")
+
+    def references(self, node: str | None = None) -> list[tuple[str, str]]:
+        """Return (node, id) of every sealed artifact (of one node), sorted."""
+        paths = sorted(self.root.glob(f"{node or '[!.]*'}/[!.]*/{MANIFEST}"))
+        return [(path.parent.parent.name, path.parent.name) for path in paths]
+
     def manifests(self, node: str | None = None) -> list[Manifest]:
         """Read all sound manifests (of one node), sorted by reference; damaged ones are left to ``verify``."""
         found: list[Manifest] = []
-        for path in sorted(self.root.glob(f"{node or '[!.]*'}/[!.]*/{MANIFEST}")):
+        for reference in self.references(node):
             with contextlib.suppress(StoreError):
-                found.append(self.manifest(path.parent.parent.name, path.parent.name))
+                found.append(self.manifest(*reference))
         return found
 
     def places(self) -> list[tuple[str, str]]:
@@ -131,35 +150,19 @@ class Store:
             StoreError: Nothing or more than one artifact matches.
         """
         node, _, prefix = reference.rpartition("/")
-        matches = [
-            (path.parent.parent.name, path.parent.name)
-            for path in sorted(self.root.glob(f"{node or '[!.]*'}/[!.]*/{MANIFEST}"))
-            if prefix and path.parent.name.startswith(prefix)
-        ]
+        matches = [each for each in self.references(node or None) if prefix and each[1].startswith(prefix)]
         if len(matches) == 1:
             return matches[0]
         if not matches:
             raise StoreError(
-                f"Nothing in {str(self.root)!r} matches {reference!r}. Expected NODE/ID; `icudl status` lists them."
+                f"Nothing in {self.name!r} matches {reference!r}. Expected NODE/ID; `icudl status` lists them."
             )
         listed = ", ".join("/".join(match) for match in matches)
         raise StoreError(f"{reference!r} matches several artifacts: {listed}. Give more digits.")
 
     def check(self, manifest: Manifest) -> list[str]:
         """Compare an artifact's files with its manifest; return one line per difference."""
-        folder = self.folder(manifest.node, manifest.id)
-        actual = {entry.name: entry for entry in list_files(folder)}
-        expected = {entry.name: entry for entry in manifest.files}
-        problems = [f"{name}: missing" for name in sorted(expected.keys() - actual.keys())]
-        problems += [f"{name}: not in the manifest" for name in sorted(actual.keys() - expected.keys())]
-        problems += [
-            f"{name}: content differs ({_size(actual[name], expected[name])})"
-            for name in sorted(expected.keys() & actual.keys())
-            if actual[name].sha256 != expected[name].sha256
-        ]
-        if not problems and content_hash(manifest.files) != manifest.content:
-            problems.append("manifest.json: its content hash is not that of its files")
-        return problems
+        return differences(manifest, list_files(self.folder(manifest.node, manifest.id)))
 
     def check_inputs(self, manifest: Manifest) -> list[str]:
         """Compare what an artifact was made from with what is there now; return one line per difference.
@@ -181,21 +184,22 @@ class Store:
         Raises:
             StoreError: A file is missing or changed, or the files cannot be read as such an artifact.
         """
-        problems = self.check(manifest)
+        folder = self.fetch(manifest)
+        problems = differences(manifest, list_files(folder))
         if problems:
             raise StoreError(
                 f"{manifest.reference} is corrupt: {'; '.join(problems)}. "
-                f"Delete {self.folder(manifest.node, manifest.id)} and run the stage again."
+                f"Delete {self.location(manifest.node, manifest.id)} and run the stage again."
             )
         try:
-            artifact = kind.read(self.folder(manifest.node, manifest.id))
+            artifact = kind.read(folder)
             problems = faults(artifact)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             problems = [f"{type(error).__name__}: {error}"]
         if problems:
             raise StoreError(
                 f"{manifest.reference} has the files of its manifest, but they are no sound artifact: "
-                f"{'; '.join(problems)}. Delete {self.folder(manifest.node, manifest.id)} and run the stage again."
+                f"{'; '.join(problems)}. Delete {self.location(manifest.node, manifest.id)} and run the stage again."
             )
         return artifact
 
@@ -212,11 +216,14 @@ class Store:
             StoreError: The disk is full or the store cannot be written.
         """
         target = self.folder(node, artifact_id)
+        made: list[str] = []
 
         def fill(folder: Path) -> None:
             folder.chmod(0o700)
             artifact.write(folder)
-            write_json(folder / MANIFEST, describe(folder).to_json())
+            manifest = describe(folder)
+            made.append(manifest.content)
+            write_json(folder / MANIFEST, manifest.to_json())
             modes.protect(self.root, folder)
 
         with refusals.translated(f"{node}/{artifact_id}", self.root, refusals.why):
@@ -224,7 +231,12 @@ class Store:
             if target.is_dir() and not self.has(node, artifact_id):
                 # Somebody deleted the manifest alone.
                 remove_folder(target)
-            write_folder_atomically(target, fill)
+            try:
+                write_folder_atomically(target, fill)
+            except OSError:
+                # On a file system whose locks hold on one machine only, another may have been faster.
+                if not self.has(node, artifact_id) or [self.manifest(node, artifact_id).content] != made:
+                    raise
         self._discard(node, artifact_id)
         # As any later run will see it: what is made from it must not depend on who made it.
         return self.manifest(node, artifact_id)
@@ -304,10 +316,6 @@ class Store:
         """
         self.discard(self.folder(manifest.node, manifest.id))
         self.discard(self.root / "logs" / f"{manifest.node}-{manifest.id}")
-
-
-def _size(actual: FileEntry, expected: FileEntry) -> str:
-    return f"{actual.bytes} bytes, expected {expected.bytes} bytes of other content"
 
 
 def dump(manifest: Manifest) -> str:

@@ -1,0 +1,110 @@
+"""A study whose store is a bucket, on machines that share nothing else: each has a cache of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import SMALL, icudl
+
+from icudl.store.objects import Objects
+from icudl.store.remote import RemoteStore
+from icudl.store.store import Store
+
+pytestmark = pytest.mark.slow
+
+NODES = ("extract", "preprocess", "train", "attack", "analyse", "report")
+
+
+def command(*words: str) -> list[str]:
+    more = [word for setting in SMALL for word in ("--set", setting)]
+    return [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())", *words, *more]
+
+
+def on_machine(cache: Path) -> dict[str, str]:
+    return os.environ | {"ICUDL_CACHE": str(cache), "PYTHONWARNINGS": "default"}
+
+
+def require_the_same(address: str, reference: Path, cache: Path) -> None:
+    """The bucket holds the artifacts of a store in a folder, byte by byte."""
+    bucket = RemoteStore(address, cache)
+    found = {manifest.reference: manifest.files for manifest in bucket.manifests()}
+    assert found == {manifest.reference: manifest.files for manifest in Store(reference).manifests()}
+    assert [line for manifest in bucket.manifests() for line in bucket.check(manifest)] == []
+
+
+def test_every_command_works_with_a_bucket(
+    bucket: str, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "one"))
+    report = icudl("run", "--store", bucket, settings=SMALL).stdout.strip()
+    require_the_same(bucket, small_study, tmp_path / "checking")
+
+    monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "two"))
+    status = json.loads(icudl("status", "--json", "--store", bucket, settings=SMALL).stdout)
+    assert all(step["done"] for step in status["steps"])
+    again = icudl("run", "--json", "--store", bucket, settings=SMALL)
+    assert "nothing to do" in again.stderr
+    found = json.loads(again.stdout)
+    assert found["reference"] == report
+    assert (Path(found["path"]).is_relative_to(tmp_path / "two"), Path(found["path"]).is_file()) == (True, True)
+    references = {step["reference"].partition("/")[0]: step["reference"] for step in status["steps"]}
+    assert "restricted" in icudl("show", report, "--store", bucket).stdout
+    assert icudl("show", report, "--lineage", "--store", bucket).stdout.count("\n") >= len(NODES)
+    assert icudl("verify", "--store", bucket, settings=SMALL).stdout.count(" sound") == len(NODES)
+    assert "identical" in icudl("verify", references["attack"], "--rerun", "--store", bucket, settings=SMALL).stdout
+    risks = tmp_path / "risks.csv"
+    icudl("predict", references["train"], references["preprocess"], "--out", risks, "--store", bucket)
+    assert risks.is_file()
+    icudl("figures", report, "--out", tmp_path / "figures", "--store", bucket)
+    assert list((tmp_path / "figures").iterdir())
+
+    other = (*SMALL, "attack.kappa=0.5")
+    assert icudl("clean", "--store", bucket, settings=SMALL).stdout.strip() == ""
+    dropped = icudl("clean", "--unused", "--yes", "--store", bucket, settings=other).stdout.split()
+    assert {reference.partition("/")[0] for reference in dropped} == {"attack", "analyse", "report"}
+    monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "three"))
+    gone = icudl("show", report, "--store", bucket, check=False)
+    assert gone.returncode == 5
+    assert bucket in gone.stderr
+    # The first machine has its copies, and writes them instead of computing.
+    monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "one"))
+    assert icudl("run", "--quiet", "--store", bucket, settings=SMALL).stdout.strip() == report
+    require_the_same(bucket, small_study, tmp_path / "checking")
+
+
+@pytest.mark.parametrize("moment", ["extract", "preprocess", "train", "attack"])
+def test_a_killed_machine_leaves_nothing_half_written(
+    moment: str, bucket: str, small_study: Path, tmp_path: Path
+) -> None:
+    """Killed as soon as the first object of an artifact is there, most often before its manifest is."""
+    run = subprocess.Popen(
+        command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / "one"), stdout=subprocess.DEVNULL
+    )
+    objects = Objects(bucket)
+    deadline = time.monotonic() + 900
+    while not objects.times(moment):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    seen = RemoteStore(bucket, tmp_path / "looking")
+    assert [line for manifest in seen.manifests() for line in seen.check(manifest)] == []
+    subprocess.run(command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / "one"), check=True)
+    require_the_same(bucket, small_study, tmp_path / "checking")
+
+
+def test_two_machines_at_once(bucket: str, small_study: Path, tmp_path: Path) -> None:
+    runs = [
+        subprocess.Popen(command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / name))
+        for name in ("one", "two")
+    ]
+    assert [run.wait(timeout=600) for run in runs] == [0, 0]
+    require_the_same(bucket, small_study, tmp_path / "checking")

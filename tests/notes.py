@@ -1,0 +1,41 @@
+"""The smallest artifact there is, and how it is sealed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Self
+
+from icudl.store.manifest import Identity, Manifest, content_hash, list_files
+from icudl.store.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A text in a file, and the same in a folder below."""
+
+    text: str
+
+    def write(self, folder: Path) -> None:
+        (folder / "note.txt").write_text(self.text, "utf-8")
+        (folder / "more").mkdir()
+        (folder / "more" / "note.txt").write_text(self.text, "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        assert (folder / "more" / "note.txt").read_text("utf-8") == (folder / "note.txt").read_text("utf-8")
+        return cls((folder / "note.txt").read_text("utf-8"))
+
+
+def seal(store: Store, text: str = "hello", *, node: str = "note", seed: int = 1) -> Manifest:
+    """Seal a note whose id depends on node and seed, and not on its text, as a careless stage would."""
+    own = Identity(node=node, stage_version=1, options={"table": {"key": 1}}, upstream={}, plugin="", seed=seed)
+
+    def describe(folder: Path) -> Manifest:
+        files = list_files(folder)
+        return Manifest(
+            identity=own, id=own.id, content=content_hash(files), files=files, upstream_content={}, options={},
+            origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
+        )  # fmt: skip
+
+    return store.seal(node, own.id, Note(text), describe)
