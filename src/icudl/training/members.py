@@ -156,9 +156,6 @@ def train_network(
         tick: Told of every epoch.
         on_epoch: Called with the number of the network in its ensemble and the epoch, of the first fit.
     """
-    scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
-    valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
-    lessons = _lessons(plan, division.fit, scaler, job)
     fits = [
         partial(
             fit,
@@ -171,15 +168,37 @@ def train_network(
         )
         for number in range(plan.model.ensemble_size)
     ]
-    fitted = [
-        fit_on(
-            lessons,
-            valid,
+    first = [
+        partial(
+            fit_on,
             snapshot=snapshot.with_suffix(f".{number}.safetensors"),
             on_epoch=None if on_epoch is None else partial(on_epoch, number),
         )
         for number, fit_on in enumerate(fits)
     ]
+    chosen, epochs, line = _choose(plan, division, job, first)
+    if not plan.training.fit_again:
+        return chosen
+    every = np.sort(np.concatenate([division.fit, division.valid]))
+    scaler = fit_scaler_on(plan.grid, every, plan.inputs)
+    lessons = _lessons(plan, every, scaler, job)
+    again = [
+        fit_on(lessons, None, epochs=best, snapshot=snapshot.with_suffix(f".{number}.again.safetensors"))
+        for number, (fit_on, best) in enumerate(zip(fits, epochs, strict=True))
+    ]
+    model = _joined(plan, again)
+    model.absorb(*line)
+    return dataclasses.replace(chosen, model=model, scaler=scaler)
+
+
+def _choose(
+    plan: Plan, division: Division, job: MemberJob, fits: Sequence[Callable[[Stays, Stays], Fitted]]
+) -> tuple[Trained, list[int], tuple[float, float]]:
+    """Return what was fitted on ``division.fit`` alone, the epoch of each network, and the line that calibrates."""
+    scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
+    valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
+    lessons = _lessons(plan, division.fit, scaler, job)
+    fitted = [fit_on(lessons, valid) for fit_on in fits]
     model = _joined(plan, fitted)
     logits = logits_of(model, valid)
     labels, curve, method = plan.grid.labels[division.valid], None, plan.training.calibration
@@ -190,23 +209,9 @@ def train_network(
     if method == "isotonic":
         curve = fit_curve(labels, differences_of(logits))
     threshold = choose_threshold(labels, calibrated_risks(logits, curve), plan.training.threshold)
-    if plan.training.fit_again:
-        every = np.sort(np.concatenate([division.fit, division.valid]))
-        scaler = fit_scaler_on(plan.grid, every, plan.inputs)
-        lessons = _lessons(plan, every, scaler, job)
-        again = [
-            fit_on(
-                lessons,
-                None,
-                epochs=first.best_epoch,
-                snapshot=snapshot.with_suffix(f".{number}.again.safetensors"),
-            )
-            for number, (fit_on, first) in enumerate(zip(fits, fitted, strict=True))
-        ]
-        model = _joined(plan, again)
-        model.absorb(*line)
     histories = tuple(network.history for network in fitted)
-    return Trained(model=model, scaler=scaler, threshold=threshold, histories=histories, curve=curve)
+    trained = Trained(model=model, scaler=scaler, threshold=threshold, histories=histories, curve=curve)
+    return trained, [network.best_epoch for network in fitted], line
 
 
 def _lessons(plan: Plan, rows: Rows, scaler: FeatureScaler, job: MemberJob) -> Stays:
