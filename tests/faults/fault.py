@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class Fault:
 
     Attributes:
         kill_before: Number of the file operation, from 1, before which the whole process group is killed.
+        power_loss_in: Folder in which, at that kill, every file loses its content that was written since the start of
+            the process and was not synced, as when the power fails.
         torn_write: Size in bytes at which a growing file kills the process, the bytes before it written.
         full_disk: Size in bytes beyond which no file can grow, as on a full disk; an error and not a kill.
         memory: Address space in bytes beyond what the process has at its start.
@@ -35,6 +38,7 @@ class Fault:
     """
 
     kill_before: int = 0
+    power_loss_in: str = ""
     torn_write: int = 0
     full_disk: int = 0
     memory: int = 0
@@ -46,9 +50,12 @@ class Fault:
 class Operations:
     """Counts the operations of this process, and ends its group before one of them."""
 
-    def __init__(self, kill_before: int) -> None:
+    def __init__(self, kill_before: int, power_loss_in: str = "") -> None:
         self.count = 0
         self._last = kill_before
+        self._power_loss_in = power_loss_in
+        self._start = time.time_ns() - 20_000_000  # times of files come from a coarser clock
+        self._synced: dict[int, int] = {}
 
     def watch(self) -> None:
         """Begin; there is no end."""
@@ -57,6 +64,8 @@ class Operations:
         def counted_sync(handle: Any) -> None:
             self._step()
             sync(handle)
+            found = os.fstat(handle)
+            self._synced[found.st_ino] = found.st_mtime_ns
 
         os.fsync = counted_sync
         sys.addaudithook(self._hear)
@@ -69,7 +78,17 @@ class Operations:
     def _step(self) -> None:
         self.count += 1
         if self.count == self._last:
+            if self._power_loss_in:
+                self._lose_what_is_not_synced()
             os.killpg(0, signal.SIGKILL)
+
+    def _lose_what_is_not_synced(self) -> None:
+        """Empty the files: what a disk holds of a file whose bytes never reached it, although its name did."""
+        for path in Path(self._power_loss_in).rglob("*"):
+            found = path.stat()
+            written = path.is_file() and found.st_mtime_ns >= self._start
+            if written and self._synced.get(found.st_ino) != found.st_mtime_ns:
+                os.truncate(path, 0)
 
 
 def arm(fault: Fault) -> Operations:
@@ -89,7 +108,7 @@ def arm(fault: Fault) -> Operations:
         _limit(resource.RLIMIT_CORE, 0)
     if fault.torn_write or fault.full_disk:
         _limit(resource.RLIMIT_FSIZE, fault.torn_write or fault.full_disk)
-    operations = Operations(fault.kill_before)
+    operations = Operations(fault.kill_before, fault.power_loss_in)
     if fault.kill_before or fault.operations_to:
         operations.watch()
     return operations

@@ -17,6 +17,9 @@ from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
 KILLS_PER_STAGE = 14
 """Kills of each stage before a file operation or within a write; 8 stages make 112 of them."""
 
+POWER_LOSSES_PER_STAGE = 8
+"""Losses of power before a file operation of each stage."""
+
 KILLS_IN_TIME = 12
 """Kills of the whole study at a random moment, workers included."""
 
@@ -77,6 +80,25 @@ def test_a_stage_killed_again_and_again(stage: str, reference: Path, launcher: L
         require_whole(launcher, store, expected)
         shutil.rmtree(store)
         studies += 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", VERBS)
+def test_a_stage_whose_machine_loses_its_power(stage: str, reference: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """Bytes that were not synced are lost, names are not: whatever a later run trusts must have been synced first."""
+    draw = random.Random(f"power of {stage}")
+    operations = count_operations(launcher, reference, stage, tmp_path)
+    expected = until(reference, stage)
+    # The last three come after the artifact was moved into its place.
+    drawn = draw.sample(range(1, operations - 2), POWER_LOSSES_PER_STAGE - 3)
+    for number in (*sorted(drawn), operations - 2, operations - 1, operations):
+        store = copy_until(reference, stage, tmp_path / "store")
+        fault = Fault(kill_before=number, power_loss_in=str(store))
+        assert launcher.run(words(VERBS[stage], store), fault).killed
+        inspect(launcher, store)
+        launcher.succeed(words(VERBS[stage], store))
+        require_whole(launcher, store, expected)
+        shutil.rmtree(store)
 
 
 @pytest.mark.exhaustive

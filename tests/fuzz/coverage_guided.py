@@ -31,6 +31,9 @@ with atheris.instrument_imports(
 PROGRESS = 1000
 """Inputs between two lines."""
 
+PATIENCE = 1800
+"""Seconds after which one input counts as a hang."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fuzz one target, guided by coverage.")
@@ -70,6 +73,9 @@ def main() -> None:
         "-max_len=160",
         "-verbosity=0",
         "-rss_limit_mb=4096",
+        # By the clock on the wall: a process that has to wait for a processor is no hanging reader.
+        f"-timeout={PATIENCE}",
+        f"-report_slow_units={PATIENCE}",
         prefix,
         str(corpus),
     ]

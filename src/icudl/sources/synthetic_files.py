@@ -10,7 +10,6 @@ another hospital, is never written into.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.errors import ConfigError
-from icudl.execution.base import Executor, Progress, Tick, write_atomically
+from icudl.execution.base import Executor, Progress, Tick, write_atomically, write_folder_atomically
 from icudl.execution.local import SerialExecutor
 from icudl.sources.synthetic_charting import chart_events
 from icudl.sources.synthetic_course import BLOCK_PATIENTS, GENERATOR_VERSION
@@ -107,12 +106,13 @@ def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
 def write_block(hospital: Hospital, number: int, tick: Tick) -> None:
     """Write the parts of one block, unless they are there; a job of an executor."""
     place = hospital.part(number)
-    if not place.is_dir():
-        unfinished = place.with_name(f".{place.name}.{os.getpid()}")
-        unfinished.mkdir(parents=True)
+
+    def fill(folder: Path) -> None:
         for name, frame in block_tables(hospital, number).items():
-            _write_frame(unfinished / name, frame, hospital.file_format, header=number == 0)
-        unfinished.rename(place)
+            _write_frame(folder / name, frame, hospital.file_format, header=number == 0)
+
+    if not place.is_dir():
+        write_folder_atomically(place, fill)
     tick(min(BLOCK_PATIENTS, hospital.patients - number * BLOCK_PATIENTS))
 
 
