@@ -114,10 +114,11 @@ def evaluate(
     against_member: str | None,
     against_data: str | None,
 ) -> None:
-    """Score a fitted model: all scores with intervals, by subgroup, and against another model.
+    """Score a fitted model, by subgroup and beside another model.
 
-    CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, of which it scores what it has
-    not seen, or others. Differences are paired: both models are scored on the same resamples of the same stays.
+    All scores have intervals. CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, of
+    which it scores what it has not seen, or others. Differences are paired: both models are scored on the
+    same resamples of the same stays.
     """
     from icudl.cli.summaries import differences_table, scores_table, subgroups_table
     from icudl.errors import ConfigError
