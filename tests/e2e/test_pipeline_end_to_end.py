@@ -103,6 +103,30 @@ def test_serial_and_parallel_give_the_same_bytes(small_study: Path, tmp_path: Pa
     assert contents(store) == contents(small_study)
 
 
+def test_tables_joined_from_blocks_are_the_same_even_after_a_kill_between_them(
+    small_study: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "blocks"
+    shutil.copytree(small_study, store)
+    for node in ("attack", "analyse", "report"):
+        shutil.rmtree(store / node)
+    blocks = "import sys; from icudl.attacks import assembly; from icudl.cli import main; assembly.BLOCK_STAYS = 5; "
+    kill = "import os; assembly.join_tables = lambda parts, path: os.kill(os.getpid(), 9); "
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    words = ["run", "--store", str(store), *settings]
+    killed = subprocess.run(
+        [sys.executable, "-c", f"{blocks}{kill}sys.exit(main())", *words], capture_output=True, timeout=600, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (tables,) = store.glob(".scratch/**/tables")
+    assert len(list(tables.glob("stays-*.parquet"))) == 3
+    subprocess.run(
+        [sys.executable, "-c", f"{blocks}sys.exit(main())", *words], capture_output=True, timeout=600, check=True
+    )
+    assert contents(store) == contents(small_study)
+    assert not list(store.glob(".scratch/*"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["train", "attack"])
 def test_a_killed_stage_resumes_to_the_same_ids_and_bytes(small_study: Path, tmp_path: Path, stage: str) -> None:
