@@ -27,6 +27,10 @@ STATICS = {
 """Static descriptors that go with each list of variables."""
 
 
+SUMMARY_SHARES = {"study": 0.75, "study+gcs+age": 0.75, "all": 0.5}
+"""What window summaries weigh beside recurrent layers. On few variables the latter add less."""
+
+
 def variables_of(name: str, available: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of a list, as far as the challenge has them (it has no calcium)."""
     if name == "all":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from settings import CONTENDERS, STATICS, Contender, variables_of
+from settings import CONTENDERS, STATICS, SUMMARY_SHARES, Contender, variables_of
 
 from icudl.artifacts import GridDataset, write_json
 from icudl.execution.base import RunContext, SilentProgress
@@ -52,7 +52,7 @@ def grids(args: argparse.Namespace, names: tuple[str, ...], context: RunContext)
 
 
 def score(
-    grid: GridDataset, folds: list[int], contender: Contender, statics: tuple[str, ...], scratch: Path, args: Any
+    grid: GridDataset, folds: list[int], contender: Contender, variables: str, scratch: Path, args: Any
 ) -> Scored:
     """Fit the members and pool what they predict about the stays they were not fitted on."""
     scratch.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ def score(
         _take_over(scratch.with_name(contender.first), scratch)
     plan = Plan(
         grid=grid,
-        inputs=dataclasses.replace(contender.inputs, statics=statics),
-        model=contender.model,
+        inputs=dataclasses.replace(contender.inputs, statics=STATICS[variables]),
+        model=dataclasses.replace(contender.model, summary_share=SUMMARY_SHARES[variables]),
         training=contender.training,
         seed=args.seed,
         device="cpu",
@@ -112,7 +112,7 @@ def main() -> None:
             scored: dict[str, Scored] = {}
             for model in args.models:
                 scratch = args.out / "members" / name / protocol / model
-                scored[model] = score(data[protocol], folds, CONTENDERS[model], STATICS[name], scratch, args)
+                scored[model] = score(data[protocol], folds, CONTENDERS[model], name, scratch, args)
                 rows.append(_row(name, protocol, model, scored, args.against))
                 print(_line(rows[-1]), flush=True)
     write_json(args.out / "table.json", rows)

@@ -121,7 +121,20 @@ def test_paths_are_trained_apart_and_scored_together():
     model = build_model(ModelOptions(name="gru_summary", hidden_size=4), 3).eval()
     stays = _stays()
     recurrent, wide = model.training_logits(stays.features, stays.lengths)
-    assert torch.allclose(model(stays.features, stays.lengths), (recurrent + wide) / 2)
+    assert torch.equal(model(stays.features, stays.lengths), (recurrent + wide) / 2)
     assert not torch.allclose(recurrent, wide)
     plain = build_model(ModelOptions(hidden_size=4), 3).eval()
     assert len(plain.training_logits(stays.features, stays.lengths)) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_the_share_of_the_summaries_is_their_weight(share):
+    torch.manual_seed(0)
+    model = build_model(ModelOptions(name="lstm_summary", hidden_size=4, summary_share=share), 3).eval()
+    stays = _stays()
+    recurrent, wide = model.training_logits(stays.features, stays.lengths)
+    logits = model(stays.features, stays.lengths)
+    assert torch.allclose(logits, (1 - share) * recurrent + share * wide)
+    model.absorb(2.0, 0.5)
+    before, after = logits[:, 1] - logits[:, 0], model(stays.features, stays.lengths)
+    assert torch.allclose(after[:, 1] - after[:, 0], 2 * before + 0.5, atol=1e-6)

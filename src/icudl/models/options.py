@@ -30,6 +30,12 @@ class ModelOptions(Options):
     dropout: float = option(0.3, "Dropout before the fully connected layer.", low=0.0, high=0.95)
     fc_size: int = option(64, "Units of the fully connected layer; 0 leaves it out.", low=0, high=4096)
     fc_activation: str = option("tanh", "Activation after the fully connected layer.", choices=ACTIVATIONS)
+    summary_share: float = option(
+        0.5,
+        "Weight of the logits of window summaries in lstm_summary and gru_summary; recurrent layers have the rest.",
+        low=0.0,
+        high=1.0,
+    )
     ensemble_size: int = option(
         1,
         "Networks with initial weights of their own whose logits are averaged; one model to everything after training.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from icudl.models.base import blank_padding
@@ -14,7 +13,7 @@ from icudl.models.wide import WidePath
 
 
 class SummaryRecurrentClassifier(RecurrentClassifier):
-    """The mean of two paths' logits: an LSTM or GRU over the hours, and a small network on window summaries.
+    """The weighted mean of two paths' logits: an LSTM or GRU over the hours, and a small network on window summaries.
 
     Each path is trained against the labels by itself. The summaries are a differentiable function of the inputs, so an
     attack on the inputs goes through them, too.
@@ -33,7 +32,9 @@ class SummaryRecurrentClassifier(RecurrentClassifier):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Score stays; see ``SequenceClassifier.forward``."""
-        return torch.stack(self.training_logits(features, lengths)).mean(dim=0)
+        recurrent, wide = self.training_logits(features, lengths)
+        share = self.options.summary_share
+        return (1 - share) * recurrent + share * wide
 
     def training_logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the logits of both paths; see ``SequenceClassifier.training_logits``."""
