@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,10 +25,12 @@ class DaskProcesses:
     Args:
         folder: Where they write what they say.
         workers: How many to start.
+        hidden: Folder that the workers find empty and have for themselves, as on machines of their own.
     """
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, hidden: Path | None = None) -> None:
         self.folder = folder
+        self.hidden = hidden
         self.workers: list[subprocess.Popen[bytes]] = []
         self._all: list[subprocess.Popen[bytes]] = []
         try:
@@ -55,9 +58,8 @@ class DaskProcesses:
     def add_worker(self) -> None:
         """Start one more worker; it joins when it is ready."""
         local = self.folder / "work"
-        self.workers.append(
-            self._start("worker", self.address, "--nthreads", "1", "--no-nanny", "--local-directory", str(local))
-        )
+        words = ("worker", self.address, "--nthreads", "1", "--no-nanny", "--local-directory", str(local))
+        self.workers.append(self._start(*words, before=alone_in(self.hidden) if self.hidden else ()))
 
     def kill_a_busy_worker(self) -> int:
         """End a worker that runs a job, with ``kill -9``, and return its process id; -1 where none runs one."""
@@ -75,11 +77,11 @@ class DaskProcesses:
 
         return Client(self.address, timeout=SECONDS, set_as_default=False)
 
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+    def _start(self, *words: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         output = self.folder / f"dask-{len(self._all)}.log"
         with output.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"],
+                [*before, sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | ENVIRONMENT, cwd=self.folder,
             )  # fmt: skip
         self._all.append(process)
@@ -89,6 +91,12 @@ class DaskProcesses:
         for process in self._all:
             process.kill()
             process.wait()
+
+
+def alone_in(folder: Path) -> list[str]:
+    """Words that make the command behind them find a folder empty, whatever others find there."""
+    mount = 'mount -t tmpfs none "$0" && exec "$@"'
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)]
 
 
 def wait_for(condition: Any, seconds: float = SECONDS) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from dask_processes import DaskProcesses, wait_for
+from dask_processes import DaskProcesses, alone_in, wait_for
 from launcher import Launcher
 from study import SETTINGS, VERBS, contents, copy_until, words
 
@@ -119,6 +121,26 @@ def test_a_whole_study_on_a_cluster(
     settings = (*SETTINGS, *CLUSTER, f"execution.address={cluster.address}")
     launcher.succeed(words(("run",), tmp_path / "runs", settings))
     require_the_same(launcher, tmp_path / "runs", reference, "report")
+
+
+@pytest.mark.slow
+def test_workers_that_see_neither_store_nor_data(reference: Path, launcher: Launcher, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    hidden, told = tmp_path / "hidden", tmp_path / "dask"
+    hidden.mkdir()
+    told.mkdir()
+    if shutil.which("unshare") is None or subprocess.run([*alone_in(hidden), "true"], check=False).returncode != 0:
+        pytest.skip("this system does not let us hide a folder from a process")
+    copy_until(reference, "tune-model", hidden / "runs")
+    with DaskProcesses(told, workers=2, hidden=hidden) as cluster:
+        settings = (*SETTINGS, *CLUSTER, f"execution.address={cluster.address}")
+        launcher.succeed(words(("run",), hidden / "runs", settings))
+    require_the_same(launcher, hidden / "runs", reference, "report")
+    trials = [
+        sorted(path.relative_to(runs) for path in runs.glob(".studies/*/trial-*.json"))
+        for runs in (hidden / "runs", reference)
+    ]
+    assert trials[0] == trials[1], "a longer study would run trials again"
 
 
 @pytest.mark.slow

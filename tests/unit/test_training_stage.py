@@ -14,7 +14,7 @@ import torch
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.base import seed_for
-from icudl.execution.local import ProcessExecutor
+from icudl.execution.local import ProcessExecutor, SerialExecutor
 from icudl.models.build import load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
@@ -170,6 +170,38 @@ def test_finished_members_are_not_fitted_again(grid, context, monkeypatch):
     first = _run(grid, context)
     monkeypatch.setattr(members, "fit", None)
     assert _run(grid, context).predictions.equals(first.predictions)
+
+
+class Elsewhere(SerialExecutor):
+    """Runs jobs as a machine does that shares no folder with this one, and goes away after some of them."""
+
+    def __init__(self, scratch: Path, jobs: int) -> None:
+        super().__init__()
+        self.scratch, self.left = scratch, jobs
+        self.done: list[object] = []
+
+    def run(self, task, jobs, *, shared, on_result, tick=None):
+        def run_or_leave(shared, job, tick):
+            if len(self.done) == self.left:
+                raise ConnectionError
+            self.done.append(job)
+            return task(shared, job, tick)
+
+        elsewhere = dataclasses.replace(shared, scratch=self.scratch)
+        super().run(run_or_leave, jobs, shared=elsewhere, on_result=on_result, tick=tick)
+
+
+def test_what_another_machine_finished_is_not_fitted_again(grid, context, tmp_path):
+    straight = _files(_run(grid, context, QUICK), tmp_path / "straight")
+    here = dataclasses.replace(context, scratch=tmp_path / "here")
+    first, second = Elsewhere(tmp_path / "first", 2), Elsewhere(tmp_path / "second", 99)
+    with pytest.raises(ConnectionError):
+        _run(grid, dataclasses.replace(here, executor=first), QUICK)
+    resumed = _run(grid, dataclasses.replace(here, executor=second), QUICK)
+    assert _files(resumed, tmp_path / "resumed") == straight
+    assert len(first.done) == 2
+    assert not set(first.done) & set(second.done)
+    assert second.done
 
 
 @pytest.mark.slow

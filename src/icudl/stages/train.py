@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
-from icudl.execution.base import RunContext
+from icudl.execution.base import Executor, RunContext, Tick
 from icudl.models.baselines import BASELINES
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.evaluation import score_predictions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
-from icudl.training.members import FINAL, MemberJob, Plan, most_epochs, run_member
+from icudl.training.members import FINAL, MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.threads import single_thread
 
@@ -49,7 +49,7 @@ def train(
     jobs = _jobs(grid, training)
     n_networks = sum(not job.baseline for job in jobs)
     with context.progress.task("Training", total=most_epochs(model, training) * n_networks, unit="epochs") as bar:
-        finished = context.executor.map(run_member, jobs, shared=plan, tick=bar.advance)
+        finished = _run(jobs, plan, context.executor, bar.advance)
     if training.final == "folds":
         networks = [member.checkpoint for member in finished if member.checkpoint]
         with single_thread():
@@ -66,6 +66,20 @@ def train(
         predictions=predictions,
         metrics=metrics,
     )
+
+
+def _run(jobs: Sequence[MemberJob], plan: Plan, executor: Executor, tick: Tick) -> list[Finished]:
+    """Fit what is not finished yet, and keep it here as well: a worker of another machine kept it there."""
+    done = {job: finished_member(plan, job) for job in jobs}
+    missing = [job for job in jobs if done[job] is None]
+    tick(sum(most_epochs(plan.model, plan.training) for job in jobs if done[job] is not None and not job.baseline))
+
+    def keep(position: int, member: Finished) -> None:
+        done[missing[position]] = member
+        keep_member(plan, missing[position], member)
+
+    executor.run(run_member, missing, shared=plan, on_result=keep, tick=tick)
+    return [member for job in jobs if (member := done[job]) is not None]
 
 
 def _jobs(grid: GridDataset, training: TrainingOptions) -> list[MemberJob]:

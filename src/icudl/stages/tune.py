@@ -68,7 +68,12 @@ def tune_model(
     search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, store=store)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
-        return context.executor.map(run_trial, list(trials), shared=search)
+        def keep(_position: int, outcome: Outcome | None) -> None:
+            # A worker of another machine may have kept it where this one does not look.
+            if outcome is not None:
+                store.keep(outcome)
+
+        return context.executor.map(run_trial, list(trials), shared=search, on_result=keep)
 
     with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
         bar.note(f"study {study}")

@@ -105,15 +105,37 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     Raises:
         StageError: It cannot be trained.
     """
-    folder = plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
-    if folder.is_dir():
+    known = finished_member(plan, job)
+    if known is not None:
         tick(0 if job.baseline else most_epochs(plan.model, plan.training))
-        return read(folder)
+        return known
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
     with single_thread():
         finished = _fit_baseline(plan, job, division) if job.baseline else _fit_network(plan, job, division, tick)
-    keep(folder, finished)
+    keep_member(plan, job, finished)
     return finished
+
+
+def finished_member(plan: Plan, job: MemberJob) -> Finished | None:
+    """Return what a member was found to be before, or None."""
+    folder = _folder(plan, job)
+    return read(folder) if folder.is_dir() else None
+
+
+def keep_member(plan: Plan, job: MemberJob, finished: Finished) -> None:
+    """Keep a finished member for ``finished_member``, unless it is kept already."""
+    folder = _folder(plan, job)
+    try:
+        if not folder.is_dir():
+            keep(folder, finished)
+    except OSError:
+        # Another machine was faster, and a network file system showed it late.
+        if not folder.is_dir():
+            raise
+
+
+def _folder(plan: Plan, job: MemberJob) -> Path:
+    return plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
