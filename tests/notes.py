@@ -27,9 +27,17 @@ class Note:
         return cls((folder / "note.txt").read_text("utf-8"))
 
 
-def seal(store: Store, text: str = "hello", *, node: str = "note", seed: int = 1) -> Manifest:
-    """Seal a note whose id depends on node and seed, and not on its text, as a careless stage would."""
-    own = Identity(node=node, stage_version=1, options={"table": {"key": 1}}, upstream={}, plugin="", seed=seed)
+def identity(**changes: object) -> Identity:
+    """Return the identity of a note; it does not hold the text, as that of a careless stage would not."""
+    values: dict[str, object] = {
+        "node": "note", "stage_version": 1, "options": {"table": {"key": 1}}, "upstream": {}, "plugin": "", "seed": 1,
+    }  # fmt: skip
+    return Identity(**(values | changes))  # type: ignore[arg-type]
+
+
+def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
+    """Seal a note."""
+    own = identity(**changes)
 
     def describe(folder: Path) -> Manifest:
         files = list_files(folder)
@@ -38,4 +46,4 @@ def seal(store: Store, text: str = "hello", *, node: str = "note", seed: int = 1
             origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
         )  # fmt: skip
 
-    return store.seal(node, own.id, Note(text), describe)
+    return store.seal(own.node, own.id, Note(text), describe)

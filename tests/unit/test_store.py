@@ -4,47 +4,13 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from icudl.errors import StoreError
-from icudl.store.manifest import FORMAT, Identity, Manifest, content_hash, digest, list_files
+from icudl.store.manifest import FORMAT, Identity, digest
 from icudl.store.store import Store
-
-
-@dataclasses.dataclass(frozen=True)
-class Note:
-    """The smallest artifact there is."""
-
-    text: str
-
-    def write(self, folder: Path) -> None:
-        (folder / "note.txt").write_text(self.text, "utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        return cls((folder / "note.txt").read_text("utf-8"))
-
-
-def identity(**changes: object) -> Identity:
-    values: dict[str, object] = {
-        "node": "note", "stage_version": 1, "options": {"table": {"key": 1}}, "upstream": {}, "plugin": "", "seed": 1,
-    }  # fmt: skip
-    return Identity(**(values | changes))  # type: ignore[arg-type]
-
-
-def seal(store: Store, text: str = "hello", kind: type[Note] = Note, **changes: object) -> Manifest:
-    own = identity(**changes)
-
-    def describe(folder: Path) -> Manifest:
-        files = list_files(folder)
-        return Manifest(
-            identity=own, id=own.id, content=content_hash(files), files=files, upstream_content={}, options={},
-            origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
-        )  # fmt: skip
-
-    return store.seal("note", own.id, kind(text), describe)
+from notes import Note, identity, seal
 
 
 def test_what_is_sealed_is_read_back(tmp_path: Path) -> None:
@@ -170,16 +136,6 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert modes == {0}
 
 
-@dataclasses.dataclass(frozen=True)
-class Notes(Note):
-    """An artifact with a folder of its own."""
-
-    def write(self, folder: Path) -> None:
-        super().write(folder)
-        (folder / "more").mkdir()
-        (folder / "more" / "note.txt").write_text(self.text, "utf-8")
-
-
 def modes_in(folder: Path) -> set[tuple[bool, int]]:
     """Which modes the files and folders under a folder have; (is a folder, mode)."""
     return {(path.is_dir(), path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
@@ -193,7 +149,7 @@ def test_modes_do_not_follow_the_umask(tmp_path: Path, umask: int) -> None:
         (tmp_path / "runs").mkdir(mode=0o755)
         (tmp_path / "runs").chmod(0o755)
         store = Store(tmp_path / "runs")
-        manifest = seal(store, kind=Notes)
+        manifest = seal(store)
         with store.lock("note", manifest.id):
             store.scratch("note", "next")
             store.logs("note", "next")
@@ -216,4 +172,4 @@ def test_a_store_with_the_group_bit_is_shared_with_its_group(tmp_path: Path) -> 
     assert modes_in(root / ".locks") == {(False, 0o660)}
     root.chmod(0o2700)
     other = seal(Store(root), seed=2)
-    assert modes_in(store.folder("note", other.id)) == {(False, 0o600)}
+    assert modes_in(store.folder("note", other.id)) == {(True, 0o700), (False, 0o600)}
