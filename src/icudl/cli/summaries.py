@@ -24,6 +24,7 @@ WIDEST_TITLE = 100
 """Columns that a narrow table is widened to at most for the sake of its title."""
 
 HEADLINE_METRICS = ("auroc", "auprc")
+SUBGROUP_METRICS = (*HEADLINE_METRICS, "recall", "precision", "brier")
 
 
 def summary(store: Store, manifest: Manifest) -> list[Table]:
@@ -108,9 +109,6 @@ def _train(store: Store, manifest: Manifest) -> list[Table]:
             table.add_row(str(model), *(_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS))
         tables.append(_with_caution(table, deaths))
     return tables
-
-
-SUBGROUP_METRICS = ("auroc", "auprc", "recall", "precision", "brier")
 
 
 def scores_table(scores: pl.DataFrame) -> Table:

@@ -178,11 +178,7 @@ class _Run:
                 f"(now {self.options.learning_rate:g}) or set training.gradient_clip."
             )
         self.history.append(epoch)
-        if (
-            self.epochs is not None
-            or not self.best
-            or self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])
-        ):
+        if self._is_kept(epoch):
             self.best, self.best_epoch = self._scored_weights(), number
         return epoch
 
@@ -252,7 +248,10 @@ class _Run:
             return {name: tensor.clone() for name, tensor in self.mean.items()}
         return _copy(self.model)
 
-    def _is_best(self, epoch: Epoch) -> bool:
+    def _is_kept(self, epoch: Epoch) -> bool:
+        """Whether the weights after this epoch replace those kept: each of a given number, else the best so far."""
+        if self.epochs is not None or not self.best:
+            return True
         return self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])
 
     def _merit(self, epoch: Epoch) -> float:
