@@ -19,6 +19,14 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
 
 
+def open_table(page: Any, details: str) -> Any:
+    """Open a table of data and return its rows: the browser tells the page of it a moment after the click."""
+    page.locator(f"{details} summary").click()
+    rows = page.locator(f"{details} tbody tr")
+    rows.first.wait_for()
+    return rows
+
+
 @pytest.fixture(scope="session")
 def study() -> Study:
     return fake_study(160)
@@ -133,8 +141,7 @@ def test_a_pointer_reads_values_and_the_legend_hides_a_series(open_report: Open,
 
 def test_every_figure_has_its_data_table(open_report: Open, study_page: Path) -> None:
     page = open_report(study_page).page
-    page.locator("#ranking details.data summary").click()
-    rows = page.locator("#ranking details.data tbody tr")
+    rows = open_table(page, "#ranking details.data")
     assert rows.count() == 19
     assert rows.first.locator("th").inner_text() == "Potassium"
     page.locator("#ranking details.data thead button").nth(1).click()
@@ -175,8 +182,7 @@ def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_
     page.locator("[data-explorer=search]").fill("")
     page.locator("[data-explorer=direction]").select_option("death")
     assert "predicted death becomes predicted survival" in opened.text("[data-explorer=view]")
-    page.locator("#stay-explorer details.values summary").click()
-    assert page.locator("#stay-explorer details.values tbody tr").count() == 48
+    assert open_table(page, "#stay-explorer details.values").count() == 48
     assert "→" in page.locator("#stay-explorer details.values tbody").inner_text()
     page.locator("[data-explorer=sort]").select_option("stay")
     names = page.locator("[data-explorer=list] [role=option] span:first-child").all_inner_texts()
@@ -249,7 +255,7 @@ def test_markup_in_data_stays_text(open_report: Open, tmp_path: Path) -> None:
 def test_axe_finds_nothing_serious(open_report: Open, study_page: Path, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_report(study_page, width=width, scheme=scheme).page
-    page.locator("#ranking details.data summary").click()
+    open_table(page, "#ranking details.data")
     found = axe.Axe().run(page).response["violations"]
     grave = [
         f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in {"serious", "critical"}
