@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.analysis.intervals import around, percentiles, resamples
-from icudl.analysis.measures import along, cell_statistics
+from icudl.analysis.measures import CellTally, along
 
 HOURS, VARIABLES = 48, 8
 SIZES = (60, 500)
@@ -38,9 +38,9 @@ def estimate(examples: Examples, n_stays: int, drawn: npt.NDArray[np.int64] | No
     """Return (measures, variables)."""
     stay, cell, magnitude = examples
     weight = None if drawn is None else drawn[stay]
-    shape = (HOURS, VARIABLES)
-    cells = cell_statistics(cell // VARIABLES, cell % VARIABLES, magnitude, n_stays=n_stays, shape=shape, weight=weight)
-    values = along(cells, 0)
+    tally = CellTally((HOURS, VARIABLES))
+    tally.add(cell // VARIABLES, cell % VARIABLES, magnitude, weight)
+    values = along(tally.statistics(n_stays), 0)
     return np.stack([values[name] for name in MEASURES])
 
 

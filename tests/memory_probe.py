@@ -34,7 +34,7 @@ from icudl.sources.mimic3_files import Mimic3Files
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_VARIABLES
 
-CELLS_PER_STAY = 5
+N_VARIABLES = len(STUDY_VARIABLES)
 
 
 def _resident(field: str) -> int:
@@ -71,25 +71,26 @@ def preparation(size: int, _folder: Path) -> Callable[[], object]:
     return lambda: preprocess(source, CohortOptions(), SplitOptions(), _context())
 
 
-def analysis(size: int, _folder: Path) -> Callable[[], object]:
-    """Analyse an attack on so many stays, all flipped."""
+def write_attack(size: int, changed: int, folder: Path) -> None:
+    """Write an attack on so many stays, all flipped, with so many changed cells in each of two examples."""
     rng = np.random.default_rng(0)
     stays = np.arange(size)
-    cells = np.repeat(stays, CELLS_PER_STAY)
+    cells = np.repeat(stays, changed)
     numbers = {name: np.ones(size) for name, dtype in ATTACKED_SCHEMA.items() if dtype.is_numeric()}
     attacked = numbers | {
         "stay_id": stays, "label": stays % 2, "member": ["final"] * size, "split": ["test"] * size,
         "length": [48] * size, "status": ["success"] * size, "probability_before": np.where(stays % 2, 0.9, 0.1),
     }  # fmt: skip
-    changed = {
-        "stay_id": cells, "example": ["best"] * len(cells), "hour": rng.integers(0, 48, len(cells)),
-        "variable": np.tile(np.arange(CELLS_PER_STAY), size), "before": rng.random(len(cells)),
+    changes = {
+        "stay_id": cells, "hour": np.tile(np.arange(changed) // N_VARIABLES, size),
+        "variable": np.tile(np.arange(changed) % N_VARIABLES, size), "before": rng.random(len(cells)),
         "change": rng.random(len(cells)), "before_clinical": rng.random(len(cells)),
         "after_clinical": rng.random(len(cells)),
     }  # fmt: skip
-    first = pl.DataFrame(changed, schema=dict(PERTURBATIONS_SCHEMA), strict=False)
-    perturbations = pl.concat([first, first.with_columns(example=pl.lit("first"))])
-    attack = AttackResult(
+    best = pl.DataFrame(changes).with_columns(example=pl.lit("best"))
+    both = pl.concat([best, best.with_columns(example=pl.lit("first"))]).sort("stay_id", maintain_order=True)
+    perturbations = both.select(pl.col(name).cast(dtype) for name, dtype in PERTURBATIONS_SCHEMA.items())
+    AttackResult(
         stays=pl.DataFrame(attacked, schema=dict(ATTACKED_SCHEMA), strict=False),
         perturbations=perturbations,
         curves={},
@@ -97,8 +98,12 @@ def analysis(size: int, _folder: Path) -> Callable[[], object]:
         n_hours=48,
         threat_model="grid",
         options={},
-    )
-    options = AnalysisOptions(bootstrap_samples=50)
+    ).write(folder)
+
+
+def analysis(_size: int, folder: Path) -> Callable[[], object]:
+    """Analyse the attack in a folder."""
+    attack, options = AttackResult.read(folder), AnalysisOptions(bootstrap_samples=50)
     return lambda: analyse_attack(attack, options, lambda condition, example: np.random.default_rng(1))
 
 
@@ -107,7 +112,7 @@ def attack(_size: int, folder: Path) -> Callable[[], object]:
     from attack_cases import make_checkpoint
     from training_grids import make_grid
 
-    few = make_grid(200, n_hours=48, n_variables=len(STUDY_VARIABLES))
+    few = make_grid(200, n_hours=48, n_variables=N_VARIABLES)
     members = ("final", *(f"fold-{fold}" for fold in range(few.n_folds)))
     checkpoints = {member: make_checkpoint(few, member) for member in members}
     options = AttackOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)

@@ -158,7 +158,10 @@ NODES: dict[str, Node] = {
             "attack", "attack", AttackResult, ("attack",), ("preprocess", "train", "tune-attack"), _attack,
             stage_version=4, plugin=("icudl.attacks", "attack"),
         ),
-        Node("analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse),
+        Node(
+            "analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse,
+            stage_version=2,
+        ),
         Node(
             "report", "report", Report, ("report",),
             ("extract", "preprocess", "tune-model", "train", "tune-attack", "attack", "analyse"), _report,

@@ -15,6 +15,7 @@ sys.path.append(str(TESTS / "unit"))
 from mimic3_tables import Hospital, chart, write_table
 
 from icudl.variables import STUDY_VARIABLES
+from memory_probe import write_attack
 from training_grids import make_grid
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,21 @@ def test_an_attack_holds_neither_the_data_nor_the_results(tmp_path: Path) -> Non
     assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 1_000
 
 
-def test_analysis_grows_by_what_it_reads_of_an_attack(tmp_path: Path) -> None:
-    """Two examples of five changed cells a stay: some four hundred bytes in the tables that are read."""
-    assert slope("analysis", (4_000, 40_000), tmp_path) < 4_000
+def rise_of_analysis(stays: int, changed: int, folder: Path) -> int:
+    folder.mkdir()
+    write_attack(stays, changed, folder)
+    return rise("analysis", stays, folder)
+
+
+def test_analysis_does_not_hold_what_is_changed(tmp_path: Path) -> None:
+    """Two examples of every cell of a stay: 1,824 rows of 40 bytes."""
+    sizes = (1_000, 4_000)
+    risen = [rise_of_analysis(size, 48 * 19, tmp_path / str(size)) for size in sizes]
+    assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 8_000
+
+
+def test_analysis_holds_a_few_rows_of_a_stay(tmp_path: Path) -> None:
+    """A stay of the attack, of its examples and of two tables has some six hundred bytes."""
+    sizes = (20_000, 100_000)
+    risen = [rise_of_analysis(size, 5, tmp_path / str(size)) for size in sizes]
+    assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 2_000

@@ -23,7 +23,9 @@ def statistics(changes: np.ndarray, weight: np.ndarray | None = None) -> measure
     stay, hour, variable = np.nonzero(changes)
     magnitude = np.abs(changes[stay, hour, variable])
     drawn = None if weight is None else weight[stay]
-    return measures.cell_statistics(hour, variable, magnitude, n_stays=len(changes), shape=SHAPE, weight=drawn)
+    tally = measures.CellTally(SHAPE)
+    tally.add(hour, variable, magnitude, drawn)
+    return tally.statistics(len(changes))
 
 
 @given(dense())

@@ -135,9 +135,7 @@ def test_importance_and_agreement_by_hand():
     cells = np.zeros((2, 2, 3))
     cells[0, 0], cells[1, 1] = (0.6, -0.2, 0.1), (0.4, 0.0, -0.3)
     explained = Explained(stays, np.array([0, 2]), Attributions(cells, cells.sum(axis=(1, 2))), best)
-    tables = importance_tables(
-        {"survival_to_death": explained}, attack.variables, OPTIONS, lambda *_: np.random.default_rng(0)
-    )
+    tables = importance_tables({"survival_to_death": explained}, attack, OPTIONS, lambda *_: np.random.default_rng(0))
     variables = tables["importance"]
     assert variables["importance"].to_list() == pytest.approx([(0.6 + 0.4) / 2, 0.2 / 2, (0.1 + 0.3) / 2])
     assert variables["towards_death"].to_list() == pytest.approx([0.5, -0.1, -0.1])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icudl.analysis.measures import MEASURES, cell_statistics
+from icudl.analysis.measures import MEASURES, CellTally
 from icudl.errors import StageError
 from icudl.preprocessing.grid import window_lengths
 from icudl.preprocessing.imputation import impute
@@ -16,9 +16,7 @@ from tables_by_hand import stay, tables
 
 
 def test_measures_over_no_cells_are_undefined() -> None:
-    none = np.zeros(0)
-    cells = cell_statistics(none, none, none, n_stays=3, shape=(0, 2))
-    pooled = cells.pooled(0)
+    pooled = CellTally((0, 2)).statistics(3).pooled(0)
     assert pooled.n == 0
     assert pooled.changed.tolist() == pooled.total.tolist() == pooled.largest.tolist() == [0, 0]
     for name, measure in MEASURES.items():

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.options import AnalysisOptions
@@ -21,28 +18,18 @@ EXAMPLES = ("first", "best")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExampleSet:
-    """The examples of N stays under one condition, as a sparse list of K changes sorted by stay, hour, variable.
+    """The examples of N stays under one condition; ``changes.read_changes`` reads what they change.
 
     Attributes:
         condition: One of ``CONDITIONS``.
         example: ``"first"`` or ``"best"``.
-        stays: The N rows of ``attacked_stays``, sorted by stay_id.
-        row: (K,) which of the N stays each change belongs to.
-        hour: (K,).
-        variable: (K,) index.
-        change: (K,) signed, in unit coordinates.
-        clinical: (K,) signed, in the variable's unit.
+        stays: ``stay_id, length`` and what ``attacked_stays`` says of the N examples, sorted by stay_id.
         shape: (T, F).
     """
 
     condition: str
     example: str
     stays: pl.DataFrame
-    row: npt.NDArray[np.int64]
-    hour: npt.NDArray[np.int64]
-    variable: npt.NDArray[np.int64]
-    change: npt.NDArray[np.float64]
-    clinical: npt.NDArray[np.float64]
     shape: tuple[int, int]
 
     @property
@@ -67,10 +54,13 @@ def attacked_stays(
     Returns:
         Columns of ``ATTACKED_SCHEMA`` and ``condition``.
     """
-    attacked = attack.stays.filter(
-        pl.col("status").is_in([AttackStatus.SUCCESS.value, AttackStatus.FAILED.value]),
-        pl.col("length") >= options.min_length,
-    ).sort("stay_id")
+    attacked = attack.ask(
+        "stays",
+        lambda stays: stays.filter(
+            pl.col("status").is_in([AttackStatus.SUCCESS.value, AttackStatus.FAILED.value]),
+            pl.col("length") >= options.min_length,
+        ).sort("stay_id"),
+    ).rechunk()  # sums depend on how a column is divided, to the last bit
     without_example = pl.col("label") == 1
     if attack.options.get("attack_misclassified", False):
         threshold = pl.col("member").replace_strict(dict(thresholds or {}), default=0.5, return_dtype=pl.Float64)
@@ -82,8 +72,8 @@ def attacked_stays(
     )
 
 
-def example_sets(attacked: pl.DataFrame, attack: AttackResult, options: AnalysisOptions) -> Iterator[ExampleSet]:
-    """Yield the four example sets; N counts the stays with an example that passes ``min_changed`` and ``max_changed``.
+def example_sets(attacked: pl.DataFrame, attack: AttackResult, options: AnalysisOptions) -> list[ExampleSet]:
+    """Return the four example sets; N counts the stays with an example that passes ``min_changed`` and ``max_changed``.
 
     Args:
         attacked: What ``attacked_stays`` gave.
@@ -92,35 +82,16 @@ def example_sets(attacked: pl.DataFrame, attack: AttackResult, options: Analysis
     """
     shape = (attack.n_hours, len(attack.variables))
     most = options.max_changed or shape[0] * shape[1]
-    for condition in CONDITIONS:
-        for example in EXAMPLES:
-            stays = attacked.filter(
-                pl.col("condition") == condition, pl.col(f"{example}_l0").is_between(options.min_changed, most)
-            )
-            yield _example_set(condition, example, stays, attack.perturbations, shape)
-
-
-def _example_set(
-    condition: str, example: str, stays: pl.DataFrame, perturbations: pl.DataFrame, shape: tuple[int, int]
-) -> ExampleSet:
-    changes = (
-        perturbations.filter(pl.col("example") == example)
-        .join(stays.select("stay_id").with_row_index("row"), on="stay_id", how="inner")
-        .sort("row", "hour", "variable")
-        .with_columns(clinical=pl.col("after_clinical").cast(pl.Float64) - pl.col("before_clinical").cast(pl.Float64))
-    )
-
-    def column(name: str, dtype: Any) -> npt.NDArray[Any]:
-        return changes[name].to_numpy().astype(dtype)
-
-    return ExampleSet(
-        condition=condition,
-        example=example,
-        stays=stays,
-        row=column("row", np.int64),
-        hour=column("hour", np.int64),
-        variable=column("variable", np.int64),
-        change=column("change", np.float64),
-        clinical=column("clinical", np.float64),
-        shape=shape,
-    )
+    return [
+        ExampleSet(
+            condition,
+            example,
+            attacked.lazy()
+            .filter(pl.col("condition") == condition, pl.col(f"{example}_l0").is_between(options.min_changed, most))
+            .select("stay_id", "length", pl.col(f"^{example}_.*$"))
+            .collect(),
+            shape,
+        )
+        for condition in CONDITIONS
+        for example in EXAMPLES
+    ]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from icudl.analysis.changes import Changes
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet
 from icudl.analysis.intervals import wilson
-from icudl.artifacts import AttackStatus, Schema
+from icudl.artifacts import AttackResult, AttackStatus, Schema
 
 NORMS = ("l0", "l1", "l2", "linf")
 CURVE_POINTS = 200
@@ -75,18 +75,14 @@ FRAGILITY_SCHEMA: Schema = {
 STATUSES_SCHEMA: Schema = {"label": pl.Int8, "status": pl.String, "stays": pl.Int64, "share": pl.Float64}
 
 
-def perturbation_properties(sets: Iterable[ExampleSet]) -> pl.DataFrame:
-    """Return one row per stay and example: what the histograms are made of (``PROPERTIES_SCHEMA``)."""
-    frames = [pl.DataFrame(schema=PROPERTIES_SCHEMA), *(_properties(each) for each in sets)]
-    return pl.concat(frames)
-
-
-def _properties(examples: ExampleSet) -> pl.DataFrame:
-    changes = pl.DataFrame({"row": examples.row, "change": examples.change}).with_columns(
+def properties(examples: ExampleSet, changes: Changes) -> pl.DataFrame:
+    """Return one row for each stay that changes anything: what the histograms are made of (``PROPERTIES_SCHEMA``)."""
+    changed = pl.DataFrame({"row": changes.row, "change": changes.change}).with_columns(
         magnitude=pl.col("change").abs()
     )
-    cells = examples.stays["length"].cast(pl.Float64) * examples.shape[1]
-    of_stay = changes.group_by("row").agg(
+    first, last = int(changes.row[0]), int(changes.row[-1])
+    stays = examples.stays.select("stay_id", cells=pl.col("length").cast(pl.Float64) * examples.shape[1])
+    of_stay = changed.group_by("row").agg(
         number=pl.len().cast(pl.Int64),
         sum=pl.col("magnitude").sum(),
         mean=pl.col("magnitude").mean(),
@@ -95,8 +91,8 @@ def _properties(examples: ExampleSet) -> pl.DataFrame:
         positive=(pl.col("change") > 0).mean(),
     )
     frame = (
-        examples.stays.select("stay_id", cells=cells)
-        .with_row_index("row")
+        stays.slice(first, last - first + 1)
+        .with_row_index("row", offset=first)
         .with_columns(pl.col("row").cast(pl.Int64))
         .join(of_stay, on="row", how="inner", maintain_order="left")
         .with_columns(
@@ -108,9 +104,12 @@ def _properties(examples: ExampleSet) -> pl.DataFrame:
     return _shaped(frame, PROPERTIES_SCHEMA)
 
 
-def statuses(stays: pl.DataFrame) -> pl.DataFrame:
+def statuses(attack: AttackResult) -> pl.DataFrame:
     """Return what became of all stays considered, by label (``STATUSES_SCHEMA``)."""
-    counted = stays.group_by("label", "status").agg(stays=pl.len().cast(pl.Int64)).sort("label", "status")
+    counted = attack.ask(
+        "stays",
+        lambda stays: stays.group_by("label", "status").agg(stays=pl.len().cast(pl.Int64)).sort("label", "status"),
+    )
     return _shaped(counted.with_columns(share=pl.col("stays") / pl.col("stays").sum().over("label")), STATUSES_SCHEMA)
 
 
@@ -176,14 +175,15 @@ def smallest_change(attacked: pl.DataFrame) -> pl.DataFrame:
 
 def fragility(attacked: pl.DataFrame) -> pl.DataFrame:
     """Rank the attacked stays: fewest changed cells first, then the smaller L1; never flipped last."""
-    ranked = attacked.sort("best_l0", "best_l1", "stay_id", nulls_last=True).with_columns(
-        rank=pl.int_range(1, pl.len() + 1),
+    described = attacked.with_columns(
+        rank=pl.lit(0),
         probability_after=pl.col("best_probability"),
         changed=pl.col("best_l0"),
         l1=pl.col("best_l1"),
         linf=pl.col("best_linf"),
     )
-    return _shaped(ranked, FRAGILITY_SCHEMA)
+    ranked = _shaped(described, FRAGILITY_SCHEMA).sort("changed", "l1", "stay_id", nulls_last=True)
+    return ranked.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
 
 
 def success(stays: pl.DataFrame) -> dict[str, float | int | None]:

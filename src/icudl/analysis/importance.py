@@ -20,6 +20,7 @@ Tables:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,15 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.attribution import Attributions
+from icudl.analysis.changes import read_changes
 from icudl.analysis.conditions import CONDITIONS, ExampleSet
-from icudl.analysis.intervals import around, resamples
-from icudl.analysis.measures import MEASURES, CellStatistics, along
+from icudl.analysis.intervals import around
+from icudl.analysis.measured import Doubles, Streams
+from icudl.analysis.measures import MEASURES, CellStatistics, CellTally, along
 from icudl.analysis.options import AnalysisOptions
-from icudl.analysis.susceptibility import Streams, statistics_of
-from icudl.artifacts import Schema
+from icudl.analysis.resampled import MOST_SAMPLES, ResampledTally
+from icudl.artifacts import AttackResult, Schema
 from icudl.variables import Variable
-
-Doubles = npt.NDArray[np.float64]
 
 COMPARED = ("s", "sensitivity", "gpp", "gmp")
 LEVELS = ("variable", "hour", "cell")
@@ -85,6 +86,11 @@ class Explained:
     attributions: Attributions
     examples: ExampleSet
 
+    @property
+    def size(self) -> Doubles:
+        """(N, T, F) absolute attributions."""
+        return np.abs(self.attributions.cells)
+
 
 def choose_explained(attacked: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:
     """Return at most ``most`` attacked stays drawn at random, half of them of each condition where there are enough."""
@@ -98,13 +104,13 @@ def choose_explained(attacked: pl.DataFrame, most: int, rng: np.random.Generator
 
 
 def importance_tables(
-    explained: dict[str, Explained], variables: tuple[Variable, ...], options: AnalysisOptions, streams: Streams
+    explained: Mapping[str, Explained], attack: AttackResult, options: AnalysisOptions, streams: Streams
 ) -> dict[str, pl.DataFrame]:
     """Return ``importance``, ``importance_cells`` and ``agreement``; see the module.
 
     Args:
         explained: By condition.
-        variables: F variables.
+        attack: The attack that the examples are of.
         options: Number of resamples.
         streams: Random stream of a condition and ``"importance"``.
     """
@@ -113,15 +119,16 @@ def importance_tables(
         "importance_cells": [pl.DataFrame(schema=IMPORTANCE_CELLS_SCHEMA)],
         "agreement": [pl.DataFrame(schema=AGREEMENT_SCHEMA)],
     }
-    for condition, part in explained.items():
-        if len(part.rows) == 0:
-            continue
-        size = np.abs(part.attributions.cells)
-        draws = _resampled(part, size, options.bootstrap_samples, streams(condition, "importance"))
-        tables["importance"].append(_variable_rows(condition, part, variables, draws["importance"]))
-        tables["importance_cells"].append(_cell_rows(condition, part, variables))
+    parts = {condition: part for condition, part in explained.items() if len(part.rows)}
+    tallies, draws = _resampled(parts, attack, options.bootstrap_samples, streams)
+    for condition, part in parts.items():
+        tables["importance"].append(
+            _variable_rows(condition, part, attack.variables, np.array(draws[condition]["importance"]))
+        )
+        tables["importance_cells"].append(_cell_rows(condition, part, attack.variables))
         if part.examples.n:
-            tables["agreement"].append(_agreement_rows(condition, part, size, draws))
+            cells = tallies[condition].statistics(part.examples.n)
+            tables["agreement"].append(_agreement_rows(condition, part, cells, draws[condition]))
     return {name: pl.concat(frames) for name, frames in tables.items()}
 
 
@@ -148,24 +155,53 @@ def _measures(cells: CellStatistics) -> dict[str, dict[str, Doubles]]:
     return {"variable": along(cells, 0), "hour": along(cells, 1), "cell": of_cells}
 
 
-def _resampled(part: Explained, size: Doubles, samples: int, rng: np.random.Generator) -> dict[str, Doubles]:
-    """Return draws (samples, ...) of the variables' importance and, by ``level|measure``, of each correlation."""
-    position = {stay: row for row, stay in enumerate(part.attacked["stay_id"])}
-    with_example = np.array([position[stay] for stay in part.examples.stays["stay_id"]], dtype=np.int64)
-    flat = size.reshape(len(size), -1)
-    draws: dict[str, list[Any]] = {"importance": []}
-    for drawn in resamples(part.attacked.height, samples, rng) if part.attacked.height > 1 else ():
-        weight = drawn[part.rows].astype(np.float64)
-        if weight.sum() == 0:
-            continue
-        importance = (weight @ flat / weight.sum()).reshape(size.shape[1:])
-        draws["importance"].append(importance.sum(axis=0))
-        if part.examples.n:
-            levels = _levels(importance)
-            for level, values in _measures(statistics_of(part.examples, drawn=drawn[with_example])).items():
-                for name in COMPARED:
-                    draws.setdefault(f"{level}|{name}", []).append(spearman(levels[level], values[name]))
-    return {key: np.array(values) for key, values in draws.items()}
+Draws = dict[str, list[Any]]
+"""Of the resamples, the variables' importance and, by ``level|measure``, each correlation."""
+
+
+def _resampled(
+    parts: Mapping[str, Explained], attack: AttackResult, samples: int, streams: Streams
+) -> tuple[dict[str, CellTally], dict[str, Draws]]:
+    """Return, by condition, the statistics of the best examples and draws of all that has an interval."""
+    rngs = {condition: streams(condition, "importance") for condition in parts}
+    points = {condition: CellTally(part.examples.shape) for condition, part in parts.items()}
+    draws: dict[str, Draws] = {condition: {"importance": []} for condition in parts}
+    for start in range(0, samples, MOST_SAMPLES):
+        size = min(MOST_SAMPLES, samples - start)
+        tallies = {
+            condition: _tally_of(part, size, rngs[condition])
+            for condition, part in parts.items()
+            if part.attacked.height > 1
+        }
+        for _, blocks in read_changes(attack, [part.examples for part in parts.values()]):
+            for condition, changes in zip(parts, blocks, strict=True):
+                if start == 0:
+                    points[condition].add(changes.hour, changes.variable, np.abs(changes.change))
+                if condition in tallies:
+                    tallies[condition].add(changes)
+        for condition, tally in tallies.items():
+            tally.finish()
+            for sample in range(size):
+                _draw(parts[condition], tally.watched(sample), tally.statistics(sample), draws[condition])
+    return points, draws
+
+
+def _tally_of(part: Explained, samples: int, rng: np.random.Generator) -> ResampledTally:
+    with_example = np.searchsorted(part.attacked["stay_id"].to_numpy(), part.examples.stays["stay_id"].to_numpy())
+    return ResampledTally(with_example, part.attacked.height, part.examples.shape, samples, rng, watched=part.rows)
+
+
+def _draw(part: Explained, drawn: npt.NDArray[np.uint16], cells: CellStatistics, draws: Draws) -> None:
+    weight, size = drawn.astype(np.float64), part.size
+    if weight.sum() == 0:
+        return
+    importance = (weight @ size.reshape(len(size), -1) / weight.sum()).reshape(size.shape[1:])
+    draws["importance"].append(importance.sum(axis=0))
+    if part.examples.n:
+        levels = _levels(importance)
+        for level, values in _measures(cells).items():
+            for name in COMPARED:
+                draws.setdefault(f"{level}|{name}", []).append(spearman(levels[level], values[name]))
 
 
 def _variable_rows(condition: str, part: Explained, variables: tuple[Variable, ...], draws: Doubles) -> pl.DataFrame:
@@ -198,13 +234,13 @@ def _cell_rows(condition: str, part: Explained, variables: tuple[Variable, ...])
     return pl.DataFrame(columns, schema=IMPORTANCE_CELLS_SCHEMA)
 
 
-def _agreement_rows(condition: str, part: Explained, size: Doubles, draws: dict[str, Doubles]) -> pl.DataFrame:
-    levels, measures = _levels(size.mean(axis=0)), _measures(statistics_of(part.examples))
+def _agreement_rows(condition: str, part: Explained, cells: CellStatistics, draws: Draws) -> pl.DataFrame:
+    levels, measures = _levels(part.size.mean(axis=0)), _measures(cells)
     rows: list[tuple[Any, ...]] = []
     for level in LEVELS:
         for name in COMPARED:
             value = spearman(levels[level], measures[level][name])
-            low, high = _correlation_interval(value, draws.get(f"{level}|{name}", np.empty(0)))
+            low, high = _correlation_interval(value, np.array(draws.get(f"{level}|{name}", [])))
             rows.append((condition, level, name, len(levels[level]), value, low, high))
     frame = pl.DataFrame(rows, schema=AGREEMENT_SCHEMA, orient="row")
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None))

@@ -57,45 +57,48 @@ class CellStatistics:
         )
 
 
-def cell_statistics(
-    hour: npt.NDArray[Any],
-    variable: npt.NDArray[Any],
-    magnitude: npt.NDArray[Any],
-    *,
-    n_stays: int,
-    shape: tuple[int, int],
-    weight: npt.NDArray[Any] | None = None,
-) -> CellStatistics:
-    """Collect the statistics of each cell from a sparse list of changes.
+class CellTally:
+    """Collects the statistics of each cell from sparse lists of changes, one list after another.
 
     Args:
-        hour: (K,) hour of each change.
-        variable: (K,) variable index of each change.
-        magnitude: (K,) absolute change, in any one scale.
-        n_stays: Number N of stays with an example, changed here or not.
         shape: (T, F).
-        weight: (K,) how often the stay of each change was drawn in a resample; None counts each once.
-
-    Returns:
-        Statistics of shape (T, F).
     """
-    cell = hour.astype(np.int64) * shape[1] + variable.astype(np.int64)
-    size = shape[0] * shape[1]
-    magnitude = magnitude.astype(np.float64)
-    once = np.ones(len(cell)) if weight is None else weight.astype(np.float64)
-    largest = np.zeros(size)
-    drawn = once > 0
-    np.maximum.at(largest, cell[drawn], magnitude[drawn])
-    return CellStatistics(
-        n=n_stays,
-        changed=_sums(cell, once, size).reshape(shape),
-        total=_sums(cell, once * magnitude, size).reshape(shape),
-        largest=largest.reshape(shape),
-    )
 
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._changed, self._total, self._largest = (np.zeros(shape[0] * shape[1]) for _ in range(3))
 
-def _sums(index: npt.NDArray[np.int64], values: Doubles, size: int) -> Doubles:
-    return np.bincount(index, values, size).astype(np.float64)
+    def add(
+        self,
+        hour: npt.NDArray[Any],
+        variable: npt.NDArray[Any],
+        magnitude: npt.NDArray[Any],
+        weight: npt.NDArray[Any] | None = None,
+    ) -> None:
+        """Count K changes; how they are divided into lists makes no difference, to the last bit.
+
+        Args:
+            hour: (K,) hour of each change.
+            variable: (K,) variable index of each change.
+            magnitude: (K,) absolute change, in any one scale.
+            weight: (K,) how often the stay of each change was drawn in a resample; None counts each once.
+        """
+        cell = hour.astype(np.int64) * self._shape[1] + variable.astype(np.int64)
+        magnitude = magnitude.astype(np.float64)
+        once = np.ones(len(cell)) if weight is None else weight.astype(np.float64)
+        drawn = once > 0
+        np.add.at(self._changed, cell, once)
+        np.add.at(self._total, cell, once * magnitude)
+        np.maximum.at(self._largest, cell[drawn], magnitude[drawn])
+
+    def statistics(self, n_stays: int) -> CellStatistics:
+        """Return the statistics, of shape (T, F), of N stays with an example, whatever it changes."""
+        return CellStatistics(
+            n=n_stays,
+            changed=self._changed.reshape(self._shape),
+            total=self._total.reshape(self._shape),
+            largest=self._largest.reshape(self._shape),
+        )
 
 
 def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Doubles:

@@ -44,23 +44,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis import examples as of_examples
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet, attacked_stays, example_sets
-from icudl.analysis.intervals import around, resamples
-from icudl.analysis.measures import MEASURES, CellStatistics, along, cell_statistics, ganzp, gap, gpp
+from icudl.analysis.intervals import around
+from icudl.analysis.measured import WITH_INTERVAL, Doubles, Measured, Streams, measure
+from icudl.analysis.measures import MEASURES, CellStatistics, along, ganzp, gap, gpp
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.variables import Variable
 
 CLINICAL = ("gmp", "gap", "s", "ganzp", "sensitivity")
 SHARES = ("touched", "gpp")
-WITH_INTERVAL = ("touched", "gap", "gpp", "s", "ganzp", "sensitivity")
-
-Streams = Callable[[str, str], np.random.Generator]
-"""Gives the random stream of a condition and example."""
 
 
 def analyse_attack(
@@ -77,23 +73,19 @@ def analyse_attack(
         options: Filters and number of resamples.
         streams: Random stream for the bootstrap of a condition and example.
         thresholds: Decision threshold by member; see ``conditions.attacked_stays``.
-        advance: Called four times with 1, once per condition and example.
+        advance: Called with how many changes were read; see ``measured.units_of_measuring``.
     """
     attacked = attacked_stays(attack, options, thresholds)
-    sets = list(example_sets(attacked, attack, options))
-    parts: dict[str, list[pl.DataFrame]] = {"cells": [], "variables": [], "hours": []}
-    for each in sets:
-        parts["cells"].append(cell_table(each, attack.variables))
-        rng = streams(each.condition, each.example)
-        variables, hours = marginal_tables(each, attack.variables, options.bootstrap_samples, rng)
-        parts["variables"].append(variables)
-        parts["hours"].append(hours)
-        advance(1)
-    tables = {name: pl.concat(frames) for name, frames in parts.items()} | {
-        "summary": summary_table(attacked, sets),
-        "statuses": of_examples.statuses(attack.stays),
+    sets = example_sets(attacked, attack, options)
+    measured = measure(sets, attack, options.bootstrap_samples, streams, advance)
+    tables = {
+        "cells": pl.concat(cell_table(each, attack.variables) for each in measured),
+        "variables": pl.concat(variable_table(each, attack.variables) for each in measured),
+        "hours": pl.concat(hour_table(each) for each in measured),
+        "summary": summary_table(attacked, measured),
+        "statuses": of_examples.statuses(attack),
         "discovery": of_examples.discovery(attacked),
-        "perturbation_properties": of_examples.perturbation_properties(sets),
+        "perturbation_properties": pl.concat(each.properties for each in measured),
         "smallest_change": of_examples.smallest_change(attacked),
         "budget": of_examples.success_against_budget(attacked),
         "fragility": of_examples.fragility(attacked),
@@ -101,129 +93,87 @@ def analyse_attack(
     return SusceptibilityResult(tables=tables)
 
 
-def statistics_of(
-    examples: ExampleSet, *, clinical: bool = False, drawn: npt.NDArray[np.int64] | None = None
-) -> CellStatistics:
-    """Return the cell statistics of an example set, in unit coordinates or clinical units, or of a resample of it.
-
-    Args:
-        examples: The examples of N stays.
-        clinical: Take magnitudes in the variables' units.
-        drawn: (N,) how often each stay is drawn.
-    """
-    return cell_statistics(
-        examples.hour,
-        examples.variable,
-        np.abs(examples.clinical if clinical else examples.change),
-        n_stays=examples.n,
-        shape=examples.shape,
-        weight=None if drawn is None else drawn[examples.row],
-    )
-
-
-def cell_table(examples: ExampleSet, variables: Sequence[Variable]) -> pl.DataFrame:
+def cell_table(measured: Measured, variables: Sequence[Variable]) -> pl.DataFrame:
     """Return the ``cells`` rows of one example set."""
+    examples = measured.examples
     hours, n_variables = examples.shape
-    unit, clinical = statistics_of(examples), statistics_of(examples, clinical=True)
     columns: dict[str, Any] = {
         "hour": np.repeat(np.arange(hours, dtype=np.int16), n_variables),
         "variable": [variable.name for variable in variables] * hours,
         "stays": np.full(hours * n_variables, examples.n),
-        "changed": unit.changed.ravel().astype(np.int64),
-        "raised": _share(_increases(examples), unit.changed).ravel(),
+        "changed": measured.unit.changed.ravel().astype(np.int64),
+        "raised": _share(measured.increases, measured.unit.changed).ravel(),
     }
-    columns |= {name: measure(unit).ravel() for name, measure in MEASURES.items()}
-    columns |= {f"{name}_clinical": MEASURES[name](clinical).ravel() for name in CLINICAL}
+    columns |= {name: of_cells(measured.unit).ravel() for name, of_cells in MEASURES.items()}
+    columns |= {f"{name}_clinical": MEASURES[name](measured.clinical).ravel() for name in CLINICAL}
     return _labelled(examples, columns)
 
 
-def marginal_tables(
-    examples: ExampleSet, variables: Sequence[Variable], samples: int, rng: np.random.Generator
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the ``variables`` and ``hours`` rows of one example set, with bootstrap intervals over stays."""
+def variable_table(measured: Measured, variables: Sequence[Variable]) -> pl.DataFrame:
+    """Return the ``variables`` rows of one example set, with bootstrap intervals over stays."""
     names = {"variable": [each.name for each in variables], "unit": [each.unit for each in variables]}
-    hours = {"hour": np.arange(examples.shape[0], dtype=np.int16)}
-    clinical = along(statistics_of(examples, clinical=True), axis=0)
-    marginals = [_marginal_columns(examples, axis) for axis in (0, 1)]
-    draws = _bootstrap(examples, samples, rng)
-    of_variables = names | marginals[0] | _bounds(marginals[0], draws[0])
-    of_variables |= {f"{name}_clinical": clinical[name] for name in CLINICAL}
-    of_hours = hours | marginals[1] | _bounds(marginals[1], draws[1])
-    return _labelled(examples, of_variables), _labelled(examples, of_hours)
+    clinical = along(measured.clinical, axis=0)
+    columns = names | _marginal_columns(measured, axis=0)
+    columns |= {f"{name}_clinical": clinical[name] for name in CLINICAL}
+    return _labelled(measured.examples, columns)
 
 
-def summary_table(attacked: pl.DataFrame, sets: Sequence[ExampleSet]) -> pl.DataFrame:
+def hour_table(measured: Measured) -> pl.DataFrame:
+    """Return the ``hours`` rows of one example set, with bootstrap intervals over stays."""
+    hours = {"hour": np.arange(measured.examples.shape[0], dtype=np.int16)}
+    return _labelled(measured.examples, hours | _marginal_columns(measured, axis=1))
+
+
+def summary_table(attacked: pl.DataFrame, measured: Sequence[Measured]) -> pl.DataFrame:
     """Return the ``summary`` table."""
     rows: list[dict[str, Any]] = []
     for condition in (*CONDITIONS, "both"):
         stays = attacked if condition == "both" else attacked.filter(pl.col("condition") == condition)
         for example in EXAMPLES:
-            chosen = [each for each in sets if each.example == example and condition in {each.condition, "both"}]
+            chosen = [
+                each
+                for each in measured
+                if each.examples.example == example and condition in {each.examples.condition, "both"}
+            ]
             rows.append(
                 {"condition": condition, "example": example} | of_examples.success(stays) | _described(chosen, example)
             )
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))
 
 
-def _described(sets: Sequence[ExampleSet], example: str) -> dict[str, Any]:
-    stays = pl.concat([each.stays for each in sets])
+def _described(measured: Sequence[Measured], example: str) -> dict[str, Any]:
+    wanted = [*(f"{example}_{norm}" for norm in of_examples.NORMS), f"{example}_iteration"]
+    stays = pl.concat((each.examples.stays.select(wanted) for each in measured), rechunk=True)
     described: dict[str, Any] = {"stays": stays.height}
     for norm in of_examples.NORMS:
         sizes = stays[f"{example}_{norm}"].cast(pl.Float64)
         described[f"{norm}_mean"], described[f"{norm}_median"] = sizes.mean(), sizes.median()
     described["iteration"] = stays[f"{example}_iteration"].cast(pl.Float64).median()
-    parts = [statistics_of(each).pooled() for each in sets]
+    parts = [each.unit.pooled() for each in measured]
     pooled = CellStatistics(
         n=sum(part.n for part in parts),
         changed=np.sum([part.changed for part in parts], axis=0),
         total=np.sum([part.total for part in parts], axis=0),
         largest=np.max([part.largest for part in parts], axis=0),
     )
-    for name, measure in {"gap": gap, "gpp": gpp, "ganzp": ganzp}.items():
-        value = float(measure(pooled))
+    for name, of_cells in {"gap": gap, "gpp": gpp, "ganzp": ganzp}.items():
+        value = float(of_cells(pooled))
         described[name] = None if np.isnan(value) else value
     return described
 
 
-def _marginal_columns(examples: ExampleSet, axis: int) -> dict[str, Any]:
-    cells = statistics_of(examples)
-    raised = _share(_increases(examples).sum(axis), cells.changed.sum(axis))
-    touched = np.bincount(_touches(examples, axis)[1], minlength=len(raised)).astype(np.float64)
-    return {
-        "stays": np.full(len(raised), examples.n),
+def _marginal_columns(measured: Measured, axis: int) -> dict[str, Any]:
+    touched = measured.touched[axis]
+    raised = _share(measured.increases.sum(axis), measured.unit.changed.sum(axis))
+    marginal = {
+        "stays": np.full(len(raised), measured.examples.n),
         "raised": raised,
-        "touched": _share(touched, np.full(len(raised), float(examples.n))),
-    } | along(cells, axis)
+        "touched": _share(touched, np.full(len(raised), float(measured.examples.n))),
+    } | along(measured.unit, axis)
+    return marginal | _bounds(marginal, measured.draws[axis])
 
 
-def _touches(examples: ExampleSet, axis: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each pair of a stay's row and a variable (``axis`` 0) or hour (1) that it has changed, once."""
-    index, size = (examples.variable, examples.shape[1]) if axis == 0 else (examples.hour, examples.shape[0])
-    pairs = np.unique(examples.row * size + index)
-    return pairs // size, pairs % size
-
-
-def _bootstrap(
-    examples: ExampleSet, samples: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return draws of ``WITH_INTERVAL`` for variables and for hours: each (samples, measures, variables or hours)."""
-    draws: tuple[list[npt.NDArray[np.float64]], ...] = ([], [])
-    touches = [_touches(examples, axis) for axis in (0, 1)]
-    for drawn in resamples(examples.n, samples, rng) if examples.n > 1 else ():
-        cells = statistics_of(examples, drawn=drawn)
-        for axis in (0, 1):
-            rows, index = touches[axis]
-            touched = np.bincount(index, drawn[rows], examples.shape[1 - axis])
-            values = {"touched": touched / examples.n} | along(cells, axis)
-            draws[axis].append(np.stack([values[name] for name in WITH_INTERVAL]))
-    of_variables, of_hours = (
-        np.stack(draws[axis]) if draws[axis] else np.empty((0, len(WITH_INTERVAL), examples.shape[1 - axis]))
-        for axis in (0, 1)
-    )
-    return of_variables, of_hours
-
-
-def _bounds(marginal: Mapping[str, Any], draws: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _bounds(marginal: Mapping[str, Any], draws: Doubles) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for row, name in enumerate(WITH_INTERVAL):
         ceiling = 1.0 if name in SHARES else np.inf
@@ -232,13 +182,7 @@ def _bounds(marginal: Mapping[str, Any], draws: npt.NDArray[np.float64]) -> dict
     return columns
 
 
-def _increases(examples: ExampleSet) -> npt.NDArray[np.float64]:
-    cell = (examples.hour * examples.shape[1] + examples.variable)[examples.change > 0]
-    counted = np.bincount(cell, minlength=examples.shape[0] * examples.shape[1])
-    return counted.reshape(examples.shape).astype(np.float64)
-
-
-def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _share(part: Doubles, whole: Doubles) -> Doubles:
     share = np.full(part.shape, np.nan)
     np.divide(part, whole, out=share, where=whole > 0)
     return share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -126,31 +127,24 @@ def _summary(summary: pl.DataFrame) -> Table:
 
 
 def _clinical_sizes(attack: AttackResult, tables: Mapping[str, pl.DataFrame]) -> Table:
-    changes = attack.perturbations.filter(pl.col("example") == "best").with_columns(
-        size=(pl.col("after_clinical") - pl.col("before_clinical")).abs(), up=pl.col("change") > 0
-    )
-    condition = tables["fragility"].select("stay_id", "condition")
-    changes = changes.join(condition, on="stay_id", how="inner")
-    rows = []
-    grouped = {key: part for key, part in changes.group_by("condition", "variable") if part.height}
-    for name in CONDITIONS:
-        for index, variable in enumerate(attack.variables):
-            part = grouped.get((name, index))
-            if part is None:
-                continue
-            sizes = part["size"].cast(pl.Float64)
-            rows.append(
-                row(
-                    variable.label,
-                    variable.unit or "no unit",
-                    CONDITION_NAMES[name],
-                    part["stay_id"].n_unique(),
-                    part.height,
-                    entry(sizes.median()),  # type: ignore[arg-type]
-                    entry(sizes.quantile(0.9)),
-                    Entry(percent(float(part["up"].mean())), float(part["up"].mean())),  # type: ignore[arg-type]
-                )
-            )
+    conditions = tables["fragility"].select("stay_id", "condition")
+    found = [_sizes_of(attack, index, conditions) for index in range(len(attack.variables))]
+    rows = [
+        row(
+            variable.label,
+            variable.unit or "no unit",
+            CONDITION_NAMES[name],
+            line["stays"],
+            line["values"],
+            entry(line["median"]),
+            entry(line["high"]),
+            Entry(percent(line["up"]), line["up"]),
+        )
+        for name in CONDITIONS
+        for variable, lines in zip(attack.variables, found, strict=True)
+        for line in lines
+        if line["condition"] == name
+    ]
     return Table(
         "clinical-sizes",
         "Changes in clinical units",
@@ -168,6 +162,27 @@ def _clinical_sizes(attack: AttackResult, tables: Mapping[str, pl.DataFrame]) ->
         "Best examples. A median change of 0.3 mEq/L means that half of the changed values moved by less.",
         filtered=True,
     )
+
+
+def _sizes_of(attack: AttackResult, variable: int, conditions: pl.DataFrame) -> list[dict[str, Any]]:
+    """Describe the changes of one variable, by condition; of a large attack only these are held."""
+    size = (pl.col("after_clinical") - pl.col("before_clinical")).abs().cast(pl.Float64)
+    described = attack.ask(
+        "perturbations",
+        lambda changes: (
+            changes.filter(pl.col("example") == "best", pl.col("variable") == variable)
+            .join(conditions.lazy(), on="stay_id", how="inner")
+            .group_by("condition")
+            .agg(
+                stays=pl.col("stay_id").n_unique(),
+                values=pl.len(),
+                median=size.median(),
+                high=size.quantile(0.9),
+                up=(pl.col("change") > 0).mean(),
+            )
+        ),
+    )
+    return described.to_dicts()
 
 
 def _statuses(statuses: pl.DataFrame) -> Table:

@@ -56,9 +56,11 @@ def pack_stays(
     row_of = {int(stay): index for index, stay in enumerate(grid.stay_ids)}
     rows = np.array([row_of[stay] for stay in chosen["stay_id"]], dtype=np.int64)
     values = grid.values[rows]
-    kept = attack.perturbations.filter(pl.col("stay_id").is_in(chosen["stay_id"].to_list()))
+    is_chosen = pl.col("stay_id").is_in(chosen["stay_id"].to_list())
+    kept = attack.ask("perturbations", lambda changes: changes.filter(is_chosen))
     scale = _scale_of(values, kept)
-    attacked = {line["stay_id"]: line for line in attack.stays.iter_rows(named=True)}
+    described = attack.ask("stays", lambda stays: stays.filter(is_chosen))
+    attacked = {line["stay_id"]: line for line in described.iter_rows(named=True)}
     examples = _pack_examples(kept, scale)
     stays: list[dict[str, Any]] = []
     size = 0
