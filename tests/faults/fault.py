@@ -12,10 +12,15 @@ import dataclasses
 import os
 import resource
 import signal
+import stat
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from names import Names, of_handle, touched
 
 _OPERATIONS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.link", "fcntl.flock"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -28,7 +33,9 @@ class Fault:
     Attributes:
         kill_before: Number of the file operation, from 1, before which the whole process group is killed.
         power_loss_in: Folder in which, at that kill, every file loses its content that was written since the start of
-            the process and was not synced, as when the power fails.
+            the process and was not synced, as when the power fails. Without a kill it fails as the run has ended.
+        names_lost: Share of what was done to the entries of its folders, and not synced, that is lost as well.
+        seed: Of the draw of these.
         torn_write: Size in bytes at which a growing file kills the process, the bytes before it written.
         full_disk: Size in bytes beyond which no file can grow, as on a full disk; an error and not a kill.
         memory: Address space in bytes beyond what the process has at its start.
@@ -39,6 +46,8 @@ class Fault:
 
     kill_before: int = 0
     power_loss_in: str = ""
+    names_lost: float = 0.0
+    seed: int = 0
     torn_write: int = 0
     full_disk: int = 0
     memory: int = 0
@@ -50,15 +59,20 @@ class Fault:
 class Operations:
     """Counts the operations of this process, and ends its group before one of them."""
 
-    def __init__(self, kill_before: int, power_loss_in: str = "") -> None:
+    def __init__(self, fault: Fault) -> None:
         self.count = 0
-        self._last = kill_before
-        self._power_loss_in = power_loss_in
+        self._fault = fault
+        self._names: Names | None = None
+        self._recording = threading.Lock()
+        self._recorder: int | None = None
         self._start = time.time_ns() - 20_000_000  # times of files come from a coarser clock
         self._synced: dict[int, int] = {}
 
     def watch(self) -> None:
         """Begin; there is no end."""
+        folder = Path(self._fault.power_loss_in)
+        if self._fault.names_lost:
+            self._names = Names(folder, folder.with_name(f"{folder.name}.aside"))
         sync = os.fsync
 
         def counted_sync(handle: Any) -> None:
@@ -66,25 +80,44 @@ class Operations:
             sync(handle)
             found = os.fstat(handle)
             self._synced[found.st_ino] = found.st_mtime_ns
+            if stat.S_ISDIR(found.st_mode):
+                self._record(lambda names: names.synced(of_handle(handle)))
 
         os.fsync = counted_sync
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if threading.get_ident() == self._recorder:
+            return
         is_opening = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
         if is_opening or event in _OPERATIONS:
             self._step()
+            self._record(lambda names: names.announce(touched(event, arguments)))
+
+    def _record(self, what: Callable[[Names], object]) -> None:
+        """Let the record of names look at the disk; what it does itself is no operation."""
+        if self._names is not None:
+            with self._recording:
+                self._recorder = threading.get_ident()
+                what(self._names)
+                self._recorder = None
 
     def _step(self) -> None:
         self.count += 1
-        if self.count == self._last:
-            if self._power_loss_in:
-                self._lose_what_is_not_synced()
+        if self.count == self._fault.kill_before:
+            if self._fault.power_loss_in:
+                self.lose_power()
             os.killpg(0, signal.SIGKILL)
+
+    def lose_power(self) -> None:
+        """Leave in the folder what its disk would hold."""
+        self._record(lambda names: names.lose(self._fault.names_lost, self._fault.seed))
+        self._record(lambda names: names.forget())
+        self._lose_what_is_not_synced()
 
     def _lose_what_is_not_synced(self) -> None:
         """Empty the files: what a disk holds of a file whose bytes never reached it, although its name did."""
-        for path in Path(self._power_loss_in).rglob("*"):
+        for path in Path(self._fault.power_loss_in).rglob("*"):
             found = path.stat()
             written = path.is_file() and found.st_mtime_ns >= self._start
             if written and self._synced.get(found.st_ino) != found.st_mtime_ns:
@@ -108,8 +141,8 @@ def arm(fault: Fault) -> Operations:
         _limit(resource.RLIMIT_CORE, 0)
     if fault.torn_write or fault.full_disk:
         _limit(resource.RLIMIT_FSIZE, fault.torn_write or fault.full_disk)
-    operations = Operations(fault.kill_before, fault.power_loss_in)
-    if fault.kill_before or fault.operations_to:
+    operations = Operations(fault)
+    if fault.kill_before or fault.operations_to or fault.power_loss_in:
         operations.watch()
     return operations
 

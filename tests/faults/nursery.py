@@ -43,6 +43,8 @@ def run(request: dict[str, Any]) -> int:
         fault = Fault(**request["fault"])
         operations = arm(fault)
         code = main()
+        if fault.power_loss_in:
+            operations.lose_power()
         if fault.operations_to:
             Path(fault.operations_to).write_text(str(operations.count), "ascii")
     except BaseException:

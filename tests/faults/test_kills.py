@@ -20,6 +20,9 @@ KILLS_PER_STAGE = 14
 POWER_LOSSES_PER_STAGE = 8
 """Losses of power before a file operation of each stage."""
 
+LOSSES_OF_NAMES_PER_STAGE = 6
+"""The same with names lost as well: half of them after the artifact was moved into its place."""
+
 KILLS_IN_TIME = 12
 """Kills of the whole study at a random moment, workers included."""
 
@@ -101,6 +104,55 @@ def test_a_stage_whose_machine_loses_its_power(stage: str, reference: Path, laun
         shutil.rmtree(store)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("names_lost", [1.0, 0.5], ids=["all", "some"])
+@pytest.mark.parametrize("stage", VERBS)
+def test_a_stage_whose_machine_loses_its_power_and_names(
+    stage: str, names_lost: float, reference: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """What was done to folders and not synced is lost: all of it, or any part of it that stands without the rest."""
+    draw = random.Random(f"names of {stage}, {names_lost}")
+    operations = count_operations(launcher, reference, stage, tmp_path)
+    expected = until(reference, stage)
+    drawn = draw.sample(range(1, operations - 2), LOSSES_OF_NAMES_PER_STAGE - 3)
+    for number in (*sorted(drawn), operations - 2, operations - 1, operations):
+        store = copy_until(reference, stage, tmp_path / "store")
+        fault = Fault(kill_before=number, power_loss_in=str(store), names_lost=names_lost, seed=draw.getrandbits(32))
+        assert launcher.run(words(VERBS[stage], store), fault).killed
+        inspect(launcher, store)
+        launcher.succeed(words(VERBS[stage], store))
+        require_whole(launcher, store, expected)
+        shutil.rmtree(store)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", VERBS)
+def test_what_a_stage_has_reported_outlives_a_loss_of_power(
+    stage: str, reference: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """The run has ended with 0: nothing of the artifact may be lost, the folders above it included."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    store = disk / "lab" / "runs"
+    if stage != "extract":  # which makes the store itself
+        copy_until(reference, stage, store)
+    launcher.succeed(words(VERBS[stage], store), Fault(power_loss_in=str(disk), names_lost=1.0))
+    assert contents(store) == until(reference, stage)
+    # What it deleted at its end may be back.
+    launcher.succeed(words(VERBS[stage], store))
+    require_whole(launcher, store, until(reference, stage))
+
+
+@pytest.mark.slow
+def test_trials_of_a_search_that_has_ended_outlive_a_loss_of_power(
+    reference: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """A longer search goes on from them."""
+    store = copy_until(reference, "tune-model", tmp_path / "store")
+    launcher.succeed(words(VERBS["tune-model"], store), Fault(power_loss_in=str(store), names_lost=1.0))
+    assert len(list(store.glob(".studies/*/trial-*.json"))) == 3
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("stage", VERBS)
 def test_a_stage_killed_before_each_of_its_file_operations(
@@ -144,8 +196,9 @@ def test_the_whole_study_killed_at_random_moments(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names_lost", [0.0, 0.5], ids=["killed", "power lost"])
 def test_cleaning_killed_before_each_of_its_file_operations(
-    reference: Path, launcher: Launcher, tmp_path: Path
+    names_lost: float, reference: Path, launcher: Launcher, tmp_path: Path
 ) -> None:
     """Killed while it deletes artifacts, ``clean`` leaves what the next ``clean`` deletes and no run reads."""
     command = words(("clean", "--unused", "--yes"), tmp_path / "store", (*SERIAL, "analysis.min_changed=2"))
@@ -153,7 +206,10 @@ def test_cleaning_killed_before_each_of_its_file_operations(
     while ended is None or ended.killed:
         number += 1
         store = copy_until(reference, "report", tmp_path / "store")
-        ended = launcher.run(command, Fault(kill_before=number))
+        fault = Fault(kill_before=number)
+        if names_lost:
+            fault = Fault(kill_before=number, power_loss_in=str(store), names_lost=names_lost, seed=number)
+        ended = launcher.run(command, fault)
         inspect(launcher, store)
         launcher.succeed(command)
         assert not list((store / "analyse").iterdir())

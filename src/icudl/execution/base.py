@@ -210,18 +210,26 @@ def seed_for(root: int, *name: str | int) -> int:
 _UNFINISHED = ".partial"
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` make a file beside ``path``, then move it into place in one step.
+def write_atomically(path: Path, write: Callable[[Path], Any], *, keep_name: bool = True) -> None:
+    """Let ``write`` make a file beside ``path``, then move it into place in one step, its bytes on the disk.
 
     A reader, or a run resumed after a kill, sees either the whole file or none; of several writers one wins.
+
+    Args:
+        path: File to be made or replaced.
+        write: Writes it, to the path that it is given.
+        keep_name: Whether the renaming has to be on the disk too before anything else is done. Without it a loss of
+            power may bring back the file before this one, or none.
     """
     partial = _unfinished(path)
     # On a worker of another machine the folder may not exist yet.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write(partial)
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
+        if keep_name:
+            sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -238,9 +246,9 @@ def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
         partial.mkdir(parents=True)
         write(partial)
         for path in (partial, *partial.rglob("*")):
-            _sync(path)
+            sync(path)
         partial.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -253,6 +261,8 @@ def remove_folder(folder: Path) -> None:
         aside = _unfinished(folder)
         with contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
+            # A disk that loses its power could otherwise hold the deletions and not the move.
+            sync(aside.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -261,7 +271,8 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk holds the bytes of a file, or the names in a folder (not what lies under the names)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from icudl.artifacts import read_json, write_json
-from icudl.execution.base import write_atomically
+from icudl.execution.base import sync, write_atomically
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
@@ -91,13 +91,15 @@ class FolderTrials:
         if known is None:
             path = self.folder / f"trial-{outcome.number}.json"
             write_atomically(path, lambda partial: write_json(partial, outcome.to_dict()))
+            sync(self.folder.parent)  # the folder of the study may be new
         return known or outcome
 
 
 def remove_work(folder: Path, number: int) -> None:
     """Delete all that a trial and its killed predecessors kept to go on from.
 
-    To be called before the outcome is kept: once it is, nobody looks at the trial again.
+    To be called before the outcome is kept: once it is, nobody looks at the trial again. So the deletions are on the
+    disk first.
     """
     for pattern in (f"trial-{number}-fold-*", f"trial-{number}.shards", f".trial-{number}[-.]*.partial"):
         for path in folder.glob(pattern):
@@ -105,3 +107,4 @@ def remove_work(folder: Path, number: int) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+    sync(folder)

@@ -6,6 +6,8 @@ import contextlib
 import stat
 from pathlib import Path
 
+from icudl.execution.base import sync
+
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _SHARED_FOLDER, _SHARED_FILE, _SHARED_LOCK = 0o2770, 0o640, 0o660
 _SHARED = stat.S_ISGID | stat.S_IWGRP
@@ -22,7 +24,12 @@ def make_folder(root: Path, folder: Path) -> None:
     Raises:
         OSError: The store cannot be written.
     """
+    missing = [place for place in (root, *root.parents) if not place.exists()]
     root.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    for made in missing:
+        # What is sealed below is lost with the name of any folder above it. One that cannot be read cannot be synced.
+        with contextlib.suppress(PermissionError):
+            sync(made.parent)
     place = root
     # One by one: folders on the way would otherwise get the mode that the umask says.
     for part in folder.relative_to(root).parts:

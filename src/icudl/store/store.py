@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
-from icudl.execution.base import remove_folder, write_folder_atomically
+from icudl.execution.base import remove_folder, sync, write_folder_atomically
 from icudl.store import locks, modes, refusals
 from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
 from icudl.store.soundness import faults
@@ -90,7 +90,9 @@ class Store:
 
     def studies(self) -> Path:
         """Make and return the folder that keeps the trials of searches, whatever their length."""
-        return self._make(self.root / ".studies")
+        folder = self._make(self.root / ".studies")
+        sync(self.root)
+        return folder
 
     def _make(self, folder: Path) -> Path:
         try:
@@ -237,6 +239,8 @@ class Store:
                 # On a file system whose locks hold on one machine only, another may have been faster.
                 if not self.has(node, artifact_id) or [self.manifest(node, artifact_id).content] != made:
                     raise
+            # The name of the artifact is on the disk, in a folder whose own name may not be yet.
+            sync(self.root)
         self._discard(node, artifact_id)
         # As any later run will see it: what is made from it must not depend on who made it.
         return self.manifest(node, artifact_id)

@@ -63,7 +63,8 @@ class Snapshot:
             "best_epoch": str(self.best_epoch),
         }
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        write_atomically(path, lambda partial: safetensors.torch.save_file(tensors, partial, metadata))
+        # After a loss of power the epoch before will do; a name kept for certain costs as much as the bytes.
+        write_atomically(path, lambda partial: safetensors.torch.save_file(tensors, partial, metadata), keep_name=False)
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
