@@ -118,14 +118,28 @@ def _available() -> int | None:
 
 def _left_in_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return what a container's limit leaves, as either version of control groups tells it; None without a limit."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    for limit, used, statistics, prefix in (
+        ("memory.max", "memory.current", "memory.stat", ""),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
     ):
         try:
             most, now = ((groups / name).read_text("utf-8").strip() for name in (limit, used))
             if most.isdigit():
-                return max(0, int(most) - int(now))
+                held = max(0, int(now) - _reclaimable(groups / statistics, prefix))
+                return max(0, int(most) - held)
         except (OSError, ValueError):
             continue
     return None
+
+
+def _reclaimable(statistics: Path, prefix: str) -> int:
+    """Return the bytes of files that a control group holds in memory; 0 where it does not tell.
+
+    Kubernetes takes off inactive pages only. But the kernel drops active ones as well before it kills, and counts both
+    as available to the machine; and what a stage reads is active soon, for it is hashed first and read again.
+    """
+    try:
+        text = statistics.read_text("utf-8")
+    except OSError:
+        return 0
+    return sum(map(int, re.findall(rf"^{prefix}(?:in)?active_file (\d+)$", text, re.MULTILINE)))

@@ -61,6 +61,35 @@ def test_the_limit_of_a_container_in_the_older_control_groups(tmp_path: Path) ->
     assert estimates._left_in_group(tmp_path) == 700
 
 
+@pytest.mark.parametrize(
+    ("statistics", "left"),
+    [
+        ("anon 100\ninactive_anon 20\nactive_file 50\ninactive_file 250\nunevictable 7\n", 900),
+        ("total_inactive_file 250\nworkingset_activate_file 70\n", 600),
+        ("inactive_file 500\n", 1000),
+        ("inactive_file many\n", 600),
+        ("", 600),
+    ],
+)
+def test_files_in_memory_take_nothing_away(statistics: str, left: int, tmp_path: Path) -> None:
+    """The kernel drops them where memory is asked for."""
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("400\n")
+    (tmp_path / "memory.stat").write_text(statistics)
+    assert estimates._left_in_group(tmp_path) == left
+
+
+def test_files_in_memory_in_the_older_control_groups(tmp_path: Path) -> None:
+    """The groups within count too: their use does."""
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("1000\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("300\n")
+    (tmp_path / "memory" / "memory.stat").write_text(
+        "inactive_file 1\nactive_file 2\ntotal_inactive_file 30\ntotal_active_file 70\n"
+    )
+    assert estimates._left_in_group(tmp_path) == 800
+
+
 def test_extract_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "free_memory", lambda: 1)
     found = foreseen(["extract", "preprocess", "train"], 1000, 1, tmp_path)
