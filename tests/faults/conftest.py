@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from launcher import Launcher
+from memory_groups import make_group, remove_group
 from study import words
 
 
@@ -23,3 +24,17 @@ def reference(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> P
     store = tmp_path_factory.mktemp("reference") / "runs"
     launcher.succeed(words(("run",), store))
     return store
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Callable[[int], Path]]:
+    """Makes a control group with so many bytes of memory, where this process may make one."""
+    made: list[Path] = []
+
+    def make(limit: int) -> Path:
+        made.append(make_group(limit))
+        return made[-1]
+
+    yield make
+    for group in made:
+        remove_group(group)

@@ -38,6 +38,7 @@ class Fault:
         seed: Of the draw of these.
         torn_write: Size in bytes at which a growing file kills the process, the bytes before it written.
         full_disk: Size in bytes beyond which no file can grow, as on a full disk; an error and not a kill.
+        memory_group: Control group that the process joins: what it takes from then on is within the group's limit.
         memory: Address space in bytes beyond what the process has at its start.
         clock_days: How far the process's clock is wrong.
         environment: Variables set before anything runs.
@@ -50,6 +51,7 @@ class Fault:
     seed: int = 0
     torn_write: int = 0
     full_disk: int = 0
+    memory_group: str = ""
     memory: int = 0
     clock_days: int = 0
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -133,6 +135,8 @@ def arm(fault: Fault) -> Operations:
         import time_machine
 
         time_machine.travel(dt.datetime.now(tz=dt.UTC) + dt.timedelta(days=fault.clock_days), tick=True).start()
+    if fault.memory_group:
+        (Path(fault.memory_group) / "cgroup.procs").write_text(str(os.getpid()), "ascii")
     if fault.memory:
         _limit(resource.RLIMIT_AS, _address_space() + fault.memory)
     if fault.torn_write:

@@ -7,11 +7,13 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fault import Fault
 from launcher import Launcher
+from memory_groups import killed_for_memory
 from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
 
 KILLS_PER_STAGE = 14
@@ -22,6 +24,9 @@ POWER_LOSSES_PER_STAGE = 8
 
 LOSSES_OF_NAMES_PER_STAGE = 6
 """The same with names lost as well: half of them after the artifact was moved into its place."""
+
+MEMORY_OF_KILLED_RUNS = (20, 40, 80, 120, 160)
+"""Megabytes that a run may take beside what importing the libraries took; the study takes about 230."""
 
 KILLS_IN_TIME = 12
 """Kills of the whole study at a random moment, workers included."""
@@ -191,6 +196,24 @@ def test_the_whole_study_killed_at_random_moments(
         inspect(launcher, tmp_path / "runs")
         # Later stages are reached by runs that live longer.
         wait *= 1.3
+    launcher.succeed(command)
+    require_whole(launcher, tmp_path / "runs", contents(reference))
+
+
+@pytest.mark.slow
+def test_a_serial_run_that_the_kernel_kills_for_memory(
+    memory_group: Callable[[int], Path], reference: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """Killed in a stage further on whenever it has more memory, it loses nothing that was sealed."""
+    command, sealed = words(("run",), tmp_path / "runs"), [0]
+    for megabytes in MEMORY_OF_KILLED_RUNS:
+        group = memory_group(megabytes * 10**6)
+        assert launcher.run(command, Fault(memory_group=str(group))).killed
+        assert killed_for_memory(group) == 1
+        inspect(launcher, tmp_path / "runs")
+        sealed.append(len(list((tmp_path / "runs").glob("[!.]*/*/manifest.json"))))
+    assert sealed == sorted(sealed)
+    assert sealed[-1] > 0
     launcher.succeed(command)
     require_whole(launcher, tmp_path / "runs", contents(reference))
 

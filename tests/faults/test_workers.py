@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_groups import killed_for_memory
 
 from icudl.errors import StageError
 from icudl.execution.base import Tick
@@ -86,39 +86,6 @@ def fill(shared: tuple[int, str], job: int, tick: Tick) -> int:
     return int(held[job]) * job
 
 
-@pytest.fixture
-def memory_group() -> Iterator[Callable[[int], Path]]:
-    """Makes a control group with so many bytes of memory, where this process may make one."""
-    made: list[Path] = []
-
-    def make(limit: int) -> Path:
-        places = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text("ascii").splitlines())
-        old = Path("/sys/fs/cgroup/memory")
-        parent = old / places["memory"].lstrip("/") if old.is_dir() else Path("/sys/fs/cgroup")
-        group = parent / f"icudl-test-{os.getpid()}"
-        settings = {"memory.limit_in_bytes": limit} if old.is_dir() else {"memory.max": limit, "memory.swap.max": 0}
-        try:
-            group.mkdir()
-            made.append(group)
-            for name, value in settings.items():
-                (group / name).write_text(str(value), "ascii")
-        except OSError as error:
-            pytest.skip(f"no group with a memory limit can be made here: {error}")
-        return group
-
-    yield make
-    for group in made:
-        wait_until(lambda group=group: not (group / "cgroup.procs").read_text("ascii").strip())
-        group.rmdir()
-
-
-def killed_for_memory(group: Path) -> int:
-    """Return how many processes of the group the kernel has killed."""
-    old, recent = group / "memory.oom_control", group / "memory.events"
-    lines = (old if old.exists() else recent).read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-
-
 def say_and_sleep(shared: str, job: int, tick: Tick) -> int:
     (Path(shared) / f"{job}.{os.getpid()}").touch()
     time.sleep(600)
@@ -159,13 +126,10 @@ def test_a_job_that_found_no_memory_is_run_again_among_fewer(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/sys/fs/cgroup").is_dir(), reason="there are no control groups")
 def test_a_worker_that_the_kernel_kills_for_memory_loses_nothing(
     memory_group: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """Two workers side by side need more than there is, one does not."""
-    if re.search(r"^SwapTotal:\s+[1-9]", Path("/proc/meminfo").read_text("ascii"), re.MULTILINE):
-        pytest.skip("with swap the kernel does not kill")
     group = memory_group(1_900_000_000)
     script = tmp_path / "run.py"
     script.write_text(FILL.format(folder=str(Path(__file__).parent)), "utf-8")

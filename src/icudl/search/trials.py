@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from icudl.artifacts import read_json, write_json
+from icudl.execution import locks
 from icudl.execution.base import sync, write_atomically
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -70,15 +70,16 @@ class FolderTrials:
 
     @contextlib.contextmanager
     def claim(self, number: int) -> Iterator[bool]:
-        """See ``Trials``."""
+        """See ``Trials``.
+
+        Raises:
+            StoreError: The file system knows no locks. Not to be taken for a trial that another process has: all would
+                wait for each other.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"trial-{number}.lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
+        path = self.folder / f"trial-{number}.lock"
+        with path.open("w") as handle:
+            yield locks.take(handle.fileno(), path)
 
     def read(self, number: int) -> Outcome | None:
         """See ``Trials``."""
