@@ -132,6 +132,21 @@ class TestWriting:
         assert made == [0, 1, 2, 2]
         assert _bytes(tmp_path / "cut") == _bytes(tmp_path / "whole")
 
+    def test_a_kill_while_the_parts_are_deleted_leaves_a_finished_hospital(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def delete_some(folder: Path, **_options: object) -> None:
+            next(path for path in sorted(folder.rglob("*")) if path.is_file()).unlink()
+            raise KeyboardInterrupt
+
+        write_hospital(tmp_path / "whole", patients=20, seed=4)
+        with monkeypatch.context() as patch:
+            patch.setattr("shutil.rmtree", delete_some)
+            with pytest.raises(KeyboardInterrupt):
+                write_hospital(tmp_path / "killed", patients=20, seed=4)
+        write_hospital(tmp_path / "killed", patients=20, seed=4)
+        assert _bytes(tmp_path / "killed") == _bytes(tmp_path / "whole")
+
     def test_does_not_resume_another_hospital(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(synthetic_files, "_join", _interrupted)

@@ -19,7 +19,7 @@ import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.errors import ConfigError
-from icudl.execution.base import Executor, Progress, Tick, write_atomically, write_folder_atomically
+from icudl.execution.base import Executor, Progress, Tick, remove_folder, write_atomically, write_folder_atomically
 from icudl.execution.local import SerialExecutor
 from icudl.sources.synthetic_charting import chart_events
 from icudl.sources.synthetic_course import BLOCK_PATIENTS, GENERATOR_VERSION
@@ -149,7 +149,8 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
         for name in _STREAMED:
             _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
-    shutil.rmtree(hospital.folder / _PARTS)
+    # In one step: a kill must not leave the folder with some of its files, which would be taken for finished parts.
+    remove_folder(hospital.folder / _PARTS)
 
 
 def _prepare(hospital: Hospital) -> None:
@@ -165,7 +166,10 @@ def _prepare(hospital: Hospital) -> None:
         for stray in parts.glob(".*"):
             shutil.rmtree(stray, ignore_errors=True)
         for unfinished in hospital.folder.glob(".*.partial"):
-            unfinished.unlink()
+            if unfinished.is_dir():
+                remove_folder(unfinished)
+            else:
+                unfinished.unlink()
         return
     content = set(hospital.folder.iterdir()) if hospital.folder.is_dir() else set()
     if content - {parts, *hospital.folder.glob(f".{_MARK}.*.partial")}:
