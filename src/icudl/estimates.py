@@ -62,11 +62,12 @@ def need_of(node: str, cells: int, workers: int) -> Need:
     """Return the estimate for one node after extract."""
     if node == "preprocess":
         return Need(memory=_PROCESS_BYTES + cells * _READING_BYTES, disk=cells * _GRID_BYTES)
-    others = workers if workers > 1 and node != "report" else 0
+    others = workers if workers > 1 else 0
     if node == "attack":  # holds the data of the stays in work, whatever their number
         return Need(memory=(1 + others) * _PROCESS_BYTES, disk=0)
     each = _FITTING_BYTES if node in _FITTED else _READING_BYTES
-    memory = (1 + others) * _PROCESS_BYTES + cells * (_GRID_BYTES + max(1, others) * each)
+    reading = 1 if node == "report" else max(1, others)  # the other workers stay, with nothing to do
+    memory = (1 + others) * _PROCESS_BYTES + cells * (_GRID_BYTES + reading * each)
     return Need(memory=memory, disk=0)
 
 

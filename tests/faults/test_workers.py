@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -84,6 +85,26 @@ def fill(shared: tuple[int, str], job: int, tick: Tick) -> int:
     held = np.ones(size, dtype=np.uint8)
     time.sleep(3)
     return int(held[job]) * job
+
+
+def own_number(shared: tuple[str, bytes], job: int, tick: Tick) -> int:
+    """Tell the process, once another one has a job as well."""
+    folder = Path(shared[0])
+    (folder / str(os.getpid())).touch()
+    wait_until(lambda: len(list(folder.iterdir())) > 1)
+    return os.getpid()
+
+
+def new_folder(parent: Path, name: str) -> str:
+    (parent / name).mkdir()
+    return str(parent / name)
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8"))
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def say_and_sleep(shared: str, job: int, tick: Tick) -> int:
@@ -169,6 +190,28 @@ def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: P
     finally:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
+
+
+@NEEDS_PROC
+def test_kept_workers_serve_the_next_call_and_hold_nothing_meanwhile(tmp_path: Path) -> None:
+    with ProcessExecutor(2) as executor:
+        first = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "1"), bytes(600_000_000))))
+        assert len(first) == 2
+        wait_until(lambda: all(resident(worker) < 600_000_000 for worker in first), seconds=10)
+        assert set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "2"), b""))) == first
+        assert executor.map(length_and_job, [0, 1], shared=b"123") == [3, 4]
+    assert not any(map(is_alive, first))
+
+
+@NEEDS_PROC
+def test_a_kept_worker_that_was_killed_while_idle_costs_nothing(tmp_path: Path) -> None:
+    with ProcessExecutor(2) as executor:
+        first = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "1"), b"")))
+        os.kill(min(first), signal.SIGKILL)
+        wait_until(lambda: not is_alive(max(first)))  # a pool ends its other workers when one is gone
+        second = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "2"), b"")))
+        assert len(second) == 2
+        assert not second & first
 
 
 @NEEDS_PROC

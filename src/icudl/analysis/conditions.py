@@ -60,7 +60,7 @@ def attacked_stays(
             pl.col("status").is_in([AttackStatus.SUCCESS.value, AttackStatus.FAILED.value]),
             pl.col("length") >= options.min_length,
         ).sort("stay_id"),
-    ).rechunk()  # sums depend on how a column is divided, to the last bit
+    )
     without_example = pl.col("label") == 1
     if attack.options.get("attack_misclassified", False):
         threshold = pl.col("member").replace_strict(dict(thresholds or {}), default=0.5, return_dtype=pl.Float64)

@@ -40,6 +40,7 @@ The filter on length applies to all tables but ``statuses``; those on the number
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -143,11 +144,13 @@ def summary_table(attacked: pl.DataFrame, measured: Sequence[Measured]) -> pl.Da
 
 def _described(measured: Sequence[Measured], example: str) -> dict[str, Any]:
     wanted = [*(f"{example}_{norm}" for norm in of_examples.NORMS), f"{example}_iteration"]
-    stays = pl.concat((each.examples.stays.select(wanted) for each in measured), rechunk=True)
+    stays = pl.concat(each.examples.stays.select(wanted) for each in measured)
     described: dict[str, Any] = {"stays": stays.height}
     for norm in of_examples.NORMS:
-        sizes = stays[f"{example}_{norm}"].cast(pl.Float64)
-        described[f"{norm}_mean"], described[f"{norm}_median"] = sizes.mean(), sizes.median()
+        sizes = stays[f"{example}_{norm}"].cast(pl.Float64).drop_nulls()
+        # Summed exactly: other sums depend, to the last bit, on how threads have divided the column.
+        described[f"{norm}_mean"] = math.fsum(sizes) / len(sizes) if len(sizes) else None
+        described[f"{norm}_median"] = sizes.median()
     described["iteration"] = stays[f"{example}_iteration"].cast(pl.Float64).median()
     parts = [each.unit.pooled() for each in measured]
     pooled = CellStatistics(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from multiprocessing import current_process
+from collections.abc import Callable, Iterator
+from multiprocessing import AuthenticationError, current_process
 from multiprocessing.connection import Client, Listener
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
+
+_TAKE, _CLOSE = b"take", b"close"
 
 Address = Any
 """Where the value is to be had; of the kind that the operating system has."""
@@ -26,14 +28,15 @@ def offered(value: object) -> Iterator[Address]:
     Raises:
         Exception: The value cannot be sent to another process.
     """
-    packed, closing = bytes(ForkingPickler.dumps(value)), threading.Event()
-    with Listener(backlog=128, authkey=_key()) as listener:
+    packed = bytes(ForkingPickler.dumps(value))
+    with contextlib.ExitStack() as taken, Listener(backlog=128, authkey=_key()) as listener:
 
         def serve() -> None:
             while True:
-                # A worker that dies while it asks is told of by the pool.
-                with contextlib.suppress(OSError, EOFError), listener.accept() as connection:
-                    if closing.is_set():
+                # A worker that dies while it asks is told of by the pool; who does not know the key gets nothing.
+                with contextlib.suppress(OSError, EOFError, AuthenticationError):
+                    connection = taken.enter_context(listener.accept())
+                    if connection.recv_bytes() == _CLOSE:
                         return
                     connection.send_bytes(packed)
 
@@ -42,16 +45,29 @@ def offered(value: object) -> Iterator[Address]:
         try:
             yield listener.address
         finally:
-            closing.set()
-            with contextlib.suppress(OSError, EOFError):
-                Client(listener.address, authkey=_key()).close()
-            server.join()
+            with Client(listener.address, authkey=_key()) as connection:
+                connection.send_bytes(_CLOSE)
+                server.join()
 
 
-def take(address: Address) -> Any:
-    """Return what is offered at ``address`` by the process that started this one."""
-    with Client(address, authkey=_key()) as connection:
-        return connection.recv()
+def take(address: Address, forget: Callable[[], None]) -> Any:
+    """Return what is offered at ``address`` by the process that started this one.
+
+    Args:
+        address: From ``offered``.
+        forget: Called, in a thread, when it is offered no longer.
+    """
+    connection = Client(address, authkey=_key())
+    connection.send_bytes(_TAKE)
+    value = connection.recv()
+
+    def wait() -> None:
+        with connection, contextlib.suppress(OSError, EOFError):
+            connection.recv_bytes()
+        forget()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return value
 
 
 def _key() -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -13,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
 from multiprocessing.managers import SyncManager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from icudl.errors import StageError
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
@@ -21,10 +23,12 @@ from icudl.execution.handover import Address, offered, take
 from icudl.execution.interrupts import interrupts_held
 from icudl.execution.memory import ran_out_of_memory
 from icudl.execution.orphans import end_with_parent
-from icudl.execution.runtime import ENVIRONMENT, tune_process, usable_cores
+from icudl.execution.runtime import ENVIRONMENT, give_back_memory, tune_process, usable_cores
 
 MAX_ATTEMPTS = 3
 """How often a job may lose its worker before it is taken for the cause."""
+
+_CALLS = itertools.count()
 
 JOBS_AHEAD = 3
 """Jobs made for each worker at a time: one in work, the others so that it need not wait."""
@@ -59,15 +63,27 @@ class SerialExecutor(Executor):
             on_result(index, task(shared, jobs[index], tick or _ignore))
 
 
-class _Worker:
-    """What one worker process holds: the task, the values all its jobs share, and the way ticks go home."""
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """One call of ``run``, as its jobs are told of it.
 
-    task: Callable[[Any, Any, Tick], Any]
-    shared: Any
+    Attributes:
+        number: Of the calls of this process.
+        address: Where the task and the values that all jobs share are to be had.
+    """
+
+    number: int
+    address: Address
+
+
+class _Worker:
+    """What one worker process holds: by call, the task and the values all its jobs share; and the way ticks go home."""
+
+    calls: ClassVar[dict[int, tuple[Callable[[Any, Any, Tick], Any], Any]]] = {}
     ticks: Any
 
 
-def _start_worker(address: Address, ticks: Any) -> None:
+def _start_worker(ticks: Any) -> None:
     end_with_parent()
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -75,32 +91,101 @@ def _start_worker(address: Address, ticks: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    task, _Worker.shared = take(address)
-    _Worker.task, _Worker.ticks = staticmethod(task), ticks
+    _Worker.ticks = ticks
 
 
-def _run_job(job: Any) -> Any:
+def _run_job(call: _Call, job: Any) -> Any:
+    if call.number not in _Worker.calls:
+        _Worker.calls.clear()
+
+        def forget() -> None:
+            # An idle worker lets go of what the jobs of a call shared: it may be most of what fits in memory.
+            _Worker.calls.pop(call.number, None)
+            give_back_memory()
+
+        _Worker.calls[call.number] = take(call.address, forget)
+    task, shared = _Worker.calls[call.number]
     try:
-        return _Worker.task(_Worker.shared, job, _Worker.ticks.put)
+        return task(shared, job, _Worker.ticks.put)
     except RuntimeError as error:
         if ran_out_of_memory(error):
             raise MemoryError(str(error)) from error
         raise
 
 
+def _do_nothing() -> None:
+    """Tell that workers are alive."""
+
+
+class _Pool:
+    """Single-threaded processes, and the way their ticks come home.
+
+    Args:
+        workers: Most processes; each is started when there is a job for it.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._stack = contextlib.ExitStack()
+        spawn = multiprocessing.get_context("spawn")
+        with _environment(ENVIRONMENT):
+            manager = self._stack.enter_context(_manager(spawn))
+            self.ticks: Any = manager.Queue()
+            self._processes = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(self.ticks,))
+        self._stack.callback(self._processes.shutdown, wait=True, cancel_futures=True)
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Give a task to the next worker that is free.
+
+        Raises:
+            BrokenProcessPool: A worker died.
+        """
+        with interrupts_held(), _environment(ENVIRONMENT):
+            return self._processes.submit(task, *arguments)
+
+    def is_whole(self) -> bool:
+        """Tell whether no worker died while there was nothing to do."""
+        try:
+            self.submit(_do_nothing).result()
+        except BrokenProcessPool:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the processes, each after the job that it has in work."""
+        self._stack.close()
+
+
 class ProcessExecutor(Executor):
-    """Runs jobs in a pool of single-threaded processes.
+    """Runs jobs in a pool of single-threaded processes, which a ``with`` block keeps from one call to the next.
 
     A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
     """
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()
+        self._keeps = False
+        self._kept: _Pool | None = None
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
         """Make it with ``options.workers`` processes."""
         return cls(options.workers)
+
+    def __enter__(self) -> Self:
+        """Keep the processes that calls start."""
+        self._keeps = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End them."""
+        self._keeps = False
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        pool, self._kept = self._kept, None
+        if pool is not None:
+            pool.close()
 
     def run(
         self,
@@ -143,29 +228,40 @@ class ProcessExecutor(Executor):
         keep: Callable[[int, Result], None],
     ) -> None:
         """Run the missing jobs in one pool; return early where the pool breaks, and leave out what found no memory."""
-        spawn = multiprocessing.get_context("spawn")
-        with _environment(ENVIRONMENT), _manager(spawn) as manager, offered((task, shared)) as address:
-            ticks: Any = manager.Queue()
-            pool = ProcessPoolExecutor(
-                min(workers, len(missing)), spawn, initializer=_start_worker, initargs=(address, ticks)
-            )
+        with self._pool(workers) as pool, offered((task, shared)) as address:
             try:
-                self._collect(pool, jobs, missing, ticks, tick, keep)
-            except BrokenProcessPool:
-                return
+                self._collect(pool, _Call(next(_CALLS), address), jobs, missing, tick, keep)
             except KeyboardInterrupt:
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def _pool(self, workers: int) -> Iterator[_Pool]:
+        """Give a pool of so many workers, kept from the last call where there is one; keep it where nothing failed."""
+        pool, self._kept = self._kept, None
+        if pool is not None and (pool.workers != workers or not pool.is_whole()):
+            pool.close()
+            pool = None
+        pool = pool or _Pool(workers)
+        try:
+            yield pool
+        except BrokenProcessPool:
+            pool.close()
+        except BaseException:
+            pool.close()
+            raise
+        else:
+            self._kept = pool
+            if not self._keeps:
+                self._close_kept()
 
     def _collect(
         self,
-        pool: ProcessPoolExecutor,
+        pool: _Pool,
+        call: _Call,
         jobs: Sequence[Any],
         missing: Sequence[int],
-        ticks: Any,
         tick: Tick,
         keep: Callable[[int, Any], None],
     ) -> None:
@@ -175,14 +271,13 @@ class ProcessExecutor(Executor):
         while True:
             try:
                 for index in itertools.islice(numbers, JOBS_AHEAD * self.workers - len(waiting)):
-                    with interrupts_held():
-                        waiting[pool.submit(_run_job, jobs[index])] = index
+                    waiting[pool.submit(_run_job, call, jobs[index])] = index
             except BrokenProcessPool as error:
                 broken, numbers = error, iter(())
             if not waiting:
                 break
             done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            for units in _drain(ticks):
+            for units in _drain(pool.ticks):
                 tick(units)
             for future in done:
                 index = waiting.pop(future)
@@ -195,7 +290,7 @@ class ProcessExecutor(Executor):
                     continue
                 else:
                     keep(index, result)
-        for units in _drain(ticks):
+        for units in _drain(pool.ticks):
             tick(units)
         if broken is not None:
             raise broken

@@ -42,6 +42,12 @@ def tune_process() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def give_back_memory() -> None:
+    """Give freed memory back to the system, which ``tune_process`` keeps for what comes next."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def usable_cores() -> int:
     """Number of processor cores this process may use (cgroup affinity respected)."""
     try:
