@@ -36,7 +36,12 @@ LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.ext
 
 TESTS: dict[str, tuple[str, ...]] = {
     "preprocessing/cohort.py": ("unit/test_cohort.py",),
-    "preprocessing/features.py": ("unit/test_scaling.py", "unit/test_attack_engine.py"),
+    "preprocessing/features.py": (
+        "unit/test_scientific_edges.py",
+        "unit/test_scaling.py",
+        "unit/test_window_summaries.py",
+        "unit/test_attack_engine.py",
+    ),
     "preprocessing/grid.py": ("unit/test_scientific_edges.py", "unit/test_grid.py", "unit/test_preprocess_stage.py"),
     "preprocessing/imputation.py": ("unit/test_imputation.py", "property/test_imputation_properties.py"),
     "preprocessing/scaling.py": (
@@ -50,8 +55,16 @@ TESTS: dict[str, tuple[str, ...]] = {
         "property/test_splits_properties.py",
     ),
     "training/metrics.py": ("unit/test_metrics.py",),
+    "sources/rules.py": ("unit/test_rules.py",),
     "attacks/distances.py": ("unit/test_attack_distances.py",),
+    "attacks/threat.py": ("unit/test_imputation.py", "unit/test_attack_entries.py"),
+    "attacks/refinement.py": ("unit/test_attack_refinement.py",),
+    "attacks/entry_errors.py": ("unit/test_attack_entries.py",),
     "attacks/verification.py": ("unit/test_attack_verification.py", "unit/test_attack_runner.py"),
+    "analysis/intervals.py": ("unit/test_scientific_edges.py", "unit/test_susceptibility.py"),
+    "analysis/conditions.py": ("unit/test_susceptibility.py",),
+    "analysis/examples.py": ("unit/test_susceptibility.py",),
+    "analysis/resampled.py": ("unit/test_analysis_blocks.py", "unit/test_susceptibility.py"),
     "analysis/measures.py": (
         "unit/test_scientific_edges.py",
         "unit/test_susceptibility.py",

@@ -73,7 +73,7 @@ def test_resamples_taken_in_several_readings_are_those_of_one(monkeypatch: pytes
     assert equal(analysed(ATTACK), expected)
 
 
-@pytest.mark.parametrize("unit", [1, 7, 8192])
+@pytest.mark.parametrize("unit", [1, 7, 100, 8192])
 def test_a_resample_counts_each_stay_as_often_as_it_is_drawn(unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampled, "UNIT", unit)
     examples, samples, n_drawn = sets_of(ATTACK)[1], 40, 200

@@ -11,7 +11,7 @@ import torch
 from attack_cases import make_case
 from icudl.artifacts import AttackResult, AttackStatus, Checkpoint, FeatureScaler, GridDataset, TrainingResult
 from icudl.attacks.base import make_attack
-from icudl.attacks.entry_errors import KINDS, EntryErrorAttack, enumerate_errors, transpose_digits
+from icudl.attacks.entry_errors import KINDS, UNIT_FACTORS, EntryErrorAttack, enumerate_errors, transpose_digits
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.sweep import SweepAttack
 from icudl.attacks.target import CheckpointTarget
@@ -113,6 +113,28 @@ def test_one_entry_moves_the_mean_by_its_share(case: tuple[GridDataset, Training
     assert target.lower[0, 0, 0].item() == pytest.approx(low)
     assert target.upper[0, 0, 0].item() == pytest.approx(high)
     assert target.attackable[0].nonzero().tolist() == [[0, 0]]
+
+
+def test_the_reach_of_one_entry_by_hand() -> None:
+    """Potassium may read 0 to 100 here; the model sees it from 0 to 80."""
+    nan = np.nan
+    entries = entries_of({"potassium": [50.0, 50.0, nan, 120.0, 95.0, 0.0]})
+    counts = np.array([1, 4, 0, 2, 10, 1])[None, :, None]
+    variables = (dataclasses.replace(entries.variables[0], low=0.0, high=100.0),)
+    limits = {"lower": np.zeros(1, np.float32), "upper": np.full(1, 80, np.float32)}
+    entries = dataclasses.replace(
+        entries, counts=counts, variables=variables, scaler=dataclasses.replace(entries.scaler, **limits)
+    )
+    observed = torch.from_numpy(np.isfinite(entries.means))
+    unit = torch.from_numpy(np.nan_to_num(to_unit(entries.scaler, entries.means.astype(np.float32)), nan=0.7))
+    stays = StayTensors(unit, observed, torch.zeros_like(unit), torch.zeros(1, 0), torch.tensor([6]))
+    cells = measured_cells(stays, entries)
+    # One of four values moves the mean from 50 to 37.5 or 62.5; a mean of 120 is no worse than it is.
+    assert (80 * cells.lower[0, :, 0]).tolist() == pytest.approx([0, 37.5, 0, 60, 80, 0])
+    assert (80 * cells.upper[0, :, 0]).tolist() == pytest.approx([80, 62.5, 0, 80, 80, 80])
+    assert (80 * cells.values[0, :, 0]).tolist() == pytest.approx([50, 50, 0, 80, 80, 0])
+    # Nothing charted, and a mean of 85.5 to 95.5, which looks the same wherever it lies.
+    assert cells.attackable[0, :, 0].tolist() == [True, True, False, True, False, True]
 
 
 def test_gradient_flows_through_imputation(case: tuple[GridDataset, TrainingResult]) -> None:
@@ -219,6 +241,11 @@ def test_transposed_digits() -> None:
     assert np.isnan(second[4]), "the digits are the same"
 
 
+def test_digits_change_places_as_they_are_charted() -> None:
+    found = wrong_entries({"ph": [7.25], "tempc": [38.4], "heartrate": [91.0]})
+    assert found["transposition"] == {(0, "ph", 7.52), (0, "tempc", 34.8), (0, "heartrate", 19.0)}
+
+
 def entries_of(values: dict[str, list[float]], count: int = 1) -> Entries:
     variables = select(values)
     means = np.array(list(values.values())).T[None]
@@ -254,6 +281,51 @@ def test_errors_people_make() -> None:
     assert wrong_entries({"creatinine": [44.21]})["unit"] == {(0, "creatinine", 0.5)}
 
 
+@pytest.mark.parametrize(
+    ("name", "canonical", "other"),
+    [
+        ("glucose", 180, 9.99),  # mg/dL, mmol/L
+        ("creatinine", 1.2, 106.1),  # mg/dL, umol/L
+        ("bun", 20, 7.14),  # mg/dL, mmol/L of urea
+        ("calcium", 1.2, 4.81),  # mmol/L, mg/dL
+        ("calcium_total", 9.5, 2.37),  # mg/dL, mmol/L
+        ("magnesium", 2, 0.823),  # mg/dL, mmol/L
+        ("lactate", 2, 18.02),  # mmol/L, mg/dL
+        ("albumin", 4, 40),  # g/dL, g/L
+        ("bilirubin", 1.2, 20.52),  # mg/dL, umol/L
+        ("cholesterol", 200, 5.17),  # mg/dL, mmol/L
+        ("pco2", 40, 5.33),  # mmHg, kPa
+        ("po2", 90, 12),  # mmHg, kPa
+        ("fio2", 0.5, 50),  # fraction, percent
+        ("weight", 70, 154.3),  # kg, pounds
+    ],
+)
+def test_units_in_use(name: str, canonical: float, other: float) -> None:
+    (factor,) = UNIT_FACTORS[name]
+    assert canonical / factor == pytest.approx(other, rel=2e-3)
+
+
+def test_fahrenheit_and_celsius_by_hand() -> None:
+    """Neither is plausible for the other as the catalogue has it; ranges can be chosen."""
+    entries = entries_of({"tempc": [37.0]})
+    wide = dataclasses.replace(entries, variables=(dataclasses.replace(entries.variables[0], low=0.0, high=120.0),))
+    errors, _ = enumerate_errors(wide, 0, np.ones((1, 1), bool))
+    found = [error.cells[0][2] for error in errors if error.kind == KINDS.index("unit")]
+    assert sorted(found) == pytest.approx([25 / 9, 98.6])
+
+
+def test_a_sign_is_lost_only_where_there_can_be_one() -> None:
+    entries = entries_of({"tempc": [37.0]})
+    for low, number in ((0.0, 0), (-1.0, 1)):
+        signed = dataclasses.replace(entries, variables=(dataclasses.replace(entries.variables[0], low=low),))
+        assert enumerate_errors(signed, 0, np.ones((1, 1), bool))[1][KINDS.index("sign")] == number
+
+
+def test_an_entry_at_the_end_of_the_plausible_range_is_not_caught() -> None:
+    found = wrong_entries({"heartrate": [100, 30, 99]})["decimal"]
+    assert found == {(0, "heartrate", 10.0), (1, "heartrate", 300.0)}
+
+
 def test_implausible_errors_are_caught() -> None:
     entries = entries_of({"tempc": [37.0], "ph": [7.4]})
     errors, caught = enumerate_errors(entries, 0, np.ones((1, 2), bool))
@@ -282,6 +354,15 @@ def test_entry_errors_end_to_end(case: tuple[GridDataset, TrainingResult], conte
     assert counts["sign_tried"].sum() > 0
     broken = result.stays.filter(pl.col("status") == AttackStatus.SUCCESS)
     assert set(broken["stay_id"]) == set(flips["stay_id"])
+
+
+def test_errors_of_which_none_flips_leave_an_empty_table(
+    case: tuple[GridDataset, TrainingResult], context: RunContext
+) -> None:
+    result = run(case, dataclasses.replace(MEASURED, name="entry_errors", kappa=50.0), context)
+    assert result.curves["entry_flips"].is_empty()
+    assert result.curves["entry_errors"]["copy_forward_tried"].sum() > 0
+    assert result.curves["entry_errors"]["copy_forward_flips"].sum() == 0
 
 
 def test_entry_errors_need_charted_values() -> None:

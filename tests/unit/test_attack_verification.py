@@ -93,6 +93,21 @@ def test_a_locked_cell_may_not_move_but_may_lie_anywhere() -> None:
     assert verify(Identity(), target, found, 0.0)[0].holds.tolist() == [True]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("beyond", [[[-2.0, 4.5]], [[-2.0, -4.5]]])
+def test_one_cell_beyond_its_bounds_is_enough(beyond: list[list[float]]) -> None:
+    target = Target(torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1, 2, dtype=torch.bool))
+    change = torch.tensor([beyond])
+    found = Perturbation(change, change, torch.tensor([0]), torch.tensor([0]))
+    assert verify(Identity(), target, found, 0.0)[0].holds.tolist() == [False]  # type: ignore[arg-type]
+
+
+def test_one_locked_cell_that_moves_is_enough() -> None:
+    target = Target(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[True, False]]]))
+    change = torch.tensor([[[-2.0, 0.5]]])
+    found = Perturbation(change, change, torch.tensor([0]), torch.tensor([0]))
+    assert verify(Identity(), target, found, 0.0)[0].holds.tolist() == [False]  # type: ignore[arg-type]
+
+
 def test_what_was_never_found_does_not_hold_and_one_example_stands_for_both() -> None:
     target = Target(cells(1.0, 1.0, 1.0), torch.ones(3, 1, 1, dtype=torch.bool))
     iterations = (torch.tensor([5, -1, 2]), torch.tensor([7, 4, 2]))

@@ -46,6 +46,7 @@ def test_edges_of_age_and_stay():
     ]
     assert _left(stays) == [1, 4]
     assert _left(stays, min_age_years=0) == [1, 2, 3, 4]
+    assert _left(stays, min_age_years=0.5) == [1, 2, 4]
     assert _left(stays, min_stay_hours=47) == [1, 4, 5]
 
 
@@ -69,7 +70,10 @@ def test_values_charted_after_the_stay_do_not_count():
     hours = [(1, 11, 0, 80.0, 1), (1, 10, 0, 80.0, 1), (2, 3, 1, 2.0, 1), (3, 11, 0, 80.0, 1)]
     assert _left(stays, hours, min_stay_hours=0) == [1, 2]
     two = [(4, 0, 0, 1.0, 1), (4, 0, 1, 1.0, 1)]
-    assert _left(stays, [*hours, *two], min_stay_hours=0, min_measured_values=2) == [4]
+    options = CohortOptions(min_stay_hours=0, min_measured_values=2)
+    left, flow = select_cohort(tables(stays, [*hours, *two]), options)
+    assert left["stay_id"].to_list() == [4]
+    assert flow["criterion"][-1] == "at least 2 hourly values charted in the window"
 
 
 def test_an_empty_cohort_says_where_the_stays_went():

@@ -32,7 +32,11 @@ def test_stays_left_out_and_hours_after_the_stay_are_dropped():
 
 
 @pytest.mark.parametrize(
-    ("stay_hours", "length"), [(0.0, 1), (0.2, 1), (1.0, 1), (30.0, 30), (30.4, 31), (48.0, 48), (500.0, 48), (None, 1)]
+    ("stay_hours", "length"),
+    [
+        *[(0.0, 1), (0.2, 1), (1.0, 1), (30.0, 30), (30.4, 31), (48.0, 48), (500.0, 48)],
+        *[(None, 1), (np.nan, 1), (-np.inf, 1), (np.inf, 48)],
+    ],
 )
 def test_an_hour_that_was_begun_counts(stay_hours, length):
     assert window_lengths(tables([stay(1, stay_hours=stay_hours)]).stays, 48).tolist() == [length]

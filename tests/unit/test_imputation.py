@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from icudl.attacks.threat import Filling
 from icudl.errors import StageError
-from icudl.preprocessing.features import impute_tensor
-from icudl.preprocessing.imputation import imputation_map, impute
+from icudl.preprocessing.imputation import imputation_map, impute, last_charted
 
 _ = np.nan
 
@@ -63,8 +63,13 @@ def test_the_map_names_the_hours_behind_each_cell():
     assert not where.missing.any()
 
 
+def test_the_last_charted_hour():
+    observed = np.array([[[False, True], [False, False], [True, False], [False, True]]])
+    assert last_charted(observed)[0].T.tolist() == [[-1, -1, 2, 2], [0, 0, 0, 3]]
+
+
 @pytest.mark.parametrize("method", ["linear", "forward"])
-def test_the_differentiable_form_gives_the_same_and_its_gradient_is_the_map(method):
+def test_the_form_that_attacks_differentiate_gives_the_same_and_its_gradient_is_the_map(method):
     rng = np.random.default_rng(3)
     grid = rng.random((4, 9, 3)).astype(np.float32)
     grid[rng.random(grid.shape) < 0.6] = np.nan
@@ -72,7 +77,8 @@ def test_the_differentiable_form_gives_the_same_and_its_gradient_is_the_map(meth
     fill = np.array([0.25, 0.5, 0.75], np.float32)
     observed = ~np.isnan(grid) & (np.arange(9)[None, :, None] < lengths[:, None, None])
     charted = torch.from_numpy(np.where(observed, grid, 0)).requires_grad_()
-    imputed = impute_tensor(charted, imputation_map(observed, lengths, method), torch.from_numpy(fill))
+    filling = Filling.of(imputation_map(observed, lengths, method), fill, charted.device)
+    imputed = filling.apply(charted)
     np.testing.assert_allclose(imputed.detach().numpy(), impute(grid, lengths, fill, method), atol=1e-7)
     (gradient,) = torch.autograd.grad(imputed.sum(), charted)
     step = 1 / 64

@@ -78,6 +78,12 @@ def test_a_weight_is_a_number_of_copies(data):
     assert {name: float(value[0]) for name, value in weighted.items()} == pytest.approx(copied, nan_ok=True, abs=1e-9)
 
 
+def test_without_weights_there_is_one_result():
+    assert {name: value.shape for name, value in all_scores(_scored([0, 1], [0.2, 0.8])).items()} == dict.fromkeys(
+        METRICS, (1,)
+    )
+
+
 def test_calibration_error_by_hand():
     # Bin [.2, .3): mean risk .2, no death: gap .2 over two stays. Bin [.9, 1]: mean risk .95, half die: gap .45.
     assert _values(_scored([0, 0, 0, 1], [0.2, 0.2, 0.9, 1.0]))["ece"] == pytest.approx((2 * 0.2 + 2 * 0.45) / 4)

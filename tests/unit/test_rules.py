@@ -51,6 +51,11 @@ def test_table_has_a_row_per_item() -> None:
     assert parse(MINIMAL, "x").table((CATALOGUE["tempc"],), "labevents").is_empty()
 
 
+def test_a_unit_may_be_larger_than_the_canonical_one() -> None:
+    rule = parse(MINIMAL.replace("divisor = 1.8", "divisor = 0.25"), "x").rules[0]
+    assert (rule.unit.offset, rule.unit.divisor) == (32.0, 0.25)
+
+
 def test_digest_follows_the_rules_not_the_comments() -> None:
     assert parse(MINIMAL + "# a remark\n", "x").digest == parse(MINIMAL, "x").digest
     assert parse(MINIMAL.replace("70", "71"), "x").digest != parse(MINIMAL, "x").digest
@@ -86,6 +91,19 @@ def test_a_value_is_gated_converted_or_repaired_as_its_rule_says(value, item) ->
         assert (gated, converted, repaired, canonical) == (False, False, False, value)
 
 
+@pytest.mark.parametrize(
+    ("value", "implausible", "millionths"),
+    [
+        *[(24.9999, True, 25_000_000), (25.0, False, 25_000_000), (36.6, False, 36_600_000)],
+        *[(45.0, False, 45_000_000), (45.0001, True, 45_000_000), (36.0000006, False, 36_000_001)],
+    ],
+)
+def test_the_ends_of_the_plausible_range_are_plausible(value: float, implausible: bool, millionths: int) -> None:
+    frame = pl.DataFrame({"value": [value], "low": [25.0], "high": [45.0]})
+    found = frame.select(rules.is_implausible(pl.col("value")), amount=rules.amount(pl.col("value")))
+    assert found.row(0) == (implausible, millionths)
+
+
 def test_item_ids_can_be_chosen() -> None:
     book = mimic3_rules().with_items({"potassium": [50822, 50971], "potassium_serum": [12345], "tempc": [678]})
     rows = book.table((CATALOGUE["potassium"], CATALOGUE["potassium_serum"]), "labevents")
@@ -94,6 +112,37 @@ def test_item_ids_can_be_chosen() -> None:
     assert book.digest != mimic3_rules().digest
     assert mimic3_rules().with_items({}) is mimic3_rules()
     assert set(book.variables) == set(mimic3_rules().variables)
+
+
+@pytest.mark.parametrize(("unit", "converted"), [((0, 1), False), ((0, 2), True), ((3, 1), True), ((3, 2), True)])
+def test_an_offset_or_a_divisor_alone_converts(unit: tuple[int, int], converted: bool) -> None:
+    text = MINIMAL.replace("offset = 32, divisor = 1.8", f"offset = {unit[0]}, divisor = {unit[1]}")
+    row = parse(text, "x").table((CATALOGUE["tempc"],), "chartevents")[:1].with_columns(value=pl.lit(98.0))
+    assert row.select(rules.is_converted()).item() is converted
+
+
+@pytest.mark.parametrize(("variable", "table"), [("heartrate", "chartevents"), ("potassium", "labevents")])
+def test_an_item_that_no_rule_names_is_in_the_table_of_its_variable(variable: str, table: str) -> None:
+    book = mimic3_rules().with_items({variable: [987654]})
+    assert book.table((CATALOGUE[variable],), table)["item"].to_list() == [987654]
+
+
+def test_a_book_has_so_many_items_and_no_more() -> None:
+    def book(items: int) -> str:
+        return MINIMAL.replace("ids = [2, 3]", f"ids = {list(range(2, items + 1))}")
+
+    table = parse(book(rules.MOST_ITEMS), "x").table((CATALOGUE["tempc"],), "chartevents")
+    assert table["item"].to_list() == list(range(1, rules.MOST_ITEMS + 1))
+    with pytest.raises(SourceError, match="more than 1024 items"):
+        parse(book(rules.MOST_ITEMS + 1), "x")
+
+
+def test_an_item_id_has_31_bits() -> None:
+    book = mimic3_rules().with_items({"potassium": [0, 2**31 - 1]})
+    assert book.table((CATALOGUE["potassium"],), "labevents")["item"].to_list() == [0, 2**31 - 1]
+    for item in (-1, 2**31, True, 1.0):
+        with pytest.raises(ConfigError, match="Give a list of item ids"):
+            mimic3_rules().with_items({"potassium": [item]})
 
 
 @pytest.mark.parametrize(

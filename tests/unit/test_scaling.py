@@ -8,7 +8,7 @@ import torch
 
 from icudl.errors import ConfigError, StageError
 from icudl.preprocessing.cohort import CohortOptions
-from icudl.preprocessing.features import assemble_features, n_features
+from icudl.preprocessing.features import CHANNELS, assemble_features, columns_of, n_features
 from icudl.preprocessing.scaling import (
     InputOptions,
     fit_scaler,
@@ -127,6 +127,23 @@ def test_the_value_channel_of_minmax_is_the_unit_coordinate():
     assert torch.equal(features[0], unit[0])
     assert (unit.grad[1, 2:] == 0).all()
     assert (unit.grad[1, :2] == 1).all()
+
+
+def test_each_channel_lies_in_the_columns_that_are_told():
+    options = InputOptions(channels=CHANNELS, statics=("age_years", "sex_male"))
+    values = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    statics, lengths = np.array([[40, 0], [50, 1], [60, 1]], np.float32), np.full(3, 4)
+    scaler = fit_scaler(values, lengths, statics, options)
+    unit, since = torch.rand(3, 4, 2), 4 * torch.rand(3, 4, 2)
+    observed = torch.rand(3, 4, 2) < 0.5
+    features = assemble_features(
+        unit, observed, since, torch.from_numpy(statics), torch.from_numpy(lengths), scaler, options
+    )
+    columns = columns_of(options, 2)
+    assert torch.equal(features[..., columns["value"]], unit)
+    assert torch.equal(features[..., columns["observed"]], observed.float())
+    assert torch.equal(features[..., columns["hours_since"]], since / 4)
+    assert torch.equal(features[..., columns["statics"]], torch.from_numpy(statics)[:, None].expand(-1, 4, -1))
 
 
 def _grid(context):

@@ -63,6 +63,7 @@ def test_test_sets_are_held_out_whole_with_every_stay_of_their_patients():
 
 @pytest.mark.parametrize(("patients", "labels", "options", "message"), [
     (range(6), [1, 1, 1, 0, 0, 0], {"folds": 5, "test_fraction": 0.0}, "patients who died; 3 are left.*at most 3"),
+    (range(7), [1, 1, 0, 0, 0, 0, 0], {"folds": 3, "test_fraction": 0.0}, "patients who died; 2 are left.*at most 2"),
     (range(9), [1] * 8 + [0], {"folds": 2, "test_fraction": 0.0}, "who survived; 1 are left.*more data"),
     (range(9), [0] * 9, {"folds": 2}, "who died; 0 are left"),
     ([1, 1, 1, 2, 3], [1, 1, 1, 0, 0], {"folds": 2, "test_fraction": 0.0}, "who died; 1 are left"),

@@ -10,6 +10,7 @@ import pytest
 from susceptibility_cases import make_attack, random_attack
 
 from icudl.analysis.conditions import attacked_stays
+from icudl.analysis.examples import CURVE_POINTS, statuses
 from icudl.analysis.intervals import around, percentiles, wilson
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
@@ -128,6 +129,7 @@ def test_success_discovery_smallest_change_and_budget_by_hand():
     assert found["share"].to_list() == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5])
     few = result.tables["smallest_change"].filter(pl.col("condition") == "survival_to_death")
     assert few["changed"].to_list() == [1, 2]
+    assert few["share"].to_list() == pytest.approx([2 / 5, 2 / 5])
     assert few["cumulative"].to_list() == pytest.approx([2 / 5, 4 / 5])
     budget = rows(result, "budget").filter(pl.col("norm") == "l1")
     assert budget["budget"].to_list() == pytest.approx([0.1, 0.4, 0.6, 1.1])
@@ -135,6 +137,28 @@ def test_success_discovery_smallest_change_and_budget_by_hand():
     ranked = result.tables["fragility"]
     assert ranked["stay_id"].to_list() == [4, 5, 2, 1, 3, 6]
     assert ranked["rank"].to_list() == [1, 2, 3, 4, 5, 6]
+
+
+def test_shares_of_a_single_attacked_stay():
+    tables = analysed(golden()).tables
+    for name, column in (("discovery", "share"), ("smallest_change", "share"), ("smallest_change", "cumulative")):
+        alone = tables[name].filter(pl.col("condition") == "death_to_survival")
+        assert set(alone[column]) == {1.0}, name
+
+
+def test_a_long_curve_is_thinned_out_between_its_ends():
+    sizes = [(number + 1) / 1000 for number in range(3 * CURVE_POINTS)]
+    attack = make_attack({stay: {"best": [(0, 0, size)]} for stay, size in enumerate(sizes)})
+    curve = rows(analysed(attack), "budget").filter(pl.col("norm") == "l1")
+    assert curve.height == CURVE_POINTS
+    assert (curve["budget"][0], curve["budget"][-1]) == pytest.approx((sizes[0], sizes[-1]))
+    assert (curve["flipped"][0], curve["flipped"][-1]) == (1, len(sizes))
+    assert curve["flipped"].diff().drop_nulls().is_between(2, 4).all()
+
+
+def test_of_no_attacked_stay_the_success_is_unknown():
+    summary = rows(analysed(golden(), min_length=9), "summary").row(0, named=True)
+    assert (summary["attacked"], summary["flipped"], summary["success"], summary["success_low"]) == (0, 0, None, None)
 
 
 def test_filters_change_n():
@@ -171,6 +195,34 @@ def test_tables_have_the_same_columns_with_and_without_examples():
     assert full.tables.keys() == empty.tables.keys()
     for name, table in full.tables.items():
         assert table.schema == empty.tables[name].schema, name
+
+
+def test_direction_of_a_stay_that_was_never_flipped():
+    attack = make_attack({}, deaths=[1, 3], failed=[1, 2, 3, 4])
+    risks = attack.stays.with_columns(probability_before=pl.Series([0.9, 0.1, 0.4, 0.6]))
+    attack = AttackResult(**vars(attack) | {"stays": risks})
+    by_label = ["death_to_survival", "survival_to_death"] * 2
+    assert attacked_stays(attack, AnalysisOptions())["condition"].to_list() == by_label
+    # Where misclassified stays are attacked too, by what the model said: a risk at the threshold is death.
+    attack = AttackResult(**vars(attack) | {"options": {"attack_misclassified": True}})
+    survival, death = "survival_to_death", "death_to_survival"
+    assert attacked_stays(attack, AnalysisOptions())["condition"].to_list() == [death, survival, survival, death]
+    decided = attacked_stays(attack, AnalysisOptions(), {"fold-0": 0.4})["condition"].to_list()
+    assert decided == [death, survival, death, death]
+    other = attacked_stays(attack, AnalysisOptions(), {"fold-1": 0.05})["condition"].to_list()
+    assert other == [death, survival, survival, death]
+
+
+def test_without_a_limit_an_example_may_change_every_cell():
+    every = [(hour, variable, 0.5) for hour in range(3) for variable in range(2)]
+    attack = make_attack({1: {"first": every, "best": every}}, n_hours=3)
+    assert rows(analysed(attack), "cells")["stays"][0] == 1
+    assert rows(analysed(attack, max_changed=5), "cells")["stays"][0] == 0
+
+
+def test_shares_of_what_became_of_the_stays():
+    attack = make_attack({1: GOLDEN[1], 2: GOLDEN[2], 5: GOLDEN[5]}, deaths=[5], failed=[6])
+    assert statuses(attack).rows() == [(0, "failed", 1, 1 / 3), (0, "success", 2, 2 / 3), (1, "success", 1, 1.0)]
 
 
 def test_direction_of_a_misclassified_stay():

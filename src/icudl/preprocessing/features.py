@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import FeatureScaler, Floats
-from icudl.preprocessing.imputation import ImputationMap
 from icudl.preprocessing.scaling import InputOptions
 
 CHANNELS = ("value", "observed", "hours_since")
@@ -73,24 +72,6 @@ def _value_channel(unit: Tensor, scaler: FeatureScaler, options: InputOptions) -
     width = (scaler.upper - scaler.lower) / scaler.scale
     shift = (scaler.lower - scaler.offset) / scaler.scale
     return unit * _like(width, unit) + _like(shift, unit)
-
-
-def impute_tensor(charted: Tensor, where: ImputationMap, fill: Tensor) -> Tensor:
-    """Apply an imputation map to charted unit coordinates; differentiable in ``charted``.
-
-    Args:
-        charted: (B, T, F) unit coordinates of the charted cells, 0 elsewhere.
-        where: ``imputation_map`` of the same stays.
-        fill: (F,) filling values in unit coordinates.
-
-    Returns:
-        (B, T, F) imputed unit coordinates, 0 beyond a stay's length.
-    """
-    weight = _like(where.weight_next, charted)
-    before = torch.gather(charted, 1, torch.from_numpy(where.previous_index).to(charted.device))
-    after = torch.gather(charted, 1, torch.from_numpy(where.next_index).to(charted.device))
-    missing = torch.from_numpy(where.missing).to(charted.device)
-    return torch.where(missing, fill.to(charted), (1 - weight) * before + weight * after)
 
 
 def _like(array: Floats, tensor: Tensor) -> Tensor:
