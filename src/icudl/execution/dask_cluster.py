@@ -13,8 +13,8 @@ from icudl.execution.interrupts import interrupts_held
 from icudl.execution.runtime import ENVIRONMENT
 from icudl.execution.workers import Facts
 
-CONNECT_SECONDS = 10.0
-"""How long a scheduler may take to answer."""
+CONNECT_SECONDS = 30.0
+"""How long a scheduler may take to answer, as Dask itself lets it: one on a busy machine took more than ten seconds."""
 
 WORKER_SECONDS = 60.0
 """How long a cluster may be without a worker."""
