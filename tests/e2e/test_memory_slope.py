@@ -82,7 +82,7 @@ def test_analysis_does_not_hold_what_is_changed(tmp_path: Path) -> None:
 
 
 def test_analysis_holds_a_few_rows_of_a_stay(tmp_path: Path) -> None:
-    """A stay of the attack, of its examples and of two tables has some six hundred bytes."""
+    """A stay of the attack, of its examples and of two tables has some seven hundred bytes."""
     sizes = (20_000, 100_000)
     risen = [rise_of_analysis(size, 5, tmp_path / str(size)) for size in sizes]
     assert (risen[1] - risen[0]) / (sizes[1] - sizes[0]) < 2_000

@@ -91,35 +91,21 @@ def test_a_stage_killed_again_and_again(stage: str, reference: Path, launcher: L
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names_lost", "losses"),
+    [(0.0, POWER_LOSSES_PER_STAGE), (1.0, LOSSES_OF_NAMES_PER_STAGE), (0.5, LOSSES_OF_NAMES_PER_STAGE)],
+    ids=["bytes", "all_names", "some_names"],
+)
 @pytest.mark.parametrize("stage", VERBS)
-def test_a_stage_whose_machine_loses_its_power(stage: str, reference: Path, launcher: Launcher, tmp_path: Path) -> None:
-    """Bytes that were not synced are lost, names are not: whatever a later run trusts must have been synced first."""
-    draw = random.Random(f"power of {stage}")
+def test_a_stage_whose_machine_loses_its_power(
+    stage: str, names_lost: float, losses: int, reference: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """What was not synced is lost: bytes and, of what was done to folders, nothing, all or any part that can stand."""
+    draw = random.Random(f"power of {stage}, {names_lost}")
     operations = count_operations(launcher, reference, stage, tmp_path)
     expected = until(reference, stage)
     # The last three come after the artifact was moved into its place.
-    drawn = draw.sample(range(1, operations - 2), POWER_LOSSES_PER_STAGE - 3)
-    for number in (*sorted(drawn), operations - 2, operations - 1, operations):
-        store = copy_until(reference, stage, tmp_path / "store")
-        fault = Fault(kill_before=number, power_loss_in=str(store))
-        assert launcher.run(words(VERBS[stage], store), fault).killed
-        inspect(launcher, store)
-        launcher.succeed(words(VERBS[stage], store))
-        require_whole(launcher, store, expected)
-        shutil.rmtree(store)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("names_lost", [1.0, 0.5], ids=["all", "some"])
-@pytest.mark.parametrize("stage", VERBS)
-def test_a_stage_whose_machine_loses_its_power_and_names(
-    stage: str, names_lost: float, reference: Path, launcher: Launcher, tmp_path: Path
-) -> None:
-    """What was done to folders and not synced is lost: all of it, or any part of it that stands without the rest."""
-    draw = random.Random(f"names of {stage}, {names_lost}")
-    operations = count_operations(launcher, reference, stage, tmp_path)
-    expected = until(reference, stage)
-    drawn = draw.sample(range(1, operations - 2), LOSSES_OF_NAMES_PER_STAGE - 3)
+    drawn = draw.sample(range(1, operations - 2), losses - 3)
     for number in (*sorted(drawn), operations - 2, operations - 1, operations):
         store = copy_until(reference, stage, tmp_path / "store")
         fault = Fault(kill_before=number, power_loss_in=str(store), names_lost=names_lost, seed=draw.getrandbits(32))

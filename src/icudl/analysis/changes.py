@@ -16,7 +16,7 @@ from icudl.stored import ROW_GROUP
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Changes:
-    """K changes of an example set, sorted by stay, hour, variable; whoever changes anything here does so as a whole.
+    """All changes of some stays of an example set, K of them, sorted by stay, hour, variable.
 
     Attributes:
         row: (K,) which of the set's stays each change belongs to.
@@ -32,10 +32,9 @@ class Changes:
     change: npt.NDArray[np.float64]
     clinical: npt.NDArray[np.float64]
 
-    def of_rows(self, start: int, stop: int) -> Changes:
-        """Return the changes of the set's stays ``start`` to ``stop - 1``."""
-        first, last = np.searchsorted(self.row, (start, stop))
-        return Changes(**{name: array[first:last] for name, array in vars(self).items()})
+    def part(self, first: int, end: int) -> Changes:
+        """Return the changes at the places from ``first`` up to, and without, ``end``."""
+        return Changes(**{name: array[first:end] for name, array in vars(self).items()})
 
 
 def count_changes(attack: AttackResult) -> int:

@@ -175,15 +175,20 @@ def smallest_change(attacked: pl.DataFrame) -> pl.DataFrame:
 
 def fragility(attacked: pl.DataFrame) -> pl.DataFrame:
     """Rank the attacked stays: fewest changed cells first, then the smaller L1; never flipped last."""
-    described = attacked.with_columns(
-        rank=pl.lit(0),
-        probability_after=pl.col("best_probability"),
-        changed=pl.col("best_l0"),
-        l1=pl.col("best_l1"),
-        linf=pl.col("best_linf"),
+    ranked = (
+        attacked.lazy()  # so that only the columns of the table are sorted
+        .sort("best_l0", "best_l1", "stay_id", nulls_last=True)
+        .with_columns(
+            rank=pl.int_range(1, pl.len() + 1),
+            probability_after=pl.col("best_probability"),
+            changed=pl.col("best_l0"),
+            l1=pl.col("best_l1"),
+            linf=pl.col("best_linf"),
+        )
+        .select(list(FRAGILITY_SCHEMA))
+        .collect()
     )
-    ranked = _shaped(described, FRAGILITY_SCHEMA).sort("changed", "l1", "stay_id", nulls_last=True)
-    return ranked.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+    return _shaped(ranked, FRAGILITY_SCHEMA)
 
 
 def success(stays: pl.DataFrame) -> dict[str, float | int | None]:

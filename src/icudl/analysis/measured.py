@@ -7,17 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.changes import Changes, count_changes, read_changes
 from icudl.analysis.conditions import ExampleSet
 from icudl.analysis.examples import PROPERTIES_SCHEMA, properties
-from icudl.analysis.measures import CellStatistics, CellTally, along
+from icudl.analysis.measures import CellStatistics, CellTally, Doubles, along
 from icudl.analysis.resampled import MOST_SAMPLES, ResampledTally
 from icudl.artifacts import AttackResult
 
-Doubles = npt.NDArray[np.float64]
 Streams = Callable[[str, str], np.random.Generator]
 """Gives the random stream of a condition and example."""
 

@@ -80,7 +80,7 @@ class ResampledTally:
             while drawn[0] >= self._start + len(self._weights):
                 self._next_unit()
             here = done + int(np.searchsorted(drawn, self._start + len(self._weights)))
-            part = Changes(**{name: array[done:here] for name, array in vars(changes).items()})
+            part = changes.part(done, here)
             self._count(part, self._rows[part.row] - self._start)
             done = here
 

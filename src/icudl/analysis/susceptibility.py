@@ -50,8 +50,8 @@ import polars as pl
 from icudl.analysis import examples as of_examples
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet, attacked_stays, example_sets
 from icudl.analysis.intervals import around
-from icudl.analysis.measured import WITH_INTERVAL, Doubles, Measured, Streams, measure
-from icudl.analysis.measures import MEASURES, CellStatistics, along, ganzp, gap, gpp
+from icudl.analysis.measured import WITH_INTERVAL, Measured, Streams, measure
+from icudl.analysis.measures import MEASURES, CellStatistics, Doubles, along, ganzp, gap, gpp
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.variables import Variable

@@ -29,6 +29,7 @@ MAX_ATTEMPTS = 3
 """How often a job may lose its worker before it is taken for the cause."""
 
 _CALLS = itertools.count()
+"""Tells the calls of this process apart: the address of an ended one may be used again."""
 
 JOBS_AHEAD = 3
 """Jobs made for each worker at a time: one in work, the others so that it need not wait."""
