@@ -29,7 +29,7 @@ from icudl.artifacts import GridDataset, TrainingResult
 from icudl.attacks import distances
 from icudl.attacks.base import make_attack
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.target import CheckpointTarget
+from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.execution.runtime import tune_process
 
 OURS: dict[str, AttackOptions] = {

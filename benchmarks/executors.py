@@ -30,8 +30,8 @@ import numpy as np
 import torch
 
 from icudl.execution.base import Executor, Tick
-from icudl.execution.dask import DaskExecutor
-from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.execution.dask.executor import DaskExecutor
+from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit

@@ -47,7 +47,7 @@ class Clock:
 def bare(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     import polars as pl
 
-    from icudl.sources.mimic3_folder import find_tables
+    from icudl.sources.mimic3.folder import find_tables
     from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
 
@@ -66,7 +66,7 @@ def _tensors(source: Any, clock: Clock, scratch: Path) -> Any:
     import numpy as np
 
     from icudl.execution.base import RunContext, SilentProgress
-    from icudl.execution.local import SerialExecutor
+    from icudl.execution.pool.local import SerialExecutor
     from icudl.preprocessing.cohort import CohortOptions
     from icudl.preprocessing.scaling import InputOptions, fit_scaler, prepare_inputs, select_statics
     from icudl.preprocessing.splits import SplitOptions
@@ -92,7 +92,7 @@ def _tensors(source: Any, clock: Clock, scratch: Path) -> Any:
 
 def ours(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from icudl.sources.base import SourceOptions
-    from icudl.sources.mimic3_files import Mimic3Files
+    from icudl.sources.mimic3.files import Mimic3Files
 
     clock = Clock()
     source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
@@ -143,7 +143,7 @@ def pandas(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from icudl.execution.base import SilentProgress
-    from icudl.sources.mimic3_load import load_release
+    from icudl.sources.mimic3.load import load_release
 
     clock = Clock()
     done = clock(
@@ -155,7 +155,7 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def postgres(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from icudl.sources.base import SourceOptions
-    from icudl.sources.mimic3_postgres import Mimic3Postgres
+    from icudl.sources.mimic3.postgres import Mimic3Postgres
 
     clock = Clock()
     options = SourceOptions(name="mimic3_postgres", url=arguments.postgres, schema=arguments.schema)
@@ -286,7 +286,7 @@ def main() -> None:
 
 
 def _hospitals(arguments: argparse.Namespace) -> list[Path]:
-    from icudl.sources.synthetic import MIMIC_NOISE_ROWS, write_hospital
+    from icudl.sources.synthetic.source import MIMIC_NOISE_ROWS, write_hospital
 
     folders = []
     for patients in arguments.patients:

@@ -37,10 +37,10 @@ import torch
 
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.runner import run_attack
+from icudl.attacks.run.runner import run_attack
 from icudl.execution.base import Executor, RunContext, SilentProgress
-from icudl.execution.dask import DaskExecutor
-from icudl.execution.local import ProcessExecutor
+from icudl.execution.dask.executor import DaskExecutor
+from icudl.execution.pool.local import ProcessExecutor
 from icudl.models.build import build_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from icudl.execution.base import Tick
-from icudl.execution.local import ProcessExecutor
+from icudl.execution.pool.local import ProcessExecutor
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit

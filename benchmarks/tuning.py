@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from icudl.artifacts import GridDataset
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.models.options import ModelOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
-from icudl.attacks.outcome import ShardArrays
-from icudl.attacks.shard import Shard, ShardData, attack_shard
-from icudl.attacks.target import CheckpointTarget
-from icudl.attacks.threat import StayTensors, grid_cells
-from icudl.attacks.verification import score
+from icudl.attacks.run.outcome import ShardArrays
+from icudl.attacks.run.shard import Shard, ShardData, attack_shard
+from icudl.attacks.target.checkpoint import CheckpointTarget
+from icudl.attacks.target.threat import StayTensors, grid_cells
+from icudl.attacks.target.verification import score
 from icudl.execution.base import Tick
 from icudl.models.build import build_model, load_model
 from icudl.models.options import ModelOptions

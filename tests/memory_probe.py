@@ -24,13 +24,13 @@ from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.runner import run_attack
+from icudl.attacks.run.runner import run_attack
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.mimic3_files import Mimic3Files
+from icudl.sources.mimic3.files import Mimic3Files
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_VARIABLES
 

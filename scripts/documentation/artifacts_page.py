@@ -12,7 +12,7 @@ import polars as pl
 from icudl import artifacts
 from icudl.analysis import susceptibility
 from icudl.artifacts import Artifact
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 from icudl.store.manifest import Manifest
 
 INTRODUCTION = """# Artifacts

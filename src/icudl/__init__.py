@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from icudl.config.load import load_config
     from icudl.config.schema import Config
     from icudl.errors import IcudlError
-    from icudl.interop.module import attack_module
-    from icudl.pipeline import Pipeline
+    from icudl.interop.module.attack import attack_module
+    from icudl.pipeline.run import Pipeline
     from icudl.store.store import Store
 
 _HOMES = {
     "Config": "icudl.config.schema",
     "IcudlError": "icudl.errors",
-    "Pipeline": "icudl.pipeline",
+    "Pipeline": "icudl.pipeline.run",
     "Store": "icudl.store.store",
-    "attack_module": "icudl.interop.module",
+    "attack_module": "icudl.interop.module.attack",
     "load_config": "icudl.config.load",
 }
 

@@ -2,7 +2,7 @@
 
 A range is the physiological gate of the cleaning rules (outside it a value is an error of entry, not a patient);
 where the numbers come from is told in ``docs/decisions``. Item ids and repairs of a database are data beside its
-source (``sources/mimic3.toml``), not here.
+source (``sources/mimic3/rules.toml``), not here.
 """
 
 from __future__ import annotations

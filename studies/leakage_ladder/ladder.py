@@ -25,7 +25,8 @@ from leaks import (
 
 from icudl.artifacts import GridDataset, write_json
 from icudl.execution.base import RunContext, SilentProgress, Tick, seed_for
-from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.threads import single_thread
 from icudl.models.options import ModelOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
@@ -37,13 +38,12 @@ from icudl.search.space import apply_parameters
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.stages.preprocess import preprocess
 from icudl.stages.tune import tune_model
-from icudl.training.calibration import fit_calibration
 from icudl.training.data import Rows, hold_out_patients, stays_of
-from icudl.training.evaluation import intervals
 from icudl.training.loop import fit, logits_of, probabilities_of
-from icudl.training.metrics import Scored, all_scores, choose_threshold
 from icudl.training.options import TrainingOptions
-from icudl.training.threads import single_thread
+from icudl.training.scores.calibration import fit_calibration
+from icudl.training.scores.evaluation import intervals
+from icudl.training.scores.metrics import Scored, all_scores, choose_threshold
 from icudl.variables import STUDY_NAMES, select
 
 WINDOW, LONG = 48, 120

@@ -25,15 +25,15 @@ from settings import CONTENDERS, STATICS, SUMMARY_SHARES, Contender, variables_o
 
 from icudl.artifacts import GridDataset, write_json
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.physionet2012 import PhysioNet2012
+from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.stages.preprocess import preprocess
-from icudl.training.evaluation import intervals, paired_differences
 from icudl.training.members import MemberJob, Plan, run_member
-from icudl.training.metrics import Scored, all_scores
+from icudl.training.scores.evaluation import intervals, paired_differences
+from icudl.training.scores.metrics import Scored, all_scores
 from icudl.variables import select
 
 SHOWN = ("auroc", "auprc", "f1", "min_se_ppv", "brier", "ece")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from icudl.config.load import load_config
-from icudl.pipeline import Pipeline
+from icudl.pipeline.run import Pipeline
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from icudl.attacks.base import Attack
-from icudl.attacks.greedy import GreedyAttack
+from icudl.attacks.methods.greedy import GreedyAttack
+from icudl.attacks.methods.proximal import ProximalAttack
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.proximal import ProximalAttack
 from icudl.errors import AttackError
 from icudl.plugins import load_plugin, registered
 from icudl.testing import (
@@ -27,9 +27,9 @@ def with_options(make: AttackFactory, **options: object) -> AttackFactory:
     return factory
 
 
-# entry_errors works on clinical values only, which an oracle does not have: tests/unit/test_attack_entries.py
+# entry_errors works on clinical values only, which an oracle does not have: tests/unit/attacks/test_attack_entries.py
 NEEDS_ENTRIES = {"entry_errors"}
-# Other libraries' attacks promise less: tests/unit/test_interop_peers.py
+# Other libraries' attacks promise less: tests/unit/interop/test_interop_peers.py
 OF_PEERS = {"art", "foolbox"}
 NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES - OF_PEERS
 FACTORIES: dict[str, AttackFactory] = {name: load_plugin("icudl.attacks", name) for name in sorted(NAMES)}

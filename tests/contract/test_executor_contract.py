@@ -12,8 +12,8 @@ import pytest
 
 from icudl.errors import StageError
 from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor, seed_for
-from icudl.execution.dask import DaskExecutor
-from icudl.execution.local import ProcessExecutor, SerialExecutor
+from icudl.execution.dask.executor import DaskExecutor
+from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
 from icudl.execution.runtime import ENVIRONMENT
 from icudl.plugins import registered
 from icudl.testing import EXECUTOR_CHECKS, check_survives_a_killed_worker

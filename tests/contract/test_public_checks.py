@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from icudl.artifacts import SourceTables
 from icudl.errors import StageError
 from icudl.execution.base import Executor, RunContext
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.synthetic import SyntheticSource
+from icudl.sources.synthetic.source import SyntheticSource
 from icudl.testing import EXECUTOR_CHECKS, SOURCE_CHECKS
 from icudl.testing import model as of_models
 from icudl.variables import Variable

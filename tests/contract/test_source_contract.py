@@ -13,7 +13,7 @@ from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext
 from icudl.plugins import load_plugin, registered
 from icudl.sources.base import DataSource, SourceOptions, WindowOptions
-from icudl.sources.synthetic import write_hospital
+from icudl.sources.synthetic.source import write_hospital
 from icudl.variables import STUDY_VARIABLES
 from source_cases import physionet_folder
 

@@ -9,8 +9,8 @@ import pytest
 
 from icudl.execution.base import RunContext
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.mimic3_files import Mimic3Files
-from icudl.sources.synthetic import write_hospital
+from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.synthetic.source import write_hospital
 from icudl.variables import STUDY_VARIABLES
 from pandas_extraction import hourly_means
 

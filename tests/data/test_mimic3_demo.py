@@ -9,10 +9,10 @@ import pytest
 
 from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
-from icudl.sources.mimic3_binning import FATES
-from icudl.sources.mimic3_files import Mimic3Files
+from icudl.sources.mimic3.binning import FATES
+from icudl.sources.mimic3.files import Mimic3Files
 from icudl.stages.extract import extract
 
 pytestmark = pytest.mark.data

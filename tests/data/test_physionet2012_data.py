@@ -6,15 +6,15 @@ import polars as pl
 import pytest
 
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources import physionet2012_cleaning as cleaning
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.physionet2012 import PhysioNet2012
-from icudl.sources.physionet2012_files import find_sets
-from icudl.sources.physionet2012_parameters import PARAMETERS, SERIES
-from icudl.sources.physionet2012_records import read_lines
+from icudl.sources.physionet2012 import cleaning
+from icudl.sources.physionet2012.files import find_sets
+from icudl.sources.physionet2012.parameters import PARAMETERS, SERIES
+from icudl.sources.physionet2012.records import read_lines
+from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.stages.preprocess import preprocess
 from icudl.variables import select
 

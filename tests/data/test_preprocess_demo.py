@@ -12,7 +12,7 @@ from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.mimic3_files import Mimic3Files
+from icudl.sources.mimic3.files import Mimic3Files
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_NAMES, select
 

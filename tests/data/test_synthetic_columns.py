@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from icudl.sources.synthetic_files import Hospital, block_tables
-from icudl.sources.synthetic_records import chart_items, lab_items
+from icudl.sources.synthetic.files import Hospital, block_tables
+from icudl.sources.synthetic.records import chart_items, lab_items
 
 pytestmark = pytest.mark.data
 SOME_ITEMS = (211, 220045, 455, 220050, 678, 223761, 646, 220210)

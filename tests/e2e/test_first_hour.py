@@ -148,7 +148,7 @@ def test_the_doctor_and_the_others_say_which_library_is_broken(tmp_path: Path) -
 def test_sources_that_read_files_tell_what_they_found(tmp_path: Path) -> None:
     from icudl.plugins import load_plugin
     from icudl.sources.base import SourceOptions
-    from icudl.sources.synthetic import write_hospital
+    from icudl.sources.synthetic.source import write_hospital
     from source_cases import physionet_folder
 
     write_hospital(tmp_path / "hospital", patients=20, seed=1)

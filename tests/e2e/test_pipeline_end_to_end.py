@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, icudl
 
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 
 COMPUTED = [name for name in NODES if not name.startswith("tune")]
 
@@ -110,7 +110,9 @@ def test_tables_joined_from_blocks_are_the_same_even_after_a_kill_between_them(
     shutil.copytree(small_study, store)
     for node in ("attack", "analyse", "report"):
         shutil.rmtree(store / node)
-    blocks = "import sys; from icudl.attacks import assembly; from icudl.cli import main; assembly.BLOCK_STAYS = 5; "
+    blocks = (
+        "import sys; from icudl.attacks.run import assembly; from icudl.cli import main; assembly.BLOCK_STAYS = 5; "
+    )
     kill = "import os; assembly.join_tables = lambda parts, path: os.kill(os.getpid(), 9); "
     settings = [word for setting in SMALL for word in ("--set", setting)]
     words = ["run", "--store", str(store), *settings]

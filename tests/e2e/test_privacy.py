@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from command_line import icudl
 
-from icudl.sources.mimic3_folder import find_tables
+from icudl.sources.mimic3.folder import find_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 

@@ -14,7 +14,7 @@ MIMIC = ("source.name=mimic3",)
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from icudl.sources.synthetic import write_hospital
+    from icudl.sources.synthetic.source import write_hospital
 
     folder = tmp_path_factory.mktemp("hospital") / "tables"
     write_hospital(folder, patients=30, seed=3)

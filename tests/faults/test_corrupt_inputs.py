@@ -11,7 +11,7 @@ import pytest
 from launcher import Launcher
 from study import VERBS, contents, words
 
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 from icudl.store.store import MANIFEST
 
 

@@ -11,7 +11,7 @@ from target import Target, seeds_of
 from icudl.config.document import to_document, to_toml
 from icudl.config.load import load_config
 from icudl.config.schema import TABLES, Config
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 from icudl.search.space import parse_space
 from icudl.sources.rules import TABLES as EVENT_TABLES
 from icudl.sources.rules import mimic3_rules

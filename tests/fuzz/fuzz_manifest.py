@@ -10,7 +10,7 @@ from typing import Any
 from decisions import Decisions
 from target import Target, seeds_of
 
-from icudl.provenance import differing, lineage_entry
+from icudl.pipeline.provenance import differing, lineage_entry
 from icudl.store.manifest import FORMAT, FileEntry, Identity, Manifest, content_hash, digest
 from icudl.store.store import Store, dump
 

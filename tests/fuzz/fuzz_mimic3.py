@@ -14,12 +14,12 @@ from target import Target, seeds_of
 
 from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.mimic3_binning import FATES, classified
-from icudl.sources.mimic3_files import Mimic3Files, _events, _read_stays
-from icudl.sources.mimic3_folder import find_tables, translated
-from icudl.sources.mimic3_stays import StayIndex
+from icudl.sources.mimic3.binning import FATES, classified
+from icudl.sources.mimic3.files import Mimic3Files, _events, _read_stays
+from icudl.sources.mimic3.folder import find_tables, translated
+from icudl.sources.mimic3.stays import StayIndex
 from icudl.sources.rules import mimic3_rules
 from icudl.variables import select
 

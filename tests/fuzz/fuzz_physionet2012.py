@@ -14,13 +14,13 @@ from target import Target, seeds_of
 from test_physionet2012 import OUTCOMES, record
 
 from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.local import SerialExecutor
+from icudl.execution.pool.local import SerialExecutor
 from icudl.sources.base import SourceOptions, WindowOptions
-from icudl.sources.physionet2012 import PhysioNet2012, _check_match
-from icudl.sources.physionet2012_cleaning import FATES, numbered
-from icudl.sources.physionet2012_files import find_sets
-from icudl.sources.physionet2012_parameters import PARAMETERS
-from icudl.sources.physionet2012_records import read_lines, read_outcomes
+from icudl.sources.physionet2012.cleaning import FATES, numbered
+from icudl.sources.physionet2012.files import find_sets
+from icudl.sources.physionet2012.parameters import PARAMETERS
+from icudl.sources.physionet2012.records import read_lines, read_outcomes
+from icudl.sources.physionet2012.source import PhysioNet2012, _check_match
 from icudl.variables import select
 
 RECORDS = {

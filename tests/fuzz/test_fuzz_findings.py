@@ -19,10 +19,10 @@ from stored import STORED
 
 from icudl.config.load import load_config
 from icudl.errors import ConfigError, SourceError, StoreError
-from icudl.provenance import lineage_entry
-from icudl.sources.mimic3_folder import find_tables
-from icudl.sources.physionet2012_files import find_sets
-from icudl.sources.physionet2012_records import read_lines, read_outcomes
+from icudl.pipeline.provenance import lineage_entry
+from icudl.sources.mimic3.folder import find_tables
+from icudl.sources.physionet2012.files import find_sets
+from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.sources.rules import mimic3_rules
 from icudl.store.manifest import Identity, Manifest, digest
 from icudl.store.store import Store

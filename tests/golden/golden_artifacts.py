@@ -27,7 +27,7 @@ import polars as pl
 
 import icudl
 from icudl.artifacts import write_json
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 from icudl.store.manifest import FORMAT, Manifest
 from icudl.store.store import MANIFEST, Store
 

@@ -12,7 +12,7 @@ from golden_artifacts import archive, described, differences, numbers, record, u
 
 from icudl.artifacts import write_json
 from icudl.cli import main
-from icudl.graph import NODES
+from icudl.pipeline.graph import NODES
 from icudl.store.manifest import FORMAT, OLDEST_FORMAT, digest
 from icudl.store.store import MANIFEST, Store
 

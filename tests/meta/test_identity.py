@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from icudl.config.schema import TABLES, Config
-from icudl.graph import NODES
-from icudl.pipeline import Pipeline
+from icudl.pipeline.graph import NODES
+from icudl.pipeline.run import Pipeline
 
 BASE = Config(
     tune_model=dataclasses.replace(Config().tune_model, trials=1),

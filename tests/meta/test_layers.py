@@ -18,7 +18,6 @@ LAYERS = {
     "icudl.artifacts": 1,
     "icudl.execution": 1,
     "icudl.plugins": 1,
-    "icudl.stored": 1,
     "icudl.sources": 2,
     "icudl.preprocessing": 2,
     "icudl.models": 2,
@@ -26,7 +25,6 @@ LAYERS = {
     "icudl.search": 2,
     "icudl.attacks": 2,
     "icudl.analysis": 2,
-    "icudl.figures": 2,
     "icudl.report": 2,
     "icudl.config.schema": 3,
     "icudl.interop": 3,
@@ -34,12 +32,7 @@ LAYERS = {
     "icudl.stages": 4,
     "icudl.config": 5,
     "icudl.store": 5,
-    "icudl.graph": 6,
-    "icudl.provenance": 6,
-    "icudl.estimates": 6,
-    "icudl.plan": 6,
     "icudl.pipeline": 6,
-    "icudl.tuned": 6,
     "icudl.cli": 7,
 }
 
@@ -100,6 +93,6 @@ def test_no_module_is_named_for_nothing() -> None:
 
 
 def test_the_search_for_upward_imports_finds_one() -> None:
-    tree = ast.parse("from icudl.cli.app import app\nif TYPE_CHECKING:\n    from icudl.pipeline import Pipeline\n")
+    tree = ast.parse("from icudl.cli.app import app\nif TYPE_CHECKING:\n    from icudl.pipeline.run import Pipeline\n")
     assert runtime_imports(tree) == {"icudl.cli.app"}
-    assert layer_of("icudl.cli.app") > layer_of("icudl.attacks.greedy")
+    assert layer_of("icudl.cli.app") > layer_of("icudl.attacks.methods.greedy")

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from icudl.cli.app import app
-from icudl.cli.running import QUICK_DEMO
+from icudl.cli.commands.running import QUICK_DEMO
 from icudl.config.load import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]

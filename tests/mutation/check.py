@@ -1,6 +1,6 @@
 """Which share of small changes to the science do the tests notice?
 
-    python tests/mutation/check.py [--sample 25] [--seed 1] [--module training/metrics.py]
+    python tests/mutation/check.py [--sample 25] [--seed 1] [--module training/scores/metrics.py]
 
 Changes one place of a module at a time and runs the module's tests on the changed copy, each in a process forked from
 one that has the heavy libraries loaded. Prints every mutant that no test noticed, and the share of those noticed for
@@ -35,39 +35,46 @@ LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.ext
 """Loaded before forking. polars is not: its threads do not outlive a fork."""
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "preprocessing/cohort.py": ("unit/test_cohort.py",),
+    "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py",),
     "preprocessing/features.py": (
-        "unit/test_scientific_edges.py",
-        "unit/test_scaling.py",
-        "unit/test_window_summaries.py",
-        "unit/test_attack_engine.py",
+        "unit/training/scores/test_scientific_edges.py",
+        "unit/preprocessing/test_scaling.py",
+        "unit/models/test_window_summaries.py",
+        "unit/attacks/engine/test_attack_engine.py",
     ),
-    "preprocessing/grid.py": ("unit/test_scientific_edges.py", "unit/test_grid.py", "unit/test_preprocess_stage.py"),
-    "preprocessing/imputation.py": ("unit/test_imputation.py", "property/test_imputation_properties.py"),
+    "preprocessing/grid.py": (
+        "unit/training/scores/test_scientific_edges.py",
+        "unit/preprocessing/test_grid.py",
+        "unit/stages/test_preprocess_stage.py",
+    ),
+    "preprocessing/imputation.py": ("unit/preprocessing/test_imputation.py", "property/test_imputation_properties.py"),
     "preprocessing/scaling.py": (
-        "unit/test_scientific_edges.py",
-        "unit/test_scaling.py",
+        "unit/training/scores/test_scientific_edges.py",
+        "unit/preprocessing/test_scaling.py",
         "property/test_imputation_properties.py",
     ),
     "preprocessing/splits.py": (
-        "unit/test_scientific_edges.py",
-        "unit/test_splits.py",
+        "unit/training/scores/test_scientific_edges.py",
+        "unit/preprocessing/test_splits.py",
         "property/test_splits_properties.py",
     ),
-    "training/metrics.py": ("unit/test_metrics.py",),
-    "sources/rules.py": ("unit/test_rules.py",),
-    "attacks/distances.py": ("unit/test_attack_distances.py",),
-    "attacks/threat.py": ("unit/test_imputation.py", "unit/test_attack_entries.py"),
-    "attacks/refinement.py": ("unit/test_attack_refinement.py",),
-    "attacks/entry_errors.py": ("unit/test_attack_entries.py",),
-    "attacks/verification.py": ("unit/test_attack_verification.py", "unit/test_attack_runner.py"),
-    "analysis/intervals.py": ("unit/test_scientific_edges.py", "unit/test_susceptibility.py"),
-    "analysis/conditions.py": ("unit/test_susceptibility.py",),
-    "analysis/examples.py": ("unit/test_susceptibility.py",),
-    "analysis/resampled.py": ("unit/test_analysis_blocks.py", "unit/test_susceptibility.py"),
+    "training/scores/metrics.py": ("unit/training/scores/test_metrics.py",),
+    "sources/rules.py": ("unit/sources/test_rules.py",),
+    "attacks/distances.py": ("unit/attacks/test_attack_distances.py",),
+    "attacks/target/threat.py": ("unit/preprocessing/test_imputation.py", "unit/attacks/test_attack_entries.py"),
+    "attacks/refinement.py": ("unit/attacks/test_attack_refinement.py",),
+    "attacks/methods/entry_errors.py": ("unit/attacks/test_attack_entries.py",),
+    "attacks/target/verification.py": (
+        "unit/attacks/target/test_attack_verification.py",
+        "unit/attacks/run/test_attack_runner.py",
+    ),
+    "analysis/intervals.py": ("unit/training/scores/test_scientific_edges.py", "unit/analysis/test_susceptibility.py"),
+    "analysis/conditions.py": ("unit/analysis/test_susceptibility.py",),
+    "analysis/examples.py": ("unit/analysis/test_susceptibility.py",),
+    "analysis/resampled.py": ("unit/analysis/test_analysis_blocks.py", "unit/analysis/test_susceptibility.py"),
     "analysis/measures.py": (
-        "unit/test_scientific_edges.py",
-        "unit/test_susceptibility.py",
+        "unit/training/scores/test_scientific_edges.py",
+        "unit/analysis/test_susceptibility.py",
         "property/test_susceptibility_properties.py",
     ),
 }

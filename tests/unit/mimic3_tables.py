@@ -12,7 +12,7 @@ import polars as pl
 from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
-from icudl.sources.mimic3_files import Mimic3Files
+from icudl.sources.mimic3.files import Mimic3Files
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
 

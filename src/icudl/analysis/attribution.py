@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import Checkpoint, Floats, GridDataset
-from icudl.attacks.target import CheckpointTarget
-from icudl.attacks.threat import StayTensors
+from icudl.attacks.target.checkpoint import CheckpointTarget
+from icudl.attacks.target.threat import StayTensors
 from icudl.errors import StageError
 from icudl.execution.base import RunContext, Tick
+from icudl.execution.threads import single_thread
 from icudl.models.base import within_length
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
-from icudl.training.threads import single_thread
 
 BATCH = 64
 """Stays whose gradients are taken at once."""

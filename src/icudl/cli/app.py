@@ -5,16 +5,16 @@ from __future__ import annotations
 import click
 
 from icudl import __version__
+from icudl.cli.commands.configuring import config_group
+from icudl.cli.commands.data import database_group, synth
+from icudl.cli.commands.doctor import doctor
+from icudl.cli.commands.exporting import export
+from icudl.cli.commands.inspecting import clean, diff, plugins, show, status, verify
+from icudl.cli.commands.results import figures, trials
+from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
+from icudl.cli.commands.scoring import evaluate, predict
+from icudl.cli.commands.tuning import train, tune_group
 from icudl.cli.completion import completion
-from icudl.cli.configuring import config_group
-from icudl.cli.data import database_group, synth
-from icudl.cli.doctor import doctor
-from icudl.cli.exporting import export
-from icudl.cli.inspecting import clean, diff, plugins, show, status, verify
-from icudl.cli.results import figures, trials
-from icudl.cli.running import STAGE_COMMANDS, demo, run
-from icudl.cli.scoring import evaluate, predict
-from icudl.cli.tuning import train, tune_group
 
 WELCOME = """ICU Deep Learning {version}
 

@@ -75,7 +75,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _commit() -> Iterator[Finding]:
-    from icudl.provenance import software
+    from icudl.pipeline.provenance import software
 
     facts = software()
     yield Finding("icudl", "ok", f"{facts['versions']['icudl']}, {facts['commit'] or 'installed package'}")

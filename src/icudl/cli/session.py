@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from icudl.config.schema import Config
     from icudl.execution.base import Progress
-    from icudl.pipeline import Pipeline
-    from icudl.plan import Step
+    from icudl.pipeline.plan import Step
+    from icudl.pipeline.run import Pipeline
     from icudl.store.manifest import Manifest
     from icudl.store.store import Store
 
@@ -50,7 +50,7 @@ class Session:
 
     def pipeline(self, config: Config | None = None) -> Pipeline:
         """Build the pipeline with progress on this console."""
-        from icudl.pipeline import Pipeline
+        from icudl.pipeline.run import Pipeline
 
         return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=Printer(self))
 

@@ -133,7 +133,7 @@ def subgroups_table(scores: pl.DataFrame) -> Table:
 
 
 def differences_table(differences: pl.DataFrame) -> Table:
-    """Return what ``training.evaluation.compare`` found."""
+    """Return what ``training.scores.evaluation.compare`` found."""
     stays, deaths = differences["stays"][0], differences["deaths"][0]
     title = f"Against the other model, paired, on {stays:,} stays with {deaths:,} deaths (95 % bootstrap intervals)"
     table = _table(title, "score", *map(_right, ("this model", "the other", "difference")))

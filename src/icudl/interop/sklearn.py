@@ -17,14 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from icudl.artifacts import Checkpoint, GridDataset
 from icudl.errors import ConfigError, IcudlError, suggestion
+from icudl.execution.threads import single_thread
 from icudl.interop.data_set import data_set_of, variables_of
 from icudl.models.options import ModelOptions
 from icudl.options import Options
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.members import MemberJob, Plan, run_member
 from icudl.training.options import TrainingOptions
-from icudl.training.scoring import risks
-from icudl.training.threads import single_thread
+from icudl.training.scores.scoring import risks
 from icudl.variables import Variable
 
 TABLES: dict[str, type[Options]] = {"inputs": InputOptions, "model": ModelOptions, "training": TrainingOptions}

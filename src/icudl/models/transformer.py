@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, activation, blank_padding, within_length
 from icudl.models.options import ModelOptions
-from icudl.models.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
+from icudl.models.recurrent.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
 
 HEAD_SIZE = 16
 

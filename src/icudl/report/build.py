@@ -25,16 +25,16 @@ from icudl.artifacts import (
     TuningResult,
 )
 from icudl.report import elements
-from icudl.report.attacks import attack_section
-from icudl.report.cohort import cohort_section
 from icudl.report.elements import Explorer, Figure, FigureGrid, Section, Switch
-from icudl.report.explorer import explorer_section
 from icudl.report.options import ReportOptions
-from icudl.report.provenance import provenance_section
-from icudl.report.quality import quality_section
-from icudl.report.summary import summary_section
-from icudl.report.susceptibility import susceptibility_section
-from icudl.report.tuning import trial_trained_with, tuning_section
+from icudl.report.sections.attacks import attack_section
+from icudl.report.sections.cohort import cohort_section
+from icudl.report.sections.explorer import explorer_section
+from icudl.report.sections.provenance import provenance_section
+from icudl.report.sections.quality import quality_section
+from icudl.report.sections.summary import summary_section
+from icudl.report.sections.susceptibility import susceptibility_section
+from icudl.report.sections.tuning import trial_trained_with, tuning_section
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
 KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer")

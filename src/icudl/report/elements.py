@@ -152,7 +152,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """Place of the stay explorer, and its packed stays (``icudl.report.explorer``)."""
+    """Place of the stay explorer, and its packed stays (``icudl.report.sections.explorer``)."""
 
     pack: Mapping[str, Any]
 

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from icudl.execution.base import Tick
+from icudl.execution.threads import single_thread
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
@@ -17,10 +18,9 @@ from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
-from icudl.training.metrics import Scored, all_scores
 from icudl.training.options import TrainingOptions
+from icudl.training.scores.metrics import Scored, all_scores
 from icudl.training.snapshot import Epoch
-from icudl.training.threads import single_thread
 
 
 class _GivenUpError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from icudl.options import Options, option
-from icudl.training.metrics import METRICS
+from icudl.training.scores.metrics import METRICS
 
 MODEL_SPACE: Mapping[str, Any] = {
     "model.hidden_size": {"choices": [32, 64, 128]},

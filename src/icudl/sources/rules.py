@@ -229,7 +229,7 @@ def amount(canonical_value: pl.Expr) -> pl.Expr:
 @functools.cache
 def mimic3_rules() -> RuleBook:
     """Return the rules of MIMIC-III (``mimic3.toml``)."""
-    return parse(resources.files("icudl.sources").joinpath("mimic3.toml").read_text("utf-8"), "mimic3.toml")
+    return parse(resources.files("icudl.sources.mimic3").joinpath("rules.toml").read_text("utf-8"), "mimic3.toml")
 
 
 def parse(text: str, name: str) -> RuleBook:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from icudl.artifacts import AttackResult, GridDataset, TrainingResult
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.runner import run_attack
+from icudl.attacks.run.runner import run_attack
 from icudl.errors import StageError
 from icudl.execution.base import RunContext
 

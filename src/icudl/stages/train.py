@@ -9,15 +9,15 @@ import polars as pl
 
 from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
 from icudl.execution.base import Executor, RunContext, Tick
+from icudl.execution.threads import single_thread
 from icudl.models.baselines import BASELINES
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
-from icudl.training.evaluation import score_predictions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
 from icudl.training.members import FINAL, MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
 from icudl.training.options import TrainingOptions
-from icudl.training.threads import single_thread
+from icudl.training.scores.evaluation import score_predictions
 
 SPLITS = ("out-of-fold", "test")
 

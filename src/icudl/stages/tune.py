@@ -10,7 +10,7 @@ from typing import cast
 
 from icudl.artifacts import GridDataset, TrainingResult, TuningResult
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.runner import run_attack
+from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
 from icudl.execution.base import RunContext, SilentProgress
 from icudl.models.options import ModelOptions
@@ -25,8 +25,8 @@ from icudl.search.study import Asked, Rules, known_outcome, run_study, study_key
 from icudl.search.trials import COMPLETE, FolderTrials, Outcome, Trials, remove_work
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
-from icudl.training.metrics import LOWER_IS_BETTER
 from icudl.training.options import TrainingOptions
+from icudl.training.scores.metrics import LOWER_IS_BETTER
 
 
 def tune_model(

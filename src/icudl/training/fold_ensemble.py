@@ -16,10 +16,10 @@ import numpy.typing as npt
 from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
-from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
-from icudl.training.risk_curve import fit_curve, risks_at
-from icudl.training.scoring import differences, risks
+from icudl.training.scores.metrics import choose_threshold
+from icudl.training.scores.risk_curve import fit_curve, risks_at
+from icudl.training.scores.scoring import differences, risks
 
 Columns = dict[str, Floats]
 

@@ -22,9 +22,9 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model, to_device
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
-from icudl.training.metrics import score
 from icudl.training.optimisation import learning_rate_at, loss_of, optimizer_of
 from icudl.training.options import TrainingOptions
+from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
 
 SCORING_BATCH = 512

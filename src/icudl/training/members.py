@@ -11,22 +11,22 @@ import numpy as np
 
 from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
 from icudl.execution.base import Tick, seed_for
+from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
 from icudl.models.baselines import fit_baseline, summarise
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
-from icudl.training.calibration import calibrated_risks, differences_of, fit_calibration
 from icudl.training.data import Rows, Stays, hold_out_patients, stays_of
 from icudl.training.events import event_logs
 from icudl.training.finished import Finished, Float64s, keep, read
 from icudl.training.loop import Fitted, fit, logits_of
-from icudl.training.metrics import choose_threshold
 from icudl.training.options import TrainingOptions
-from icudl.training.risk_curve import fit_curve
+from icudl.training.scores.calibration import calibrated_risks, differences_of, fit_calibration
+from icudl.training.scores.metrics import choose_threshold
+from icudl.training.scores.risk_curve import fit_curve
 from icudl.training.snapshot import Epoch
 from icudl.training.teacher import soft_targets
-from icudl.training.threads import single_thread
 
 FINAL = "final"
 """The member fitted on all stays that are not test stays."""

@@ -45,7 +45,7 @@ class ForkserverExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it with ``execution.workers``."""
+        """Make it with ``execution.pool.workers``."""
         return cls(options.workers)
 
     def run(

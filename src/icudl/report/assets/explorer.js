@@ -1,6 +1,6 @@
 const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-/* A stay as packed by icudl.report.explorer: a bit per cell (charted or not), then one 16-bit step per charted value. */
+/* A stay as packed by icudl.report.sections.explorer: a bit per cell (charted or not), then one 16-bit step per charted value. */
 function chartedOf(pack, stay) {
   const bits = unpack(stay.mask);
   const steps = new DataView(unpack(stay.values).buffer);

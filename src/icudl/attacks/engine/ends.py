@@ -1,0 +1,203 @@
+"""Engine for one recurrent layer of which only end states are read (read-outs ``final`` and ``last_hour``).
+
+What such a model says depends on where each direction ends, so nothing need be read twice. A forward direction is, up
+to the first changed hour, in the state that it had on the known stay, and a backward direction up to the last changed
+hour: exact. And the gradient can be followed back only as far as it matters (``Reach``).
+
+T hours, B stays, C features, H units, D directions that are read to their ends (with ``last_hour`` the backward one
+reads a single hour and does not count).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from icudl.attacks.engine.reading import Reading, Start, from_nothing, read_to_end, without_padding
+from icudl.attacks.engine.recurrence import RecurrentDirection, direction_of
+from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.recurrent.readout import last_hour
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Memory:
+    """B known stays as the engine has read them.
+
+    Attributes:
+        features: (B, T, C).
+        courses: For each of D directions the (T + 1, B, H) states and cells before each step and after the last one.
+    """
+
+    features: Tensor
+    courses: tuple[tuple[Tensor, Tensor], ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Known:
+    """Which known stay each of K stays is a variant of, and how far back its gradient matters.
+
+    Attributes:
+        memory: Known stays.
+        stays: (K,) positions in it.
+        reach: (K, D) steps before the end that the gradient is to be followed back at least; None for all of them.
+    """
+
+    memory: Memory
+    stays: Tensor
+    reach: Tensor | None = None
+
+
+class EndStateEngine:
+    """See the module, and ``engine.Engine``.
+
+    Args:
+        model: One layer, read-out ``final`` or ``last_hour``. Its weights are used as they are.
+    """
+
+    def __init__(self, model: RecurrentClassifier) -> None:
+        self.head = model.head.eval()
+        self.forward_direction = direction_of(model.rnn, 0, backward=False)
+        is_bidirectional, is_last_hour = model.options.bidirectional, model.options.readout == "last_hour"
+        backward = direction_of(model.rnn, 0, backward=True) if is_bidirectional else None
+        self.backward_direction = None if is_last_hour else backward
+        self.single_hour = backward if is_last_hour else None
+
+    def remember(self, features: Tensor, lengths: Tensor) -> Memory:
+        """See ``engine.Engine``."""
+        features = without_padding(features, lengths)
+        with torch.no_grad():
+            readings = self._readings(features, lengths, None)
+            return Memory(features.clone(), tuple(_at_start(*reading.course(), lengths) for reading in readings))
+
+    def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
+        """See ``engine.Engine``."""
+        features = without_padding(features, lengths)
+        with torch.no_grad():
+            ends = [
+                read_to_end(direction, _aligned(features, lengths, is_backward=bool(number)), begins, start)
+                for number, (direction, begins, start) in enumerate(self._begin(features, lengths, known, None))
+            ]
+            if self.single_hour is not None:
+                ends.append(self._single(features, lengths).ends())
+            return self._score(torch.cat(ends, dim=1))
+
+    def difference_and_gradient(
+        self, features: Tensor, lengths: Tensor, known: Known | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See ``engine.Engine``."""
+        difference, gradients = self._pass(without_padding(features, lengths), lengths, known)
+        return difference, sum(gradients[1:], gradients[0])
+
+    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``engine.Engine``."""
+        difference, gradients = self._pass(without_padding(features, lengths), lengths, None)
+        gradient = sum(gradients[1:], gradients[0])
+        weakest = faint * gradient.abs().amax(dim=(1, 2))
+        hours = torch.arange(features.shape[1], device=features.device)
+        reach = [_longest_reach(gradients[0], weakest, lengths[:, None] - hours)]
+        if self.backward_direction is not None:
+            reach.append(_longest_reach(gradients[1], weakest, (hours + 1).expand(len(features), -1)))
+        return difference, gradient, torch.stack(reach, dim=1)
+
+    def _pass(self, features: Tensor, lengths: Tensor, known: Known | None) -> tuple[Tensor, list[Tensor]]:
+        """Return the differences and the (B, T, C) gradient through each direction, in the order of the hours."""
+        with torch.no_grad():
+            readings = self._readings(features, lengths, known)
+            if self.single_hour is not None:
+                readings.append(self._single(features, lengths))
+            read = torch.cat([reading.ends() for reading in readings], dim=1)
+        with torch.enable_grad():
+            leaf = read.requires_grad_()
+            difference = self._score(leaf)
+            (gradient,) = torch.autograd.grad(difference.sum(), leaf)
+        with torch.no_grad():
+            halves = gradient.chunk(len(readings), dim=1)
+            gradients = [
+                reading.back([*[None] * (len(reading.schedule.n_reading) - 1), half])
+                for reading, half in zip(readings, halves, strict=True)
+            ]
+            gradients[0] = _unaligned(gradients[0], lengths, is_backward=False)
+            if self.backward_direction is not None:
+                gradients[1] = _unaligned(gradients[1], lengths, is_backward=True)
+            if self.single_hour is not None:
+                stays = torch.arange(len(lengths), device=lengths.device)
+                gradients[0][stays, lengths - 1] += gradients.pop()[:, 0]
+        return difference.detach(), gradients
+
+    def _score(self, ends: Tensor) -> Tensor:
+        logits: Tensor = self.head(ends)
+        return logits[:, 1] - logits[:, 0]
+
+    def _single(self, features: Tensor, lengths: Tensor) -> Reading:
+        """Read the one hour that the backward direction has seen at the last hour."""
+        direction = self.single_hour
+        assert direction is not None  # noqa: S101 - callers ask first
+        begins = torch.zeros_like(lengths)
+        start = from_nothing(direction, len(features), features)
+        return Reading(direction, last_hour(features, lengths)[None], begins, start)
+
+    def _readings(self, features: Tensor, lengths: Tensor, known: Known | None) -> list[Reading]:
+        reach = None if known is None else known.reach
+        known = None if reach is None else known
+        return [
+            Reading(direction, _aligned(features, lengths, is_backward=bool(number)), begins, start)
+            for number, (direction, begins, start) in enumerate(self._begin(features, lengths, known, reach))
+        ]
+
+    def _begin(
+        self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None
+    ) -> list[tuple[RecurrentDirection, Tensor, Start]]:
+        """Return directions with the step at which each stay has to begin, and where it stands then."""
+        waits = features.shape[1] - lengths
+        directions = [self.forward_direction]
+        if self.backward_direction is not None:
+            directions.append(self.backward_direction)
+        if known is None:
+            return [(direction, waits, from_nothing(direction, len(features), features)) for direction in directions]
+        begun = []
+        differs = (features != known.memory.features[known.stays]).any(dim=2)
+        is_same = ~differs.any(dim=1)
+        for number, direction in enumerate(directions):
+            first = (differs.flip(1).int().argmax(dim=1) - waits) if number else differs.int().argmax(dim=1)
+            read = torch.where(is_same, lengths, first)
+            if reach is not None:
+                read = torch.minimum(read, (lengths - reach[:, number]).clamp(min=0))
+            states, cells = known.memory.courses[number]
+            begun.append((direction, waits + read, (states[read, known.stays], cells[read, known.stays])))
+        return begun
+
+
+def _aligned(features: Tensor, lengths: Tensor, *, is_backward: bool) -> Tensor:
+    """Return (T, B, C) features in the order in which a direction reads them, aligned at the last step."""
+    if is_backward:
+        return features.flip(1).transpose(0, 1)
+    return _shifted(features, features.shape[1] - lengths).transpose(0, 1)
+
+
+def _unaligned(gradient: Tensor, lengths: Tensor, *, is_backward: bool) -> Tensor:
+    """Return a (B, T, C) gradient in the order of the hours."""
+    return gradient.flip(1) if is_backward else _shifted(gradient, lengths - gradient.shape[1])
+
+
+def _at_start(states: Tensor, cells: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a (T + 1, B, H) course whose step 0 is the first of each stay."""
+    waits = lengths - (len(states) - 1)
+    first, second = (_shifted(part.transpose(0, 1), waits).transpose(0, 1) for part in (states, cells))
+    return first.contiguous(), second.contiguous()
+
+
+def _shifted(array: Tensor, steps: Tensor) -> Tensor:
+    """Return (B, T, C) with each stay moved by ``steps`` (B,) towards the end, around it if need be."""
+    if not bool(steps.any()):
+        return array
+    n_steps = array.shape[1]
+    source = (torch.arange(n_steps, device=steps.device) - steps[:, None]) % n_steps
+    return array.gather(1, source[:, :, None].expand_as(array))
+
+
+def _longest_reach(gradient: Tensor, faint: Tensor, steps_to_end: Tensor) -> Tensor:
+    """Return the (B,) largest number of steps to the end at an hour where a slope is not faint."""
+    matters = gradient.abs().amax(dim=2) >= faint[:, None]
+    return torch.where(matters, steps_to_end, 0).amax(dim=1)

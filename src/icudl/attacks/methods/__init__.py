@@ -1,0 +1,1 @@
+"""The attacks, one method a file."""

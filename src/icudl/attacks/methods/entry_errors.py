@@ -1,0 +1,284 @@
+"""The errors that people make: which of them, in one entry of a record, would flip the prediction?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.attacks import distances
+from icudl.attacks.base import Perturbation, TargetModel
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.record import ExampleRecord
+from icudl.attacks.refinement import margins_of
+from icudl.attacks.target.threat import Entries
+from icudl.errors import AttackError
+from icudl.preprocessing.scaling import to_unit
+from icudl.variables import Variable
+
+Float64s = npt.NDArray[np.float64]
+
+ONE_DECIMAL = (
+    *("potassium", "lactate", "albumin", "creatinine", "magnesium", "tempc"),
+    *("potassium_serum", "calcium_total", "hematocrit", "wbc", "bilirubin", "inr"),
+)
+TWO_DECIMALS = ("ph", "calcium", "troponin_i", "troponin_t", "fio2")
+DECIMALS = {**dict.fromkeys(ONE_DECIMAL, 1), **dict.fromkeys(TWO_DECIMALS, 2)}
+"""Decimals in which a variable is usually charted; 0 for the others."""
+
+UNIT_FACTORS: dict[str, tuple[float, ...]] = {
+    "glucose": (18.016,),  # mg/dL per mmol/L
+    "creatinine": (1 / 88.42,),  # mg/dL per umol/L
+    "bun": (2.801,),  # mg/dL urea nitrogen per mmol/L urea
+    "calcium": (1 / 4.008,),  # mmol/L per mg/dL
+    "calcium_total": (4.008,),
+    "magnesium": (2.4305,),  # mg/dL per mmol/L
+    "lactate": (1 / 9.008,),  # mmol/L per mg/dL
+    "albumin": (0.1,),  # g/dL per g/L
+    "bilirubin": (1 / 17.10,),  # mg/dL per umol/L
+    "cholesterol": (38.67,),  # mg/dL per mmol/L
+    "pco2": (7.5006,),  # mmHg per kPa
+    "po2": (7.5006,),
+    "fio2": (0.01,),  # fraction per percent
+    "weight": (0.45359,),  # kg per pound
+}
+"""Canonical units per unit of another system in use, from molar masses and SI conversions (Young, Ann Intern Med 1987;
+106:114). A value charted in the other unit reads value / factor; one taken for the other unit reads value x factor."""
+
+NEIGHBOURS = (
+    ("sysbp", "diasbp"),
+    ("heartrate", "resprate"),
+    ("heartrate", "spo2"),
+    ("pco2", "po2"),
+    ("bun", "creatinine"),
+    ("sodium", "potassium"),
+    ("calcium", "magnesium"),
+    ("alt", "ast"),
+)
+"""Fields that stand side by side on charts, so that their values can change places."""
+
+KINDS = ("transposition", "decimal", "unit", "neighbour", "sign", "copy_forward")
+"""Kinds of errors, in the order of the code in the table ``entry_flips``."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Error:
+    """One wrong record of a stay.
+
+    Attributes:
+        kind: Index into ``KINDS``.
+        cells: (hour, variable, wrong entry, unit coordinate of the hour's mean with it): one cell, two where values
+            change places.
+    """
+
+    kind: int
+    cells: tuple[tuple[int, int, float, float], ...]
+
+
+class EntryErrorAttack:
+    """Enumerates, for every charted hour, the wrong entries that people make.
+
+    * ``transposition``: two neighbouring digits change places (135 becomes 153).
+    * ``decimal``: the decimal point is off by one place.
+    * ``unit``: the value is charted in another unit in use, or taken for one (Fahrenheit and Celsius, mg/dL and
+      mmol/L).
+    * ``neighbour``: the values of two fields side by side change places.
+    * ``sign``: the sign is lost; only where negative values are plausible.
+    * ``copy_forward``: the last value is entered again.
+
+    One of the k values of an hour is wrong, taken to be the mean before, so the mean moves by 1/k of the error. An
+    entry outside the plausible range counts as caught: the cleaning of the data throws it away.
+
+    Tables: ``entry_errors`` has one row a stay: stay, and for each kind KIND_tried, KIND_caught and KIND_flips.
+    ``entry_flips`` has one row an error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before and
+    entry_after in clinical units (of the first cell where two change places).
+    """
+
+    def __init__(self, options: AttackOptions) -> None:
+        self.options = options
+
+    def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
+        """See ``attacks.base.Attack``.
+
+        Raises:
+            AttackError: The target does not know what was charted.
+        """
+        entries: Entries | None = getattr(target, "entries", None)
+        if entries is None:
+            raise AttackError(
+                "attack.name = 'entry_errors' needs charted values. Set attack.threat_model = 'measured'."
+            )
+        record = ExampleRecord(target.values)
+        tried, caught, flipped = (np.zeros((len(entries.means), len(KINDS)), np.int64) for _ in range(3))
+        flips: list[tuple[int, Error]] = []
+        for row in range(len(entries.means)):
+            allowed = target.attackable[row].cpu().numpy()
+            errors, caught[row] = enumerate_errors(entries, row, allowed)
+            changes = _changes(errors, target.values[row])
+            rows = torch.full((len(errors),), row, device=changes.device)
+            works = margins_of(target, rows, changes) < -self.options.kappa if errors else rows.bool()
+            for number, error in enumerate(errors):
+                tried[row, error.kind] += 1
+                if works[number]:
+                    flipped[row, error.kind] += 1
+                    flips.append((row, error))
+            _keep_smallest(record, row, changes, works)
+        found = record.result()
+        tables = {"entry_errors": _counts(tried + caught, caught, flipped), "entry_flips": _flips(flips, entries)}
+        return dataclasses.replace(found, tables=tables)
+
+
+def _keep_smallest(record: ExampleRecord, row: int, changes: Tensor, works: Tensor) -> None:
+    for number in works.nonzero().squeeze(1).tolist():
+        stay = torch.tensor([row], device=changes.device)
+        change = changes[[number]]
+        record.update(stay, change, works[[number]], distances.l1(change), number + 1)
+
+
+def _changes(errors: Sequence[Error], values: Tensor) -> Tensor:
+    changes = values.new_zeros(len(errors), *values.shape)
+    for number, error in enumerate(errors):
+        for hour, variable, _, unit in error.cells:
+            changes[number, hour, variable] = unit - values[hour, variable]
+    return changes
+
+
+def _counts(
+    tried: npt.NDArray[np.int64], caught: npt.NDArray[np.int64], flips: npt.NDArray[np.int64]
+) -> dict[str, Tensor]:
+    table = {"stay": torch.arange(len(tried))}
+    for index, kind in enumerate(KINDS):
+        for name, counts in (("tried", tried), ("caught", caught), ("flips", flips)):
+            table[f"{kind}_{name}"] = torch.from_numpy(counts[:, index].copy())
+    return table
+
+
+def _flips(flips: Sequence[tuple[int, Error]], entries: Entries) -> dict[str, Tensor]:
+    first = [(row, error.kind, *error.cells[0]) for row, error in flips]
+    columns = list(zip(*first, strict=True)) or [()] * 6
+    before = [float(entries.means[row, hour, variable]) for row, _, hour, variable, _, _ in first]
+    return {
+        "stay": torch.tensor(columns[0], dtype=torch.int64),
+        "kind": torch.tensor(columns[1], dtype=torch.uint8),
+        "hour": torch.tensor(columns[2], dtype=torch.int16),
+        "variable": torch.tensor(columns[3], dtype=torch.uint8),
+        "entry_before": torch.tensor(before, dtype=torch.float64),
+        "entry_after": torch.tensor(columns[4], dtype=torch.float64),
+    }
+
+
+def enumerate_errors(
+    entries: Entries, row: int, allowed: npt.NDArray[np.bool_]
+) -> tuple[list[Error], npt.NDArray[np.int64]]:
+    """Return the plausible errors of one stay, and how many implausible ones of each kind were caught.
+
+    Args:
+        entries: What was charted.
+        row: The stay.
+        allowed: (T, F) bool, cells that may change.
+    """
+    means = np.where(allowed, entries.means[row], np.nan)
+    errors: list[Error] = []
+    caught = np.zeros(len(KINDS), np.int64)
+    for kind, wrong in _single_cell_errors(means, entries.variables):
+        plausible = _plausible(wrong, entries.variables)
+        # An "error" that leaves the value as it is, is none.
+        differs = np.isfinite(wrong) & ~np.isclose(wrong, means)
+        caught[kind] += int((differs & ~plausible).sum())
+        unit = _unit_with(entries, row, wrong)
+        errors += [
+            Error(kind, ((int(hour), int(variable), float(wrong[hour, variable]), float(unit[hour, variable])),))
+            for hour, variable in np.argwhere(differs & plausible)
+        ]
+    swaps, caught_swaps = _swaps(entries, row, means)
+    caught[KINDS.index("neighbour")] += caught_swaps
+    return errors + swaps, caught
+
+
+def _plausible(values: Float64s, variables: Sequence[Variable]) -> npt.NDArray[np.bool_]:
+    low = np.array([variable.low for variable in variables])
+    high = np.array([variable.high for variable in variables])
+    return (values >= low) & (values <= high)
+
+
+def _unit_with(entries: Entries, row: int, wrong: Float64s) -> npt.NDArray[np.float32]:
+    """Return (T, F) unit coordinates of the means of which one entry reads ``wrong`` (T, F)."""
+    means = entries.means[row]
+    moved = means + (wrong - means) / np.maximum(entries.counts[row], 1)
+    return to_unit(entries.scaler, moved.astype(np.float32))
+
+
+def _single_cell_errors(means: Float64s, variables: Sequence[Variable]) -> Iterator[tuple[int, Float64s]]:
+    """Yield kinds and (T, F) wrong values, NaN where the error does not apply."""
+    decimals = np.array([DECIMALS.get(variable.name, 0) for variable in variables])
+    for place in range(4):
+        yield KINDS.index("transposition"), transpose_digits(means, decimals, place)
+    for factor in (0.1, 10.0):
+        yield KINDS.index("decimal"), means * factor
+    for convert in _unit_errors(variables):
+        yield KINDS.index("unit"), convert(means)
+    signed = np.array([variable.low < 0 for variable in variables])
+    yield KINDS.index("sign"), np.where(signed, -means, np.nan)
+    yield KINDS.index("copy_forward"), _previous(means)
+
+
+def transpose_digits(values: Float64s, decimals: npt.NDArray[np.int64], place: int) -> Float64s:
+    """Return values with the digits at ``place`` and ``place + 1`` (from the right, as charted) changed over.
+
+    Args:
+        values: (..., F) as charted, NaN where nothing was.
+        decimals: (F,) digits after the point.
+        place: 0 for the last two digits.
+
+    Returns:
+        (..., F), NaN where the number has no such digits, or where both are the same.
+    """
+    scale = 10.0**decimals
+    number = np.rint(np.nan_to_num(np.abs(values)) * scale).astype(np.int64)
+    right, left = number // 10**place % 10, number // 10 ** (place + 1) % 10
+    moved = number + (right - left) * (10 ** (place + 1) - 10**place)
+    applies = np.isfinite(values) & (number >= 10 ** (place + 1)) & (right != left)
+    return np.where(applies, np.sign(values) * moved / scale, np.nan)
+
+
+def _unit_errors(variables: Sequence[Variable]) -> Iterator[Callable[[Float64s], Float64s]]:
+    factors = np.array([UNIT_FACTORS.get(variable.name, (np.nan,))[0] for variable in variables])
+    yield lambda means: means * factors
+    yield lambda means: means / factors
+    celsius = np.array([variable.unit == "°C" for variable in variables])
+    yield lambda means: np.where(celsius, means * 9 / 5 + 32, np.nan)
+    yield lambda means: np.where(celsius, (means - 32) * 5 / 9, np.nan)
+
+
+def _previous(means: Float64s) -> Float64s:
+    """Return (T, F) the last value charted before each charted hour."""
+    wrong = np.full_like(means, np.nan)
+    for variable in range(means.shape[1]):
+        hours = np.flatnonzero(np.isfinite(means[:, variable]))
+        wrong[hours[1:], variable] = means[hours[:-1], variable]
+    return wrong
+
+
+def _swaps(entries: Entries, row: int, means: Float64s) -> tuple[list[Error], int]:
+    """Return the plausible exchanges of neighbouring fields, and the number of implausible ones."""
+    position = {variable.name: index for index, variable in enumerate(entries.variables)}
+    errors: list[Error] = []
+    caught = 0
+    for one, other in NEIGHBOURS:
+        if one not in position or other not in position:
+            continue
+        pair = [position[one], position[other]]
+        wrong = np.full_like(means, np.nan)
+        wrong[:, pair] = means[:, pair[::-1]]
+        both = np.isfinite(means[:, pair]).all(axis=1) & ~np.isclose(means[:, pair[0]], means[:, pair[1]])
+        plausible = _plausible(wrong, entries.variables)[:, pair].all(axis=1)
+        caught += int((both & ~plausible).sum())
+        unit = _unit_with(entries, row, wrong)
+        for hour in np.flatnonzero(both & plausible):
+            cells = tuple((int(hour), index, float(wrong[hour, index]), float(unit[hour, index])) for index in pair)
+            errors.append(Error(KINDS.index("neighbour"), cells))
+    return errors, caught

@@ -1,0 +1,169 @@
+"""Can ONE wrong number flip this prediction? Every cell that may change, tried over all of its range."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.record import ExampleRecord
+from icudl.attacks.refinement import margins_of
+from icudl.attacks.target.threat import Entries
+from icudl.preprocessing.scaling import to_clinical
+
+BISECTIONS = 14
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Flips:
+    """Intervals of one stay in which a single cell flips it; n intervals.
+
+    Attributes:
+        cell: (n,) position in the flattened (T, F) stay.
+        low: (n,) lowest flipping value.
+        high: (n,) highest flipping value.
+    """
+
+    cell: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class SweepAttack:
+    """Tries ``sweep_points`` values over the range of every cell, and bisects the ends of the flipping intervals.
+
+    Exact up to the spacing of the points: an interval narrower than that, between two points, goes unseen. Under the
+    threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to it.
+
+    Tables: ``sweep`` has one row a stay: stay, entries tried, at_risk (entries that can flip it alone).
+    ``sweep_flips`` has one row an interval: stay, hour, variable, low, high (unit coordinates) and, under ``measured``,
+    entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
+    """
+
+    def __init__(self, options: AttackOptions) -> None:
+        self.options = options
+
+    def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
+        """See ``attacks.base.Attack``."""
+        down, up = allowed_change(target)
+        record = ExampleRecord(target.values)
+        summary, intervals = [], []
+        for row in range(len(down)):
+            cells = (down[row] < up[row]).flatten().nonzero().squeeze(1)
+            flips = self._flips(target, row, cells, down[row].flatten(), up[row].flatten())
+            intervals.append(flips)
+            summary.append((len(cells), len(set(flips.cell.tolist()))))
+            self._keep_smallest(target, record, row, flips)
+        counts = torch.tensor(summary, dtype=torch.int64).view(-1, 2)
+        table = {"stay": torch.arange(len(down)), "entries": counts[:, 0], "at_risk": counts[:, 1]}
+        found = record.result()
+        return dataclasses.replace(found, tables={"sweep": table, "sweep_flips": self._table(target, intervals)})
+
+    def _flips(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> _Flips:
+        """Find the intervals of one stay."""
+        points = torch.linspace(0.0, 1.0, self.options.sweep_points, dtype=down.dtype, device=down.device)
+        # (cells, points) changes, from the lowest value of each cell to its highest.
+        changes = down[cells][:, None] * (1.0 - points) + up[cells][:, None] * points
+        flips = self._try(target, row, cells.repeat_interleave(len(points)), changes.flatten()).view_as(changes)
+        padded = torch.nn.functional.pad(flips, (1, 1))
+        starts, ends = (padded[:, 1:-1] & ~padded[:, :-2]), (padded[:, 1:-1] & ~padded[:, 2:])
+        cell, first = starts.nonzero(as_tuple=True)
+        _, last = ends.nonzero(as_tuple=True)
+        low = self._edge(target, row, cells[cell], changes[cell, (first - 1).clamp(min=0)], changes[cell, first])
+        beyond = (last + 1).clamp(max=len(points) - 1)
+        high = self._edge(target, row, cells[cell], changes[cell, beyond], changes[cell, last])
+        return _Flips(cells[cell], low, high)
+
+    def _edge(self, target: TargetModel, row: int, cells: Tensor, outside: Tensor, inside: Tensor) -> Tensor:
+        """Return the flipping end of intervals of which one end flips and the other (if different) does not."""
+        for _ in range(BISECTIONS if len(cells) else 0):
+            middle = (outside + inside) / 2
+            flips = self._try(target, row, cells, middle)
+            outside, inside = torch.where(flips, outside, middle), torch.where(flips, middle, inside)
+        return inside
+
+    def _try(self, target: TargetModel, row: int, cells: Tensor, change: Tensor) -> Tensor:
+        """Return whether the stay flips when one cell each changes by ``change`` (n,)."""
+        shape = target.values.shape[1:]
+        flips: list[Tensor] = []
+        for start in range(0, len(cells), 4096):
+            part = cells[start : start + 4096]
+            candidates = change.new_zeros(len(part), shape.numel())
+            candidates[torch.arange(len(part), device=part.device), part] = change[start : start + 4096]
+            rows = torch.full_like(part, row)
+            flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < -self.options.kappa)
+        return torch.cat(flips) if flips else torch.zeros(0, dtype=torch.bool, device=change.device)
+
+    def _keep_smallest(self, target: TargetModel, record: ExampleRecord, row: int, flips: _Flips) -> None:
+        if len(flips.cell) == 0:
+            return
+        change = torch.where(flips.low.abs() < flips.high.abs(), flips.low, flips.high)
+        smallest = int(change.abs().argmin())
+        example = torch.zeros_like(target.values[0]).flatten()
+        example[flips.cell[smallest]] = change[smallest]
+        rows = torch.tensor([row], device=example.device)
+        yes = torch.ones(1, dtype=torch.bool, device=example.device)
+        record.update(rows, example.view(1, *target.values.shape[1:]), yes, change[[smallest]].abs(), 1)
+
+    def _table(self, target: TargetModel, intervals: list[_Flips]) -> dict[str, Tensor]:
+        stay = torch.cat([torch.full_like(flips.cell, row) for row, flips in enumerate(intervals)])
+        cell = torch.cat([flips.cell for flips in intervals])
+        now = target.values.flatten(1)[stay, cell]
+        low, high = (now + torch.cat([getattr(flips, end) for flips in intervals]) for end in ("low", "high"))
+        n_variables = target.values.shape[2]
+        hour, variable = cell // n_variables, cell % n_variables
+        table = {
+            "stay": stay,
+            "hour": hour.to(torch.int16),
+            "variable": variable.to(torch.uint8),
+            "low": low.float(),
+            "high": high.float(),
+        }
+        entries: Entries | None = getattr(target, "entries", None)
+        if entries is not None:
+            where = (stay.cpu().numpy(), hour.cpu().numpy(), variable.cpu().numpy())
+            bounds = [bound.flatten(1)[stay, cell].cpu().numpy() for bound in (target.lower, target.upper)]
+            ends = entry_interval(entries, where, low.cpu().numpy(), high.cpu().numpy(), bounds[0], bounds[1])
+            table |= {"entry_low": torch.from_numpy(ends[0]), "entry_high": torch.from_numpy(ends[1])}
+        return table
+
+
+def entry_interval(
+    entries: Entries,
+    where: tuple[npt.NDArray[np.int64], ...],
+    low: npt.NDArray[Any],
+    high: npt.NDArray[Any],
+    lower: npt.NDArray[Any],
+    upper: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return which values of one entry move an hour's mean into an interval.
+
+    The mean of k values is m; it becomes u where one of them reads m + k (u - m). An interval that ends at the bound of
+    its cell ends, as an entry, at the plausible range: beyond a winsor limit all values look alike to the model.
+
+    Args:
+        entries: What was charted.
+        where: Stay, hour and variable of each interval, (n,) each.
+        low: (n,) lower ends in unit coordinates.
+        high: (n,) upper ends.
+        lower: (n,) lower bounds of the cells.
+        upper: (n,) upper bounds.
+    """
+    variable = where[2]
+    limits = np.array([(each.low, each.high) for each in entries.variables])[variable]
+    mean, count = entries.means[where], np.maximum(entries.counts[where], 1)
+    scaler = dataclasses.replace(
+        entries.scaler, lower=entries.scaler.lower[variable], upper=entries.scaler.upper[variable]
+    )
+    ends = []
+    for end, bound, limit in ((low, lower, limits[:, 0]), (high, upper, limits[:, 1])):
+        entry = mean + count * (to_clinical(scaler, end.astype(np.float32)).astype(np.float64) - mean)
+        ends.append(np.where(np.isclose(end, bound, atol=1e-6), limit, np.clip(entry, limits[:, 0], limits[:, 1])))
+    return ends[0], ends[1]

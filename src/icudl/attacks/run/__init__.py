@@ -1,0 +1,1 @@
+"""An attack on many stays: shards in, tables out."""

@@ -1,0 +1,235 @@
+"""A checkpoint frozen for attack: the numbers of a threat model -> margin of the decision."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.artifacts import Checkpoint, FeatureScaler
+from icudl.attacks.engine.choice import Engine, make_engine
+from icudl.attacks.engine.ends import Known, Memory
+from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells
+from icudl.models.base import SequenceClassifier
+from icudl.preprocessing.features import assemble_features
+from icudl.preprocessing.scaling import InputOptions, to_clinical
+from icudl.training.scores.risk_curve import difference_at
+
+SLACK = 1e-4
+"""Added to the margin that attacks see, in logits. The hand-written pass and the library's differ by rounding (below
+1e-5); without it, examples shrunk to the very boundary would fail the independent check."""
+
+
+def decision_shift(threshold: float, curve: npt.NDArray[np.float64] | None = None) -> float:
+    """Return logit(threshold): a stay is called a death where its logit difference is at least this.
+
+    A threshold of exactly 0 or 1 decides every stay alike; it is moved inside by 1e-12 so that the margin is finite.
+
+    Args:
+        threshold: On the risk of death.
+        curve: Isotonic calibration of the checkpoint (``training.scores.risk_curve``), where it has one.
+    """
+    if curve is not None:
+        return difference_at(curve, threshold)
+    inside = min(max(threshold, 1e-12), 1.0 - 1e-12)
+    return math.log(inside) - math.log1p(-inside)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CheckpointTarget:
+    """A checkpoint bound to stays under a threat model (``attacks.target.threat``); see ``attacks.base.TargetModel``.
+
+    Masks of observation, hours since the last measurement and static descriptors stay as they are.
+
+    A selection of stays is taken apart only where it is asked for: attacks select candidates by the hundred.
+
+    Attributes:
+        engine: Scores features.
+        bound: The N stays that were bound.
+        bound_cells: What may change of them.
+        scaler: Of the checkpoint.
+        inputs: Channels of the checkpoint.
+        rows: (B,) positions of these stays among those bound.
+        sign: (B,) +1 where the model now says death, -1 where it says survival.
+        shift: Logit of the decision threshold.
+        memory: The unchanged stays as the engine remembers them.
+        reach: (B, D) how far back gradients are followed (``ends.Known``); None for all the way.
+    """
+
+    engine: Engine
+    bound: StayTensors
+    bound_cells: Cells
+    scaler: FeatureScaler
+    inputs: InputOptions
+    rows: Tensor
+    sign: Tensor
+    shift: float
+    memory: Memory | None
+    reach: Tensor | None = None
+
+    @classmethod
+    def bind(
+        cls, checkpoint: Checkpoint, model: SequenceClassifier, stays: StayTensors, cells: Cells | None = None
+    ) -> Self:
+        """Bind a checkpoint to stays; the class to leave is the one the model decides for now.
+
+        Args:
+            checkpoint: Tells scaler, channels and threshold.
+            model: ``load_model(checkpoint, device)``.
+            stays: Prepared with the checkpoint's scaler, on the same device.
+            cells: Threat model, for the same stays; ``grid_cells(stays)`` where not given.
+        """
+        cells = cells or grid_cells(stays)
+        inputs = InputOptions.from_dict(checkpoint.inputs)
+        if "value" not in inputs.channels:
+            cells = dataclasses.replace(cells, attackable=torch.zeros_like(cells.attackable))
+        target = cls(
+            engine=make_engine(model),
+            bound=stays,
+            bound_cells=cells,
+            scaler=checkpoint.scaler,
+            inputs=inputs,
+            rows=torch.arange(len(stays.lengths), device=stays.lengths.device),
+            sign=torch.ones(len(stays.lengths)).to(stays.unit),
+            shift=decision_shift(checkpoint.threshold, checkpoint.curve),
+            memory=None,
+        )
+        features = target.features(cells.values)
+        difference = target.engine.difference(features, stays.lengths)
+        return dataclasses.replace(
+            target,
+            sign=torch.where(difference >= target.shift, 1.0, -1.0).to(stays.unit),
+            memory=target.engine.remember(features, stays.lengths),
+        )
+
+    @functools.cached_property
+    def stays(self) -> StayTensors:
+        """These B stays."""
+        return self.bound.select(self.rows)
+
+    @functools.cached_property
+    def cells(self) -> Cells:
+        """What may change of them."""
+        return self.bound_cells.select(self.rows)
+
+    @functools.cached_property
+    def lengths(self) -> Tensor:
+        """(B,) int64 hours of each stay."""
+        return self.bound.lengths[self.rows]
+
+    @functools.cached_property
+    def values(self) -> Tensor:
+        """(B, T, F) numbers of the unchanged stays."""
+        return self.bound_cells.values[self.rows]
+
+    @property
+    def lower(self) -> Tensor:
+        """(B, T, F) smallest values."""
+        return self.cells.lower
+
+    @property
+    def upper(self) -> Tensor:
+        """(B, T, F) largest values."""
+        return self.cells.upper
+
+    @property
+    def attackable(self) -> Tensor:
+        """(B, T, F) bool."""
+        return self.cells.attackable
+
+    @property
+    def entries(self) -> Entries | None:
+        """What was charted, where the threat model works on charted values."""
+        return self.cells.entries
+
+    @property
+    def _are_features(self) -> bool:
+        """Whether the numbers of the threat model are what the model reads, but for padding, which it blanks itself."""
+        only_values = tuple(self.inputs.channels) == ("value",) and self.inputs.scaling == "minmax"
+        return only_values and self.bound_cells.filling is None and self.bound.statics.shape[1] == 0
+
+    def features(self, values: Tensor) -> Tensor:
+        """Return the (B, T, C) features of these stays with ``values`` (B, T, F) in place of their numbers."""
+        if self._are_features:
+            return values
+        stays = self.stays
+        filling = None if self.bound_cells.filling is None else self.cells.filling
+        unit = values if filling is None else filling.apply(values)
+        return assemble_features(
+            unit, stays.observed, stays.hours_since, stays.statics, stays.lengths, self.scaler, self.inputs
+        )
+
+    def charted(self) -> npt.NDArray[np.floating]:
+        """Return the (B, T, F) clinical values: a charted mean as it was charted, even beyond a winsor limit."""
+        return self.clinical(self.values) if self.entries is None else self.entries.means
+
+    def clinical(self, values: Tensor) -> npt.NDArray[np.floating]:
+        """Return ``values`` in clinical units."""
+        return to_clinical(self.scaler, values.cpu().numpy())
+
+    @property
+    def _known(self) -> Known | None:
+        return None if self.memory is None else Known(self.memory, self.rows, self.reach)
+
+    def margin(self, values: Tensor) -> Tensor:
+        """Return the (B,) margins at ``values``."""
+        return self._margin(self.engine.difference(self.features(values), self.lengths, self._known))
+
+    def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B,) margins and their (B, T, F) gradient."""
+        difference, gradient = self._through_features(
+            values, lambda features: self.engine.difference_and_gradient(features, self.lengths, self._known)
+        )
+        return self._margin(difference), gradient
+
+    def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
+        """Return margins and gradient, and this target with gradients no farther back than where they are not faint.
+
+        What it leaves out is below the share ``faint`` of the steepest slope here; its margins are the same.
+        """
+        reach: list[Tensor | None] = []
+
+        def score(features: Tensor) -> tuple[Tensor, Tensor]:
+            difference, gradient, own = self.engine.survey(features, self.lengths, faint)
+            reach.append(own)
+            return difference, gradient
+
+        difference, gradient = self._through_features(values, score)
+        return self._margin(difference), gradient, dataclasses.replace(self, reach=reach[0])
+
+    def on_changed_cells(self) -> Self:
+        """Return this target with gradients that are followed back to the changed hours and no farther."""
+        if self.memory is None:
+            return self
+        reach = torch.zeros(len(self.rows), len(self.memory.courses), dtype=torch.int64, device=self.rows.device)
+        return dataclasses.replace(self, reach=reach)
+
+    def _margin(self, difference: Tensor) -> Tensor:
+        return self.sign * (difference - self.shift) + SLACK
+
+    def _through_features(
+        self, values: Tensor, score: Callable[[Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B,) logit differences and the gradient of the margins with respect to ``values``."""
+        slope = self.sign[:, None, None]
+        if self._are_features:
+            difference, gradient = score(values)
+            return difference, slope * gradient
+        with torch.enable_grad():
+            leaf = values.detach().clone().requires_grad_()
+            features = self.features(leaf)
+        difference, gradient = score(features.detach())
+        (by_cell,) = torch.autograd.grad(features, leaf, slope * gradient)
+        return difference, by_cell
+
+    def select(self, indices: Tensor) -> Self:
+        """Return the target bound to the stays at ``indices``."""
+        reach = None if self.reach is None else self.reach[indices]
+        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices], reach=reach)

@@ -1,0 +1,72 @@
+"""Commands about data: writing a synthetic hospital, loading MIMIC-III into PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from icudl.cli.session import Session, examples, shared_options, show_commands
+
+
+@click.command(
+    epilog=examples(
+        "icudl synth hospital --patients 1000", "icudl synth large --patients 46520 --format parquet --noise-rows 13.8"
+    )
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
+)
+@click.option("--format", "file_format", default="csv.gz", show_default=True, help="csv.gz, csv or parquet.")
+@click.option("--noise-rows", type=float, help="Rows of items nobody reads for each row that is read.")
+@shared_options
+def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
+    """Write a synthetic hospital as MIMIC-III tables."""
+    from icudl.execution.base import make_executor
+    from icudl.sources.synthetic.source import DEFAULT_NOISE_ROWS, write_hospital
+
+    config = session.config()
+    with make_executor(config.execution) as executor:
+        write_hospital(
+            directory,
+            patients,
+            config.run.seed,
+            file_format=file_format,
+            noise_rows=DEFAULT_NOISE_ROWS if noise_rows is None else noise_rows,
+            executor=executor,
+            progress=session.progress(),
+        )
+    session.emit(str(directory), {"path": str(directory), "patients": patients, "format": file_format})
+
+
+@click.group("db", invoke_without_command=True)
+@click.pass_context
+def database_group(context: click.Context) -> None:
+    """Work with a PostgreSQL database of MIMIC-III."""
+    show_commands(context)
+
+
+@database_group.command("load", epilog=examples("icudl db load /data/mimiciii postgresql://owner@localhost/mimic"))
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("url")
+@click.option("--schema", default="mimiciii", show_default=True, help="Schema to fill.")
+@click.option("--replace", is_flag=True, help="Load tables again that are there already.")
+@shared_options
+def load(session: Session, directory: Path, url: str, schema: str, replace: bool) -> None:
+    """Load a MIMIC-III release into PostgreSQL.
+
+    Creates the tables and indexes that the reader needs. DIRECTORY holds the release's .csv or .csv.gz files, URL is
+    postgresql://USER@HOST:PORT/DATABASE; the password is best kept in .pgpass or PGPASSWORD.
+    """
+    from icudl.sources.mimic3.load import load_release
+
+    loaded = load_release(directory, url, schema, session.progress(), replace=replace)
+    lines = [
+        f"{table:14} {rows:>12,} rows" + (" (was there already)" if table in loaded.present else "")
+        for table, rows in loaded.rows.items()
+    ]
+    lines.append(
+        f"The counts are those of {loaded.release}." if loaded.release else "Not the tables of a known release."
+    )
+    session.emit("\n".join(lines), {"rows": dict(loaded.rows), "release": loaded.release, "schema": schema})

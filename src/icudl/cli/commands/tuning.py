@@ -1,0 +1,88 @@
+"""Commands around a search: tune model, tune attack, and train, which takes the setting of a trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import click
+
+from icudl.cli.commands.running import bring_up_to_date
+from icudl.cli.session import Session, examples, shared_options, show_commands
+
+_TRIALS = click.option(
+    "--trials", metavar="N", help="Trials in all, or +N: as many more than the longest finished study has."
+)
+_STORAGE = click.option(
+    "--storage", metavar="URL", help="PostgreSQL URL or folder that keeps the trials and is shared with other runs."
+)
+
+
+@click.group("tune", invoke_without_command=True)
+@click.pass_context
+def tune_group(context: click.Context) -> None:
+    """Search hyperparameters of the model or of the attack."""
+    show_commands(context)
+
+
+def _tune_command(node: str, doc: str) -> click.Command:
+    @_TRIALS
+    @_STORAGE
+    @shared_options
+    def tune(session: Session, trials: str | None, storage: str | None) -> None:
+        from icudl.pipeline.tuned import TABLES_OF
+
+        table = TABLES_OF[node]
+        if storage is not None:
+            session = _with(session, f"{table}.storage={json.dumps(storage)}")
+        configured = getattr(session.config(), table).trials
+        asked = configured if trials is None else _number_of_trials(session, node, trials)
+        bring_up_to_date(_with(session, f"{table}.trials={asked}"), node)
+        if asked != configured:
+            session.say(
+                f"The configuration has {table}.trials = {configured}: change it to {asked} to go on with this study."
+            )
+
+    verb = node.replace("-", " ")
+    calls = (f"icudl {verb} --trials 40", f"icudl {verb} --trials +20 --config study.toml")
+    return click.command(node.removeprefix("tune-"), help=doc, epilog=examples(*calls))(tune)
+
+
+def _with(session: Session, setting: str) -> Session:
+    return dataclasses.replace(session, settings=(*session.settings, setting))
+
+
+def _number_of_trials(session: Session, node: str, text: str) -> int:
+    """Read ``--trials``: a number, or +N for so many more than the longest finished study has."""
+    from icudl.errors import ConfigError
+    from icudl.pipeline.tuned import TABLES_OF, study_length
+
+    if not re.fullmatch(r"\+?[0-9]{1,6}", text) or int(text) == 0:
+        raise ConfigError(f"--trials {text!r} cannot be read. Expected a number such as 40, or +20 for twenty more.")
+    if not text.startswith("+"):
+        return int(text)
+    pipeline = _with(session, f"{TABLES_OF[node]}.trials={100_000}").pipeline()
+    return study_length(pipeline.plan(node)[-1].identity, pipeline.store) + int(text)
+
+
+tune_group.add_command(_tune_command("tune-model", "Search model and training options."))
+tune_group.add_command(_tune_command("tune-attack", "Search attack options."))
+
+
+@click.command(
+    epilog=examples(
+        "icudl train --config study.toml",
+        "icudl train --set source.patients=300 --set model.name=gru",
+        "icudl train --trial 7 --trials 40",
+    )
+)
+@click.option("--trial", type=int, help="Train with the setting of this trial; without it with that of the best.")
+@click.option("--trials", type=int, help="Length of the study that the trial is of (tune_model.trials).")
+@shared_options
+def train(session: Session, trial: int | None, trials: int | None) -> None:
+    """Fit and score the model on every fold, with baselines."""
+    for key, value in (("tune_model.trials", trials), ("tuned.trial", trial)):
+        if value is not None:
+            session = _with(session, f"{key}={value}")
+    bring_up_to_date(session, "train")

@@ -1,0 +1,337 @@
+"""Executors on one machine: this process, or a pool of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext
+from multiprocessing.managers import SyncManager
+from typing import Any, ClassVar, Self
+
+from icudl.errors import StageError
+from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
+from icudl.execution.interrupts import interrupts_held
+from icudl.execution.memory import ran_out_of_memory
+from icudl.execution.pool.handover import Address, offered, take
+from icudl.execution.pool.orphans import end_with_parent
+from icudl.execution.runtime import ENVIRONMENT, give_back_memory, tune_process, usable_cores
+
+MAX_ATTEMPTS = 3
+"""How often a job may lose its worker before it is taken for the cause."""
+
+_CALLS = itertools.count()
+"""Tells the calls of this process apart: the address of an ended one may be used again."""
+
+JOBS_AHEAD = 3
+"""Jobs made for each worker at a time: one in work, the others so that it need not wait."""
+
+
+def _ignore(_units: int) -> None:
+    pass
+
+
+class SerialExecutor(Executor):
+    """Runs jobs one after another in this process."""
+
+    def __init__(self) -> None:
+        self.workers = 1
+
+    @classmethod
+    def from_options(cls, options: ExecutionOptions) -> Self:  # noqa: ARG003 - there is one way to be serial
+        """Make it; no option matters."""
+        return cls()
+
+    def run(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        *,
+        shared: Shared,
+        on_result: Callable[[int, Result], None],
+        tick: Tick | None = None,
+    ) -> None:
+        """Run the jobs in order; see ``execution.base.Executor``."""
+        for index in range(len(jobs)):
+            on_result(index, task(shared, jobs[index], tick or _ignore))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """One call of ``run``, as its jobs are told of it.
+
+    Attributes:
+        number: Of the calls of this process.
+        address: Where the task and the values that all jobs share are to be had.
+    """
+
+    number: int
+    address: Address
+
+
+class _Worker:
+    """What one worker process holds: by call, the task and the values all its jobs share; and the way ticks go home."""
+
+    calls: ClassVar[dict[int, tuple[Callable[[Any, Any, Tick], Any], Any]]] = {}
+    ticks: Any
+
+
+def _start_worker(ticks: Any) -> None:
+    end_with_parent()
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tune_process()
+    import torch
+
+    torch.set_num_threads(1)
+    _Worker.ticks = ticks
+
+
+def _run_job(call: _Call, job: Any) -> Any:
+    if call.number not in _Worker.calls:
+        _Worker.calls.clear()
+
+        def forget() -> None:
+            # An idle worker lets go of what the jobs of a call shared: it may be most of what fits in memory.
+            _Worker.calls.pop(call.number, None)
+            give_back_memory()
+
+        _Worker.calls[call.number] = take(call.address, forget)
+    task, shared = _Worker.calls[call.number]
+    try:
+        return task(shared, job, _Worker.ticks.put)
+    except RuntimeError as error:
+        if ran_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        raise
+
+
+def _do_nothing() -> None:
+    """Tell that workers are alive."""
+
+
+class _Pool:
+    """Single-threaded processes, and the way their ticks come home.
+
+    Args:
+        workers: Most processes; each is started when there is a job for it.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._stack = contextlib.ExitStack()
+        spawn = multiprocessing.get_context("spawn")
+        with _environment(ENVIRONMENT):
+            manager = self._stack.enter_context(_manager(spawn))
+            self.ticks: Any = manager.Queue()
+            self._processes = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(self.ticks,))
+        self._stack.callback(self._processes.shutdown, wait=True, cancel_futures=True)
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Give a task to the next worker that is free.
+
+        Raises:
+            BrokenProcessPool: A worker died.
+        """
+        with interrupts_held(), _environment(ENVIRONMENT):
+            return self._processes.submit(task, *arguments)
+
+    def is_whole(self) -> bool:
+        """Tell whether no worker died while there was nothing to do."""
+        try:
+            self.submit(_do_nothing).result()
+        except BrokenProcessPool:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the processes, each after the job that it has in work."""
+        self._stack.close()
+
+
+class ProcessExecutor(Executor):
+    """Runs jobs in a pool of single-threaded processes, which a ``with`` block keeps from one call to the next.
+
+    A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
+    """
+
+    def __init__(self, workers: int = 0) -> None:
+        self.workers = workers or usable_cores()
+        self._keeps = False
+        self._kept: _Pool | None = None
+
+    @classmethod
+    def from_options(cls, options: ExecutionOptions) -> Self:
+        """Make it with ``options.workers`` processes."""
+        return cls(options.workers)
+
+    def __enter__(self) -> Self:
+        """Keep the processes that calls start."""
+        self._keeps = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End them."""
+        self._keeps = False
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        pool, self._kept = self._kept, None
+        if pool is not None:
+            pool.close()
+
+    def run(
+        self,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        *,
+        shared: Shared,
+        on_result: Callable[[int, Result], None],
+        tick: Tick | None = None,
+    ) -> None:
+        """Run the jobs side by side; see ``execution.base.Executor``.
+
+        Raises:
+            StageError: Jobs lost their worker ``MAX_ATTEMPTS`` times (killed, or out of memory).
+        """
+        if self.workers == 1 or len(jobs) <= 1:
+            SerialExecutor().run(task, jobs, shared=shared, on_result=on_result, tick=tick)
+            return
+        missing = set(range(len(jobs)))
+
+        def keep(index: int, result: Result) -> None:
+            missing.discard(index)
+            on_result(index, result)
+
+        for attempt in range(MAX_ATTEMPTS):
+            workers = max(self.workers >> attempt, 1)
+            self._run(workers, task, jobs, sorted(missing), shared, tick or _ignore, keep)
+            if not missing:
+                return
+        raise lost_workers(len(missing), len(jobs))
+
+    def _run(
+        self,
+        workers: int,
+        task: Callable[[Shared, Job, Tick], Result],
+        jobs: Sequence[Job],
+        missing: Sequence[int],
+        shared: Shared,
+        tick: Tick,
+        keep: Callable[[int, Result], None],
+    ) -> None:
+        """Run the missing jobs in one pool; return early where the pool breaks, and leave out what found no memory."""
+        with self._pool(workers) as pool, offered((task, shared)) as address:
+            try:
+                self._collect(pool, _Call(next(_CALLS), address), jobs, missing, tick, keep)
+            except KeyboardInterrupt:
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+
+    @contextmanager
+    def _pool(self, workers: int) -> Iterator[_Pool]:
+        """Give a pool of so many workers, kept from the last call where there is one; keep it where nothing failed."""
+        pool, self._kept = self._kept, None
+        if pool is not None and (pool.workers != workers or not pool.is_whole()):
+            pool.close()
+            pool = None
+        pool = pool or _Pool(workers)
+        try:
+            yield pool
+        except BrokenProcessPool:
+            pool.close()
+        except BaseException:
+            pool.close()
+            raise
+        else:
+            self._kept = pool
+            if not self._keeps:
+                self._close_kept()
+
+    def _collect(
+        self,
+        pool: _Pool,
+        call: _Call,
+        jobs: Sequence[Any],
+        missing: Sequence[int],
+        tick: Tick,
+        keep: Callable[[int, Any], None],
+    ) -> None:
+        """Keep the pool busy without holding all jobs at once; what was done before the pool broke is kept."""
+        numbers, waiting = iter(missing), dict[Future[Any], int]()
+        broken: BrokenProcessPool | None = None
+        while True:
+            try:
+                for index in itertools.islice(numbers, JOBS_AHEAD * self.workers - len(waiting)):
+                    waiting[pool.submit(_run_job, call, jobs[index])] = index
+            except BrokenProcessPool as error:
+                broken, numbers = error, iter(())
+            if not waiting:
+                break
+            done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            for units in _drain(pool.ticks):
+                tick(units)
+            for future in done:
+                index = waiting.pop(future)
+                try:
+                    result = future.result()
+                except BrokenProcessPool as error:
+                    broken, numbers = error, iter(())
+                except MemoryError:
+                    # Its neighbours may have taken it: the job is still missing, and comes again among fewer.
+                    continue
+                else:
+                    keep(index, result)
+        for units in _drain(pool.ticks):
+            tick(units)
+        if broken is not None:
+            raise broken
+
+
+def lost_workers(n_missing: int, n_jobs: int) -> StageError:
+    """Return the error of jobs that lost their worker again and again."""
+    return StageError(
+        f"{n_missing} of {n_jobs} jobs lost their worker process {MAX_ATTEMPTS} times; most often memory ran out. "
+        "Use fewer workers (--workers 1) or smaller batches; finished work is kept."
+    )
+
+
+def _drain(ticks: Any) -> Iterator[int]:
+    while True:
+        try:
+            yield ticks.get_nowait()
+        except (queue.Empty, EOFError, ConnectionError):
+            return
+
+
+@contextmanager
+def _manager(spawn: SpawnContext) -> Iterator[SyncManager]:
+    with interrupts_held():
+        manager = SyncManager(ctx=spawn)
+        manager.start(end_with_parent)
+    with manager:
+        yield manager
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the workers that start meanwhile; C libraries read them before any of our code."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,98 @@
+"""A checkpoint as a plain torch module, for libraries that want one."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from icudl.artifacts import Checkpoint, GridDataset
+from icudl.attacks.target.checkpoint import CheckpointTarget
+from icudl.attacks.target.threat import StayTensors
+from icudl.errors import StageError
+from icudl.models.build import load_model
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
+
+
+class CheckpointModule(nn.Module):
+    """(B, T, F) unit coordinates (0 and 1 are the winsor limits, nothing is missing) to (B, 2) logits.
+
+    The logit of the decision threshold is taken off the second one, so that the larger logit is the decision. Masks of
+    observation, hours since the last measurement, descriptors and lengths are those of the stays it is bound to: a call
+    is about all of them in order, or, where it is bound to one, about any number of changes of that one.
+
+    Attributes:
+        inputs: (B, T, F) the stays it is bound to.
+        labels: (B,) int64 what became of them.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, stays: StayTensors, labels: Tensor, *, alike: bool) -> None:
+        super().__init__()
+        device = str(stays.unit.device)
+        self.model = load_model(checkpoint, device)
+        self.target = CheckpointTarget.bind(checkpoint, self.model, stays)
+        self.alike = alike
+        self.inputs: Tensor
+        self.labels: Tensor
+        self.register_buffer("inputs", stays.unit, persistent=False)
+        self.register_buffer("labels", labels, persistent=False)
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, grid: GridDataset, rows: npt.NDArray[np.integer] | None = None, device: str = "cpu"
+    ) -> Self:
+        """Bind a checkpoint to the stays at ``rows`` of a data set (all of them where None).
+
+        Where the model reads nothing but values and the stays are as long as the window, any rows may be given to it in
+        any number.
+
+        Raises:
+            StageError: The data set has other variables or another window than the checkpoint.
+        """
+        if grid.variables != checkpoint.variables or grid.values.shape[1] != checkpoint.n_hours:
+            raise StageError(
+                f"The data have {grid.values.shape[1]} hours of {', '.join(each.name for each in grid.variables)}; the "
+                f"checkpoint expects {checkpoint.n_hours} of {', '.join(each.name for each in checkpoint.variables)}. "
+                "Give data prepared as those it was fitted on."
+            )
+        rows = np.arange(len(grid.labels)) if rows is None else rows
+        inputs = InputOptions.from_dict(checkpoint.inputs)
+        statics = select_statics(grid, inputs)[rows]
+        prepared = prepare_inputs(checkpoint.scaler, inputs, grid.values[rows], grid.lengths[rows], statics)
+        stays = StayTensors.of(prepared, np.arange(len(rows)), device)
+        labels = torch.from_numpy(grid.labels[rows].astype(np.int64)).to(device)
+        alike = set(inputs.channels) == {"value"} and not inputs.statics
+        return cls(checkpoint, stays, labels, alike=alike and bool((grid.lengths[rows] == checkpoint.n_hours).all()))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.inputs.device
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
+        """Stay in eval mode: some libraries train the model to differentiate it, and would switch dropout on."""
+        return super().train(mode=False)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Return (B, 2) logits; differentiable.
+
+        Raises:
+            StageError: There are other rows than it is bound to.
+        """
+        target = self.target.select(self._rows(len(cells)))
+        with torch.backends.cudnn.flags(enabled=False):
+            logits: Tensor = self.model(target.features(cells), target.lengths)
+        return logits - logits.new_tensor([0.0, target.shift])
+
+    def _rows(self, n_rows: int) -> Tensor:
+        n_stays = len(self.inputs)
+        if n_rows != n_stays and not self.alike and n_stays > 1:
+            raise StageError(
+                f"{n_rows} rows were given to a module that is bound to {n_stays} stays, whose masks, descriptors or "
+                "lengths differ. Give all of them in order, or bind the module to one stay."
+            )
+        rows = torch.arange(n_stays) if n_rows == n_stays else torch.zeros(n_rows, dtype=torch.int64)
+        return rows.to(self.device)

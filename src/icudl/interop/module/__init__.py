@@ -1,0 +1,1 @@
+"""Anybody's torch module under this project's attacks."""

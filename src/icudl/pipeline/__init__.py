@@ -1,0 +1,1 @@
+"""Which results a configuration has, which of them exist, and how the others come to be."""

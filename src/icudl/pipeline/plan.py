@@ -1,0 +1,74 @@
+"""What a run is about to do, step by step, and who follows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from icudl.pipeline.graph import Node
+from icudl.store.manifest import Identity, Manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One node of a plan.
+
+    Attributes:
+        node: The node.
+        identity: What its artifact's id is the hash of.
+        done: True where the artifact is sealed already.
+        reason: Why it must be computed, or "".
+    """
+
+    node: Node
+    identity: Identity
+    done: bool
+    reason: str
+
+    @property
+    def id(self) -> str:
+        """Id of the step's artifact."""
+        return self.identity.id
+
+    @property
+    def reference(self) -> str:
+        """``node/id``."""
+        return f"{self.node.name}/{self.id}"
+
+
+class Listener(Protocol):
+    """Follows a run; the command line prints what it hears."""
+
+    def reused(self, step: Step) -> None:
+        """The artifact was there already."""
+
+    def started(self, step: Step) -> None:
+        """A stage begins."""
+
+    def waiting(self, step: Step) -> None:
+        """Another run is making the same artifact."""
+
+    def warned(self, step: Step, text: str) -> None:
+        """A stage that will begin is likely not to fit in memory or on the disk."""
+
+    def finished(self, step: Step, manifest: Manifest) -> None:
+        """A stage has sealed its artifact."""
+
+
+class Nobody:
+    """Hears everything and does nothing."""
+
+    def reused(self, step: Step) -> None:
+        """Do nothing."""
+
+    def started(self, step: Step) -> None:
+        """Do nothing."""
+
+    def waiting(self, step: Step) -> None:
+        """Do nothing."""
+
+    def warned(self, step: Step, text: str) -> None:
+        """Do nothing."""
+
+    def finished(self, step: Step, manifest: Manifest) -> None:
+        """Do nothing."""

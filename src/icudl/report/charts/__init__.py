@@ -1,0 +1,1 @@
+"""Charts of the page, described for its scripts to draw."""

@@ -1,0 +1,154 @@
+"""MIMIC-III from a folder of CSV, CSV.gz or Parquet files, read by polars' streaming engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from icudl.artifacts import STAYS_SCHEMA, SourceTables
+from icudl.errors import SourceError
+from icudl.execution.base import Progress, RunContext, write_atomically
+from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic3.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
+from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, translated
+from icudl.sources.mimic3.stays import StayIndex, stays_table
+from icudl.sources.rules import TABLES, mimic3_rules
+from icudl.variables import Variable
+
+_BATCH_ROWS = 200_000
+
+
+class Mimic3Files:
+    """The MIMIC-III tables of a folder.
+
+    Attributes:
+        restricted: True unless ``source.open_data`` declares the data open.
+        citations: Works to cite.
+        available: Names of the variables that have rules.
+    """
+
+    citations: tuple[str, ...] = ("mimic3", "physionet")
+
+    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
+        """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
+        self.folder = Path(options.path).expanduser()
+        self.restricted = not options.open_data
+        self._rules = mimic3_rules().with_items(options.items)
+        self.available = self._rules.variables
+        self._has_path = bool(options.path)
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the tables by the hashes of their files and of the cleaning rules; the folder's place is no part.
+
+        Raises:
+            SourceError: The folder or a table is missing or unreadable.
+        """
+        tables, rules = hash_tables(self._tables(), memory), self._rules.digest
+        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
+
+        Raises:
+            SourceError: A table or column is missing, a value cannot be read, or no value was found.
+        """
+        tables = self._tables()
+        stays = _read_stays(tables)
+        index = StayIndex.of(stays)
+        files, counts = [], []
+        for name in (name for name in TABLES if name in tables):
+            rules = self._rules.table(variables, name)
+            if len(rules):
+                target = context.scratch / f"{name}-{_key(tables[name], stays, rules, window)}.parquet"
+                if not target.exists():
+                    _write_kept(tables[name], rules, index, window.hours, target, context.progress)
+                files.append(target)
+                counts.append(pl.read_parquet(_counts_of(target)))
+        if not files:
+            raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
+        hours, total = binned(files, totalled(counts), stays["stay_id"])
+        if hours.is_empty():
+            raise SourceError(
+                "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
+                "release, and the settings variables.use and window.hours."
+            )
+        cleaning = cleaning_table(total, variables)
+        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+
+    def reach(self) -> str:
+        """Look for the tables and their columns; see ``sources.base.DataSource``."""
+        tables = self._tables()
+        for table in tables.values():
+            table.scan()
+        return f"{len(tables)} tables in {self.folder}"
+
+    def _tables(self) -> dict[str, TableFile]:
+        if not self._has_path:
+            raise SourceError("source.path is empty. Give the folder of the MIMIC-III tables.")
+        return find_tables(self.folder)
+
+
+def _read_stays(tables: Mapping[str, TableFile]) -> pl.DataFrame:
+    times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
+    frames = []
+    for name, columns in times.items():
+        with translated(tables[name]):
+            frame = tables[name].scan()
+            frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
+    return stays_table(*frames)
+
+
+def _events(file: TableFile) -> pl.LazyFrame:
+    """Return patient, item, moment, value and is_error of an event table."""
+    frame = file.scan()
+    columns = frame.collect_schema().names()
+    value = "valuenum" if "valuenum" in columns else "value"
+    flag = next((column for column in ("error", "iserror") if column in columns), None)
+    return frame.select(
+        patient=pl.col("subject_id").cast(pl.Int64),
+        item="itemid",
+        moment=moment(frame, "charttime"),
+        value=value,
+        is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
+    )
+
+
+def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
+    """Return what tells one intermediate file from another, so that a resumed run takes up only its own."""
+    with translated(file):
+        state = file.path.stat()
+    parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
+    digest = hashlib.sha256("|".join(parts).encode())
+    for frame in (stays, rules):
+        digest.update(frame.write_csv().encode())
+    return digest.hexdigest()[:16]
+
+
+def _counts_of(target: Path) -> Path:
+    return target.with_suffix(".counts")
+
+
+def _write_kept(
+    file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
+) -> None:
+    """Read an event table once; write its kept rows to ``target`` and the counts of all its rows beside them.
+
+    The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
+    before they are classified: expressions cost by the call as well as by the row.
+    """
+    events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
+    kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
+    with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
+        for batch in events.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
+            rows, count = tallied(classified(batch, rules, index, window_hours))
+            kept.append(rows)
+            counts.append(count)
+            bar.advance(len(batch))
+    write_atomically(_counts_of(target), totalled(counts).write_parquet)
+    write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))

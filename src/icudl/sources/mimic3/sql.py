@@ -1,0 +1,206 @@
+"""The SQL of the MIMIC-III reader, compiled from the same rules as the file reader's expressions.
+
+Each event table is one statement: rules and stays are joined to the events, every row gets its fate in the order of
+``mimic3_binning.FATES``, repeated rows are folded, and the server adds up whole-number amounts per stay, hour and
+variable. Identifiers and values are composed by psycopg; nothing a user writes becomes SQL text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+from psycopg import sql
+
+from icudl.sources.mimic3.binning import FATES
+from icudl.sources.mimic3.folder import COLUMNS
+from icudl.sources.rules import AMOUNT_SCALE
+
+SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "variable": pl.UInt8,
+    "fate": pl.UInt8,
+    "stay_id": pl.Int64,
+    "hour": pl.Int16,
+    "total": pl.Int64,
+    "count": pl.UInt32,
+    "rows": pl.Int64,
+    "converted": pl.Int64,
+    "repaired": pl.Int64,
+}
+"""Columns of the event statement. Kept rows: one line per stay, hour and variable, ``count`` distinct rows of ``rows``
+read; other fates: stay_id, hour and total are null."""
+
+_KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _ = range(len(FATES))
+_SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
+    pl.Int64: sql.SQL("bigint"),
+    pl.UInt8: sql.SQL("smallint"),
+    pl.Int16: sql.SQL("smallint"),
+    pl.Float64: sql.SQL("float8"),
+}
+_MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
+
+
+def rows_of(schema: str, table: str) -> sql.Composed:
+    """Return the statement that reads the needed columns of a small table, times as seconds since 1970."""
+    columns = [
+        sql.SQL("{} AS {}").format(_MOMENT.format(sql.Identifier(name)), sql.Identifier(name))
+        if dtype is pl.Datetime
+        else sql.Identifier(name)
+        for name, dtype in COLUMNS[table].items()
+    ]
+    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
+
+
+def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int) -> sql.Composed:
+    """Return the statement that classifies and adds up the rows of an event table (``SUMS_SCHEMA``).
+
+    Args:
+        schema: Schema of the database.
+        table: Event table.
+        rules: Its rules (``RuleBook.table``).
+        window_hours: Length of the window.
+    """
+    return _SUMS.format(
+        rules=_values(rules),
+        stays=sql.Identifier(schema, "icustays"),
+        events=sql.Identifier(schema, table),
+        intime=_MOMENT.format(sql.Identifier("intime")),
+        outtime=_MOMENT.format(sql.Identifier("outtime")),
+        moment=_MOMENT.format(sql.Identifier("event", "charttime")),
+        value=sql.Identifier("event", value_column(table)),
+        flag=_flag(table),
+        window=sql.Literal(window_hours * 3600),
+        scale=sql.Literal(AMOUNT_SCALE),
+        **{name: sql.Literal(fate) for name, fate in _FATE_NAMES.items()},
+    )
+
+
+def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Composed:
+    """Return the statement that counts and hashes the needed columns of a table, independent of the order of rows.
+
+    Args:
+        schema: Schema of the database.
+        table: Table.
+        items: Item ids of interest; None for all rows.
+    """
+    columns = [sql.Identifier("event", name) for name in COLUMNS[table]]
+    hashed: sql.Composable = sql.Literal(0)
+    for (name, dtype), column in zip(COLUMNS[table].items(), columns, strict=True):
+        hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
+            hash=_HASHES[dtype][0],
+            column=sql.SQL("{}::{}").format(column, _HASHES[dtype][1]),
+            before=hashed,
+            name=sql.SQL("hashtextextended({}, {})").format(sql.Literal(name), hashed),
+        )
+    where: sql.Composable = sql.SQL("")
+    if items is not None:
+        where = sql.SQL(" WHERE event.itemid = ANY({})").format(sql.Literal(items))
+    return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS event{}").format(
+        hashed, sql.Identifier(schema, table), where
+    )
+
+
+_HASHES = {
+    pl.Int64: (sql.SQL("hashint8extended"), sql.SQL("bigint")),
+    pl.Int32: (sql.SQL("hashint8extended"), sql.SQL("bigint")),
+    pl.Float32: (sql.SQL("hashfloat8extended"), sql.SQL("float8")),
+    pl.Float64: (sql.SQL("hashfloat8extended"), sql.SQL("float8")),
+    pl.String: (sql.SQL("hashtextextended"), sql.SQL("text")),
+    pl.Datetime: (sql.SQL("timestamp_hash_extended"), sql.SQL("timestamp")),
+}
+
+
+def value_column(table: str) -> str:
+    """Return the column of an event table that holds its numbers."""
+    return "valuenum" if "valuenum" in COLUMNS[table] else "value"
+
+
+def _flag(table: str) -> sql.Composable:
+    name = next((name for name in ("error", "iserror") if name in COLUMNS[table]), None)
+    if name is None:
+        return sql.SQL("false")
+    return sql.SQL("coalesce({}::float8 = 1, false)").format(sql.Identifier("event", name))
+
+
+def _values(rules: pl.DataFrame) -> sql.Composed:
+    types = [_SQL_TYPES[type(dtype)] for dtype in rules.dtypes]
+    rows = [
+        sql.SQL("({})").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}::{}").format(sql.Literal(str(cell)), kind) for cell, kind in zip(row, types, strict=True)
+            )
+        )
+        for row in rules.iter_rows()
+    ]
+    names = sql.SQL(", ").join(map(sql.Identifier, rules.columns))
+    return sql.SQL("rule ({}) AS (VALUES {})").format(names, sql.SQL(", ").join(rows))
+
+
+_FATE_NAMES = {
+    "kept": _KEPT,
+    "no_time": _NO_TIME,
+    "no_stay": _NO_STAY,
+    "no_window": _NO_WINDOW,
+    "error": _ERROR,
+    "no_number": _NO_NUMBER,
+    "gated": _GATED,
+    "implausible": _IMPLAUSIBLE,
+}
+
+# A stay ends where it ends or where the patient's next stay begins, whichever is first: at most one stay is joined to
+# a row. CASE guards the arithmetic: an amount is computed for kept rows only, so it cannot overflow.
+_SUMS = sql.SQL("""
+WITH {rules},
+stay AS (
+    SELECT subject_id, icustay_id, intime,
+           least(outtime, lead(intime) OVER (PARTITION BY subject_id ORDER BY intime, icustay_id)) AS until
+    FROM (SELECT subject_id, icustay_id, {intime} AS intime, {outtime} AS outtime FROM {stays}) AS times
+),
+event AS (
+    SELECT event.subject_id, event.itemid, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
+    FROM {events} AS event JOIN rule ON rule.item = event.itemid
+),
+located AS (
+    SELECT event.*, stay.icustay_id, event.moment - stay.intime AS since,
+           event.value BETWEEN event.repair_low AND event.repair_high AS is_repaired
+    FROM event LEFT JOIN stay ON stay.subject_id = event.subject_id
+        AND event.moment >= stay.intime AND (stay.until IS NULL OR event.moment < stay.until)
+),
+canonical AS (
+    SELECT *,
+           CASE WHEN is_repaired THEN (value - repair_offset) / repair_divisor
+                WHEN value BETWEEN gate_low AND gate_high
+                 AND value NOT IN ('NaN', 'Infinity', '-Infinity') THEN (value - unit_offset) / unit_divisor
+           END AS quantity
+    FROM located
+),
+classified AS (
+    SELECT *,
+           CASE WHEN moment IS NULL THEN {no_time}
+                WHEN icustay_id IS NULL THEN {no_stay}
+                WHEN since >= {window} THEN {no_window}
+                WHEN is_error THEN {error}
+                WHEN value IS NULL OR value IN ('NaN', 'Infinity', '-Infinity') THEN {no_number}
+                WHEN quantity IS NULL THEN {gated}
+                WHEN quantity NOT BETWEEN low AND high THEN {implausible}
+                ELSE {kept} END AS fate
+    FROM canonical
+),
+folded AS (
+    SELECT variable, fate, item,
+           CASE WHEN fate = {kept} THEN icustay_id END AS stay_id,
+           CASE WHEN fate = {kept} THEN since END AS since,
+           CASE WHEN fate = {kept} THEN floor(quantity * {scale}::float8 + 0.5::float8)::bigint END AS amount,
+           count(*) AS n,
+           count(*) FILTER (WHERE fate IN ({kept}, {implausible}) AND NOT is_repaired
+                                  AND (unit_offset <> 0 OR unit_divisor <> 1)) AS n_converted,
+           count(*) FILTER (WHERE fate IN ({kept}, {implausible}) AND is_repaired) AS n_repaired
+    FROM classified
+    GROUP BY 1, 2, 3, 4, 5, 6
+)
+SELECT variable, fate, stay_id, since / 3600 AS hour, sum(amount)::bigint AS total, count(*) AS count,
+       sum(n)::bigint AS rows,
+       sum(n_converted)::bigint AS converted, sum(n_repaired)::bigint AS repaired
+FROM folded
+GROUP BY 1, 2, 3, 4
+""")

@@ -1,0 +1,1 @@
+"""The PhysioNet 2012 challenge, from its archives or unpacked folders."""

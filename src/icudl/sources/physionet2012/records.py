@@ -1,0 +1,162 @@
+"""Records and outcomes of the PhysioNet/CinC Challenge 2012, read as they are written.
+
+Archives are read as a stream and never unpacked, so nothing they name can be written anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import polars as pl
+
+from icudl.errors import SourceError
+from icudl.execution.base import ProgressTask
+from icudl.sources.physionet2012.files import RECORD_NAME, RecordSet, readable, record_files
+
+_HEADER = "Time,Parameter,Value"
+_LARGEST_RECORD = 8 << 20  # bytes; the largest of the challenge has 20 KiB
+_NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
+_TICK = 500  # records between two reports of progress
+
+
+def read_lines(record_set: RecordSet, bar: ProgressTask) -> tuple[pl.DataFrame, pl.Series]:
+    """Read all records of a set.
+
+    Args:
+        record_set: The set.
+        bar: Told of each record read.
+
+    Returns:
+        The lines as record, time, parameter and value, all but the first as they are written (empty fields null), in
+        the order of the files; and the ids of all records, those without any line included.
+
+    Raises:
+        SourceError: The archive is damaged or names a place outside itself, a record is there twice, is no text, or
+            has other columns than Time, Parameter, Value.
+    """
+    bodies: list[bytes] = []
+    records: list[int] = []
+    lines: list[int] = []
+    with readable(record_set.path):
+        for record, content in _contents(record_set.path):
+            body = _body(record_set.path.name, record, content)
+            records.append(record)
+            lines.append(body.count(b"\n"))
+            bodies.append(body)
+            if len(records) % _TICK == 0:
+                bar.advance(_TICK)
+    if not records:
+        raise SourceError(f"{record_set.path.name} holds no record. Expected files named RECORDID.txt; download again.")
+    bar.advance(len(records) % _TICK)
+    ids = pl.Series("record", records, pl.Int64)
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        raise SourceError(f"{record_set.path.name} holds record {repeated[0]} twice. Expected one file per record.")
+    return _parse(b"".join(bodies)).with_columns(record=pl.Series(np.repeat(ids.to_numpy(), lines))), ids
+
+
+def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
+    if path.is_dir():
+        for file in record_files(path):
+            yield int(file.stem), file.read_bytes()
+        return
+    with _opened(path) as archive:
+        for member in archive:
+            _check_member(path.name, member)
+            match = RECORD_NAME.fullmatch(PurePosixPath(member.name).name)
+            handle = archive.extractfile(member) if match else None
+            if match and handle:
+                yield int(match[1]), handle.read()
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r|*")
+    except TypeError as error:  # how tarfile says that a gzip header ends too soon
+        raise tarfile.ReadError("truncated header") from error
+
+
+def _check_member(archive: str, member: tarfile.TarInfo) -> None:
+    inside = PurePosixPath(member.name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise SourceError(
+            f"{archive} holds {member.name!r}, a path outside the archive. No archive of the challenge does: "
+            "do not use this file, download it again from physionet.org."
+        )
+    if not (member.isfile() or member.isdir()):
+        raise SourceError(f"{archive} holds {member.name!r}, which is a link or a device. Expected plain files only.")
+    if member.size > _LARGEST_RECORD:
+        raise SourceError(f"{archive} holds {member.name!r} of {member.size} bytes. Expected records of a few KiB.")
+
+
+def _body(source: str, record: int, content: bytes) -> bytes:
+    """Return the lines after the header, each ended by one newline, after checking their shape."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{source}: record {record} is not UTF-8 text ({error}). Download the set again.") from error
+    first, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    header = first.decode("utf-8", "replace").strip()
+    if header != _HEADER:
+        raise SourceError(f"{source}: record {record} has the columns {header[:80]!r}. Expected {_HEADER!r}.")
+    body = body.strip(b"\n")
+    if not body:
+        return b""
+    if b"\n\n" in body:
+        body = re.sub(rb"\n{2,}", b"\n", body)
+    body += b"\n"
+    if body.translate(None, _NO_SEPARATORS) != b",,\n" * body.count(b"\n") or b'"' in body:
+        bad = next((line for line in body.split(b"\n") if line.count(b",") != 2 or b'"' in line), b"")
+        raise SourceError(
+            f"{source}: record {record} has the line {bad.decode('utf-8', 'replace')[:80]!r}. "
+            f"Expected three fields: {_HEADER}."
+        )
+    return body
+
+
+def _parse(text: bytes) -> pl.DataFrame:
+    schema = {"time": pl.String, "parameter": pl.String, "value": pl.String}
+    if not text:
+        return pl.DataFrame(schema=schema)
+    return pl.read_csv(io.BytesIO(text), has_header=False, schema=schema, quote_char=None)
+
+
+def read_outcomes(record_set: RecordSet) -> pl.DataFrame:
+    """Read record and died from the outcomes of a set.
+
+    Raises:
+        SourceError: A column is missing, a record is there twice, or an outcome is neither 0 nor 1.
+    """
+    path = record_set.outcomes
+    with readable(path):
+        text = path.read_bytes()
+        text.decode("utf-8")
+    try:
+        table = pl.read_csv(io.BytesIO(text), infer_schema=False)
+        table = table.rename({column: column.strip() for column in table.columns})
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"{path.name} is no table ({error}). Expected the file as PhysioNet ships it.") from error
+    for column in ("RecordID", "In-hospital_death"):
+        if column not in table.columns:
+            raise SourceError(f"{path.name} lacks the column {column!r}; it has {', '.join(table.columns)}.")
+    frame = table.select(
+        pl.col("RecordID").str.strip_chars().cast(pl.Int64, strict=False).alias("record"),
+        pl.col("In-hospital_death").str.strip_chars().alias("outcome"),
+    )
+    bad = frame.filter(pl.col("record").is_null() | ~pl.col("outcome").is_in(["0", "1"]).fill_null(value=False))
+    if not bad.is_empty():
+        raise SourceError(
+            f"{path.name}: record {bad['record'][0]} has In-hospital_death = {bad['outcome'][0]!r}. "
+            "Expected 0 or 1 for every record."
+        )
+    repeated = frame.filter(pl.col("record").is_duplicated())["record"]
+    if not repeated.is_empty():
+        raise SourceError(f"{path.name} holds record {repeated[0]} more than once. Expected one line per record.")
+    return frame.select("record", died=pl.col("outcome") == "1")

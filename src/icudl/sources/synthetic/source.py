@@ -1,0 +1,132 @@
+"""A hospital that does not exist, written as MIMIC-III tables, so that it passes through the reader of the real one.
+
+It is there to build and test with: every step of the pipeline meets the structure and the flaws of real tables, and
+the truth is known. It is no source of clinical findings: nothing about it was fitted to patients.
+
+**Severity.** Every ICU stay has a severity S that no table shows. At hour t after ICU admission::
+
+    S(t) = m + d (1 - exp(-t / 24)) + z(t) + 1.2 exp(-(t_death - t) / 8)
+
+m is the level: frailty of the patient (standard deviation 0.7, plus 0.3 for 16 years above 64) and the admission
+(0.8). d ~ Normal(-0.15, 0.9) is the drift: patients get better or worse. z is a first-order autoregressive process
+(standard deviation 0.3, correlation exp(-1/10) from hour to hour). The last term, the terminal decline, exists only
+for those who die.
+
+**Death.** In hour t in the ICU the hazard of death is::
+
+    h(t) = (1 - exp(-t / 96)) exp(-9.6 + 3.1 S(t))
+
+with S without the terminal decline; on the ward behind it a quarter of exp(-9.6 + 3.1 (S - 0.5)), with S at ICU
+discharge. A patient who dies has no later stay. So the course decides, not only the level: who comes in well and
+deteriorates is in greater danger at hour 48 than who comes in ill and recovers. What is charted after hour 48 tells
+more of the outcome than a model of the first 48 hours may know.
+
+**Measurements.** A value is mean + slope * w * S(t) + baseline + noise, or the exponential of it (``synthetic_items``);
+the baseline is the stay's own, and so is the weight w of each of four organ groups (gamma, mean 1). Vital signs are
+charted about hourly, labs are drawn at rates that grow with exp(S): that a value is missing tells something.
+
+**Flaws.** CareVue and MetaVision item ids, Celsius and Fahrenheit (and Fahrenheit filed under the Celsius item), cuff
+and arterial pressures, entries flagged as errors (MetaVision only), repeated and contradicting rows, impossible values,
+texts instead of numbers, empty values, rows without ICUSTAY_ID or HADM_ID, two specimens at one time, outpatient labs,
+stays without any charted row, stays less than a day apart, children and newborns, ages hidden behind 300 years.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from icudl.artifacts import SourceTables
+from icudl.errors import ConfigError
+from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, remove_folder
+from icudl.execution.pool.local import SerialExecutor
+from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.rules import mimic3_rules
+from icudl.sources.synthetic.course import GENERATOR_VERSION
+from icudl.sources.synthetic.files import FORMATS, Hospital, write_tables
+from icudl.variables import Variable
+
+DEFAULT_NOISE_ROWS = 0.05
+"""Rows of items that the study does not read, for each row of CHARTEVENTS that it reads."""
+
+MIMIC_NOISE_ROWS = 13.8
+"""The same as in MIMIC-III, which has 330 million rows of CHARTEVENTS for 46,520 patients."""
+
+
+def write_hospital(
+    folder: Path,
+    patients: int,
+    seed: int,
+    *,
+    file_format: str = "csv.gz",
+    noise_rows: float = DEFAULT_NOISE_ROWS,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS, D_ITEMS and D_LABITEMS into a folder.
+
+    The same arguments give the same bytes, with any number of workers. Memory does not grow with the hospital. A call
+    that was killed goes on where it was when it is made again. A file ``synthetic.json`` tells what the tables are.
+
+    Args:
+        folder: Made if need be; may hold nothing but an unfinished or the same synthetic hospital.
+        patients: Size of the hospital.
+        seed: Root of all its random streams.
+        file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``.
+        noise_rows: Rows of unread items for each row that is read; ``MIMIC_NOISE_ROWS`` for a realistic table.
+        executor: Makes blocks of patients of a large hospital side by side; serial by default.
+        progress: Shows patients done.
+
+    Raises:
+        ConfigError: The format is unknown, a number is out of range, or the folder holds something else.
+    """
+    if file_format not in FORMATS:
+        raise ConfigError(f"format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
+    if patients < 1 or noise_rows < 0:
+        raise ConfigError(
+            f"patients = {patients} and noise_rows = {noise_rows:g}: expected at least 1 patient and no negative share."
+        )
+    hospital = Hospital(Path(folder), patients, seed, noise_rows, file_format)
+    write_tables(hospital, executor or SerialExecutor(), progress or SilentProgress())
+
+
+class SyntheticSource:
+    """The synthetic hospital as a data source: written into the scratch folder and read like MIMIC-III."""
+
+    restricted: ClassVar[bool] = False
+    citations: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: SourceOptions, seed: int) -> None:
+        self._options = options
+        self._seed = seed
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - nothing here is worth remembering
+        """Identify the hospital by what determines it and the rules it is read by."""
+        details = {
+            "generator": "synthetic hospital",
+            "generator_version": GENERATOR_VERSION,
+            "patients": self._options.patients,
+            "seed": self._seed,
+            "rules": mimic3_rules().digest,
+        }
+        digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
+        return SourceFingerprint(digest=digest, details=details)
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Write the hospital, read it through the reader of MIMIC-III files, and remove it again."""
+        from icudl.sources.mimic3.files import Mimic3Files
+
+        folder = context.scratch / "hospital"
+        if not folder.is_dir():
+            partial = context.scratch / ".hospital.partial"
+            write_hospital(
+                partial, self._options.patients, self._seed, executor=context.executor, progress=context.progress
+            )
+            partial.rename(folder)
+        reader = Mimic3Files(dataclasses.replace(self._options, path=str(folder)), self._seed)
+        tables = reader.extract(variables, window, context)
+        remove_folder(folder)
+        return tables

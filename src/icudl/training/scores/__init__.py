@@ -1,0 +1,1 @@
+"""Scores of predictions: metrics, intervals, calibration, decision thresholds."""

@@ -1,0 +1,52 @@
+"""Calibration of logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from icudl.training.scores.calibration import fit_calibration
+
+
+def _logits(difference) -> torch.Tensor:
+    half = torch.as_tensor(np.asarray(difference, float)) / 2
+    return torch.stack([-half, half], dim=1)
+
+
+def _drawn(scale, shift, n=20_000):
+    rng = np.random.default_rng(0)
+    difference = rng.normal(0, 2, n)
+    return (rng.random(n) < 1 / (1 + np.exp(-(scale * difference + shift)))).astype(np.int8), _logits(difference)
+
+
+def test_the_line_that_made_the_outcomes_is_found():
+    assert fit_calibration(*_drawn(0.6, -1.3), "platt") == pytest.approx((0.6, -1.3), abs=0.06)
+    assert fit_calibration(*_drawn(1.8, 0.0), "temperature") == pytest.approx((1.8, 0.0), abs=0.06)
+
+
+def test_it_agrees_with_an_unpenalised_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    labels, logits = _drawn(0.6, -1.3, 20_000)
+    fitted = LogisticRegression(C=1e12, tol=1e-10).fit((logits[:, 1] - logits[:, 0])[:, None].numpy(), labels)
+    expected = (fitted.coef_.item(), fitted.intercept_.item())
+    assert fit_calibration(labels, logits, "platt") == pytest.approx(expected, abs=2e-3)
+
+
+def test_perfect_separation_stays_finite():
+    scale, shift = fit_calibration(np.array([0, 0, 0, 1, 1]), _logits([-2, -1, -1, 1, 3]), "platt")
+    assert 0 < scale < 10
+    assert abs(shift) < 10
+
+
+@pytest.mark.parametrize("method", ["none", "temperature", "platt"])
+def test_nothing_is_changed_where_nothing_can_be_learnt(method):
+    assert fit_calibration(np.zeros(3, int), _logits([1, 2, 3]), method) == (1.0, 0.0)
+    if method != "temperature":
+        assert fit_calibration(np.array([1, 1, 0, 0]), _logits([-2, -1, 1, 2]), method) == (1.0, 0.0)
+
+
+def test_extreme_logits_are_survived():
+    scale, shift = fit_calibration(np.array([0, 1, 0, 1]), _logits([-900, 800, 700, -600]), "platt")
+    assert np.isfinite([scale, shift]).all()
