@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from icudl.errors import PluginError, suggestion
+from icudl.options import Options
 
 GROUPS = ("icudl.sources", "icudl.models", "icudl.attacks", "icudl.executors")
 
@@ -34,6 +35,25 @@ def load_plugin(group: str, name: str) -> Any:
         raise PluginError(
             f"The {kind} {name!r} of {points[name].value!r} cannot be imported: {error}. Install what it needs."
         ) from error
+
+
+def options_of(group: str, name: str) -> type[Options]:
+    """Return the class that validates the options of a plug-in: what it names as its ``Options``.
+
+    A plug-in whose module is slow to import may register the class on its own, under its name in the entry-point group
+    ``GROUP.options`` (``icudl.models.options``), so that a configuration is read without importing the plug-in.
+
+    Raises:
+        PluginError: No plug-in has this name, it cannot be imported, or it names no options.
+    """
+    apart = registered(f"{group}.options").get(name)
+    options = apart.load() if apart is not None else getattr(load_plugin(group, name), "Options", None)
+    if not (isinstance(options, type) and issubclass(options, Options)):
+        raise PluginError(
+            f"The plug-in {name!r} of {group!r} names {options!r} as its options. Expected "
+            "`Options: ClassVar[type[...]]`, a class derived from the options class of its seam."
+        )
+    return options
 
 
 def plugin_version(group: str, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from icudl.config.schema import TABLES, Config
 from icudl.errors import ConfigError, suggestion
 from icudl.options import Options, masked
+from icudl.plugins import options_of
 
 TOML_NAMES = {
     bool: "true or false",
@@ -48,7 +49,7 @@ def load_config(
     for setting in settings:
         table, key, value = parse_setting(setting)
         _merge(values, origins, {table: {key: value}}, origin="--set")
-    tables = {name: _build(TABLES[name], table) for name, table in values.items()}
+    tables = {name: _build(name, table, origins) for name, table in values.items()}
     return Config(**tables, origins=origins)  # type: ignore[arg-type]
 
 
@@ -90,13 +91,7 @@ def _merge(values: dict[str, dict[str, Any]], origins: dict[str, str], new: Mapp
             raise ConfigError(
                 f"{table} = {masked(repr(entries))} ({origin}) is not a table. Write [{table}] and its keys below it."
             )
-        known = [field.name for field in dataclasses.fields(TABLES[table])]
         for key, value in entries.items():
-            if key not in known:
-                raise ConfigError(
-                    f"Unknown key {table}.{key} ({origin}).{suggestion(key, known)} "
-                    f"Known keys of [{table}]: {', '.join(known)}."
-                )
             values.setdefault(table, {})[key] = value
             origins[f"{table}.{key}"] = origin
 
@@ -123,12 +118,36 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
     return table, key, value
 
 
-def _build(options: type[Options], table: Mapping[str, Any]) -> Options:
-    hints = typing.get_type_hints(options)
+PLUGIN_KEYS = {
+    "source": ("icudl.sources", "name"),
+    "model": ("icudl.models", "name"),
+    "attack": ("icudl.attacks", "name"),
+    "execution": ("icudl.executors", "executor"),
+}
+"""Entry-point group of each table that a plug-in validates, and the key that names the plug-in."""
+
+
+def _class_of(table: str, values: Mapping[str, Any]) -> type[Options]:
+    """Return the options class of a table: that of the plug-in that the table names, where there is one."""
+    options = TABLES[table]
+    if table not in PLUGIN_KEYS:
+        return options
+    group, key = PLUGIN_KEYS[table]
+    name = values.get(key, getattr(options(), key))
+    return options_of(group, name) if isinstance(name, str) else options
+
+
+def _build(table: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> Options:
+    options = _class_of(table, values)
     fields = {field.name: field for field in dataclasses.fields(options)}
-    return options(
-        **{key: convert(f"{options.table}.{key}", value, hints[fields[key].name]) for key, value in table.items()}
-    )
+    for key in values:
+        if key not in fields:
+            raise ConfigError(
+                f"Unknown key {table}.{key} ({origins[f'{table}.{key}']}).{suggestion(key, fields)} "
+                f"Known keys of [{table}]: {', '.join(fields)}."
+            )
+    hints = typing.get_type_hints(options)
+    return options(**{key: convert(f"{table}.{key}", value, hints[key]) for key, value in values.items()})
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:

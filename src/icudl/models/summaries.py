@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,8 @@ class SummaryClassifier(SequenceClassifier):
     Attributes:
         wide: The path.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)

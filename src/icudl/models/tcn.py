@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, activation, blank_padding
@@ -22,6 +24,8 @@ class ConvolutionalClassifier(SequenceClassifier):
         attention: Weights of the read-out ``attention``, else None.
         head: From the (B, H) read-out to logits.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ class TransformerClassifier(SequenceClassifier):
         attention: Weights of the read-out ``attention``, else None.
         head: From the (B, H) read-out to logits.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,8 @@ class EntryErrorAttack:
     ``entry_flips`` has one row an error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before and
     entry_after in clinical units (of the first cell where two change places).
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

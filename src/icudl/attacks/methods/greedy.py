@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class GreedyAttack:
     leaves as soon as it is flipped. With ``refine`` the example is then pruned and shrunk, which spares many of the
     cells their whole way.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class NoiseControl:
     stay that greedy cannot flip gets no draws. The table ``noise`` has one row a stay: stay, draws, flips, and the L0
     and L1 of the adversarial example it is compared with.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

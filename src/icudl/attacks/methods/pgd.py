@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class ProjectedGradientAttack:
     The iterations are shared equally among the budgets; each budget starts where the one below ended, and a stay
     leaves at its first flip. The table ``budgets`` has one row a stay and budget: stay, budget, flipped.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

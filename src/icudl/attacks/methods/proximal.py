@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -57,6 +57,8 @@ class ProximalAttack:
     optimiser step, the soft threshold; their best example has the lowest loss. All of them keep their state per stay,
     and the search goes on after the first success.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

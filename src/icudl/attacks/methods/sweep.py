@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,8 @@ class SweepAttack:
     ``sweep_flips`` has one row an interval: stay, hour, variable, low, high (unit coordinates) and, under ``measured``,
     entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         self.options = options

@@ -11,7 +11,7 @@ import itertools
 import queue
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from icudl.errors import PluginError, StageError
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
@@ -53,6 +53,8 @@ class DaskExecutor(Executor):
         workers: How many to start; 0 takes one per core.
         device: As in ``execution.device``: where it is a CUDA device, jobs ask for the resource ``GPU``.
     """
+
+    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
 
     def __init__(self, address: str = "", workers: int = 0, device: str = "cpu") -> None:
         require_dask()

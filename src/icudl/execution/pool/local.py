@@ -42,6 +42,8 @@ def _ignore(_units: int) -> None:
 class SerialExecutor(Executor):
     """Runs jobs one after another in this process."""
 
+    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
+
     def __init__(self) -> None:
         self.workers = 1
 
@@ -162,6 +164,8 @@ class ProcessExecutor(Executor):
 
     A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
     """
+
+    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ def _classifier(module: nn.Module, cells: Tensor) -> Any:
 
 class ArtAttack(PeerAttack):
     """Attack plug-in ``art``: the classes of ``art.attacks.evasion``; see ``interop.peers.peer``."""
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         super().__init__(options, _Art())

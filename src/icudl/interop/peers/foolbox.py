@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class FoolboxAttack(PeerAttack):
     Attacks that look for the smallest change run as they are. Those that take a budget try ``options.budgets`` from the
     smallest, and each stay keeps the first that flips it.
     """
+
+    Options: ClassVar[type[AttackOptions]] = AttackOptions
 
     def __init__(self, options: AttackOptions) -> None:
         super().__init__(options, _Foolbox())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,8 @@ class RecurrentClassifier(SequenceClassifier):
         attention: Weights of the read-out ``attention``, else None.
         head: From the (B, D H) read-out to logits; forward units first.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class SummaryRecurrentClassifier(RecurrentClassifier):
     Attributes:
         wide: The second path.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__(options, n_features)

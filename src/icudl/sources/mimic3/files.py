@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -30,6 +31,8 @@ class Mimic3Files:
         citations: Works to cite.
         available: Names of the variables that have rules.
     """
+
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
 
     citations: tuple[str, ...] = ("mimic3", "physionet")
 

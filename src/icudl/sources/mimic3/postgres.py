@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import psycopg
@@ -38,6 +38,8 @@ class Mimic3Postgres:
         citations: Works to cite.
         available: Names of the variables that have rules.
     """
+
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
 
     citations: tuple[str, ...] = ("mimic3", "physionet")
 

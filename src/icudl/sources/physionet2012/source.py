@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -42,6 +43,8 @@ class PhysioNet2012:
         citations: Works to cite.
         available: Variables that the challenge has.
     """
+
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
 
     restricted = False
     citations: tuple[str, ...] = ("physionet2012", "physionet")

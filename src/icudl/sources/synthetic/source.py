@@ -96,6 +96,8 @@ def write_hospital(
 class SyntheticSource:
     """The synthetic hospital as a data source: written into the scratch folder and read like MIMIC-III."""
 
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
+
     restricted: ClassVar[bool] = False
     citations: ClassVar[tuple[str, ...]] = ()
 

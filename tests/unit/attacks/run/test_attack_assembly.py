@@ -12,8 +12,8 @@ import pytest
 from attack_cases import attack_and_die_once, make_case
 from icudl.artifacts import AttackResult, GridDataset
 from icudl.artifacts.stored import ROW_GROUP, TableFile, forget_pages, join_tables, map_arrays, write_table
-from icudl.attacks.run import assembly, runner
 from icudl.attacks.options import AttackOptions
+from icudl.attacks.run import assembly, runner
 from icudl.errors import StoreError
 from icudl.execution.base import RunContext
 from icudl.execution.pool.local import JOBS_AHEAD, ProcessExecutor
