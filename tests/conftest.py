@@ -30,6 +30,15 @@ if os.environ.get("CI"):
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test of the GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> RunContext:
     """A context as a stage gets it: serial, on the CPU, silent."""
