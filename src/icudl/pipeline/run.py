@@ -16,9 +16,12 @@ from icudl.artifacts import TuningResult
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, make_executor, remove_folder
-from icudl.execution.device import resolve_device, single_threaded
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor, make_executor
+from icudl.execution.context import Progress, RunContext, SilentProgress
+from icudl.execution.device import resolve_device
+from icudl.execution.serial import SerialExecutor
+from icudl.execution.threads import single_thread
+from icudl.files import remove_folder
 from icudl.options import Options
 from icudl.pipeline import estimates
 from icudl.pipeline.graph import Key, Node, build_graph, find_nodes, leading_to
@@ -225,7 +228,7 @@ class Pipeline:
                 self._context(self.store.scratch(stage.name, step.id), self.store.logs(stage.name, step.id)),
                 studies=self.store.studies() if stage.artifact is TuningResult else None,
             )
-            with single_threaded(), refusals.translated(f"Work on {step.name}", self.store.root):
+            with single_thread(), refusals.translated(f"Work on {step.name}", self.store.root):
                 source = self.source(node.key.data) if stage.name == "extract" else None
                 inputs = self._inputs(node, step.identity.upstream, upstream, artifacts, source, context)
                 artifact = stage.run(inputs)
@@ -391,7 +394,7 @@ class Pipeline:
         with refusals.translated(f"The second making of {manifest.reference}", self.store.root):
             (scratch / "work").mkdir(parents=True)
             (scratch / "artifact").mkdir()
-            with make_executor(self.config.execution) as self._executor, single_threaded():
+            with make_executor(self.config.execution) as self._executor, single_thread():
                 context = dataclasses.replace(self._context(scratch / "work", None), seed=manifest.identity.seed)
                 inputs = self._inputs(node, manifest.identity.upstream, upstream, artifacts, source, context)
                 node.stage.run(inputs).write(scratch / "artifact")

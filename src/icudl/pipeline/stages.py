@@ -1,4 +1,4 @@
-"""The stages as the pipeline calls them: what each reads and makes, and the function of ``icudl.stages`` that does it."""
+"""The stages as the pipeline calls them: what each reads and makes, and the function that does it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.options import Options
 from icudl.sources.base import DataSource
 from icudl.store.manifest import Upstream
