@@ -12,6 +12,7 @@ from typing import Any
 
 from icudl.config.load import load_config
 from icudl.config.schema import (
+    COMMON,
     FAMILIES,
     MAIN,
     OVERRIDES,
@@ -28,7 +29,6 @@ from icudl.config.schema import (
 from icudl.options import Options, plain
 from icudl.plugins import registered
 
-_TABLE_OF = {plugin.family: table for table, plugin in PLUGINS.items() if plugin.family}
 _ON = (
     "Models and data sets that the attack is run on, by name; empty: all of them. Naming a model leaves out the other "
     "models, naming a data set the other data sets."
@@ -81,95 +81,110 @@ def to_document(config: Config) -> str:
     A data set, a model or an attack that is the only one of its kind and called ``main`` is written as ``[source]``,
     ``[model]`` or ``[attack]``; others are written as entries of ``[data]``, ``[models]`` and ``[attacks]``.
     """
-    parts = [
-        _comment(
-            "The whole study. Every key stands at its default unless changed; `icudl config check` reads the file, "
-            "and any key can be set for one run with --set table.key=value."
-        )
+    head = _comment(
+        "The whole study. Every key stands at its default unless changed; `icudl config check` reads the file, "
+        "and any key can be set for one run with --set table.key=value."
+    )
+    return "\n\n".join([head, *("\n".join(table.explained()) for table in _tables(config))]) + "\n"
+
+
+def to_listing(config: Config) -> str:
+    """Return the tables of ``to_document`` without explanations; what is not at its default says where it came from."""
+    return "\n".join(line for table in _tables(config) for line in table.listed(config.origins))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Key:
+    """One key of a table that is written."""
+
+    name: str
+    value: Any
+    doc: str
+
+    def assignments(self) -> list[str]:
+        """Assign the value; a long mapping becomes one dotted line an entry, which TOML allows anywhere in a table."""
+        if isinstance(self.value, Mapping) and self.value:
+            return [f"{self.name}.{json.dumps(str(name))} = {to_toml(item)}" for name, item in self.value.items()]
+        return [f"{self.name} = {to_toml(self.value)}"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Table:
+    """One table that is written."""
+
+    heading: str
+    doc: str
+    keys: tuple[_Key, ...]
+
+    def explained(self) -> list[str]:
+        """Return its lines with comments."""
+        lines = [_comment(self.doc)] if self.doc else []
+        lines.append(f"[{self.heading}]")
+        for key in self.keys:
+            lines += [_comment(key.doc), *key.assignments()]
+        return lines
+
+    def listed(self, origins: Mapping[str, str]) -> list[str]:
+        """Return its lines without comments but for origins."""
+        lines = [f"[{self.heading}]"]
+        for key in self.keys:
+            origin = origins.get(f"{self.heading}.{key.name}")
+            lines += [line + (f"  # {origin}" if origin else "") for line in key.assignments()]
+        return lines
+
+
+def _keys_of(options: Options, rename: Mapping[str, str] | None = None) -> list[_Key]:
+    return [
+        _Key(name=(rename or {}).get(field.name, field.name), value=getattr(options, field.name), doc=_explained(field))
+        for field in dataclasses.fields(options)
     ]
+
+
+def _tables(config: Config) -> Iterator[_Table]:
+    shared = _shared(config)
     for table in TABLES:
-        if table in _FAMILY_OF:
-            parts += _family(config, _FAMILY_OF[table], table)
+        if table in PLUGINS and PLUGINS[table].family:
+            yield from _family(config, table, shared)
         else:
-            parts.append(_section(table, getattr(_shared_of(config), table)))
-    return "\n\n".join(parts) + "\n"
+            options = shared[table]
+            yield _Table(heading=table, doc=summary_of(type(options)), keys=tuple(_keys_of(options)))
 
 
-_FAMILY_OF = {table: family for family, table in _TABLE_OF.items()}
+def _shared(config: Config) -> dict[str, Options]:
+    """Return what is written as the shared tables: of a family, what its first entry says."""
+    tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
+    for family in FAMILIES:
+        first = next(iter(getattr(config, family).values()))
+        tables |= {name: getattr(first, name) for name in OVERRIDES[family]}
+    return tables
 
 
-class _Shared:
-    """The shared tables of a configuration: what most entries of a family say, taken from the first of them."""
-
-    def __init__(self, config: Config) -> None:
-        self.run, self.analysis, self.report, self.execution = (
-            config.run,
-            config.analysis,
-            config.report,
-            config.execution,
-        )
-        for family in FAMILIES:
-            first = next(iter(getattr(config, family).values()))
-            for name in OVERRIDES[family]:
-                setattr(self, name, getattr(first, name))
-
-
-def _shared_of(config: Config) -> _Shared:
-    return _Shared(config)
-
-
-def _section(heading: str, options: Options, rename: Mapping[str, str] | None = None) -> str:
-    lines = [_comment(summary_of(type(options))), f"[{heading}]"]
-    for field in dataclasses.fields(options):
-        key = (rename or {}).get(field.name, field.name)
-        lines += [_comment(_explained(field)), *_assignments(key, getattr(options, field.name))]
-    return "\n".join(lines)
-
-
-def _assignments(key: str, value: Any) -> list[str]:
-    """Assign a value; a long mapping becomes one dotted line per entry, which TOML allows anywhere in a table."""
-    if isinstance(value, Mapping) and value:
-        return [f"{key}.{json.dumps(str(name))} = {to_toml(item)}" for name, item in value.items()]
-    return [f"{key} = {to_toml(value)}"]
-
-
-def _family(config: Config, family: str, table: str) -> Iterator[str]:
+def _family(config: Config, table: str, shared: Mapping[str, Options]) -> Iterator[_Table]:
     """Write the entries of a family; a lone ``main`` as the table that stands alone."""
-    entries: Mapping[str, DataSet | Model | Attack] = getattr(config, family)
-    plugin, shared = PLUGINS[table], _shared_of(config)
+    plugin = PLUGINS[table]
+    entries: Mapping[str, DataSet | Model | Attack] = getattr(config, plugin.family)
     alone = list(entries) == [MAIN]
     for name, entry in entries.items():
-        extra = _entry_keys(entry)
         options: Options = getattr(entry, table)
-        if alone:
-            yield "\n".join([_section(table, options), *extra])
-            continue
-        heading = f"{family}.{name}"
-        yield "\n".join([_section(heading, options, {plugin.key: plugin.family_key}), *extra])
-        for override in OVERRIDES[family]:
-            own, common = getattr(entry, override), getattr(shared, override)
+        heading = table if alone else f"{plugin.family}.{name}"
+        keys = _keys_of(options, {} if alone else {plugin.key: plugin.family_key})
+        yield _Table(heading=heading, doc=summary_of(type(options)), keys=(*keys, *_entry_keys(entry)))
+        for override in OVERRIDES[plugin.family]:
+            own, common = _keys_of(getattr(entry, override)), _keys_of(shared[override])
             if own != common:
-                yield _differing(f"{heading}.{override}", own, common)
+                differing = tuple(key for key, other in zip(own, common, strict=True) if key != other)
+                yield _Table(heading=f"{heading}.{override}", doc="", keys=differing)
 
 
-def _entry_keys(entry: DataSet | Model | Attack) -> list[str]:
-    """Assign the keys of an entry that are none of its plug-in's options."""
+def _entry_keys(entry: DataSet | Model | Attack) -> list[_Key]:
+    """Return the keys of an entry that are none of its plug-in's options."""
     match entry:
         case DataSet():
-            role = dataclasses.fields(RoleOptions)[0]
-            return [_comment(_explained(role)), f"role = {to_toml(entry.role.role)}"]
+            return _keys_of(entry.role)
         case Attack():
-            return [_comment(_ON), f"on = {to_toml(entry.on)}"]
+            return [_Key(name="on", value=entry.on, doc=_ON)]
         case _:
             return []
-
-
-def _differing(heading: str, own: Options, common: Options) -> str:
-    lines = [f"[{heading}]"]
-    for field in dataclasses.fields(own):
-        if getattr(own, field.name) != getattr(common, field.name):
-            lines += [_comment(_explained(field)), *_assignments(field.name, getattr(own, field.name))]
-    return "\n".join(lines)
 
 
 def key_table(options: type[Options], heading: str) -> str:

@@ -21,6 +21,7 @@ import polars as pl
 from icudl import __version__
 from icudl.artifacts import (
     AttackResult,
+    AttackStatus,
     GridDataset,
     LineageEntry,
     Scores,
@@ -32,6 +33,9 @@ from icudl.artifacts import (
 from icudl.config.schema import class_of
 from icudl.errors import PluginError
 from icudl.store.manifest import Identity, Manifest, Upstream
+
+HEADLINE_METRICS = ("auroc", "auprc")
+"""Scores that a manifest holds, so that results can be listed without being opened."""
 
 OF_PEERS = ("adversarial-robustness-toolbox", "foolbox")
 """Libraries whose attacks a result may be made with; told only where they are installed."""
@@ -196,7 +200,7 @@ def _that_can_change_a_result(tables: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line per type of artifact
+def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case per type of artifact
     """Return the counts of an artifact that are worth reading without opening it."""
     match artifact:
         case SourceTables():
@@ -206,17 +210,45 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line p
             counts = {"stays": len(artifact.labels), "deaths": int(artifact.labels.sum())}
             return counts | {"test_stays": int(artifact.is_test.sum()), "attrition": artifact.flow.to_dicts()}
         case TrainingResult():
-            return {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
+            network = str(next(iter(artifact.checkpoints.values())).model["name"])
+            scores = artifact.metrics.filter(pl.col("model") == network)
+            members = {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
+            return members | {"scores": _scores(scores)}
         case Scores():
-            return {"predictions": artifact.predictions.height, "left_out": artifact.left_out}
+            counts = {"predictions": artifact.predictions.height, "left_out": artifact.left_out}
+            return counts | {"missing": list(artifact.missing), "scores": _scores(artifact.metrics)}
         case AttackResult():
-            statuses = artifact.ask("stays", lambda stays: stays.group_by("status").len().sort("status"))
-            cells = artifact.ask("perturbations", lambda changes: changes.select(pl.len())).item()
-            return {"status": dict(statuses.iter_rows()), "changed_cells": cells}
+            return _attacked(artifact)
         case TuningResult():
             best = {"best_trial": artifact.best_trial, "best_value": artifact.best_value}
-            return best | {"trials": artifact.trials.height}
+            return best | {"trials": artifact.trials.height, "objective": artifact.objective.metric}
         case SusceptibilityResult():
             return {"rows": {name: table.height for name, table in sorted(artifact.tables.items())}}
         case _:
             return {}
+
+
+def _scores(metrics: pl.DataFrame) -> dict[str, Any]:
+    """Return the main scores of one model by split, with the number of stays behind them."""
+    whole = metrics.filter(pl.col("subgroup") == "all")
+    return {
+        str(split): {row["metric"]: row["value"] for row in part.to_dicts() if row["metric"] in HEADLINE_METRICS}
+        | {"stays": part["stays"][0], "deaths": part["deaths"][0]}
+        for (split,), part in whole.group_by("split", maintain_order=True)
+    }
+
+
+def _attacked(result: AttackResult) -> dict[str, Any]:
+    statuses = dict(result.ask("stays", lambda stays: stays.group_by("status").len().sort("status")).iter_rows())
+    changed = result.ask(
+        "stays",
+        lambda stays: stays.filter(pl.col("status") == AttackStatus.SUCCESS.value).select(pl.col("best_l0").median()),
+    ).item()
+    flipped = statuses.get(AttackStatus.SUCCESS.value, 0)
+    return {
+        "status": statuses,
+        "changed_cells": result.ask("perturbations", lambda changes: changes.select(pl.len())).item(),
+        "attacked": flipped + statuses.get(AttackStatus.FAILED.value, 0),
+        "flipped": flipped,
+        "median_changed": changed,
+    }

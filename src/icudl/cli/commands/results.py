@@ -14,20 +14,16 @@ if TYPE_CHECKING:
     from icudl.store.manifest import Manifest
 
 
-def load_result(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
-    """Read an artifact of one node.
+def load_result(session: Session, reference: str, stage: str) -> tuple[Manifest, Any]:
+    """Read a result of one stage.
 
     Raises:
-        StoreError: The reference is of another node.
+        StoreError: The reference means nothing, or a result of another stage.
     """
-    from icudl.errors import StoreError
-    from icudl.pipeline.graph import NODES
+    from icudl.pipeline.stages import STAGES
 
-    store = session.store()
-    manifest = store.manifest(*store.resolve(reference))
-    if manifest.node != node:
-        raise StoreError(f"{manifest.reference} is no result of `icudl {NODES[node].verb}`. Give the reference of one.")
-    return manifest, store.load(NODES[node].artifact, manifest)
+    manifest = session.find(reference, stage)
+    return manifest, session.store().load(STAGES[stage].artifact, manifest)
 
 
 @click.command(epilog=examples("icudl trials tune-model/5c2e", "icudl trials tune-model/5c2e --limit 0 --json"))
@@ -41,9 +37,8 @@ def trials(session: Session, reference: str, limit: int) -> None:
     """
     from icudl.cli.summaries import best_first, trials_table
 
-    store = session.store()
-    node = store.resolve(reference)[0]
-    tuning: TuningResult = load_result(session, reference, node if node.startswith("tune-") else "tune-model")[1]
+    stage = session.find(reference).node
+    tuning: TuningResult = load_result(session, reference, stage if stage == "tune-attack" else "tune-model")[1]
     rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
     session.emit(session.drawn(trials_table(tuning, limit)), rows)
 
@@ -77,20 +72,20 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     A report stands for everything it was made from.
     """
     from icudl.errors import ConfigError
-    from icudl.pipeline.graph import NODES
+    from icudl.pipeline.stages import STAGES
     from icudl.report.figures import FORMATS, figures_of, render
 
     if file_format not in FORMATS:
         raise ConfigError(f"--format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
     store = session.store()
-    manifest = store.manifest(*store.resolve(reference))
+    manifest = session.find(reference)
     manifests = [manifest]
     if manifest.node == "report":
-        manifests = [store.manifest(name, upstream) for name, upstream in manifest.identity.upstream.items()]
+        manifests = [store.manifest(entry.node, entry.id) for entry in manifest.identity.upstream.values()]
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for item in manifests:
-        artifact = store.load(NODES[item.node].artifact, item)
+        artifact = store.load(STAGES[item.node].artifact, item)
         for name, spec in figures_of(artifact).items():
             stem = f"{item.node}-{name}" if item.node.startswith("tune-") else name
             (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(artifact), file_format))
