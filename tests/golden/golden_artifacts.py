@@ -27,7 +27,7 @@ import polars as pl
 
 import icudl
 from icudl.artifacts import write_json
-from icudl.pipeline.graph import NODES
+from icudl.pipeline.stages import STAGES
 from icudl.store.manifest import FORMAT, Manifest
 from icudl.store.store import MANIFEST, Store
 
@@ -101,7 +101,7 @@ def unpacked(version: int, folder: Path) -> Path:
 def numbers(store: Store) -> dict[str, Any]:
     """Read every artifact of a store and describe all that it holds, by reference."""
     return {
-        manifest.reference: described(store.load(NODES[manifest.node].artifact, manifest))
+        manifest.reference: described(store.load(STAGES[manifest.node].artifact, manifest))
         for manifest in store.manifests()
     }
 

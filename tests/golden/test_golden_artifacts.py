@@ -12,7 +12,7 @@ from golden_artifacts import archive, described, differences, numbers, record, u
 
 from icudl.artifacts import write_json
 from icudl.cli import main
-from icudl.pipeline.graph import NODES
+from icudl.pipeline.stages import STAGES
 from icudl.store.manifest import FORMAT, OLDEST_FORMAT, digest
 from icudl.store.store import MANIFEST, Store
 
@@ -33,7 +33,7 @@ def store(version: int, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_every_format_that_is_read_has_artifacts_of_every_kind(version: int) -> None:
     recorded = json.loads(record(version).read_text("utf-8"))
-    assert {reference.partition("/")[0] for reference in recorded} == set(NODES)
+    assert {reference.partition("/")[0] for reference in recorded} == set(STAGES)
     assert archive(version).stat().st_size + record(version).stat().st_size < 300_000
 
 
@@ -44,7 +44,7 @@ def test_the_present_code_reads_what_was_recorded(version: int, store: Store) ->
 
 def test_they_hold_examples_and_everything_that_may_be_absent(store: Store) -> None:
     """Empty tables and optional parts that are missing would be read whatever became of their layout."""
-    kinds = [(manifest.node, store.load(NODES[manifest.node].artifact, manifest)) for manifest in store.manifests()]
+    kinds = [(manifest.node, store.load(STAGES[manifest.node].artifact, manifest)) for manifest in store.manifests()]
     attacks: list[Any] = [artifact for node, artifact in kinds if node == "attack"]
     trainings: list[Any] = [artifact for node, artifact in kinds if node == "train"]
     assert all(attack.perturbations.height > 0 for attack in attacks)
@@ -55,7 +55,7 @@ def test_they_hold_examples_and_everything_that_may_be_absent(store: Store) -> N
 
 def test_what_is_read_can_be_written_and_read_again(store: Store, tmp_path: Path) -> None:
     for manifest in store.manifests():
-        kind = NODES[manifest.node].artifact
+        kind = STAGES[manifest.node].artifact
         folder = tmp_path / manifest.id
         folder.mkdir()
         artifact = store.load(kind, manifest)
@@ -70,7 +70,7 @@ def test_verify_and_show_accept_them(store: Store, capsys: pytest.CaptureFixture
     report = next(reference for reference in references if reference.startswith("report/"))
     assert main(["show", report, "--lineage", "--store", str(store.root)]) == 0
     shown = capsys.readouterr().out
-    assert all(f"{node}/" in shown for node in NODES)
+    assert all(f"{node}/" in shown for node in STAGES)
 
 
 def test_a_stored_model_gives_the_risks_that_were_stored(store: Store, tmp_path: Path) -> None:

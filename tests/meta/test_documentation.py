@@ -13,7 +13,7 @@ import pytest
 from icudl.cli.app import app
 from icudl.config.document import to_document
 from icudl.config.load import load_config
-from icudl.config.schema import TABLES, Config
+from icudl.config.schema import TABLES
 from icudl.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -75,6 +75,6 @@ def test_calls_are_found() -> None:
 
 
 def test_the_commented_configuration_is_what_config_init_writes() -> None:
-    assert (REPOSITORY / "config.toml").read_text("utf-8") == to_document(Config()), (
+    assert (REPOSITORY / "config.toml").read_text("utf-8") == to_document(load_config()), (
         "config.toml is stale: rm config.toml && icudl config init config.toml"
     )

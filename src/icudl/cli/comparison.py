@@ -1,4 +1,4 @@
-"""Results held against each other: scores and shares of flipped stays side by side, differences, options that differ."""
+"""Results held against each other: scores and flipped stays side by side, paired differences, options that differ."""
 
 from __future__ import annotations
 
@@ -190,9 +190,10 @@ def _used(store: Store, manifest: Manifest) -> dict[str, Any]:
 
 def comparison_tables(found: Comparison) -> list[Table]:
     """Return a comparison as tables."""
-    tables: list[Table] = []
-    for split in dict.fromkeys(row["split"] for row in found.scores):
-        tables.append(_scores_table(split, [row for row in found.scores if row["split"] == split]))
+    tables = [
+        _scores_table(split, [row for row in found.scores if row["split"] == split])
+        for split in dict.fromkeys(row["split"] for row in found.scores)
+    ]
     if found.attacks:
         tables.append(_attacks_table(found.attacks))
     if found.options:

@@ -121,14 +121,14 @@ def headline(manifest: Manifest) -> str:
                 if score["auroc"] is not None
             )
         case "tune-model" | "tune-attack":
-            return f"{counts['objective']} {counts['best_value']:.4g} in trial {counts['best_trial']} of {counts['trials']}"
+            best = f"{counts['objective']} {counts['best_value']:.4g}"
+            return f"{best} in trial {counts['best_trial']} of {counts['trials']}"
         case "attack":
-            attacked = counts["attacked"]
-            share = (
-                f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped" if attacked else "nothing attacked"
-            )
-            median = counts["median_changed"]
-            return share + (f", median {median:g} values" if median is not None else "")
+            attacked, median = counts["attacked"], counts["median_changed"]
+            if not attacked:
+                return "no stay attacked"
+            share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
+            return share if median is None else f"{share}, median {median:g} values"
         case _:
             return ""
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def compare(session: Session, references: tuple[str, ...], samples: int) -> None:
     """Hold two or more results against each other.
 
-    REFERENCES are two or more results of train, of score, of attack, or of report; a report stands for the trainings and
-    attacks in it, by name. Scores and shares of flipped stays stand side by side. Where two results are about the same
-    stays, their differences to the first result are paired, with intervals over resampled patients. Options that differ
-    are listed.
+    REFERENCES are two or more results of train, of score, of attack, or of report; a report stands for the trainings
+    and attacks in it, by name. Scores and shares of flipped stays stand side by side. Where two results are about the
+    same stays, their differences to the first result are paired, with intervals over resampled patients. Options that
+    differ are listed.
     """
     from icudl.cli.comparison import comparison, comparison_tables
     from icudl.errors import ConfigError
