@@ -124,13 +124,17 @@ def headline(manifest: Manifest) -> str:
             best = f"{counts['objective']} {counts['best_value']:.4g}"
             return f"{best} in trial {counts['best_trial']} of {counts['trials']}"
         case "attack":
-            attacked, median = counts["attacked"], counts["median_changed"]
-            if not attacked:
-                return "no stay attacked"
-            share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
-            return share if median is None else f"{share}, median {median:g} values"
+            return _flips(counts)
         case _:
             return ""
+
+
+def _flips(counts: Mapping[str, Any]) -> str:
+    attacked, median = counts["attacked"], counts["median_changed"]
+    if not attacked:
+        return "no stay attacked"
+    share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
+    return share if median is None else f"{share}, median {median:g} values"
 
 
 def details(manifest: Manifest, store: Store) -> list[Table]:

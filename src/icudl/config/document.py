@@ -26,7 +26,7 @@ from icudl.config.schema import (
     Plugin,
     RoleOptions,
 )
-from icudl.options import Options, plain
+from icudl.options import Options, masked, plain
 from icudl.plugins import registered
 
 _ON = (
@@ -100,6 +100,11 @@ class _Key:
     name: str
     value: Any
     doc: str
+    secret: bool = False
+
+    def masked(self) -> _Key:
+        """Return the key with the password of its value masked."""
+        return dataclasses.replace(self, value=masked(self.value)) if self.secret else self
 
     def assignments(self) -> list[str]:
         """Assign the value; a long mapping becomes one dotted line an entry, which TOML allows anywhere in a table."""
@@ -129,7 +134,7 @@ class _Table:
         lines = [f"[{self.heading}]"]
         for key in self.keys:
             origin = origins.get(f"{self.heading}.{key.name}")
-            lines += [line + (f"  # {origin}" if origin else "") for line in key.assignments()]
+            lines += [line + (f"  # {origin}" if origin else "") for line in key.masked().assignments()]
         return lines
 
 
