@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 
 # CI draws the same examples every time: a run tells about the change, not about luck. Elsewhere they are drawn anew.
 settings.register_profile("ci", derandomize=True)
