@@ -68,6 +68,7 @@ def preprocess(
         folds=folds,
         flow=flow,
         variables=tables.variables,
+        population=tables.population,
     )
 
 

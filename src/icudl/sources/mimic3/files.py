@@ -88,7 +88,9 @@ class Mimic3Files(SourceBase):
                 "release, and the settings variables.use and window.hours."
             )
         cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
-        return SourceTables(stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+        return SourceTables(
+            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Look for the tables and their columns; see ``sources.base.DataSource``."""

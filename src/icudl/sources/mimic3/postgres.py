@@ -114,7 +114,9 @@ class Mimic3Postgres(SourceBase):
                 "Check that all tables are loaded, and the settings variables.use and window.hours."
             )
         cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables)])
-        return SourceTables(stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+        return SourceTables(
+            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""

@@ -96,7 +96,9 @@ class PhysioNet2012(SourceBase):
                 "Check the settings variables.use and window.hours."
             )
         counts = pl.concat([part.counts for part in parts]).group_by("variable", "rule").agg(pl.col("rows").sum())
-        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours)
+        return SourceTables(
+            stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Look for the sets; see ``sources.base.DataSource``."""

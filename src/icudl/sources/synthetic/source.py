@@ -33,6 +33,7 @@ stays without any charted row, stays less than a day apart, children and newborn
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -141,7 +142,7 @@ class SyntheticSource(SourceBase):
             partial.rename(folder)
         tables = Mimic3Files(Mimic3Options(path=str(folder)), self._seed).extract(variables, window, context)
         remove_folder(folder)
-        return tables
+        return dataclasses.replace(tables, population=self.population)
 
     def reach(self) -> str:
         """Tell which hospital it is; there is nothing to look for."""
