@@ -18,7 +18,8 @@ from icudl.execution.base import Executor, RunContext
 from icudl.execution.pool.local import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceFingerprint, WindowOptions
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.sources.synthetic.source import SyntheticSource
 from icudl.testing import EXECUTOR_CHECKS, SOURCE_CHECKS
 from icudl.testing import model as of_models
@@ -169,7 +170,7 @@ class BrokenSource(SyntheticSource):
     """The synthetic hospital with one fault."""
 
     def __init__(self, fault: str, tables: SourceTables) -> None:
-        super().__init__(SourceOptions(patients=40), 5)
+        super().__init__(SyntheticOptions(patients=40), 5)
         self.fault, self.tables, self.calls = fault, tables, 0
         if fault == "check_is_a_source":
             self.citations = ["a list"]  # type: ignore[misc,assignment]
@@ -206,7 +207,7 @@ class _WithDates(SourceTables):
 def tables(tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
     from icudl.testing.source import extract
 
-    return extract(SyntheticSource(SourceOptions(patients=40), 5), tmp_path_factory.mktemp("source") / "scratch", 48)
+    return extract(SyntheticSource(SyntheticOptions(patients=40), 5), tmp_path_factory.mktemp("source") / "scratch", 48)
 
 
 @pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)

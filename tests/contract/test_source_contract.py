@@ -11,8 +11,8 @@ import pytest
 
 from icudl.artifacts import SourceTables
 from icudl.execution.base import RunContext
-from icudl.plugins import load_plugin, registered
-from icudl.sources.base import DataSource, SourceOptions, WindowOptions
+from icudl.plugins import load_plugin, options_of, registered
+from icudl.sources.base import DataSource, WindowOptions
 from icudl.sources.synthetic.source import write_hospital
 from icudl.variables import STUDY_VARIABLES
 from source_cases import physionet_folder
@@ -44,10 +44,9 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if make is not None:
         folder.mkdir()
         make(folder)
-    made = load_plugin("icudl.sources", request.param)(
-        SourceOptions(name=request.param, path=str(folder), patients=40), 5
-    )
-    assert isinstance(made, DataSource)
+    given = {"patients": 40} if make is None else {"path": str(folder)}
+    options = options_of("icudl.sources", request.param)(**given)
+    made: DataSource = load_plugin("icudl.sources", request.param)(options, 5)
     return made
 
 

@@ -124,6 +124,21 @@ class RuleBook:
             raise ConfigError(f"source.items makes more than {MOST_ITEMS} items. Name fewer.")
         return RuleBook.of(rules)
 
+    def require_one_variable_an_item(self, variables: Sequence[Variable]) -> None:
+        """Check that no item is read as two of the variables asked for; what others are read from does not matter.
+
+        Raises:
+            ConfigError: An item is that of two of these variables.
+        """
+        asked, owner = {variable.name for variable in variables}, dict[int, str]()
+        for rule in (rule for rule in self.rules if rule.variable in asked):
+            for item in rule.items:
+                if owner.setdefault(item, rule.variable) != rule.variable:
+                    raise ConfigError(
+                        f"Item {item} is that of {owner[item]} and of {rule.variable}, and variables.use names both. "
+                        "An item measures one variable: leave out one of the two, or change source.items."
+                    )
+
     def tables_of(self, variable: str) -> tuple[str, ...]:
         """Return the event tables that a variable is read from; none where it has no rule."""
         return tuple(dict.fromkeys(rule.table for rule in self.rules if rule.variable == variable))
@@ -144,9 +159,6 @@ class RuleBook:
         """Return one row per item of one event table, for the variables asked for (``RULE_COLUMNS``).
 
         A variable that the database does not measure has no row.
-
-        Raises:
-            ConfigError: An item is that of two of these variables.
         """
         index = {variable.name: position for position, variable in enumerate(variables)}
         coded = enumerate((rule, item) for rule in self.rules for item in rule.items)
@@ -155,13 +167,6 @@ class RuleBook:
             for code, (rule, item) in coded
             if rule.table == table and rule.variable in index
         ]
-        owner: dict[int, str] = {}
-        for item, variable in ((row[0], variables[row[2]].name) for row in rows):
-            if owner.setdefault(item, variable) != variable:
-                raise ConfigError(
-                    f"Item {item} is that of {owner[item]} and of {variable}, both named in variables.use. "
-                    "An item measures one variable: leave out one of the two, or change source.items."
-                )
         return pl.DataFrame(rows, schema=RULE_COLUMNS, orient="row").sort("item")
 
 

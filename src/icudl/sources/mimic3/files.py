@@ -67,6 +67,7 @@ class Mimic3Files(SourceBase):
             SourceError: A table or column is missing, a value cannot be read, or no value was found.
         """
         tables = self._tables()
+        self._rules.require_one_variable_an_item(variables)
         require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}")
         stays = _read_stays(tables)
         index = StayIndex.of(stays.table)

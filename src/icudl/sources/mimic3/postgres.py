@@ -98,6 +98,7 @@ class Mimic3Postgres(SourceBase):
             for setting in SETTINGS:
                 connection.execute(setting)
             tables = self._tables(connection)
+            self._rules.require_one_variable_an_item(variables)
             require_event_tables(self._rules, variables, tables, f"schema {self._schema!r}")
             stays = self._stays(connection)
             for table in (table for table in TABLES if table in tables):

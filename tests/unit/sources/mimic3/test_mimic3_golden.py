@@ -9,9 +9,10 @@ import pytest
 from mimic3_tables import Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 
 from icudl.execution.base import RunContext
-from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import VariableOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract
 
 WINDOW_END = "dropped: outside the window"
@@ -195,9 +196,7 @@ def test_fio2_is_a_fraction_however_it_is_filed(tmp_path: Path, context: RunCont
 
 def test_item_ids_and_range_of_the_configuration(tmp_path: Path, context: RunContext) -> None:
     folder = Hospital(labs=[lab(1, 50822, 4), lab(1, 50971, 5), lab(2, 50971, 9)]).write(tmp_path / "hospital")
-    options = SourceOptions(
-        name="mimic3", path=str(folder), items={"potassium": [50822, 50971], "potassium_serum": [1]}
-    )
+    options = Mimic3Options(path=str(folder), items={"potassium": [50822, 50971]})
     variables = VariableOptions(use=("potassium",), ranges={"potassium": [2, 8]})
     tables = extract(Mimic3Files(options, seed=0), variables, WindowOptions(), context)
     assert cells(tables) == {(200, 1, "potassium"): (4.5, 2)}

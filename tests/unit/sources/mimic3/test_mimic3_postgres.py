@@ -18,15 +18,16 @@ from icudl.errors import SourceError
 from icudl.execution.base import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
-from icudl.sources.base import DataSource, SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import DataSource, VariableOptions, WindowOptions
 from icudl.sources.mimic3.load import load_release
+from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
 
 
 def source(database: str, schema: str) -> Mimic3Postgres:
-    return Mimic3Postgres(SourceOptions(name="mimic3_postgres", url=database, schema=schema), seed=0)
+    return Mimic3Postgres(Mimic3PostgresOptions(url=database, schema=schema), seed=0)
 
 
 def read_database(
@@ -310,7 +311,7 @@ def test_server_gone_in_mid_query(database: str, schema: str, context: RunContex
     ],
 )
 def test_passwords_are_masked_wherever_options_are_recorded(url: str) -> None:
-    options = SourceOptions(name="mimic3_postgres", url=url)
+    options = Mimic3PostgresOptions(url=url)
     assert "s3cret" not in masked(url)
     assert "host" in masked(url)
     assert "s3cret" not in repr(options)

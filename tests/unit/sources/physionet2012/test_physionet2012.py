@@ -10,7 +10,8 @@ import pytest
 
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
-from icudl.sources.base import DataSource, SourceOptions, WindowOptions
+from icudl.sources.base import DataSource, WindowOptions
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.variables import select
 
@@ -50,7 +51,7 @@ def write_set(folder, name, records, died=(), *, archive=True, outcomes=None):
 
 
 def read(path, context, use=("heartrate", "ph", "tempc", "sysbp"), hours=48) -> SourceTables:
-    source = PhysioNet2012(SourceOptions(path=str(path)), 0)
+    source = PhysioNet2012(PhysioNet2012Options(path=str(path)), 0)
     assert isinstance(source, DataSource)
     return source.extract(select(use, source.available), WindowOptions(hours=hours), context)
 
@@ -196,7 +197,7 @@ def test_any_number_of_sets_makes_one_cohort(tmp_path, context):
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):
     def digest(folder):
-        return PhysioNet2012(SourceOptions(path=str(folder)), 0).fingerprint(tmp_path).digest
+        return PhysioNet2012(PhysioNet2012Options(path=str(folder)), 0).fingerprint(tmp_path).digest
 
     for name, text in (("x", record(1, "01:00,HR,80")), ("y", record(1, "01:00,HR,81"))):
         (tmp_path / name).mkdir()

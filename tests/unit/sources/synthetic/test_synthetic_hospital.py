@@ -16,10 +16,11 @@ from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError
 from icudl.execution.base import RunContext, SilentProgress
 from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.synthetic import files as synthetic_files
 from icudl.sources.synthetic.course import BLOCK_PATIENTS
 from icudl.sources.synthetic.files import Hospital, block_tables
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.sources.synthetic.source import SyntheticSource, write_hospital
 from icudl.variables import STUDY_NAMES, STUDY_VARIABLES
 
@@ -49,7 +50,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
 
 
 def _source(patients: int, seed: int) -> SyntheticSource:
-    return SyntheticSource(SourceOptions(patients=patients), seed)
+    return SyntheticSource(SyntheticOptions(patients=patients), seed)
 
 
 def _context(scratch: Path) -> RunContext:
