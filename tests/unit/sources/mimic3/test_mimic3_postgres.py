@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from mimic3_tables import Hospital, admission, chart, lab, patient, read, stay
+from mimic3_tables import HEADERS, Hospital, admission, chart, lab, patient, read, rule_counts, stay
 from psycopg import sql
 from test_mimic3_files import assert_identical, busy_hospital
 
@@ -101,6 +101,26 @@ def test_every_rule_gives_the_same_counts(tmp_path: Path, database: str, schema:
     folder = hospital.write(tmp_path / "hospital")
     load_release(folder, database, schema, SilentProgress())
     assert_identical(read(folder, context), read_database(database, schema, context))
+
+
+def test_contradicting_outcomes_and_blanks_are_read_alike(
+    tmp_path: Path, database: str, schema: str, context: RunContext
+) -> None:
+    hospital = Hospital(admissions=[admission(death=60)], patients=[patient(sex="f ")])
+    hospital.admissions[0][HEADERS["ADMISSIONS"].split().index("HOSPITAL_EXPIRE_FLAG")] = 0
+    folder = hospital.write(tmp_path / "hospital")
+    load_release(folder, database, schema, SilentProgress())
+    from_files, from_database = read(folder, context), read_database(database, schema, context)
+    assert_identical(from_database, from_files)
+    assert from_database.population == from_files.population == "mimic-iii"
+    assert rule_counts(from_database, "died") == {"death time without the flag: a death": 1}
+
+
+def test_a_variable_whose_table_is_absent_is_an_error(
+    database: str, schema: str, context: RunContext, loaded: Path
+) -> None:
+    with pytest.raises(SourceError, match=r"'urine' is read from OUTPUTEVENTS, which schema .* lacks"):
+        read_database(database, schema, context, use=("heartrate", "urine"))
 
 
 def test_a_read_only_account_is_enough(database: str, schema: str, context: RunContext, loaded: Path) -> None:
