@@ -14,7 +14,7 @@ from fenced_blocks import DOCS, LANGUAGES, PAGES, REPOSITORY, Block, blocks, cal
 from icudl.cli.app import app
 from icudl.config.document import to_document
 from icudl.config.load import load_config
-from icudl.config.schema import TABLES, Config
+from icudl.config.schema import TABLES
 from icudl.errors import IcudlError
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]

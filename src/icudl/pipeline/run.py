@@ -178,7 +178,7 @@ class Pipeline:
         """Tell, before the work on a data set begins, what of it will not fit in memory or on the disk."""
         entry = self.config.data[data]
         extracted = manifests[Key(stage="extract", data=data)]
-        n_variables = len(entry.variables.chosen(getattr(self.source(data), "available", None)))
+        n_variables = len(entry.variables.chosen(self.source(data).available))
         cells = int(extracted.counts["stays"]) * entry.window.hours * n_variables
         pending = [step for step in steps if not step.done and step.node.key.data in {data, ""}]
         stages = tuple(dict.fromkeys(step.node.key.stage for step in pending))

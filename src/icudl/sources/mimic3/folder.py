@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ import polars as pl
 from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError, StoreError
 from icudl.files import write_atomically
+from icudl.sources.rules import RuleBook
+from icudl.variables import Variable
 
 COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
     "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},
@@ -219,6 +221,27 @@ def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, Table
                 f"{', '.join(path.name for path in found[name])}. Keep one of them."
             )
     return {name: TableFile(name, found[name][0]) for name in names if name in found}
+
+
+def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: Container[str], place: str) -> None:
+    """Check that every variable's event table is there: a variable whose table is absent would look uncharted.
+
+    Args:
+        book: Says which table each variable is read from.
+        variables: The variables asked for.
+        tables: Names of the tables that are there.
+        place: Where, for the message.
+
+    Raises:
+        SourceError: A table that a variable is read from is not there; both are named.
+    """
+    for variable in variables:
+        for table in book.tables_of(variable.name):
+            if table not in tables:
+                raise SourceError(
+                    f"The variable {variable.name!r} is read from {table.upper()}, which {place} lacks. "
+                    f"Add the table, or name variables without {variable.name!r} in variables.use."
+                )
 
 
 def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:
