@@ -12,7 +12,7 @@ from launcher import Launcher
 from study import VERBS, contents, words
 
 from icudl.pipeline.graph import NODES
-from icudl.store.store import MANIFEST
+from icudl.store.base import MANIFEST
 
 
 def flip(file: Path) -> None:

@@ -31,9 +31,8 @@ from icudl.pipeline.tuned import TABLES_OF, require_trial, with_choices, without
 from icudl.plugins import load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
+from icudl.store.base import Store, open_store
 from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
-from icudl.store.opening import open_store
-from icudl.store.store import Store
 
 
 class Pipeline:
@@ -103,7 +102,7 @@ class Pipeline:
     def fingerprint(self) -> SourceFingerprint:
         """Return the identity of the source's data, asked for once."""
         if self._fingerprint is None:
-            self._fingerprint = self.source().fingerprint(self.store.memory())
+            self._fingerprint = self.source().fingerprint(self.store.hashes())
         return self._fingerprint
 
     def plan(self, target: str = "report") -> list[Step]:

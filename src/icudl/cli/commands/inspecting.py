@@ -38,7 +38,7 @@ def show(session: Session, reference: str, lineage: bool) -> None:
 
     REFERENCE is NODE/ID, or the beginning of an id.
     """
-    from icudl.store.store import dump
+    from icudl.store.base import dump
 
     store = session.store()
     manifest = store.manifest(*store.resolve(reference))
@@ -178,10 +178,10 @@ def clean(session: Session, unused: bool, yes: bool) -> None:
     if unused:
         planned = {(step.node.name, step.id) for step in pipeline.plan()}
         manifests = [manifest for manifest in store.manifests() if (manifest.node, manifest.id) not in planned]
-    names = [str(path.relative_to(store.root)) for path in leftovers] + [manifest.reference for manifest in manifests]
+    names = leftovers + [manifest.reference for manifest in manifests]
     if yes:
-        for path in leftovers:
-            store.discard(path)
+        for leftover in leftovers:
+            store.discard(leftover)
         for manifest in manifests:
             store.remove(manifest)
     session.emit("\n".join(names), {"deleted" if yes else "would_delete": names})
