@@ -13,7 +13,7 @@ from study import SETTINGS, VERBS, contents, words
 
 from icudl.config.load import load_config
 from icudl.pipeline.graph import build_graph
-from icudl.store.store import MANIFEST
+from icudl.store.base import MANIFEST
 
 
 def flip(file: Path) -> None:

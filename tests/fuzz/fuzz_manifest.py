@@ -11,8 +11,9 @@ from decisions import Decisions
 from target import Target, seeds_of
 
 from icudl.pipeline.provenance import differing, lineage_entry
+from icudl.store.base import dump
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import FORMAT, FileEntry, Identity, Manifest, content_hash, digest
-from icudl.store.store import Store, dump
 
 IDENTITY = Identity(
     node="train",
@@ -102,7 +103,7 @@ def feed(data: bytes, folder: Path) -> None:
     """Read it as the store does, and do with it what the commands that look at manifests do."""
     decisions = Decisions(data)
     text = _text(decisions)
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
     path = store.folder("train", IDENTITY.id) / "manifest.json"
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)

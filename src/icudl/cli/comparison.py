@@ -16,8 +16,8 @@ from icudl.artifacts import AttackResult, GridDataset, Scores, TrainingResult
 from icudl.config.document import to_toml
 from icudl.errors import StoreError
 from icudl.execution.threads import single_thread
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 from icudl.training.scores.evaluation import compare
 
 COMPARED = ("auroc", "auprc", "brier", "ece")

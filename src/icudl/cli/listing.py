@@ -14,8 +14,8 @@ from rich.table import Column, Table
 from icudl.config.document import to_toml
 from icudl.config.schema import PLUGINS, class_of
 from icudl.errors import IcudlError
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 
 MOST_KEY_OPTIONS = 3
 """Options that a line of the list names at most."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from icudl.execution.context import Progress
     from icudl.pipeline.plan import Step
     from icudl.pipeline.run import Pipeline
+    from icudl.store.base import Store
     from icudl.store.manifest import Manifest
-    from icudl.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Session:
 
     def store(self) -> Store:
         """Open the store."""
-        from icudl.store.opening import open_store
+        from icudl.store.base import open_store
 
         return open_store(self.store_path)
 

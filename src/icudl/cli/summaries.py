@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from icudl.artifacts import AttackResult, TrainingResult, TuningResult
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 
 FEWEST_DEATHS = 100
 """Below so many deaths in a split its scores are called no evidence, here as in the report."""

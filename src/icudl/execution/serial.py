@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import Self
 
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick, ignore_ticks
 
 
 class SerialExecutor(Executor):
     """Runs jobs one after another in this process."""
-
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
 
     def __init__(self) -> None:
         self.workers = 1

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from icudl.errors import StoreError, suggestion
 from icudl.pipeline.plan import Step
 from icudl.pipeline.stages import STAGES
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 
 LATEST = "latest"
 

@@ -32,9 +32,8 @@ from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without
 from icudl.plugins import load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
+from icudl.store.base import Store, open_store
 from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, content_hash, list_files
-from icudl.store.opening import open_store
-from icudl.store.store import Store
 
 
 class Pipeline:
@@ -89,7 +88,7 @@ class Pipeline:
         """Return the identity of a data set's data, asked for once; of the main one's where none is named."""
         data = data or self.config.main
         if data not in self._fingerprints:
-            self._fingerprints[data] = self.source(data).fingerprint(self.store.memory())
+            self._fingerprints[data] = self.source(data).fingerprint(self.store.hashes())
         return self._fingerprints[data]
 
     def plan(self, target: str = "report") -> list[Step]:
@@ -372,7 +371,7 @@ class Pipeline:
                 options = entry.source
         plugin = load_plugin(PLUGINS["source"].group, _plugin_name(node.stage, node.tables))
         source = cast("DataSource", plugin(options, manifest.identity.seed))
-        digest = source.fingerprint(self.store.memory()).digest
+        digest = source.fingerprint(self.store.hashes()).digest
         if digest != manifest.identity.fingerprint:
             raise StageError(
                 f"{manifest.reference} was made from other data: the source's fingerprint is now {digest[:12]}, then "

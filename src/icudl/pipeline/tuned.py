@@ -11,8 +11,8 @@ from icudl.artifacts import TuningResult
 from icudl.config.schema import Config
 from icudl.errors import ConfigError
 from icudl.options import Options
+from icudl.store.base import Store
 from icudl.store.manifest import Identity
-from icudl.store.store import Store
 
 TABLE_OF = {"tune-model": "tune_model", "tune-attack": "tune_attack"}
 """Option table of each search, by the name of its stage."""

@@ -9,8 +9,8 @@ import click
 from icudl.cli.session import Session, examples, shared_options
 
 if TYPE_CHECKING:
+    from icudl.store.base import Store
     from icudl.store.manifest import Manifest
-    from icudl.store.store import Store
 
 
 @click.command(

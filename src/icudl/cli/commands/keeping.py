@@ -38,10 +38,10 @@ def clean(session: Session, unused: bool, yes: bool) -> None:
     if unused:
         planned = {(step.node.key.stage, step.id) for step in pipeline.plan()}
         manifests = [manifest for manifest in store.manifests() if (manifest.node, manifest.id) not in planned]
-    names = [str(path.relative_to(store.root)) for path in leftovers] + [manifest.reference for manifest in manifests]
+    names = leftovers + [f"{manifest.reference} ({manifest.name})" for manifest in manifests]
     if yes:
-        for path in leftovers:
-            store.discard(path)
+        for leftover in leftovers:
+            store.discard(leftover)
         for manifest in manifests:
             store.remove(manifest)
     session.emit("\n".join(names), {"deleted" if yes else "would_delete": names})

@@ -23,18 +23,35 @@ from icudl.execution.base import (
     Result,
     Shared,
     Tick,
+    completed,
     lost_workers,
 )
 from icudl.execution.dask.cluster import WORKER_SECONDS, Cluster, check_address, facts_of_worker, require_dask
 from icudl.execution.dask.facts import Facts
 from icudl.execution.device import resolve_device
 from icudl.execution.threads import limit_threads, usable_cores
+from icudl.options import option
 
 _LOOK_SECONDS = 5.0
 """Between two looks at the cluster while no job ends."""
 
 GPU = "GPU"
 """Name of the worker resource that a job on a GPU asks for, where a worker declares it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DaskOptions(ExecutionOptions):
+    """Where and how work runs on Dask."""
+
+    address: str = option(
+        "",
+        "Scheduler of a running Dask cluster, tcp://HOST:PORT or tls://HOST:PORT; empty: dask starts workers here.",
+        identity=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_address(self.address)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +80,7 @@ class DaskExecutor(Executor):
         device: As in ``execution.device``: where it is a CUDA device, jobs ask for the resource ``GPU``.
     """
 
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
+    Options: ClassVar[type[ExecutionOptions]] = DaskOptions
 
     def __init__(self, address: str = "", workers: int = 0, device: str = "cpu") -> None:
         require_dask()
@@ -76,8 +93,9 @@ class DaskExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it for ``options.address``, or for ``options.workers`` processes here."""
-        return cls(options.address, options.workers, options.device)
+        """Make the executor for ``options.address``, or for ``options.workers`` processes here."""
+        own = completed(DaskOptions, options)
+        return cls(own.address, own.workers, own.device)
 
     def __enter__(self) -> Self:
         """Connect to a running cluster; workers of this machine are started when they are first needed."""

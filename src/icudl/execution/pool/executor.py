@@ -139,8 +139,6 @@ class ProcessExecutor(Executor):
     A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
     """
 
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
-
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()
         self._keeps = False
