@@ -16,7 +16,7 @@ from icudl.errors import StageError
 from icudl.execution.base import seed_for
 from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
 from icudl.models.build import load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import train
 from icudl.training import members
@@ -26,7 +26,7 @@ from icudl.training.scores.evaluation import score_predictions
 from icudl.training.scores.metrics import score
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 QUICK = TrainingOptions(max_epochs=2, bootstrap_samples=20, learning_rate=0.02)
 NETWORK_ONLY = dataclasses.replace(QUICK, baselines=False)
 

@@ -11,7 +11,7 @@ from icudl.artifacts import TuningResult
 from icudl.attacks.options import AttackOptions
 from icudl.errors import ConfigError
 from icudl.execution.pool.local import ProcessExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search import model_trial
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
@@ -21,7 +21,7 @@ from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 TRAINING = TrainingOptions(max_epochs=3, baselines=False, bootstrap_samples=10)
 SPACE = {"model.fc_size": {"low": 2, "high": 9}, "training.learning_rate": {"low": 1e-4, "high": 0.3, "log": True}}
 TUNING = ModelTuningOptions(trials=5, startup_trials=2, batch=2, folds=2, space=SPACE)
