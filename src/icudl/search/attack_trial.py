@@ -14,7 +14,7 @@ import polars as pl
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
-from icudl.execution.base import RunContext, SilentProgress
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import COMPLETE, Outcome, Trials, remove_work

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from icudl.artifacts import Checkpoint, GridDataset
 from icudl.errors import ConfigError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.options import Options
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.search.postgres_trials import open_trials

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from icudl.artifacts import GridDataset, TrainingResult, TuningResult
 from icudl.attacks.options import AttackOptions
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.models.options import ModelOptions
 from icudl.options import Options
 from icudl.preprocessing.scaling import InputOptions

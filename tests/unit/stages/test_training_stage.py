@@ -13,10 +13,11 @@ import torch
 
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.errors import StageError
-from icudl.execution.base import seed_for
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.context import seed_for
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_model
-from icudl.models.options import LstmOptions
+from icudl.models.options import LstmOptions, LstmSummaryOptions, SummaryOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import train
 from icudl.training import members
@@ -90,11 +91,11 @@ def test_no_member_touches_the_stays_it_scores(grid):
     [
         (MODEL, NETWORK_ONLY),
         (
-            dataclasses.replace(MODEL, name="lstm_summary"),
+            LstmSummaryOptions(hidden_size=4, fc_size=4),
             dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
         ),
         (
-            dataclasses.replace(MODEL, name="summary"),
+            SummaryOptions(),
             dataclasses.replace(NETWORK_ONLY, teacher="logistic_regression", fit_again=True),
         ),
     ],
