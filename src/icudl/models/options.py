@@ -42,7 +42,7 @@ class ModelOptions(Options):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequenceOptions(ModelOptions):
-    """What the models over the hours share. Defaults follow the original's best trial, apart from size and read-out."""
+    """What the models over the hours share."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {
         "model.hidden_size": {"choices": [32, 64, 128]},
@@ -79,21 +79,21 @@ class RecurrentOptions(SequenceOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LstmOptions(RecurrentOptions):
-    """The model ``lstm``."""
+    """An LSTM over the hours. Defaults follow the original's best trial, apart from size and read-out."""
 
     name: str = option("lstm", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GruOptions(RecurrentOptions):
-    """The model ``gru``."""
+    """A GRU over the hours."""
 
     name: str = option("gru", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecurrentSummaryOptions(RecurrentOptions):
-    """What the recurrent models beside window summaries share."""
+    """What the recurrent models with window summaries share."""
 
     summary_share: float = option(
         0.5, "Weight of the logits of window summaries; the recurrent layers have the rest.", low=0.0, high=1.0
@@ -102,21 +102,21 @@ class RecurrentSummaryOptions(RecurrentOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LstmSummaryOptions(RecurrentSummaryOptions):
-    """The model ``lstm_summary``."""
+    """An LSTM over the hours, beside a network on summaries of the window."""
 
     name: str = option("lstm_summary", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GruSummaryOptions(RecurrentSummaryOptions):
-    """The model ``gru_summary``."""
+    """A GRU over the hours, beside a network on summaries of the window."""
 
     name: str = option("gru_summary", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SummaryOptions(ModelOptions):
-    """The model ``summary``."""
+    """A network on summaries of the window."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {"model.dropout": {"low": 0.0, "high": 0.5}, **TRAINING_SPACE}
 
@@ -126,13 +126,13 @@ class SummaryOptions(ModelOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvolutionalOptions(SequenceOptions):
-    """The model ``tcn``."""
+    """A temporal convolutional network over the hours."""
 
     name: str = option("tcn", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerOptions(SequenceOptions):
-    """The model ``transformer``."""
+    """A transformer encoder over the hours."""
 
     name: str = option("transformer", NAME_DOC)
