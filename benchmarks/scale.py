@@ -43,7 +43,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.dask.executor import DaskExecutor
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import build_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.variables import STUDY_VARIABLES
 
@@ -51,12 +51,12 @@ N_HOURS, N_FOLDS, CHUNK, SEED = 48, 5, 10_000, 1
 N_VARIABLES = len(STUDY_VARIABLES)
 SEARCHES = {
     "short": (
-        ModelOptions(hidden_size=8, fc_size=8, bidirectional=False),
+        LstmOptions(hidden_size=8, fc_size=8, bidirectional=False),
         AttackOptions(
             iterations=3, learning_rate=1.0, lambda_1=0.3, refine=False, batch_size=500, attack_misclassified=True
         ),
     ),
-    "default": (ModelOptions(), AttackOptions(attack_misclassified=True)),
+    "default": (LstmOptions(), AttackOptions(attack_misclassified=True)),
 }
 
 

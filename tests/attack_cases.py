@@ -18,13 +18,13 @@ from icudl.attacks.target.threat import StayTensors, grid_cells
 from icudl.attacks.target.verification import score
 from icudl.execution.base import Tick
 from icudl.models.build import build_model, load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.preprocessing.features import n_features
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
 from icudl.training.data import stays_of
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=5, fc_size=4)
+MODEL = LstmOptions(hidden_size=5, fc_size=4)
 
 
 def make_checkpoint(

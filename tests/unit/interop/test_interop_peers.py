@@ -26,7 +26,7 @@ from icudl.interop.checkpoints.module import CheckpointModule
 from icudl.interop.peers.art import ArtAttack, art_classifier
 from icudl.interop.peers.foolbox import FoolboxAttack, foolbox_model
 from icudl.interop.peers.peer import MarginModel, PeerAttack
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.testing import LinearOracle
 from icudl.testing.attack import (
@@ -110,7 +110,7 @@ def test_their_attacks_in_the_runner(name: str, threat_model: str, context: RunC
         assert not np.isnan(grid.values[rows, cells["hour"], cells["variable"]]).any()
 
 
-MODELS = {"lstm": ModelOptions(hidden_size=5, fc_size=4), "gru": ModelOptions(name="gru", hidden_size=5, fc_size=4)}
+MODELS = {"lstm": LstmOptions(hidden_size=5, fc_size=4), "gru": GruOptions(hidden_size=5, fc_size=4)}
 
 
 def case_of(model: str) -> tuple[GridDataset, Checkpoint, CheckpointModule]:

@@ -17,7 +17,7 @@ from icudl.execution.context import seed_for
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, LstmSummaryOptions, SummaryOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import train
 from icudl.training import members
@@ -27,7 +27,7 @@ from icudl.training.scores.evaluation import score_predictions
 from icudl.training.scores.metrics import score
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 QUICK = TrainingOptions(max_epochs=2, bootstrap_samples=20, learning_rate=0.02)
 NETWORK_ONLY = dataclasses.replace(QUICK, baselines=False)
 
@@ -91,11 +91,11 @@ def test_no_member_touches_the_stays_it_scores(grid):
     [
         (MODEL, NETWORK_ONLY),
         (
-            dataclasses.replace(MODEL, name="lstm_summary"),
+            LstmSummaryOptions(hidden_size=4, fc_size=4),
             dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
         ),
         (
-            dataclasses.replace(MODEL, name="summary"),
+            SummaryOptions(),
             dataclasses.replace(NETWORK_ONLY, teacher="logistic_regression", fit_again=True),
         ),
     ],
