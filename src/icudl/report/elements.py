@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from icudl.report.charts.descriptions import Chart, Variants
+
 Cell = str | int | float | None
 
 
@@ -26,14 +28,13 @@ class Switch:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One figure; ``page.js`` draws it and the data table behind it from ``spec``.
+    """One figure; ``page.js`` draws it and the data table behind it.
 
     Attributes:
         id: Fixed identifier, also the anchor on the page.
         title: A short noun phrase.
         text: What the figure shows and how to read it, in plain words.
-        spec: What the script draws. ``kind`` names the drawing; with switches, ``variants`` holds what differs, keyed
-            by the chosen values joined with ``|``.
+        chart: What is drawn; with switches, a chart for each choice.
         switches: What the reader can choose.
         size: ``"half"``, ``"full"`` or ``"small"``.
     """
@@ -41,7 +42,7 @@ class Figure:
     id: str
     title: str
     text: str
-    spec: Mapping[str, Any]
+    chart: Chart | Variants
     switches: tuple[Switch, ...] = ()
     size: str = "half"
 
@@ -152,9 +153,15 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """Place of the stay explorer, and its packed stays (``icudl.report.sections.explorer``)."""
+    """Place of a stay explorer, and its packed stays (``icudl.report.sections.explorer``).
+
+    Attributes:
+        pack: What the script unpacks.
+        id: Fixed identifier.
+    """
 
     pack: Mapping[str, Any]
+    id: str = "stay-explorer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +173,7 @@ class FigureGrid:
         title: A short noun phrase.
         text: What the figures show.
         switches: What the reader can choose, for all of them at once.
-        figures: Their ``spec`` has ``variants`` for these switches.
+        figures: Each has a chart for each choice.
     """
 
     id: str
