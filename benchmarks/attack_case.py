@@ -60,6 +60,7 @@ def make_grid() -> GridDataset:
         folds=np.where(is_test, -1, place % 2).astype(np.int8),
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=STUDY_VARIABLES,
+        population="synthetic",
     )
 
 

@@ -101,6 +101,7 @@ def make_grid(n_stays: int, values: npt.NDArray[np.float32]) -> GridDataset:
         folds=np.where(is_test, -1, numbers % N_FOLDS).astype(np.int8),
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=STUDY_VARIABLES,
+        population="synthetic",
     )
 
 

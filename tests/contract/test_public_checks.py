@@ -192,8 +192,8 @@ class BrokenSource(SyntheticSource):
         if self.fault == "check_deaths_are_consistent":
             stays = stays.with_columns(death_hours=pl.lit(60.0))
         if self.fault == "check_no_date_leaves_the_source":
-            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours)
-        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours)
+            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours, population="")
+        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours, population="")
 
 
 class _WithDates(SourceTables):

@@ -49,6 +49,7 @@ def preprocess(tables: SourceTables, cohort: CohortOptions, split: SplitOptions,
         folds=folds,
         flow=flow,
         variables=tables.variables,
+        population=tables.population,
     )
 
 

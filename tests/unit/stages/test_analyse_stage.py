@@ -34,6 +34,7 @@ def grid(hours: int = HOURS) -> GridDataset:
         folds=np.zeros(0, np.int8),
         flow=pl.DataFrame(schema=FLOW_SCHEMA),
         variables=STUDY_VARIABLES[:VARIABLES],
+        population="synthetic",
     )
 
 

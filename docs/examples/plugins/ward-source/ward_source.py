@@ -59,6 +59,7 @@ class WardSource:
             cleaning=_cleaning(rows, plausible),
             variables=variables,
             window_hours=window.hours,
+            population="ward",
         )
 
     def _stays(self) -> pl.DataFrame:

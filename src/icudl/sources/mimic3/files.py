@@ -82,7 +82,7 @@ class Mimic3Files:
                 "release, and the settings variables.use and window.hours."
             )
         cleaning = cleaning_table(total, variables)
-        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population="")
 
     def reach(self) -> str:
         """Look for the tables and their columns; see ``sources.base.DataSource``."""

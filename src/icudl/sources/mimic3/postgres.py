@@ -108,7 +108,7 @@ class Mimic3Postgres:
                 "Check that all tables are loaded, and the settings variables.use and window.hours."
             )
         cleaning = cleaning_table(counts, variables)
-        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population="")
 
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""

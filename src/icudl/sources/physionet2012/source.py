@@ -93,7 +93,7 @@ class PhysioNet2012:
                 "Check the settings variables.use and window.hours."
             )
         counts = pl.concat([part.counts for part in parts]).group_by("variable", "rule").agg(pl.col("rows").sum())
-        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours)
+        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours, population="")
 
     def reach(self) -> str:
         """Look for the sets; see ``sources.base.DataSource``."""
