@@ -50,9 +50,9 @@ import polars as pl
 from icudl.analysis import examples as of_examples
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet, attacked_stays, example_sets
 from icudl.analysis.intervals import around
-from icudl.analysis.set_statistics import WITH_INTERVAL, SetStatistics, Streams, read_statistics
 from icudl.analysis.measures import MEASURES, CellStatistics, Doubles, along, ganzp, gap, gpp
 from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.set_statistics import WITH_INTERVAL, SetStatistics, Streams, read_statistics
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.variables import Variable
 

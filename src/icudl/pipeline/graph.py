@@ -118,20 +118,26 @@ def _analyse(inputs: StageInputs) -> Artifact:
 
 
 def _report(inputs: StageInputs) -> Artifact:
+    from icudl.report.study import AttackResults, DataResults, ModelResults, StudyResults
     from icudl.stages.report import report
 
     artifacts = inputs.artifacts
-    return report(
-        artifacts["extract"],
-        artifacts["preprocess"],
-        artifacts["train"],
-        artifacts["attack"],
-        artifacts["analyse"],
-        {name: artifacts[name] for name in ("tune-model", "tune-attack") if name in artifacts},
-        inputs.lineage,
-        inputs.config.report,
-        inputs.context,
+    study = StudyResults(
+        data=(DataResults(name="main", role="main", tables=artifacts["extract"], grid=artifacts["preprocess"]),),
+        models=(ModelResults(name="main", training=artifacts["train"], tuning=artifacts.get("tune-model"), scores={}),),
+        attacks=(
+            AttackResults(
+                model="main",
+                attack="main",
+                data="main",
+                result=artifacts["attack"],
+                susceptibility=artifacts["analyse"],
+                tuning=artifacts.get("tune-attack"),
+            ),
+        ),
+        lineage=tuple(inputs.lineage),
     )
+    return report(study, inputs.config.report, inputs.context)
 
 
 NODES: dict[str, Node] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from icudl.report.charts.descriptions import Chart, Variants
@@ -37,6 +37,7 @@ class Figure:
         chart: What is drawn; with switches, a chart for each choice.
         switches: What the reader can choose.
         size: ``"half"``, ``"full"`` or ``"small"``.
+        basis: Data set, split and number of stays that the figure is about.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Figure:
     chart: Chart | Variants
     switches: tuple[Switch, ...] = ()
     size: str = "half"
+    basis: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +176,7 @@ class FigureGrid:
         text: What the figures show.
         switches: What the reader can choose, for all of them at once.
         figures: Each has a chart for each choice.
+        basis: Data set, split and number of stays that the figures are about.
     """
 
     id: str
@@ -181,6 +184,7 @@ class FigureGrid:
     text: str
     switches: tuple[Switch, ...]
     figures: tuple[Figure, ...]
+    basis: str = ""
 
 
 Block = Figure | FigureGrid | Table | Note | Terms | Listing | Code | Explorer
@@ -205,3 +209,77 @@ class Section:
     lead: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
     facts: tuple[Fact, ...] = ()
+
+    def based_on(self, basis: str) -> Section:
+        """Return the section with ``basis`` under each figure that does not name one of its own."""
+        return dataclasses.replace(self, blocks=tuple(_based(block, basis) for block in self.blocks))
+
+    def under(self, name: str, title: str) -> Section:
+        """Return the section as one of several: identifiers end in ``name``, the heading begins with ``title``."""
+        return dataclasses.replace(
+            self,
+            id=f"{self.id}--{name}",
+            title=f"{title}: {self.title[:1].lower()}{self.title[1:]}",
+            blocks=tuple(_renamed(block, name) for block in self.blocks),
+        )
+
+
+def _based(block: Block, basis: str) -> Block:
+    if isinstance(block, Figure | FigureGrid) and not block.basis:
+        return dataclasses.replace(block, basis=basis)
+    return block
+
+
+def _renamed(block: Block, name: str) -> Block:
+    if isinstance(block, Note):
+        return block
+    if isinstance(block, FigureGrid):
+        figures = tuple(dataclasses.replace(figure, id=f"{figure.id}--{name}") for figure in block.figures)
+        return dataclasses.replace(block, id=f"{block.id}--{name}", figures=figures)
+    return dataclasses.replace(block, id=f"{block.id}--{name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Chapter:
+    """The sections about one model, or about one attack.
+
+    Attributes:
+        id: Anchor, and the value by which the reader chooses the chapter.
+        title: Its name in the choice.
+        sections: Its sections.
+    """
+
+    id: str
+    title: str
+    sections: tuple[Section, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Chapters alike, one of which is shown at a time.
+
+    Attributes:
+        id: Anchor.
+        short: Label in the navigation.
+        label: What the reader chooses.
+        chapters: What there is to choose from; the first is shown at the beginning.
+    """
+
+    id: str
+    short: str
+    label: str
+    chapters: tuple[Chapter, ...]
+
+
+Part = Section | Group
+
+
+def sections_of(parts: Iterable[Part]) -> list[Section]:
+    """Return all sections in order, those of chapters too."""
+    return [
+        section
+        for part in parts
+        for section in (
+            [part] if isinstance(part, Section) else [each for chapter in part.chapters for each in chapter.sections]
+        )
+    ]

@@ -11,8 +11,8 @@ import polars as pl
 from icudl.analysis.attribution import Attributions, attribute_stays
 from icudl.analysis.conditions import CONDITIONS, attacked_stays, example_sets
 from icudl.analysis.importance import Explained, choose_explained, importance_tables
-from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError

@@ -185,9 +185,7 @@ def precision_recall_band(of: Judged) -> Band:
     return _band(of, precision_recall_points, backwards=True)
 
 
-def _band(
-    of: Judged, points: Callable[[npt.NDArray[np.int8], Doubles, Doubles], Points], *, backwards: bool
-) -> Band:
+def _band(of: Judged, points: Callable[[npt.NDArray[np.int8], Doubles, Doubles], Points], *, backwards: bool) -> Band:
     draws: list[Doubles] = []
     for weight in _drawn(of):
         across, up = points(of.labels, of.risks, weight)
@@ -244,9 +242,7 @@ def calibration_groups(of: Judged) -> tuple[RiskGroup, ...]:
     found = []
     for part in np.array_split(order, groups):
         deaths = int(of.labels[part].sum())
-        found.append(
-            RiskGroup(len(part), deaths, float(of.risks[part].mean()), *wilson(deaths, len(part)))
-        )
+        found.append(RiskGroup(len(part), deaths, float(of.risks[part].mean()), *wilson(deaths, len(part))))
     return tuple(found)
 
 

@@ -62,9 +62,7 @@ def _figure(name: str, title: str, text: str, found: Histogram, axis: Axis, seri
             edges=rounded(found.edges.tolist(), 6),
             x=axis,
             y=Axis(label="Stays"),
-            series=tuple(
-                Bar(name=words, y=found.counts[condition, key].tolist()) for key, words in series.items()
-            ),
+            series=tuple(Bar(name=words, y=found.counts[condition, key].tolist()) for key, words in series.items()),
             whole=name == "number",
         )
         for condition in CONDITIONS

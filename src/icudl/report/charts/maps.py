@@ -142,9 +142,7 @@ def hours_figure(hours: pl.DataFrame) -> Figure:
         f"{measure}|{example}": Lines(
             x=Axis(label="Hour since ICU admission"),
             y=Axis(label=label, percent=measure in SHARES, min=0),
-            series=tuple(
-                series(measure, example, place, condition) for place, condition in enumerate(CONDITIONS)
-            ),
+            series=tuple(series(measure, example, place, condition) for place, condition in enumerate(CONDITIONS)),
         )
         for measure, label in BY_HOUR.items()
         for example in EXAMPLES_SHOWN

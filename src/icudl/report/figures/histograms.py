@@ -29,9 +29,7 @@ LABELS = {
 PERCENT = ("share", "positive")
 
 
-def histogram_table(
-    result: SusceptibilityResult, name: str, bins: int | Sequence[float] = BINS
-) -> pl.DataFrame:
+def histogram_table(result: SusceptibilityResult, name: str, bins: int | Sequence[float] = BINS) -> pl.DataFrame:
     """Count the examples in each bin of one property.
 
     Args:
