@@ -11,8 +11,8 @@ import polars as pl
 from icudl.analysis.attribution import Attributions, attribute_stays
 from icudl.analysis.conditions import CONDITIONS, attacked_stays, example_sets
 from icudl.analysis.importance import Explained, choose_explained, importance_tables
-from icudl.analysis.measured import units_of_measuring
 from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
@@ -45,7 +45,7 @@ def analyse(
             "Both must come from one preprocessing; run the attack stage again."
         )
     thresholds = {member: checkpoint.threshold for member, checkpoint in training.checkpoints.items()}
-    total = units_of_measuring(attack, options.bootstrap_samples)
+    total = units_of_reading(attack, options.bootstrap_samples)
     with context.progress.task("measuring susceptibility", total=total, unit="changes") as bar:
         result = analyse_attack(
             attack,

@@ -23,7 +23,7 @@ WITH_INTERVAL = ("touched", "gap", "gpp", "s", "ganzp", "sensitivity")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
+class SetStatistics:
     """What the tables of an example set follow from.
 
     Attributes:
@@ -45,14 +45,14 @@ class Measured:
     properties: pl.DataFrame
 
 
-def measure(
+def read_statistics(
     sets: Sequence[ExampleSet],
     attack: AttackResult,
     samples: int,
     streams: Streams,
     advance: Callable[[int], None] = lambda _units: None,
-) -> list[Measured]:
-    """Measure example sets of one attack; memory grows with their stays, not with what is changed.
+) -> list[SetStatistics]:
+    """Collect the statistics of example sets of one attack; memory grows with their stays, not with their changes.
 
     Args:
         sets: Example sets.
@@ -81,11 +81,11 @@ def measure(
             if tally is not None:
                 tally.finish()
                 found.append(_measures_of(tally, size))
-    return [point.measured(found) for point, found in zip(points, draws, strict=True)]
+    return [point.statistics(found) for point, found in zip(points, draws, strict=True)]
 
 
-def units_of_measuring(attack: AttackResult, samples: int) -> int:
-    """Return what the calls of ``advance`` add up to."""
+def units_of_reading(attack: AttackResult, samples: int) -> int:
+    """Return the sum of all arguments of ``advance``."""
     return count_changes(attack) * -(-samples // MOST_SAMPLES)
 
 
@@ -112,10 +112,10 @@ class _Points:
             np.add(touched, pairs.sum(axis=0), out=touched)
         self._properties.append(properties(self._examples, changes))
 
-    def measured(self, draws: Sequence[tuple[Doubles, Doubles]]) -> Measured:
+    def statistics(self, draws: Sequence[tuple[Doubles, Doubles]]) -> SetStatistics:
         n, (hours, variables) = self._examples.n, self._examples.shape
         none = [(np.empty((0, len(WITH_INTERVAL), variables)), np.empty((0, len(WITH_INTERVAL), hours)))]
-        return Measured(
+        return SetStatistics(
             examples=self._examples,
             unit=self._unit.statistics(n),
             clinical=self._clinical.statistics(n),
