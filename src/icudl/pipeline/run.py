@@ -317,9 +317,13 @@ class Pipeline:
 
     def _origins(self, node: Node) -> dict[str, str]:
         """Return where the options of a node were set, by the dotted key that they have in the configuration."""
-        owners = ("data", node.key.data), ("models", node.key.model), ("attacks", node.key.attack)
-        tables = {(name,) for name in node.tables}
-        tables |= {owner for owner in owners if owner[1]} | {(*owner, name) for owner in owners for name in node.tables}
+        owners = [
+            owner
+            for owner in (("data", node.key.data), ("models", node.key.model), ("attacks", node.key.attack))
+            if owner[1]
+        ]
+        tables: set[tuple[str, ...]] = {(name,) for name in node.tables}
+        tables |= {*owners, *((*owner, name) for owner in owners for name in node.tables)}
         return {key: origin for key, origin in self.config.origins.items() if tuple(key.split(".")[:-1]) in tables}
 
     def _environment(self, context: RunContext) -> dict[str, Any]:

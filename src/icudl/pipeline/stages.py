@@ -20,6 +20,7 @@ from icudl.artifacts import (
 )
 from icudl.execution.context import RunContext
 from icudl.options import Options
+from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import DataSource
 from icudl.store.manifest import Upstream
 
@@ -80,7 +81,9 @@ def _preprocess(inputs: StageInputs) -> Artifact:
     from icudl.stages.preprocess import preprocess
 
     options = inputs.options
-    return preprocess(inputs.artifacts["extract"], options["cohort"], options.get("split"), inputs.context)
+    # An external data set is not divided and has no options of a split.
+    split = options.get("split", SplitOptions())
+    return preprocess(inputs.artifacts["extract"], options["cohort"], split, inputs.context, role=options["data"].role)
 
 
 def _tune_model(inputs: StageInputs) -> Artifact:

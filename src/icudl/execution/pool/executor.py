@@ -30,9 +30,8 @@ from icudl.execution.base import (
     lost_workers,
 )
 from icudl.execution.children import end_with_parent, interrupts_held
-from icudl.execution.locks import take
 from icudl.execution.memory import give_back_memory, ran_out_of_memory
-from icudl.execution.pool.handover import Address, offered
+from icudl.execution.pool.handover import Address, offered, take
 from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import ENVIRONMENT, tune_process, usable_cores
 
