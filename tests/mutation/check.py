@@ -37,24 +37,20 @@ LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.ext
 TESTS: dict[str, tuple[str, ...]] = {
     "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py",),
     "preprocessing/features.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_scaling.py",
         "unit/models/test_window_summaries.py",
         "unit/attacks/engine/test_attack_engine.py",
     ),
     "preprocessing/grid.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_grid.py",
         "unit/stages/test_preprocess_stage.py",
     ),
     "preprocessing/imputation.py": ("unit/preprocessing/test_imputation.py", "property/test_imputation_properties.py"),
     "preprocessing/scaling.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_scaling.py",
         "property/test_imputation_properties.py",
     ),
     "preprocessing/splits.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_splits.py",
         "property/test_splits_properties.py",
     ),
@@ -68,12 +64,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/attacks/target/test_attack_verification.py",
         "unit/attacks/run/test_attack_runner.py",
     ),
-    "analysis/intervals.py": ("unit/training/scores/test_scientific_edges.py", "unit/analysis/test_susceptibility.py"),
+    "analysis/intervals.py": ("unit/analysis/test_intervals.py", "unit/analysis/test_susceptibility.py"),
     "analysis/conditions.py": ("unit/analysis/test_susceptibility.py",),
     "analysis/examples.py": ("unit/analysis/test_susceptibility.py",),
     "analysis/resampled.py": ("unit/analysis/test_analysis_blocks.py", "unit/analysis/test_susceptibility.py"),
     "analysis/measures.py": (
-        "unit/training/scores/test_scientific_edges.py",
+        "unit/analysis/test_measures.py",
         "unit/analysis/test_susceptibility.py",
         "property/test_susceptibility_properties.py",
     ),

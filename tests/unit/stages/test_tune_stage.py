@@ -91,11 +91,15 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
 def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
     shared = dataclasses.replace(TUNING, storage=str(tmp_path / "study"), trials=3)
     short = _tune(grid, context, shared)
-    runs = []
-    run = model_trial._Trial.run
-    monkeypatch.setattr(model_trial._Trial, "run", lambda self, tick: runs.append(self.trial.number) or run(self, tick))
+    fit, snapshots = model_trial.train_network, []
+
+    def noted(*args, **named):
+        snapshots.append(named["snapshot"].name)
+        return fit(*args, **named)
+
+    monkeypatch.setattr(model_trial, "train_network", noted)
     longer = _tune(grid, _fresh(context, tmp_path, "later"), dataclasses.replace(shared, trials=5))
-    assert runs == [3, 4]
+    assert {name.partition("-fold")[0] for name in snapshots} == {"trial-3", "trial-4"}
     assert longer.trials.head(3).equals(short.trials)
 
 
