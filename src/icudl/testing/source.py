@@ -29,22 +29,22 @@ def check_is_a_source(source: DataSource, folder: Path) -> None:  # noqa: ARG001
     require(isinstance(source, DataSource), "what icudl.sources.DataSource declares is not all there")
     require(isinstance(source.restricted, bool), f"restricted is {source.restricted!r}, not True or False")
     require(isinstance(source.citations, tuple), f"citations is {source.citations!r}, not a tuple")
+    available: object = source.available
     require(
-        source.available is None
-        or (isinstance(source.available, frozenset) and source.available and source.available <= set(CATALOGUE)),
-        f"available is {source.available!r}, neither None nor a frozenset of names of icudl.variables.CATALOGUE",
+        available is None or (isinstance(available, frozenset) and available and available <= set(CATALOGUE)),
+        f"available is {available!r}, neither None nor a frozenset of names of icudl.variables.CATALOGUE",
     )
 
 
 def check_is_reached(source: DataSource, folder: Path) -> None:  # noqa: ARG001 - all checks are called alike
     """The source says in a few words, on one line, what it found."""
-    found = source.reach()
+    found: object = source.reach()
     require(isinstance(found, str) and found and "\n" not in found, f"reach() gives {found!r}, not a few words")
 
 
 def check_says_whose_patients_these_are(source: DataSource, folder: Path) -> None:
     """The population has a name, and the tables carry it."""
-    name = source.population
+    name: object = source.population
     require(isinstance(name, str) and name.strip(), f"population is {name!r}, not the name of a population")
     found = extract(source, folder / "tables").population
     require(found == name, f"the tables are of the population {found!r}, the source says {name!r}")
