@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from icudl.artifacts import GridDataset, TrainingResult, TuningResult
+from icudl.artifacts import Direction, GridDataset, Objective, TrainingResult, TuningResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
@@ -47,7 +47,7 @@ def tune_model(
     tables: dict[str, Options] = {"model": model, "training": training, "inputs": inputs}
     space = parse_space("tune_model", tuning.space, tables)
     rules = Rules(
-        maximize=tuning.objective not in LOWER_IS_BETTER,
+        objective=Objective(tuning.objective, _direction(tuning.objective)),
         sampler=tuning.sampler,
         pruner=tuning.pruner,
         startup_trials=tuning.startup_trials,
@@ -65,7 +65,7 @@ def tune_model(
         device=context.device,
         scratch=_scratch(context, store, study),
     )
-    search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, store=store)
+    search = ModelSearch(plan=plan, folds=tuning.folds, store=store)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         def keep(_position: int, outcome: Outcome | None) -> None:
@@ -78,7 +78,7 @@ def tune_model(
     with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
         bar.note(f"study {study}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
-    return tuning_result(outcomes, rules, tuning.objective)
+    return tuning_result(outcomes, rules.objective)
 
 
 def tune_attack(
@@ -98,7 +98,7 @@ def tune_attack(
     _require_trials("tune_attack", tuning.trials)
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(
-        maximize=True,
+        objective=Objective(tuning.objective, Direction.MAXIMIZE),
         sampler=tuning.sampler,
         pruner="none",
         startup_trials=tuning.startup_trials,
@@ -139,7 +139,11 @@ def tune_attack(
     with context.progress.task("Tuning the attack", total=tuning.trials, unit="trials") as bar:
         bar.note(f"study {study}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, store, bar.advance)
-    return tuning_result(outcomes, rules, tuning.objective)
+    return tuning_result(outcomes, rules.objective)
+
+
+def _direction(metric: str) -> Direction:
+    return Direction.MINIMIZE if metric in LOWER_IS_BETTER else Direction.MAXIMIZE
 
 
 def _require_trials(table: str, trials: int) -> None:
