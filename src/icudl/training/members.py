@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
+from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, Member
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
@@ -28,9 +28,6 @@ from icudl.training.scores.metrics import choose_threshold
 from icudl.training.scores.risk_curve import fit_curve
 from icudl.training.snapshot import Epoch
 from icudl.training.teacher import soft_targets
-
-FINAL = "final"
-"""The member fitted on all stays that are not test stays."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,9 +68,9 @@ class MemberJob:
     baseline: str = ""
 
     @property
-    def member(self) -> str:
-        """Name of the member."""
-        return FINAL if self.fold < 0 else f"fold-{self.fold}"
+    def member(self) -> Member:
+        """The member that is fitted."""
+        return Member.of_fold(self.fold)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,7 +133,7 @@ def keep_member(plan: Plan, job: MemberJob, finished: Finished) -> None:
 
 
 def _folder(plan: Plan, job: MemberJob) -> Path:
-    return plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
+    return plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else str(job.member))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -185,7 +182,7 @@ def train_network(
             dataclasses.replace(plan.model, ensemble_size=1),
             plan.training,
             seed=seed_for(plan.seed, "network", job.fold, number),
-            name=job.member,
+            name=str(job.member),
             device=plan.device,
             tick=tick,
         )
@@ -255,7 +252,7 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
 
 
 def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
-    with event_logs(plan.logs / job.member if plan.logs else None, plan.model.ensemble_size) as log:
+    with event_logs(plan.logs / str(job.member) if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
         trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
     checkpoint = Checkpoint(
