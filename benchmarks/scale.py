@@ -36,7 +36,7 @@ import polars as pl
 import torch
 
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.base import Executor, RunContext, SilentProgress
 from icudl.execution.dask.executor import DaskExecutor
@@ -51,11 +51,11 @@ N_VARIABLES = len(STUDY_VARIABLES)
 SEARCHES = {
     "short": (
         ModelOptions(hidden_size=8, fc_size=8, bidirectional=False),
-        AttackOptions(
+        ProximalOptions(
             iterations=3, learning_rate=1.0, lambda_1=0.3, refine=False, batch_size=500, attack_misclassified=True
         ),
     ),
-    "default": (ModelOptions(), AttackOptions(attack_misclassified=True)),
+    "default": (ModelOptions(), ProximalOptions(attack_misclassified=True)),
 }
 
 

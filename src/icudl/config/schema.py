@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from icudl.analysis.options import AnalysisOptions
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, ProximalOptions
 from icudl.execution.base import ExecutionOptions
 from icudl.models.options import ModelOptions
 from icudl.options import Options, option
@@ -46,7 +46,7 @@ class Config:
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     tune_model: ModelTuningOptions = dataclasses.field(default_factory=ModelTuningOptions)
     tuned: TunedOptions = dataclasses.field(default_factory=TunedOptions)
-    attack: AttackOptions = dataclasses.field(default_factory=AttackOptions)
+    attack: AttackOptions = dataclasses.field(default_factory=ProximalOptions)
     tune_attack: AttackTuningOptions = dataclasses.field(default_factory=AttackTuningOptions)
     analysis: AnalysisOptions = dataclasses.field(default_factory=AnalysisOptions)
     report: ReportOptions = dataclasses.field(default_factory=ReportOptions)

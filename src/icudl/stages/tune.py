@@ -96,6 +96,8 @@ def tune_attack(
         AttackError: The model is not differentiable.
     """
     _require_trials("tune_attack", tuning.trials)
+    # With the space in place the study is named after what it varies, whether that was said or left to the attack.
+    tuning = dataclasses.replace(tuning, space=dict(tuning.space or attack.SPACE))
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(
         maximize=True,
