@@ -145,7 +145,7 @@ DEFECTS = (
     ),
     Defect(
         "13-nineteen-variables-written-into-the-attack",
-        "attacks/run/shard.py",
+        "attacks/run/shards.py",
         "InputOptions.from_dict(checkpoint.inputs), shard.values,",
         "InputOptions.from_dict(checkpoint.inputs), np.resize(shard.values, (*shard.values.shape[:2], 19)),",
         ("unit/attacks/run/test_attack_runner.py",),

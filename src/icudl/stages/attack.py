@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from icudl.artifacts import AttackResult, GridDataset, TrainingResult
+from icudl.artifacts import FINAL, AttackResult, GridDataset, TrainingResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.training.external import align_grid, unmet_rows
-from icudl.training.members import FINAL
 
 
 def attack(
@@ -40,15 +39,15 @@ def attack(
     """
     if fitted_on is None:
         return run_attack(training.checkpoints, grid, choose_stays(grid, options, context), options, context)
-    if FINAL not in training.checkpoints:
+    if str(FINAL) not in training.checkpoints:
         raise StageError("The training has no final model, which alone attacks external data. Train the model again.")
-    rows = draw_stays(grid, unmet_rows(grid, fitted_on, FINAL), options.max_stays, context)
+    rows = draw_stays(grid, unmet_rows(grid, fitted_on, str(FINAL)), options.max_stays, context)
     if len(rows) == 0:
         raise StageError(
             f"The training has met the patients of all stays of the population {grid.population!r}. "
             "Attack stays of other patients."
         )
-    aligned = align_grid(grid, training.checkpoints[FINAL])
+    aligned = align_grid(grid, training.checkpoints[str(FINAL)])
     return run_attack(training.checkpoints, aligned, rows, options, context)
 
 

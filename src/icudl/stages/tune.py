@@ -90,6 +90,8 @@ def tune_attack(
         StageError: There is no stay to attack.
         AttackError: The model is not differentiable.
     """
+    # With the space in place the study is named after what it varies, whether that was said or left to the attack.
+    tuning = dataclasses.replace(tuning, space=dict(tuning.space or attack.SPACE))
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(
         objective=Objective(tuning.objective, Direction.MAXIMIZE),
@@ -120,3 +122,7 @@ def tune_attack(
         bar.note(f"study {study.key}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, study.store, bar.advance)
     return tuning_result(outcomes, rules.objective)
+
+
+def _direction(metric: str) -> Direction:
+    return Direction.MINIMIZE if metric in LOWER_IS_BETTER else Direction.MAXIMIZE

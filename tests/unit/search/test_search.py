@@ -10,12 +10,11 @@ import polars as pl
 import pytest
 
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, Direction, Objective
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.errors import ConfigError, StageError
 from icudl.models.options import LstmOptions
 from icudl.search import study as study_module
 from icudl.search.attack_trial import attack_score
-from icudl.search.options import ATTACK_SPACE
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, run_study, tuning_result
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome
@@ -64,7 +63,7 @@ def _run(folder, trials=9, rules=RULES, log=None):
 
 
 def test_the_original_space_of_the_attack_is_legal():
-    assert len(parse_space("tune_attack", ATTACK_SPACE, {"attack": AttackOptions()})) == 4
+    assert len(parse_space("tune_attack", ProximalOptions.SPACE, {"attack": ProximalOptions()})) == 4
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icudl.artifacts import TuningResult
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.errors import ConfigError
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.options import LstmOptions, SummaryOptions
@@ -153,7 +153,7 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays_and_resumed(contex
         startup_trials=1,
         space={"attack.lambda_1": {"low": 1e-3, "high": 0.1, "log": True}, "attack.kappa": {"low": 0.0, "high": 0.2}},
     )
-    attack = AttackOptions(iterations=15, refine=False)
+    attack = ProximalOptions(iterations=15, refine=False)
     first = tune_attack(grid, training, attack, tuning, _fresh(context, tmp_path, "a"))
     assert len(first.trials) == 3
     assert first.best_value > 0
