@@ -21,6 +21,7 @@ from icudl.search.trials import Outcome
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
+from icudl.training.scores.metrics import LOWER_IS_BETTER
 
 
 def tune_model(
