@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
+from icudl.errors import StageError
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
@@ -85,11 +87,29 @@ class Division:
     scored: Rows
 
 
+def fold_of(member: str) -> int:
+    """Return the fold that a member is not fitted on and scores; -1 for the final member.
+
+    Raises:
+        StageError: A training has no member of this name.
+    """
+    kind, _, number = member.partition("-")
+    if member == FINAL:
+        return -1
+    if kind != "fold" or not number.isdecimal():
+        raise StageError(f"A training has no member {member!r}. Expected {FINAL!r}, or 'fold-0', 'fold-1', ...")
+    return int(number)
+
+
+def learnt_from(grid: GridDataset, fold: int) -> npt.NDArray[np.bool_]:
+    """Return a mask over stays: those that the member of a fold (-1 for the final one) is fitted and validated on."""
+    return ~grid.is_test & (grid.folds != fold) if fold >= 0 else ~grid.is_test
+
+
 def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division:
     """Divide the stays for a member: no test stay and no stay of its own fold is in ``fit`` or ``valid``."""
-    own = ~grid.is_test & (grid.folds != fold) if fold >= 0 else ~grid.is_test
     scored = grid.folds == fold if fold >= 0 else grid.is_test
-    rows = np.flatnonzero(own)
+    rows = np.flatnonzero(learnt_from(grid, fold))
     rng = np.random.default_rng(seed_for(seed, "validation", fold))
     held = hold_out_patients(grid.patient_ids[rows], grid.labels[rows], fraction, rng)
     return Division(fit=rows[~held], valid=rows[held], scored=np.flatnonzero(scored))

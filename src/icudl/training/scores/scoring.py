@@ -13,6 +13,7 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.data import Rows, stays_of
 from icudl.training.loop import logits_of
+from icudl.training.members import fold_of, learnt_from
 from icudl.training.scores.calibration import calibrated_risks, differences_of
 
 
@@ -26,11 +27,7 @@ def unseen_rows(checkpoint: Checkpoint, grid: GridDataset, *, fitted_on_grid: bo
     """
     if not fitted_on_grid:
         return np.arange(len(grid.labels))
-    kind, _, number = checkpoint.member.partition("-")
-    unseen = grid.is_test.copy()
-    if kind == "fold":
-        unseen |= grid.folds == int(number)
-    return np.flatnonzero(unseen)
+    return np.flatnonzero(~learnt_from(grid, fold_of(checkpoint.member)))
 
 
 def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
