@@ -41,7 +41,7 @@ def attack(
         return run_attack(training.checkpoints, grid, choose_stays(grid, options, context), options, context)
     if str(FINAL) not in training.checkpoints:
         raise StageError("The training has no final model, which alone attacks external data. Train the model again.")
-    rows = draw_stays(grid, unmet_rows(grid, fitted_on, str(FINAL)), options.max_stays, context)
+    rows = draw_stays(grid, unmet_rows(grid, fitted_on, FINAL), options.max_stays, context)
     if len(rows) == 0:
         raise StageError(
             f"The training has met the patients of all stays of the population {grid.population!r}. "

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, Member
 from icudl.execution.base import Tick
@@ -82,11 +83,16 @@ class Division:
     scored: Rows
 
 
+def learnt_from(grid: GridDataset, member: Member) -> npt.NDArray[np.bool_]:
+    """Return a mask over the stays of a training: those that a member is fitted and validated on."""
+    learnt = ~grid.is_test
+    return learnt if member.fold is None else learnt & (grid.folds != member.fold)
+
+
 def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division:
     """Divide the stays for a member: no test stay and no stay of its own fold is in ``fit`` or ``valid``."""
-    own = ~grid.is_test & (grid.folds != fold) if fold >= 0 else ~grid.is_test
     scored = grid.folds == fold if fold >= 0 else grid.is_test
-    rows = np.flatnonzero(own)
+    rows = np.flatnonzero(learnt_from(grid, Member.of_fold(fold)))
     rng = np.random.default_rng(seed_for(seed, "validation", fold))
     held = hold_out_patients(grid.patient_ids[rows], grid.labels[rows], fraction, rng)
     return Division(fit=rows[~held], valid=rows[held], scored=np.flatnonzero(scored))

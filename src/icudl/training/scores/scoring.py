@@ -13,6 +13,7 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.data import Rows, stays_of
 from icudl.training.loop import logits_of
+from icudl.training.members import learnt_from
 from icudl.training.scores.calibration import calibrated_risks, differences_of
 
 
@@ -26,10 +27,7 @@ def unseen_rows(checkpoint: Checkpoint, grid: GridDataset, *, fitted_on_grid: bo
     """
     if not fitted_on_grid:
         return np.arange(len(grid.labels))
-    unseen = grid.is_test.copy()
-    if checkpoint.member.fold is not None:
-        unseen |= grid.folds == checkpoint.member.fold
-    return np.flatnonzero(unseen)
+    return np.flatnonzero(~learnt_from(grid, checkpoint.member))
 
 
 def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
