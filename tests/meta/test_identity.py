@@ -78,7 +78,7 @@ EXAMPLES: Settings = {
     "variables.ranges": {"potassium": [1.0, 9.0]},
     "attack.peer_arguments": {"steps": 3},
 }
-"""Another legal value of an option for which none follows from its type and limits."""
+"""Another legal value of each option for which none follows from its type and limits, by table and key."""
 
 ELSEWHERE = "elsewhere"
 """Name of a plug-in of each seam that an outside package brings, with an option ``pieces`` that no other has."""
@@ -209,10 +209,11 @@ def below(nodes: set[str]) -> set[str]:
     return found
 
 
-def other_values(key: str, field: dataclasses.Field[Any], hint: Any, value: Any) -> Iterator[Any]:
-    """Values of the option's type that differ from ``value`` and may be legal."""
-    if key in EXAMPLES:
-        yield EXAMPLES[key]
+def other_values(options: type[Options], field: dataclasses.Field[Any], value: Any) -> Iterator[Any]:
+    """Values of an option's type that may be legal, others than ``value`` among them."""
+    hint = typing.get_type_hints(options)[field.name]
+    if f"{options.table}.{field.name}" in EXAMPLES:
+        yield EXAMPLES[f"{options.table}.{field.name}"]
         return
     choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
     if isinstance(value, tuple):
@@ -247,14 +248,14 @@ def test_an_option_changes_its_own_results_and_what_is_made_from_them(
     settings = choice_of(table, plugin)
     before = ids(settings)
     options = options_class(table, plugin)
-    hints, defaults = typing.get_type_hints(options), options()
+    defaults = options()
     offenders = []
     for field in dataclasses.fields(options):
         key = f"{table}.{field.name}"
         if table in SEAMS and field.name == SEAMS[table][1]:
             continue
         value, refused = settings.get(key, getattr(defaults, field.name)), ""
-        for other in other_values(key, field, hints[field.name], value):
+        for other in other_values(options, field, value):
             if other == value:
                 continue
             try:

@@ -43,7 +43,7 @@ GENERATED = {
         re.M,
     )
 }
-"""Pages that exist once the site is built; the build itself checks the links between pages."""
+"""Pages that the build of the site writes; the build checks the links between them."""
 
 
 def test_links_inside_the_repository_lead_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""What the source must not contain: anything that runs what it reads, and SQL or commands built from text."""
+"""The source runs nothing that it reads, and builds no SQL and no command from text."""
 
 from __future__ import annotations
 
