@@ -29,9 +29,9 @@ MAX_ATTEMPTS = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecutionOptions(Options):
-    """Where and how work runs: what every executor reads. An executor with options of its own derives a class.
+    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id.
 
-    No option of an executor can change a result, so none is part of an artifact's id.
+    Every executor reads these options. An executor that needs more derives a class and names it as its ``Options``.
     """
 
     table: ClassVar[str] = "execution"

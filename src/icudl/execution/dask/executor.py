@@ -41,7 +41,7 @@ GPU = "GPU"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DaskOptions(ExecutionOptions):
-    """Where and how work runs on Dask."""
+    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id."""
 
     address: str = option(
         "",
