@@ -123,9 +123,10 @@ def check_survives_a_killed_worker(make: ExecutorFactory, folder: Path) -> None:
 def check_is_made_from_options(make: ExecutorFactory) -> None:
     """The class names the options that it reads, and is made from them as well as from those of the base class."""
     kind = type(make())
+    named: object = kind.Options
     require(
-        isinstance(kind.Options, type) and issubclass(kind.Options, ExecutionOptions),
-        f"{kind.__name__}.Options is {kind.Options!r}, not a class derived from ExecutionOptions",
+        isinstance(named, type) and issubclass(named, ExecutionOptions),
+        f"{kind.__name__}.Options is {named!r}, not a class derived from ExecutionOptions",
     )
     fields = {field.name: field for field in dataclasses.fields(kind.Options)}
     changing = [name for name, field in fields.items() if field.metadata.get("identity", True)]
