@@ -16,7 +16,7 @@ class SerialExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:  # noqa: ARG003 - there is one way to be serial
-        """Make it; no option matters."""
+        """Make the executor; it reads no option."""
         return cls()
 
     def run(

@@ -105,7 +105,7 @@ class BucketStore(Store):
         self._objects.write(_MARK, b"")
 
     def has(self, node: str, artifact_id: str) -> bool:
-        """Tell whether the artifact is in the bucket."""
+        """Tell whether the manifest of the artifact is in the bucket."""
         return (node, artifact_id) in self._known or self._objects.read(_key(node, artifact_id)) is not None
 
     def manifest(self, node: str, artifact_id: str) -> Manifest:
@@ -204,7 +204,7 @@ class BucketStore(Store):
         """Write an artifact here, then its files to the bucket, and its manifest last.
 
         Raises:
-            StoreError: It cannot be written, or another machine sealed other content under this id meanwhile.
+            StoreError: The bucket cannot be written, or another machine meanwhile sealed other content under this id.
         """
         made = self._here.seal(node, artifact_id, artifact, describe)
         self._push(made)
@@ -228,10 +228,10 @@ class BucketStore(Store):
 
     @contextlib.contextmanager
     def lock(self, node: str, artifact_id: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the artifact on this machine while it is made, after writing to the bucket what was made here before.
+        """Hold the artifact on this machine while it is made; first upload one that was made here but not uploaded.
 
         Raises:
-            StoreError: The cache or the bucket cannot be written, or the file system knows no locks.
+            StoreError: The folder or the bucket cannot be written, or the file system knows no locks.
         """
         with self._here.lock(node, artifact_id, waiting):
             if self._here.has(node, artifact_id) and not self.has(node, artifact_id):
@@ -243,7 +243,7 @@ class BucketStore(Store):
             yield
 
     def places(self) -> list[tuple[str, str]]:
-        """Return (node, id) of every artifact, and of whatever has had files without a manifest for a day; sorted."""
+        """Return (node, id) of every artifact, and of those whose files have had no manifest for a day; sorted."""
         return sorted({*self.references(), *self._abandoned()})
 
     def leftovers(self) -> list[str]:
@@ -283,7 +283,7 @@ class BucketStore(Store):
         self._here.remove(manifest)
 
     def _empty(self, node: str, artifact_id: str) -> None:
-        """Delete the objects of an artifact, its manifest first: it is gone at once for every reader."""
+        """Delete the objects of an artifact, its manifest first, so that no reader sees part of it."""
         self._known.pop((node, artifact_id), None)
         manifest = _key(node, artifact_id)
         others = [key for key in self._objects.times(f"{node}/{artifact_id}") if key != manifest]

@@ -150,8 +150,8 @@ def test_a_manifest_cannot_name_files_elsewhere(name: str, bucket: str, tmp_path
     ("address", "message"),
     [
         ("s3://key:secret@bucket/a", "holds credentials"),
-        ("file:///tmp/runs", "no address of a store"),
-        ("s3:///prefix", "no address of a store"),
+        ("file:///tmp/runs", "not the address of a store"),
+        ("s3:///prefix", "not the address of a store"),
         ("xyz://bucket", "xyz:// is unknown"),
         ("s3://there-is-none/a", "There is no bucket at 's3://there-is-none/a'"),
     ],
