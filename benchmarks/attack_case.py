@@ -18,8 +18,8 @@ import torch
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, Checkpoint, GridDataset, TrainingResult
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.models.options import ModelOptions

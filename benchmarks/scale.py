@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -38,9 +38,10 @@ import torch
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
-from icudl.execution.base import Executor, RunContext, SilentProgress
+from icudl.execution.base import Executor
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.dask.executor import DaskExecutor
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import build_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on

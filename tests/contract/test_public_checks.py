@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from icudl.artifacts import SourceTables
 from icudl.errors import StageError
-from icudl.execution.base import Executor, RunContext
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor
+from icudl.execution.context import RunContext
+from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
 from icudl.sources import count_unknown_names

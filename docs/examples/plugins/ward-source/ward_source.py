@@ -15,7 +15,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.options import option
 from icudl.sources import (
     SourceBase,

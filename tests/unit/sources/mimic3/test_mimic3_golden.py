@@ -9,7 +9,7 @@ import pytest
 from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 
 from icudl.errors import ConfigError, SourceError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import VariableOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
