@@ -123,6 +123,14 @@ def test_a_variable_whose_table_is_absent_is_an_error(
         read_database(database, schema, context, use=("heartrate", "urine"))
 
 
+def test_times_with_a_zone_are_refused(database: str, schema: str, context: RunContext, loaded: Path) -> None:
+    execute(database, schema, "ALTER TABLE {s}.labevents ALTER charttime TYPE timestamptz")
+    execute(database, schema, "ALTER TABLE {s}.icustays ALTER intime TYPE timestamptz")
+    fails(database, schema, context, "icustays.intime, labevents.charttime", "time zone")
+    with pytest.raises(SourceError, match="time zone"):
+        source(database, schema).reach()
+
+
 def test_a_read_only_account_is_enough(database: str, schema: str, context: RunContext, loaded: Path) -> None:
     role = f"reader_{uuid.uuid4().hex[:8]}"
     execute(database, schema, f"CREATE ROLE {role} LOGIN PASSWORD 'open-sesame'")
