@@ -111,6 +111,7 @@ def _read_stays(tables: Mapping[str, TableFile]) -> Stays:
     times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
     frames = []
     for name, columns in times.items():
+        tables[name].require_whole_rows()
         with translated(tables[name]):
             frame = tables[name].scan()
             frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
@@ -155,6 +156,7 @@ def _write_kept(
     The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
     before they are classified: expressions cost by the call as well as by the row.
     """
+    file.require_whole_end()
     events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
     kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
     with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):

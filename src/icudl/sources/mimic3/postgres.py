@@ -144,7 +144,27 @@ class Mimic3Postgres(SourceBase):
                 f"Schema {self._schema!r} lacks {', '.join(missing)}. Set source.schema to the schema of MIMIC-III, or "
                 "load a release with `icudl db load DIR URL`."
             )
-        return [table for table in COLUMNS if table in names]
+        tables = [table for table in COLUMNS if table in names]
+        self._require_naive_times(connection, tables)
+        return tables
+
+    def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
+        """Refuse times that carry a zone: they would be read in the zone of whoever asks."""
+        times = [name for table in tables for name, kind in COLUMNS[table].items() if kind is pl.Datetime]
+        with postgres.translated(self._url, "looking at the types of times"):
+            zoned = connection.execute(
+                "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s) "
+                "AND a.attname = ANY(%s) AND a.atttypid = 'timestamptz'::regtype ORDER BY 1, 2",
+                [self._schema, tables, times],
+            ).fetchall()
+        if zoned:
+            raise SourceError(
+                f"In schema {self._schema!r} {', '.join(f'{table}.{column}' for table, column in zoned)} "
+                "hold times with a time zone. The times of MIMIC-III have none: change the columns to timestamp "
+                "(ALTER TABLE ... TYPE timestamp USING ... AT TIME ZONE, in the zone they were loaded in), or load the "
+                "release with `icudl db load`."
+            )
 
     def _stays(self, connection: psycopg.Connection) -> Stays:
         frames = []

@@ -302,6 +302,33 @@ def test_byte_order_mark_is_harmless(folder: Path, context: RunContext) -> None:
     assert_identical(read(folder, context), reference)
 
 
+@pytest.mark.parametrize("name", ["CHARTEVENTS.csv", "LABEVENTS.csv", "ICUSTAYS.csv", "ADMISSIONS.csv", "PATIENTS.csv"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_last_row_that_was_cut(folder: Path, context: RunContext, name: str, end: str) -> None:
+    path = folder / name
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows[:-1], ",".join(rows[-1].split(",")[:-1])]) + end)
+    fails(folder, context, name, "line", "fields where the header has")
+
+
+def test_a_row_of_a_small_table_that_was_cut(tmp_path: Path, context: RunContext) -> None:
+    hospital = Hospital(stays=[stay(200, 0, 50), stay(201, 60, 90)])
+    folder = hospital.write(tmp_path / "hospital", ending="csv.gz")
+    path = folder / "ICUSTAYS.csv.gz"
+    header, first, second = gzip.decompress(path.read_bytes()).decode().splitlines()
+    path.write_bytes(gzip.compress("\n".join([header, ",".join(first.split(",")[:10]), second, ""]).encode()))
+    fails(folder, context, "ICUSTAYS.csv.gz: line 2 has 10 fields where the header has 12")
+
+
+def test_a_quote_that_nothing_closes_in_a_small_table(tmp_path: Path, context: RunContext) -> None:
+    folder = Hospital(patients=[patient(1), patient(2), patient(3)]).write(tmp_path / "hospital")
+    path = folder / "PATIENTS.csv"
+    header, *rows = path.read_text().splitlines()
+    rows = [row.removesuffix("0") + '"' * (k != 1) for k, row in enumerate(rows)]
+    path.write_text("\n".join([header, *rows, ""]))
+    fails(folder, context, "PATIENTS.csv: line", "a quote that nothing closes")
+
+
 def test_duplicate_stay_id(tmp_path: Path, context: RunContext) -> None:
     hospital = Hospital(stays=[stay(200, 0, 10), stay(200, 20, 30)])
     fails(hospital.write(tmp_path / "hospital"), context, "ICUSTAYS", "ICUSTAY_ID 200", "more than once")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from mimic3_tables import HEADERS, Hospital, admission, chart, lab, patient, read, rule_counts, stay
+from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 from psycopg import sql
 from test_mimic3_files import assert_identical, busy_hospital
 
@@ -121,6 +121,28 @@ def test_a_variable_whose_table_is_absent_is_an_error(
 ) -> None:
     with pytest.raises(SourceError, match=r"'urine' is read from OUTPUTEVENTS, which schema .* lacks"):
         read_database(database, schema, context, use=("heartrate", "urine"))
+
+
+def test_the_end_of_the_window_is_outside_and_halves_go_up(
+    tmp_path: Path, database: str, schema: str, context: RunContext
+) -> None:
+    """Worked out by hand: that two readers agree says nothing where both are wrong."""
+    charts = [chart(0, 211, 80, seconds=48 * 3600 - 1), chart(48, 211, 90)]
+    # Two million and a half millionths: to the even number it would be rounded down.
+    hospital = Hospital(charts=charts, labs=[lab(1, 50822, 2.0000005)])
+    load_release(hospital.write(tmp_path / "hospital"), database, schema, SilentProgress())
+    tables = read_database(database, schema, context)
+    assert cells(tables) == {(200, 47, "heartrate"): (80, 1), (200, 1, "potassium"): (2.000001, 1)}
+    assert rule_counts(tables, "heartrate") == {"read": 2, "kept": 1, "dropped: outside the window": 1}
+    assert_identical(tables, read(tmp_path / "hospital", context))
+
+
+def test_times_with_a_zone_are_refused(database: str, schema: str, context: RunContext, loaded: Path) -> None:
+    execute(database, schema, "ALTER TABLE {s}.labevents ALTER charttime TYPE timestamptz")
+    execute(database, schema, "ALTER TABLE {s}.icustays ALTER intime TYPE timestamptz")
+    fails(database, schema, context, "icustays.intime, labevents.charttime", "time zone")
+    with pytest.raises(SourceError, match="time zone"):
+        source(database, schema).reach()
 
 
 def test_a_read_only_account_is_enough(database: str, schema: str, context: RunContext, loaded: Path) -> None:
