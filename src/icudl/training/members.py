@@ -108,8 +108,9 @@ def learnt_from(grid: GridDataset, fold: int) -> npt.NDArray[np.bool_]:
 
 def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division:
     """Divide the stays for a member: no test stay and no stay of its own fold is in ``fit`` or ``valid``."""
+    own = learnt_from(grid, fold)
     scored = grid.folds == fold if fold >= 0 else grid.is_test
-    rows = np.flatnonzero(learnt_from(grid, fold))
+    rows = np.flatnonzero(own)
     rng = np.random.default_rng(seed_for(seed, "validation", fold))
     held = hold_out_patients(grid.patient_ids[rows], grid.labels[rows], fraction, rng)
     return Division(fit=rows[~held], valid=rows[held], scored=np.flatnonzero(scored))

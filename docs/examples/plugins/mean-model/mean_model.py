@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from icudl.models.base import SequenceClassifier, within_length
-from icudl.models.options import TRAINING_SPACE, ModelOptions
+from icudl.models import TRAINING_SPACE, ModelOptions, SequenceClassifier, within_length
 from icudl.options import option
 
 
