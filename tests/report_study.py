@@ -26,9 +26,12 @@ from icudl.artifacts import (
     TRIALS_SCHEMA,
     AttackResult,
     Checkpoint,
+    Direction,
     FeatureScaler,
     GridDataset,
     LineageEntry,
+    Member,
+    Objective,
     SourceTables,
     SusceptibilityResult,
     TrainingResult,
@@ -196,6 +199,7 @@ def _training(grid: GridDataset, rng: np.random.Generator) -> TrainingResult:
         pl.DataFrame(
             {
                 "member": [member] * 20,
+                "network": [0] * 20,
                 "epoch": epochs,
                 "train_loss": 0.7 * np.exp(-epochs / 8) + 0.1,
                 "valid_loss": 0.5 * np.exp(-epochs / 6) + 0.25 + epochs * 0.002,
@@ -256,7 +260,7 @@ def _checkpoint(member: str) -> Checkpoint:
         fitted_on=100,
     )
     return Checkpoint(
-        member=member,
+        member=Member.parse(member),
         model={"name": "lstm", "hidden_size": 128},
         inputs={"imputation": "linear"},
         variables=STUDY_VARIABLES,
@@ -406,7 +410,7 @@ def _tuning(rng: np.random.Generator) -> TuningResult:
         best=json.loads(best["parameters"]),
         best_trial=best["trial"],
         best_value=best["value"],
-        objective="maximize auroc",
+        objective=Objective("auroc", Direction.MAXIMIZE),
     )
 
 

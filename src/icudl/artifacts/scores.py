@@ -13,9 +13,9 @@ from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_jso
 
 PREDICTIONS_SCHEMA: Schema = {
     "model": pl.String,  # model plug-in or baseline
-    "member": pl.String,  # which fitted model: "fold-0" ... "final"
-    "split": pl.String,  # "out-of-fold", "test" or "external": all are stays the member was not fitted on
-    "fold": pl.Int16,  # fold of the stay; -1 for test stays
+    "member": pl.String,  # text of a Member: "fold-0", "final"
+    "split": pl.String,  # "out-of-fold", "test" or "external": all are stays that the member was not fitted on
+    "fold": pl.Int16,  # fold of the stay; -1 for test stays and for external ones
     "stay_id": pl.Int64,
     "label": pl.Int8,
     "probability": pl.Float64,

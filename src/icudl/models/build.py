@@ -93,7 +93,7 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
         model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in checkpoint.weights.items()})
     except RuntimeError as error:
         raise StageError(
-            f"The weights of {checkpoint.member!r} do not fit its architecture: {error}. Train the model again."
+            f"The weights of {str(checkpoint.member)!r} do not fit its architecture: {error}. Train the model again."
         ) from error
     model.requires_grad_(requires_grad=False)
     return to_device(model, device).eval()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from icudl.artifacts import PREDICTIONS_SCHEMA, GridDataset, Scores, TrainingResult
+from icudl.artifacts import FINAL, PREDICTIONS_SCHEMA, GridDataset, Scores, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.training.external import align_grid, missing_names, unmet_rows, unused_names
-from icudl.training.members import FINAL
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.evaluation import score_predictions
 from icudl.training.scores.scoring import predictions
@@ -42,12 +41,12 @@ def score(
         StageError: The data set has another window, another unit of a variable, no variable of the checkpoint, or no
             patient whom the training has not met; or the training has no final member.
     """
-    if FINAL not in training.checkpoints:
+    if str(FINAL) not in training.checkpoints:
         raise StageError(
             f"The training has the members {', '.join(training.checkpoints) or 'none'}; external data are scored by "
-            f"{FINAL!r}. Train the model again."
+            f"{str(FINAL)!r}. Train the model again."
         )
-    checkpoint = training.checkpoints[FINAL]
+    checkpoint = training.checkpoints[str(FINAL)]
     aligned = align_grid(grid, checkpoint)
     rows = unmet_rows(grid, training_grid, FINAL)
     if len(rows) == 0:

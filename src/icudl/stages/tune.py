@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from icudl.artifacts import GridDataset, TrainingResult, TuningResult
+from icudl.artifacts import Direction, GridDataset, Objective, TrainingResult, TuningResult
 from icudl.attacks.options import AttackOptions
 from icudl.execution.context import RunContext
 from icudl.models.options import ModelOptions
@@ -44,7 +44,7 @@ def tune_model(
     tuning = dataclasses.replace(tuning, space=tuning.space or model.SPACE)
     space = parse_space("tune_model", tuning.space, tables)
     rules = Rules(
-        maximize=tuning.objective not in LOWER_IS_BETTER,
+        objective=Objective(tuning.objective, _direction(tuning.objective)),
         sampler=tuning.sampler,
         pruner=tuning.pruner,
         startup_trials=tuning.startup_trials,
@@ -61,7 +61,7 @@ def tune_model(
         device=context.device,
         scratch=study.scratch,
     )
-    search = ModelSearch(plan=plan, folds=tuning.folds, objective=tuning.objective, store=study.store)
+    search = ModelSearch(plan=plan, folds=tuning.folds, store=study.store)
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         def keep(_position: int, outcome: Outcome | None) -> None:
@@ -74,7 +74,7 @@ def tune_model(
     with context.progress.task("Tuning the model", total=tuning.trials, unit="trials") as bar:
         bar.note(f"study {study.key}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, study.store, bar.advance)
-    return tuning_result(outcomes, rules, tuning.objective)
+    return tuning_result(outcomes, rules.objective)
 
 
 def tune_attack(
@@ -93,7 +93,7 @@ def tune_attack(
     """
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(
-        maximize=True,
+        objective=Objective(tuning.objective, Direction.MAXIMIZE),
         sampler=tuning.sampler,
         pruner="none",
         startup_trials=tuning.startup_trials,
@@ -108,7 +108,6 @@ def tune_attack(
         grid=grid,
         rows=rows,
         attack=attack,
-        objective=tuning.objective,
         n_critical=tuning.n_critical,
         store=study.store,
         scratch=study.scratch,
@@ -120,4 +119,8 @@ def tune_attack(
     with context.progress.task("Tuning the attack", total=tuning.trials, unit="trials") as bar:
         bar.note(f"study {study.key}")
         outcomes = run_study(space, rules, tuning.trials, run_batch, study.store, bar.advance)
-    return tuning_result(outcomes, rules, tuning.objective)
+    return tuning_result(outcomes, rules.objective)
+
+
+def _direction(metric: str) -> Direction:
+    return Direction.MINIMIZE if metric in LOWER_IS_BETTER else Direction.MAXIMIZE

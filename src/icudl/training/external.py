@@ -8,26 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, GridDataset
+from icudl.artifacts import Checkpoint, GridDataset, Member
 from icudl.errors import StageError
 from icudl.training.data import Rows
-from icudl.training.members import fold_of, learnt_from
+from icudl.training.members import learnt_from
 
 
-def met_patients(grid: GridDataset, member: str) -> npt.NDArray[np.int64]:
+def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
     """Return the patients whose stays a member was fitted on or validated with, sorted.
 
     Args:
         grid: The data set of the training.
-        member: ``"final"`` has met all patients but those of the test stays, ``"fold-K"`` all but those and fold K's.
-
-    Raises:
-        StageError: A training has no member of this name.
+        member: The final member has met all patients but those of the test stays; the member of a fold has not met the
+            patients of its fold either.
     """
-    return np.unique(grid.patient_ids[learnt_from(grid, fold_of(member))])
+    return np.unique(grid.patient_ids[learnt_from(grid, member)])
 
 
-def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: str) -> Rows:
+def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) -> Rows:
     """Return the stays of a data set whose patients a member has not met; what decides is the patient, never the split.
 
     Two data sets of one population are the same patients under the same ids. A data set whose population is unknown
@@ -37,14 +35,10 @@ def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: str) -> Ro
         grid: The stays to choose from.
         training_grid: The data set of the training.
         member: As in ``met_patients``.
-
-    Raises:
-        StageError: A training has no member of this name.
     """
-    met = met_patients(training_grid, member)
     if not grid.population or grid.population != training_grid.population:
         return np.arange(len(grid.labels))
-    return np.flatnonzero(~np.isin(grid.patient_ids, met))
+    return np.flatnonzero(~np.isin(grid.patient_ids, met_patients(training_grid, member)))
 
 
 def missing_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def _write(finished: Finished, folder: Path) -> None:
     if finished.checkpoint is not None:
         finished.checkpoint.write(folder)
     histories = [[_without_nan(epoch) for epoch in history] for history in finished.histories]
-    member = finished.checkpoint.member if finished.checkpoint is not None else None
+    member = str(finished.checkpoint.member) if finished.checkpoint is not None else None
     write_json(folder / "finished.json", {"threshold": finished.threshold, "histories": histories, "member": member})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from icudl.artifacts import Checkpoint
+from icudl.artifacts import FINAL, Checkpoint
 from icudl.errors import DeviceError, PluginError, StageError
 from icudl.models.build import GROUP, build_model, load_model
 from icudl.models.options import GruOptions, LstmOptions, ModelOptions, SummaryOptions
@@ -101,7 +101,7 @@ def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
     model = build_model(options, 2 * 3 + 1)
     return Checkpoint(
-        member="final",
+        member=FINAL,
         model=options.to_dict(),
         inputs=inputs.to_dict(),
         variables=grid.variables,

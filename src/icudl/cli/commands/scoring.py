@@ -31,6 +31,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
     import numpy as np
     import polars as pl
 
+    from icudl.artifacts import Member
     from icudl.errors import StageError
     from icudl.execution.device import resolve_device
     from icudl.execution.threads import single_thread
@@ -45,7 +46,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
                 f"{trained.reference} was not fitted on {prepared.reference}: its folds are divided otherwise. "
                 "Give --member final, or the data it was fitted on."
             )
-        names = [f"fold-{fold}" for fold in range(grid.n_folds)]
+        names = [str(Member(fold)) for fold in range(grid.n_folds)]
         rows_of = {name: np.flatnonzero(grid.folds == fold) for fold, name in enumerate(names)}
     else:
         chosen = member_of(training, member, trained)

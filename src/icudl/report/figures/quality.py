@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.intervals import percentiles, resamples, wilson
-from icudl.artifacts import TrainingResult
+from icudl.artifacts import FINAL, TrainingResult, network_histories
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def scored(training: TrainingResult) -> list[tuple[str, str, pl.DataFrame]]:
     for split in SPLITS:
         for name in names:
             frame = predictions.filter(pl.col("model") == name, pl.col("split") == split)
-            if split == "test" and (frame["member"] == "final").any():
-                frame = frame.filter(pl.col("member") == "final")
+            if split == "test" and (frame["member"] == str(FINAL)).any():
+                frame = frame.filter(pl.col("member") == str(FINAL))
             if frame["label"].n_unique() == 2:
                 found.append((split, name, frame.sort("stay_id", "member")))
     return found
@@ -231,27 +231,26 @@ def calibration(training: TrainingResult) -> Figure:
 
 
 def training_curves_table(training: TrainingResult) -> pl.DataFrame:
-    """Return the history as it is: one row per member and epoch."""
+    """Return the history as it is: one row per network and epoch."""
     return training.history
 
 
 @styled
 def training_curves(training: TrainingResult) -> Figure:
-    """Draw loss and validation scores of each member over the epochs."""
+    """Draw loss and validation scores of each network over the epochs."""
     figure = new_figure(8.0, 3.4)
     left, right = figure.subplots(1, 2)
-    members = training.history["member"].unique(maintain_order=True).sort().to_list()
-    for index, member in enumerate(members):
-        history = training.history.filter(pl.col("member") == member).sort("epoch")
+    networks = network_histories(training.history)
+    for index, (name, history) in enumerate(networks.items()):
         colour = PALETTE[index % len(PALETTE)]
         epochs = history["epoch"].to_numpy()
         left.plot(epochs, history["train_loss"].to_numpy(), color=colour, linewidth=0.9, linestyle="--")
-        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=member)
+        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=name)
         right.plot(epochs, history["valid_auroc"].to_numpy(), color=colour, linewidth=1.3)
         right.plot(epochs, history["valid_auprc"].to_numpy(), color=colour, linewidth=0.9, linestyle=":")
     left.set(title="Loss", xlabel="Epoch", ylabel="Cross-entropy (dashed: training)")
     right.set(title="Validation scores", xlabel="Epoch", ylabel="AUROC (dotted: AUPRC)")
-    if members:
+    if networks:
         figure.legend(loc="outside right upper")
     else:
         say_nothing_found(left, "no history")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import TuningResult
+from icudl.artifacts import Direction, TuningResult
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
@@ -24,12 +24,8 @@ FEWEST_TRIALS = 4
 """Importance is not computed from fewer finished trials."""
 
 
-def _minimised(result: TuningResult) -> bool:
-    return result.objective.startswith("minimize")
-
-
 def _score_name(result: TuningResult) -> str:
-    return result.objective.partition(" ")[2] or result.objective
+    return result.objective.metric
 
 
 def _finished(result: TuningResult) -> pl.DataFrame:
@@ -40,7 +36,7 @@ def _finished(result: TuningResult) -> pl.DataFrame:
 def history_table(result: TuningResult) -> pl.DataFrame:
     """Return ``trial, state, value`` and the ``best`` score of a finished trial so far, in the order of the trials."""
     value = pl.col("value")
-    so_far = value.cum_min() if _minimised(result) else value.cum_max()
+    so_far = value.cum_max() if result.objective.direction is Direction.MAXIMIZE else value.cum_min()
     best = _finished(result).select("trial", best=so_far)
     table = result.trials.select("trial", "state", "value").sort("trial").join(best, on="trial", how="left")
     return table.sort("trial").with_columns(pl.col("best").forward_fill())

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from icudl.artifacts import network_histories
 from icudl.report.elements import (
     Block,
     Figure,
@@ -15,10 +16,9 @@ from icudl.report.wording import rounded
 
 
 def training_curves(history: pl.DataFrame) -> list[Block]:
-    """Draw losses and validation scores by epoch, one series a member."""
-    members = history["member"].unique(maintain_order=True).to_list()
-    members.sort(key=lambda member: member != "final")
-    rows = {member: history.filter(pl.col("member") == member).sort("epoch") for member in members}
+    """Draw losses and validation scores by epoch, one series for each network."""
+    rows = network_histories(history)
+    members = list(rows)
 
     def line(name: str, member: str, column: str, dash: int) -> dict[str, Any]:
         epochs = rows[member]["epoch"].to_list()

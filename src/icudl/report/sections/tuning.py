@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import LineageEntry, TuningResult
+from icudl.artifacts import Direction, LineageEntry, TuningResult
 from icudl.report.elements import (
     Block,
     Entry,
@@ -53,12 +53,8 @@ def tuning_section(tuning: Mapping[str, TuningResult], asked_for: int = -1) -> S
     return Section("tuning", "Search for settings", "Tuning", lead, tuple(blocks))
 
 
-def _lower_is_better(result: TuningResult) -> bool:
-    return result.objective.startswith("minimize")
-
-
 def _score(result: TuningResult) -> str:
-    name = result.objective.partition(" ")[2] or result.objective
+    name = result.objective.metric
     return METRIC_NAMES.get(name, name.replace("_", " ").capitalize())
 
 
@@ -183,7 +179,9 @@ def _trials(name: str, result: TuningResult) -> Table:
     settings = _parameters(result)
     keys = sorted({key for setting in settings for key in setting})
     trials = result.trials.with_columns(settings=pl.Series(range(result.trials.height)))
-    ordered = trials.sort("value", "trial", descending=[not _lower_is_better(result), False], nulls_last=True)
+    ordered = trials.sort(
+        "value", "trial", descending=[result.objective.direction is Direction.MAXIMIZE, False], nulls_last=True
+    )
     rows = []
     for line in ordered.head(TRIALS_LISTED).iter_rows(named=True):
         setting = settings[line["settings"]]
