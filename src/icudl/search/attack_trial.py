@@ -29,8 +29,7 @@ class AttackSearch:
         grid: All stays.
         rows: (n,) positions of the sample.
         attack: The options where nothing varies.
-        objective: What a trial is scored by (``attack_score``).
-        n_critical: Most changed cells that count.
+        n_critical: Most changed cells that count (``attack_score``).
         store: Keeps the outcomes.
         scratch: Folder of unfinished trials.
     """
@@ -39,7 +38,6 @@ class AttackSearch:
     grid: GridDataset
     rows: npt.NDArray[np.int64]
     attack: AttackOptions
-    objective: str
     n_critical: int
     store: Trials
     scratch: Path
@@ -64,7 +62,7 @@ def run_attack_trial(search: AttackSearch, trial: Asked, context: RunContext) ->
             shards.mkdir(exist_ok=True)
             quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
             result = run_attack(search.checkpoints, search.grid, search.rows, options, quiet)
-            value = attack_score(result, search.objective, search.n_critical)
+            value = attack_score(result, trial.rules.objective.metric, search.n_critical)
             outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
             remove_work(search.scratch, trial.number)
             outcome = search.store.keep(outcome)

@@ -24,7 +24,7 @@ from icudl.training.snapshot import Epoch
 
 
 class _GivenUpError(Exception):
-    """The pruner has spoken."""
+    """The pruner gave the trial up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -110,7 +110,6 @@ def tune_attack(
         grid=grid,
         rows=rows,
         attack=attack,
-        objective=tuning.objective,
         n_critical=tuning.n_critical,
         store=study.store,
         scratch=study.scratch,

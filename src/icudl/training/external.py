@@ -19,8 +19,8 @@ def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
 
     Args:
         grid: The data set of the training.
-        member: The final member has met all patients but those of the test stays; the member of a fold has not met
-            those of its fold either.
+        member: The final member has met all patients but those of the test stays; the member of a fold has not met the
+            patients of its fold either.
     """
     return np.unique(grid.patient_ids[learnt_from(grid, member)])
 
@@ -35,12 +35,10 @@ def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) ->
         grid: The stays to choose from.
         training_grid: The data set of the training.
         member: As in ``met_patients``.
-
     """
-    met = met_patients(training_grid, member)
     if not grid.population or grid.population != training_grid.population:
         return np.arange(len(grid.labels))
-    return np.flatnonzero(~np.isin(grid.patient_ids, met))
+    return np.flatnonzero(~np.isin(grid.patient_ids, met_patients(training_grid, member)))
 
 
 def missing_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:

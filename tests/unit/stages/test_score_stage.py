@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from icudl.artifacts import METRICS_SCHEMA, Scores, check_schema
+from icudl.artifacts import FINAL, METRICS_SCHEMA, Scores, check_schema
 from icudl.errors import StageError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -77,13 +77,13 @@ def test_patients_whom_the_training_has_met_are_left_out_whatever_the_split(trai
     scores = score(again, HOME, training, TRAINING, context)
     scored = HOME.stays.filter(pl.col("stay_id").is_in(scores.predictions["stay_id"].to_list()))
     assert scored["stay_id"].to_list() == HOME.stay_ids[HOME.is_test].tolist()
-    assert not np.isin(scored["patient_id"].to_numpy(), met_patients(HOME, "final")).any()
+    assert not np.isin(scored["patient_id"].to_numpy(), met_patients(HOME, FINAL)).any()
     assert scores.left_out == int((~HOME.is_test).sum())
     assert scores.metrics.filter(subgroup="all", metric="auroc")["stays"].to_list() == [len(scored)]
 
 
 def test_data_of_met_patients_alone_are_refused(training, context):
-    fitted = dataclasses.replace(HOME, stays=HOME.stays.with_columns(patient_id=pl.lit(met_patients(HOME, "final")[0])))
+    fitted = dataclasses.replace(HOME, stays=HOME.stays.with_columns(patient_id=pl.lit(met_patients(HOME, FINAL)[0])))
     with pytest.raises(StageError, match=r"has met the patients of all 80 stays.*'synthetic'"):
         score(fitted, HOME, training, TRAINING, context)
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from attack_cases import make_checkpoint
-from icudl.artifacts import GridDataset
+from icudl.artifacts import FINAL, GridDataset, Member
 from icudl.errors import StageError
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.external import align_grid, met_patients, missing_names, unmet_rows, unused_names
-from icudl.training.members import MemberJob, divide
+from icudl.training.members import divide
 from icudl.training.scores.scoring import risks
 from icudl.variables import STUDY_VARIABLES
 from training_grids import make_grid
@@ -30,8 +30,10 @@ def five_stays(patients: tuple[int, ...] = (10, 10, 11, 12, 13), **changes: obje
     return dataclasses.replace(grid, stays=stays, **{**split, "population": "ward a"} | changes)
 
 
-@pytest.mark.parametrize(("member", "met"), [("final", [10, 11]), ("fold-0", [11]), ("fold-1", [10])])
-def test_a_member_has_met_the_patients_it_learnt_from_by_hand(member: str, met: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("member", "met"), [(FINAL, [10, 11]), (Member(0), [11]), (Member(1), [10])], ids=["final", "fold-0", "fold-1"]
+)
+def test_a_member_has_met_the_patients_it_learnt_from_by_hand(member: Member, met: list[int]) -> None:
     assert met_patients(five_stays(), member).tolist() == met
 
 
@@ -40,15 +42,9 @@ def test_a_member_has_met_exactly_the_patients_of_its_division() -> None:
     for fold in (-1, 0, 1, 2):
         division = divide(grid, fold, 0.15, seed=4)
         learnt = np.union1d(grid.patient_ids[division.fit], grid.patient_ids[division.valid])
-        met = met_patients(grid, MemberJob(fold=fold).member)
+        met = met_patients(grid, Member.of_fold(fold))
         assert met.tolist() == learnt.tolist()
         assert not np.isin(grid.patient_ids[division.scored], met).any()
-
-
-@pytest.mark.parametrize("member", ["fold", "fold-x", "last"])
-def test_a_member_that_no_training_has_is_refused(member: str) -> None:
-    with pytest.raises(StageError, match=rf"no member '{member}'"):
-        met_patients(five_stays(), member)
 
 
 @pytest.mark.parametrize("is_test", [True, False])
@@ -57,14 +53,14 @@ def test_the_patient_decides_and_never_the_split(is_test: bool) -> None:
     elsewhere = five_stays(
         (13, 11, 10, 99, 12), is_test=np.full(5, is_test), folds=np.full(5, -1 if is_test else 0, np.int8)
     )
-    assert unmet_rows(elsewhere, five_stays(), "final").tolist() == [0, 3, 4]
-    assert unmet_rows(elsewhere, five_stays(), "fold-0").tolist() == [0, 2, 3, 4]
+    assert unmet_rows(elsewhere, five_stays(), FINAL).tolist() == [0, 3, 4]
+    assert unmet_rows(elsewhere, five_stays(), Member(0)).tolist() == [0, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [("ward b", "ward a"), ("", "ward a"), ("", "")])
 def test_equal_numbers_of_other_or_unknown_populations_are_other_patients(theirs: str, ours: str) -> None:
     elsewhere, training_grid = five_stays(population=theirs), five_stays(population=ours)
-    assert unmet_rows(elsewhere, training_grid, "final").tolist() == [0, 1, 2, 3, 4]
+    assert unmet_rows(elsewhere, training_grid, FINAL).tolist() == [0, 1, 2, 3, 4]
 
 
 def shuffled(grid: GridDataset) -> GridDataset:

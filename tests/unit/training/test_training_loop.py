@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from icudl.errors import StageError
 from icudl.models.options import LstmOptions
 from icudl.training.data import Stays, epoch_order, hold_out_patients
-from icudl.training.loop import fit, logits_of, probabilities_of
-from icudl.training.optimisation import learning_rate_at, loss_of
+from icudl.training.loop import fit, learning_rate_at, logits_of, loss_of, probabilities_of
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Snapshot
 

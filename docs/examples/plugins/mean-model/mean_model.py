@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from icudl.models.base import SequenceClassifier, within_length
-from icudl.models.options import TRAINING_SPACE, ModelOptions
+from icudl.models import TRAINING_SPACE, ModelOptions, SequenceClassifier, within_length
 from icudl.options import option
 
 
@@ -29,7 +28,6 @@ class MeanClassifier(SequenceClassifier):
     """Mean over the hours, one hidden layer, two logits."""
 
     Options: ClassVar[type[ModelOptions]] = MeanOptions
-    citations: tuple[str, ...] = ()
 
     def __init__(self, options: MeanOptions, n_features: int) -> None:
         super().__init__(options, n_features)
