@@ -18,8 +18,8 @@ import torch
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, Checkpoint, GridDataset, TrainingResult
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.models.options import ModelOptions
@@ -60,6 +60,7 @@ def make_grid() -> GridDataset:
         folds=np.where(is_test, -1, place % 2).astype(np.int8),
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=STUDY_VARIABLES,
+        population="synthetic",
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from icudl.attacks.engine import AutogradEngine, make_engine
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 from icudl.models.options import ModelOptions
 from icudl.models.recurrent.classifier import RecurrentClassifier
 

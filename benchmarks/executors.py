@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -31,7 +31,8 @@ import torch
 
 from icudl.execution.base import Executor, Tick
 from icudl.execution.dask.executor import DaskExecutor
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit

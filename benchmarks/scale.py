@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -38,9 +38,10 @@ import torch
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
-from icudl.execution.base import Executor, RunContext, SilentProgress
+from icudl.execution.base import Executor
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.dask.executor import DaskExecutor
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import build_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
@@ -101,6 +102,7 @@ def make_grid(n_stays: int, values: npt.NDArray[np.float32]) -> GridDataset:
         folds=np.where(is_test, -1, numbers % N_FOLDS).astype(np.int8),
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=STUDY_VARIABLES,
+        population="synthetic",
     )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 PLAIN = "--only-plain"
 
 if PLAIN not in sys.argv:
-    from icudl.execution.runtime import tune_process
+    from icudl.execution.threads import tune_process
 
     tune_process()
 
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from icudl.execution.base import Tick
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit

@@ -10,7 +10,7 @@ trials, each a cross-validation of small networks. Shown is the best score so fa
 
 from __future__ import annotations
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import GridDataset
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.models.options import ModelOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions

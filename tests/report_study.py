@@ -92,6 +92,7 @@ def fake_study(
         ),
         variables=STUDY_VARIABLES,
         window_hours=HOURS,
+        population="synthetic",
     )
     training = _training(grid, rng)
     attack = _attack(grid, training, rng)
@@ -163,6 +164,7 @@ def _grid(stays: pl.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> 
         folds=np.where(is_test, -1, np.arange(n) % 5 - 1).astype(np.int8),
         flow=flow,
         variables=STUDY_VARIABLES,
+        population="synthetic",
     )
 
 
@@ -416,18 +418,20 @@ def _lineage(*, restricted: bool, markup: bool) -> tuple[LineageEntry, ...]:
         ("attack", "proximal", {"preprocess": "bbbbbbbbbbbb", "train": "cccccccccccc"}, ("sun2018", "beck2009")),
         ("analyse", "", {"attack": "dddddddddddd"}, ()),
     )
+    asked = [{node: {"seed": 1}} for node, *_ in nodes]
+    asked[0] = {"source": {"name": MARKUP if markup else "synthetic"}}
     return tuple(
         LineageEntry(
+            name=node,
             node=node,
             id=letter * 12,
             upstream=upstream,
-            options={"source": {"name": MARKUP if markup else "synthetic"}}
-            if node == "extract"
-            else {node: {"seed": 1}},
+            options=options,
+            requested=options,
             plugin=plugin,
             citations=citations,
             restricted=restricted,
             warnings=(f"set {MARKUP}",) if markup and node == "extract" else (),
         )
-        for letter, (node, plugin, upstream, citations) in zip("abcde", nodes, strict=True)
+        for letter, (node, plugin, upstream, citations), options in zip("abcde", nodes, asked, strict=True)
     )

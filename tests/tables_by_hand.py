@@ -46,4 +46,5 @@ def tables(
         cleaning=pl.DataFrame(schema=dict(CLEANING_SCHEMA)),
         variables=variables,
         window_hours=window_hours,
+        population="synthetic",
     )

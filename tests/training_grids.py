@@ -64,4 +64,5 @@ def make_grid(
         folds=folds,
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=STUDY_VARIABLES[:n_variables],
+        population="synthetic",
     )

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import polars as pl
 
@@ -81,7 +82,7 @@ def _definitions(text: str) -> str:
 
 def _schema(name: str) -> str:
     """One schema as a table; the comment behind a column in the code is its meaning."""
-    source = inspect.getsource(artifacts)
+    source = "\n".join(path.read_text("utf-8") for path in Path(inspect.getfile(artifacts)).parent.glob("*.py"))
     block = re.search(rf"^{name}: Schema = \{{(.*?)\}}$", source, re.MULTILINE | re.DOTALL)
     comments = dict(re.findall(r'"(\w+)": [^#\n]*?,\s*#\s*(.*)', block.group(1) if block else ""))
     schema: dict[str, pl.DataType] = dict(getattr(artifacts, name))

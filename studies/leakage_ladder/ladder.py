@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -24,8 +24,10 @@ from leaks import (
 )
 
 from icudl.artifacts import GridDataset, write_json
-from icudl.execution.base import RunContext, SilentProgress, Tick, seed_for
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.base import Tick
+from icudl.execution.context import RunContext, SilentProgress, seed_for
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import single_thread
 from icudl.models.options import ModelOptions
 from icudl.plugins import load_plugin

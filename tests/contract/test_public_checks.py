@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from icudl.artifacts import SourceTables
 from icudl.errors import StageError
-from icudl.execution.base import Executor, RunContext
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor
+from icudl.execution.context import RunContext
+from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
@@ -192,8 +193,8 @@ class BrokenSource(SyntheticSource):
         if self.fault == "check_deaths_are_consistent":
             stays = stays.with_columns(death_hours=pl.lit(60.0))
         if self.fault == "check_no_date_leaves_the_source":
-            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours)
-        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours)
+            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours, population="")
+        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours, population="")
 
 
 class _WithDates(SourceTables):

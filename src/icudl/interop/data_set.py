@@ -59,6 +59,7 @@ def data_set_of(
         folds=np.full(n_stays, -1 if is_test else 0, np.int8),
         flow=pl.DataFrame(schema=dict(FLOW_SCHEMA)),
         variables=tuple(variables),
+        population="",
     )
 
 

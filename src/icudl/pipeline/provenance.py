@@ -115,10 +115,12 @@ def lineage_entry(manifest: Manifest) -> LineageEntry:
         for table, values in manifest.options.items()
     }
     return LineageEntry(
+        name=manifest.node,
         node=manifest.node,
         id=manifest.id,
         upstream=manifest.identity.upstream,
         options=options,
+        requested=options,
         plugin=manifest.identity.plugin,
         citations=manifest.citations,
         restricted=manifest.restricted,

@@ -20,7 +20,7 @@ import polars as pl
 
 from icudl.artifacts import TRIALS_SCHEMA, TuningResult
 from icudl.errors import StageError
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 from icudl.search.space import Dimension
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 

@@ -14,7 +14,7 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
 

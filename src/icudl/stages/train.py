@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
-from icudl.execution.base import Executor, RunContext, Tick
+from icudl.execution.base import Executor, Tick
+from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.baselines import BASELINES
 from icudl.models.options import ModelOptions

@@ -12,7 +12,7 @@ from icudl.artifacts import GridDataset, TrainingResult, TuningResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
-from icudl.execution.base import RunContext, SilentProgress
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.models.options import ModelOptions
 from icudl.options import Options
 from icudl.preprocessing.scaling import InputOptions

@@ -54,6 +54,7 @@ def _is_number(value: object) -> bool:
 
 def _tables(tables: SourceTables) -> Iterator[Fault]:
     yield from _variables(tables.variables)
+    yield isinstance(tables.population, str), f"the population is {tables.population!r}, not a name"
     yield type(tables.window_hours) is int and tables.window_hours > 0, f"the window has {tables.window_hours!r} hours"
     yield tables.stays["stay_id"].null_count() == 0, "a stay has no id"
     yield tables.stays["stay_id"].is_unique().all(), "a stay is there twice"
@@ -70,6 +71,7 @@ def _most(column: Any) -> int:
 
 def _grid(grid: GridDataset) -> Iterator[Fault]:
     yield from _variables(grid.variables)
+    yield isinstance(grid.population, str), f"the population is {grid.population!r}, not a name"
     yield grid.values.ndim == 3, f"values have {grid.values.ndim} axes"
     n, hours, _ = grid.values.shape
     expected: dict[str, tuple[type, tuple[int, ...]]] = {

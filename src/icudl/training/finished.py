@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, read_json, write_json
-from icudl.execution.base import write_folder_atomically
+from icudl.files import write_folder_atomically
 from icudl.training.data import Rows
 from icudl.training.snapshot import Epoch
 

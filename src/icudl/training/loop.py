@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from icudl.errors import StageError
-from icudl.execution.base import Tick, seed_for
+from icudl.execution.base import Tick
+from icudl.execution.context import seed_for
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model, to_device
 from icudl.models.options import ModelOptions

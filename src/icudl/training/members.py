@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
-from icudl.execution.base import Tick, seed_for
+from icudl.execution.base import Tick
+from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
 from icudl.models.baselines import fit_baseline, summarise

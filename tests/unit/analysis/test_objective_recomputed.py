@@ -14,7 +14,7 @@ from sklearn import metrics as peer
 
 from icudl.artifacts import GridDataset, TuningResult
 from icudl.attacks.options import ProximalOptions
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions

@@ -21,7 +21,7 @@ from icudl.attacks.options import GreedyOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.attacks.target.verification import score
 from icudl.errors import AttackError, ConfigError, PluginError, StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.interop.checkpoints.module import CheckpointModule
 from icudl.interop.peers.art import ArtAttack, art_classifier
 from icudl.interop.peers.foolbox import FoolboxAttack, foolbox_model

@@ -47,6 +47,7 @@ def make_grid(flow: list[list[object]]) -> GridDataset:
         folds=np.zeros(0, np.int8),
         flow=pl.DataFrame(flow, schema=FLOW_SCHEMA, orient="row"),
         variables=(),
+        population="synthetic",
     )
 
 

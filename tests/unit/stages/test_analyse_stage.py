@@ -14,7 +14,7 @@ from training_cases import empty_training
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, GridDataset, SusceptibilityResult
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.stages.analyse import analyse
 from icudl.variables import STUDY_VARIABLES
 
@@ -34,6 +34,7 @@ def grid(hours: int = HOURS) -> GridDataset:
         folds=np.zeros(0, np.int8),
         flow=pl.DataFrame(schema=FLOW_SCHEMA),
         variables=STUDY_VARIABLES[:VARIABLES],
+        population="synthetic",
     )
 
 

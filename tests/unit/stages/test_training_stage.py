@@ -13,8 +13,9 @@ import torch
 
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.errors import StageError
-from icudl.execution.base import seed_for
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.context import seed_for
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_model
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions

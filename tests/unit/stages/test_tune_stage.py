@@ -10,7 +10,7 @@ import pytest
 from icudl.artifacts import TuningResult
 from icudl.attacks.options import ProximalOptions
 from icudl.errors import ConfigError
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search import model_trial

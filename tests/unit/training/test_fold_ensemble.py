@@ -12,7 +12,7 @@ from icudl.artifacts import Checkpoint
 from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs
 from icudl.stages.train import train

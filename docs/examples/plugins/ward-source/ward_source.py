@@ -13,7 +13,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.variables import Variable
 
@@ -59,6 +59,7 @@ class WardSource:
             cleaning=_cleaning(rows, plausible),
             variables=variables,
             window_hours=window.hours,
+            population="ward",
         )
 
     def _stays(self) -> pl.DataFrame:

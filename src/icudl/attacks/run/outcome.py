@@ -19,7 +19,7 @@ from icudl.artifacts import AttackStatus
 from icudl.attacks.base import Perturbation, make_attack
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.target.verification import CheckedTarget, Scores, Verified, score, verify
-from icudl.execution.base import write_atomically
+from icudl.files import write_atomically
 
 STATUSES = tuple(AttackStatus)
 """Order of the status codes in ``StayColumns``."""

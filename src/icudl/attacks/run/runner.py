@@ -16,7 +16,7 @@ from icudl.attacks.run.assembly import assemble_files
 from icudl.attacks.run.outcome import ShardOutcome
 from icudl.attacks.run.shards import Part, ShardData, ShardJobs, attack_shard, divide
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.preprocessing.scaling import InputOptions, static_columns
 
 

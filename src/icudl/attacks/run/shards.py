@@ -14,7 +14,8 @@ from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells, measured_cells
-from icudl.execution.base import Tick, seed_for
+from icudl.execution.base import Tick
+from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs

@@ -32,7 +32,8 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
     import polars as pl
 
     from icudl.errors import StageError
-    from icudl.execution.device import resolve_device, single_threaded
+    from icudl.execution.device import resolve_device
+    from icudl.execution.threads import single_thread
     from icudl.training.scores.scoring import predictions, unseen_rows
 
     trained, training = load_result(session, checkpoint, "train")
@@ -57,7 +58,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
             f"{member} was fitted on every stay of {prepared.reference}. Give other data or another member."
         )
     split = ("out-of-fold" if member == FOLDS else "unseen") if same else prepared.reference
-    with single_threaded():
+    with single_thread():
         device = resolve_device(session.config().execution.device)
         parts = [
             predictions(member_of(training, name, trained), grid, rows, device, split) for name, rows in rows_of.items()
@@ -122,7 +123,7 @@ def evaluate(
     """
     from icudl.cli.summaries import differences_table, scores_table, subgroups_table
     from icudl.errors import ConfigError
-    from icudl.execution.device import single_threaded
+    from icudl.execution.threads import single_thread
     from icudl.training.scores.evaluation import compare, score_predictions
 
     if against is None and (against_member or against_data):
@@ -133,7 +134,7 @@ def evaluate(
         _, others = _predictions(session, against, against_data or data, against_member or member)
     config = session.config()
     samples, seed = config.training.bootstrap_samples, config.run.seed
-    with single_threaded():
+    with single_thread():
         scores = score_predictions(ours, grid.stays, samples, seed)
         tables = [scores_table(scores), subgroups_table(scores)]
         result = {"scores": scores.to_dicts()}

@@ -26,7 +26,7 @@ from icudl.attacks.run.outcome import CellColumns, ShardOutcome, attack_stays
 from icudl.attacks.run.shards import FINAL
 from icudl.attacks.target.checkpoint import decision_shift
 from icudl.errors import AttackError, ConfigError
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 from icudl.interop.data_set import data_set_of
 from icudl.interop.module.inputs import ModuleInputs, check_inputs
 from icudl.interop.module.target import ModuleTarget, TwoLogits, frozen, two_logits

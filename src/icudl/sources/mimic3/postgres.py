@@ -16,7 +16,8 @@ from psycopg import sql
 
 from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext, write_atomically
+from icudl.execution.context import RunContext
+from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3 import sql as queries
@@ -108,7 +109,7 @@ class Mimic3Postgres:
                 "Check that all tables are loaded, and the settings variables.use and window.hours."
             )
         cleaning = cleaning_table(counts, variables)
-        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours)
+        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population="")
 
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""

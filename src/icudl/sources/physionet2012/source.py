@@ -13,7 +13,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import ProgressTask, RunContext
+from icudl.execution.context import ProgressTask, RunContext
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3.binning import means
 from icudl.sources.physionet2012 import cleaning
@@ -93,7 +93,7 @@ class PhysioNet2012:
                 "Check the settings variables.use and window.hours."
             )
         counts = pl.concat([part.counts for part in parts]).group_by("variable", "rule").agg(pl.col("rows").sum())
-        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours)
+        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours, population="")
 
     def reach(self) -> str:
         """Look for the sets; see ``sources.base.DataSource``."""

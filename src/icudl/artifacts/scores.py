@@ -1,0 +1,60 @@
+"""What a model scores on stays that it was not fitted on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from icudl.artifacts.base import Schema, check_schema
+from icudl.artifacts.codecs import read_frame, write_frame
+
+PREDICTIONS_SCHEMA: Schema = {
+    "model": pl.String,  # model plug-in or baseline
+    "member": pl.String,  # which fitted model: "fold-0" ... "final"
+    "split": pl.String,  # "out-of-fold" or "test": both are stays the member was not fitted on
+    "fold": pl.Int16,  # fold of the stay; -1 for test stays
+    "stay_id": pl.Int64,
+    "label": pl.Int8,
+    "probability": pl.Float64,
+    "threshold": pl.Float64,  # chosen on validation stays of the member
+}
+METRICS_SCHEMA: Schema = {
+    "model": pl.String,
+    "split": pl.String,
+    "subgroup": pl.String,  # "all", or "sex=F", "age_years=65-79", ...
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,  # bounds of the 95 % bootstrap interval over stays
+    "high": pl.Float64,
+    "stays": pl.Int64,
+    "deaths": pl.Int64,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What the final member of a training scores on an external data set.
+
+    Attributes:
+        predictions: One row per stay (``PREDICTIONS_SCHEMA``).
+        metrics: With bootstrap intervals (``METRICS_SCHEMA``).
+    """
+
+    predictions: pl.DataFrame
+    metrics: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write both tables as Parquet."""
+        write_frame(folder / "predictions.parquet", check_schema("predictions", self.predictions, PREDICTIONS_SCHEMA))
+        write_frame(folder / "metrics.parquet", check_schema("metrics", self.metrics, METRICS_SCHEMA))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write`` wrote."""
+        return cls(
+            predictions=read_frame(folder / "predictions.parquet", PREDICTIONS_SCHEMA),
+            metrics=read_frame(folder / "metrics.parquet", METRICS_SCHEMA),
+        )

@@ -1,0 +1,63 @@
+"""The fitted members of a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from icudl.artifacts.base import Schema, check_schema
+from icudl.artifacts.checkpoint import Checkpoint
+from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_json
+from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA
+
+HISTORY_SCHEMA: Schema = {
+    "member": pl.String,
+    "epoch": pl.Int32,
+    "train_loss": pl.Float64,
+    "valid_loss": pl.Float64,
+    "valid_auroc": pl.Float64,
+    "valid_auprc": pl.Float64,
+    "learning_rate": pl.Float64,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """Fitted members, and what they score on stays they were not fitted on.
+
+    Attributes:
+        checkpoints: By member: one per fold, and ``"final"`` fitted on all stays that are not test stays.
+        history: Losses and validation scores by member and epoch (``HISTORY_SCHEMA``).
+        predictions: Out-of-fold and test predictions of the model and of the baselines (``PREDICTIONS_SCHEMA``).
+        metrics: With bootstrap intervals (``METRICS_SCHEMA``).
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    history: pl.DataFrame
+    predictions: pl.DataFrame
+    metrics: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write one pair of files per checkpoint, and Parquet tables."""
+        (folder / "checkpoints").mkdir()
+        for checkpoint in self.checkpoints.values():
+            checkpoint.write(folder / "checkpoints")
+        write_json(folder / "members.json", list(self.checkpoints))
+        write_frame(folder / "history.parquet", check_schema("history", self.history, HISTORY_SCHEMA))
+        write_frame(folder / "predictions.parquet", check_schema("predictions", self.predictions, PREDICTIONS_SCHEMA))
+        write_frame(folder / "metrics.parquet", check_schema("metrics", self.metrics, METRICS_SCHEMA))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write`` wrote."""
+        members = read_json(folder / "members.json")
+        return cls(
+            checkpoints={member: Checkpoint.read_member(folder / "checkpoints", member) for member in members},
+            history=read_frame(folder / "history.parquet", HISTORY_SCHEMA),
+            predictions=read_frame(folder / "predictions.parquet", PREDICTIONS_SCHEMA),
+            metrics=read_frame(folder / "metrics.parquet", METRICS_SCHEMA),
+        )

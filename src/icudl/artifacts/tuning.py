@@ -1,0 +1,58 @@
+"""The trials of a search and its choice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from icudl.artifacts.base import Schema, check_schema
+from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_json
+
+TRIALS_SCHEMA: Schema = {
+    "trial": pl.Int32,
+    "state": pl.String,
+    "value": pl.Float64,
+    "parameters": pl.String,  # JSON object keyed by dotted configuration paths
+    "seconds": pl.Float64,
+    "steps": pl.Int32,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TuningResult:
+    """All trials of a search and the setting it chose.
+
+    Attributes:
+        trials: ``TRIALS_SCHEMA``.
+        best: Chosen values keyed by dotted configuration path.
+        best_trial: Number of the chosen trial.
+        best_value: Its score.
+        objective: What was optimised, and in which direction (``"maximize auroc"``).
+    """
+
+    trials: pl.DataFrame
+    best: Mapping[str, Any]
+    best_trial: int
+    best_value: float
+    objective: str
+
+    def write(self, folder: Path) -> None:
+        """Write the trials as Parquet and the choice as JSON."""
+        write_frame(folder / "trials.parquet", check_schema("trials", self.trials, TRIALS_SCHEMA))
+        meta = {
+            "best": dict(self.best),
+            "best_trial": self.best_trial,
+            "best_value": self.best_value,
+            "objective": self.objective,
+        }
+        write_json(folder / "tuning.json", meta)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write`` wrote."""
+        meta = read_json(folder / "tuning.json")
+        return cls(trials=read_frame(folder / "trials.parquet", TRIALS_SCHEMA), **meta)
