@@ -130,9 +130,12 @@ def test_one_checkpoint_under_three_libraries(model: str) -> None:
     assert (wrapped(module.inputs).argmax(dim=1) == says).all()
     assert (classifier.predict(module.inputs.numpy(), batch_size=5).argmax(axis=1) == says.numpy()).all()
     torch.manual_seed(0)
+    # ART's default overshoot of 1e-6 ends on the decision boundary, to within the rounding of single precision: which
+    # side that is differs between machines. 0.02 is that of the method's paper (Moosavi-Dezfooli et al. 2016).
+    deep_fool = DeepFool(classifier, max_iter=50, epsilon=0.02, verbose=False)
     found = {
         "foolbox": foolbox.attacks.L0FMNAttack(steps=60)(wrapped, module.inputs, says, epsilons=None)[0],
-        "art": torch.from_numpy(DeepFool(classifier, max_iter=50, verbose=False).generate(module.inputs.numpy())),
+        "art": torch.from_numpy(deep_fool.generate(module.inputs.numpy())),
         "icudl": module.inputs + make_attack(GreedyOptions())(module.target, range(16)).best,
     }
     cells = {}
