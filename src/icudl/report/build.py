@@ -98,7 +98,7 @@ def _cohorts(study: StudyResults) -> list[Section]:
     if len(study.data) == 1:
         return [cohort_section(study.main)]
     return [
-        cohort_section(data).under(name, data.name)
+        dataclasses.replace(cohort_section(data).under(name, data.name), short=f"Cohort: {data.name}")
         for data, name in zip(study.data, _anchors(data.name for data in study.data), strict=True)
     ]
 

@@ -52,7 +52,7 @@ def member_of(training: TrainingResult, member: str, trained: Manifest) -> Check
     """Return one fitted model of a result of train.
 
     Raises:
-        StageError: It has no such member.
+        StageError: The result has no such member.
     """
     from icudl.errors import StageError, suggestion
 
@@ -62,6 +62,20 @@ def member_of(training: TrainingResult, member: str, trained: Manifest) -> Check
             f"Members: {', '.join(training.checkpoints)}."
         )
     return training.checkpoints[member]
+
+
+def _drawn(session: Session, manifest: Manifest) -> object:
+    """Return what the figures of a result are drawn from: a training is drawn together with its data set."""
+    from icudl.analysis.numbers.quality import FittedModel
+    from icudl.artifacts import GridDataset, TrainingResult
+    from icudl.pipeline.graph import NODES
+
+    store = session.store()
+    artifact = store.load(NODES[manifest.node].artifact, manifest)
+    if not isinstance(artifact, TrainingResult):
+        return artifact
+    data = store.manifest("preprocess", manifest.identity.upstream["preprocess"])
+    return FittedModel(artifact, store.load(GridDataset, data))
 
 
 @click.command(epilog=examples("icudl figures report/9a --format svg --out figures"))
@@ -77,7 +91,6 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     A report stands for everything it was made from.
     """
     from icudl.errors import ConfigError
-    from icudl.pipeline.graph import NODES
     from icudl.report.figures import FORMATS, figures_of, render
 
     if file_format not in FORMATS:
@@ -90,11 +103,11 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for item in manifests:
-        artifact = store.load(NODES[item.node].artifact, item)
-        for name, spec in figures_of(artifact).items():
+        drawn = _drawn(session, item)
+        for name, spec in figures_of(drawn).items():
             stem = f"{item.node}-{name}" if item.node.startswith("tune-") else name
-            (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(artifact), file_format))
-            spec.table(artifact).write_csv(out / f"{stem}.csv")
+            (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(drawn), file_format))
+            spec.table(drawn).write_csv(out / f"{stem}.csv")
             written.append(str(out / f"{stem}.{file_format}"))
     if not written:
         raise ConfigError(
