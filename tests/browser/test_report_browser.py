@@ -13,7 +13,7 @@ import pytest
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
 from icudl.report.study import StudyResults
-from report_study import MARKUP, fake_study, of_one_attack
+from report_study import MARKUP, fake_study, fake_table, of_one_attack
 
 pytestmark = pytest.mark.browser
 

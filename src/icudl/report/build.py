@@ -135,9 +135,7 @@ def _attack_sections(
     elif explored:
         titles = "; ".join(study.attack_title(each) for each in explored)
         first = sections[0]
-        note = Note(
-            f"To keep this page small, single stays are shown for the first attack on each model only: {titles}."
-        )
+        note = Note(f"To keep this page small, it shows single stays for one attack on each model only: {titles}.")
         sections[0] = dataclasses.replace(first, blocks=(*first.blocks, note))
     if tuning and attack.tuning is not None:
         sections.append(tuning_section([Search("attack", attack.tuning)]))
