@@ -30,7 +30,7 @@ from icudl.attacks import distances
 from icudl.attacks.base import make_attack
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.target.checkpoint import CheckpointTarget
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 OURS: dict[str, AttackOptions] = {
     "icudl greedy (prune, shrink)": AttackOptions(name="greedy"),

@@ -65,8 +65,8 @@ def bare(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
 def _tensors(source: Any, clock: Clock, scratch: Path) -> Any:
     import numpy as np
 
-    from icudl.execution.base import RunContext, SilentProgress
-    from icudl.execution.pool.local import SerialExecutor
+    from icudl.execution.context import RunContext, SilentProgress
+    from icudl.execution.serial import SerialExecutor
     from icudl.preprocessing.cohort import CohortOptions
     from icudl.preprocessing.scaling import InputOptions, fit_scaler, prepare_inputs, select_statics
     from icudl.preprocessing.splits import SplitOptions
@@ -142,7 +142,7 @@ def pandas(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    from icudl.execution.base import SilentProgress
+    from icudl.execution.context import SilentProgress
     from icudl.sources.mimic3.load import load_release
 
     clock = Clock()

@@ -22,8 +22,8 @@ WINDOW, LEAK = 48, 120
 
 def hourly(patients: int, seed: int) -> Any:
     """Extract a hospital with a window that reaches beyond hour 48."""
-    from icudl.execution.base import RunContext, SilentProgress
-    from icudl.execution.pool.local import SerialExecutor
+    from icudl.execution.context import RunContext, SilentProgress
+    from icudl.execution.serial import SerialExecutor
     from icudl.sources.base import SourceOptions, WindowOptions
     from icudl.sources.synthetic.source import SyntheticSource
     from icudl.variables import STUDY_VARIABLES

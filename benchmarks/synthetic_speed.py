@@ -25,7 +25,7 @@ def write(folder: Path, patients: int, file_format: str, workers: int) -> dict[s
 
     import polars as pl
 
-    from icudl.execution.pool.local import ProcessExecutor
+    from icudl.execution.pool.executor import ProcessExecutor
     from icudl.sources.synthetic.source import MIMIC_NOISE_ROWS, write_hospital
 
     start = time.perf_counter()

@@ -25,9 +25,12 @@ from icudl.artifacts import (
     TRIALS_SCHEMA,
     AttackResult,
     Checkpoint,
+    Direction,
     FeatureScaler,
     GridDataset,
     LineageEntry,
+    Member,
+    Objective,
     Scores,
     SourceTables,
     SusceptibilityResult,
@@ -264,6 +267,7 @@ def _training(
         pl.DataFrame(
             {
                 "member": [member] * 20,
+                "network": [0] * 20,
                 "epoch": epochs,
                 "train_loss": 0.7 * np.exp(-epochs / 8) + 0.1,
                 "valid_loss": 0.5 * np.exp(-epochs / 6) + 0.25 + epochs * 0.002,
@@ -298,7 +302,7 @@ def _external_scores(grid: GridDataset, rng: np.random.Generator, plugin: str, s
         }
     ).cast(dict(PREDICTIONS_SCHEMA))
     metrics = pl.DataFrame(_metrics(plugin, "external", grid.labels), schema=METRICS_SCHEMA, orient="row")
-    return Scores(predictions=predictions, metrics=metrics)
+    return Scores(predictions=predictions, metrics=metrics, left_out=7, missing=("lactate",))
 
 
 def _metrics(model: str, split: str, labels: np.ndarray) -> list[tuple[Any, ...]]:
@@ -342,7 +346,7 @@ def _checkpoint(member: str, plugin: str) -> Checkpoint:
         fitted_on=100,
     )
     return Checkpoint(
-        member=member,
+        member=Member.parse(member),
         model={"name": plugin, "hidden_size": 128},
         inputs={"imputation": "linear"},
         variables=STUDY_VARIABLES,
@@ -492,7 +496,7 @@ def _tuning(rng: np.random.Generator) -> TuningResult:
         best=json.loads(best["parameters"]),
         best_trial=best["trial"],
         best_value=best["value"],
-        objective="maximize auroc",
+        objective=Objective("auroc", Direction.MAXIMIZE),
     )
 
 

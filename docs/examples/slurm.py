@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.threads import ENVIRONMENT
 
 
 def make_cluster(args: argparse.Namespace) -> Any:

@@ -10,7 +10,7 @@ in every row. Results lie in the store, so a study that was stopped goes on wher
 
 from __future__ import annotations
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 

@@ -10,7 +10,7 @@ and ``table.json``: each score with its 95 % interval, and paired differences to
 
 from __future__ import annotations
 
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 
 tune_process()
 
@@ -24,8 +24,9 @@ import numpy as np
 from settings import CONTENDERS, STATICS, SUMMARY_SHARES, Contender, variables_of
 
 from icudl.artifacts import GridDataset, write_json
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import SourceOptions, WindowOptions

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from icudl.errors import StageError
-from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor, seed_for
+from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor
+from icudl.execution.context import seed_for
 from icudl.execution.dask.executor import DaskExecutor
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
+from icudl.execution.threads import ENVIRONMENT
 from icudl.plugins import registered
 from icudl.testing import EXECUTOR_CHECKS, check_survives_a_killed_worker
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from icudl.artifacts import SourceTables
 from icudl.errors import StageError
-from icudl.execution.base import Executor, RunContext
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor
+from icudl.execution.context import RunContext
+from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
@@ -44,6 +45,15 @@ class Sound(SequenceClassifier):
             self.out.weight.mul_(scale)
             self.out.bias.mul_(scale)
             self.out.bias.add_(torch.tensor([-shift / 2, shift / 2]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpaceOfNothing(ModelOptions):
+    SPACE: ClassVar[Mapping[str, Any]] = {"model.depth": {"choices": [1, 2]}}
+
+
+class NamesSpaceOfNothing(Sound):
+    Options = SpaceOfNothing
 
 
 class Probabilities(Sound):
@@ -97,13 +107,14 @@ class HidesStateFromCheckpoints(Sound):
 
 
 @pytest.mark.parametrize("check", of_models.MODEL_CHECKS, ids=lambda check: check.__name__)
-def test_a_sound_model_passes(check: Callable[[of_models.ModelFactory], None]) -> None:
+def test_a_sound_model_passes(check: of_models.ModelCheck) -> None:
     check(Sound)
 
 
 @pytest.mark.parametrize(
     ("check", "model", "reason"),
     [
+        (of_models.check_names_its_options, NamesSpaceOfNothing, "no option that can vary"),
         (of_models.check_gives_two_logits, Probabilities, "probabilities"),
         (of_models.check_padding_changes_nothing, ReadsPadding, "padding"),
         (of_models.check_independent_of_company, NeedsCompany, "batch"),
@@ -114,7 +125,7 @@ def test_a_sound_model_passes(check: Callable[[of_models.ModelFactory], None]) -
         (of_models.check_makes_itself_again, HidesStateFromCheckpoints, "state dict"),
     ],
 )
-def test_a_broken_model_is_found(check: Callable[[of_models.ModelFactory], None], model: Any, reason: str) -> None:
+def test_a_broken_model_is_found(check: of_models.ModelCheck, model: Any, reason: str) -> None:
     with pytest.raises(AssertionError, match=reason):
         check(model)
 

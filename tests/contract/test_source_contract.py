@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from icudl.artifacts import SourceTables
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.plugins import load_plugin, registered
 from icudl.sources.base import DataSource, SourceOptions, WindowOptions
 from icudl.sources.synthetic.source import write_hospital

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
 from icudl.sources.synthetic.source import write_hospital

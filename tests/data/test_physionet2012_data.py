@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.base import SourceOptions, WindowOptions

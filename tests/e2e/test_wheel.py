@@ -87,7 +87,7 @@ def test_the_end_to_end_tests_pass_on_the_wheel(installed: Path, tmp_path: Path)
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     chosen = ["test_pipeline_end_to_end.py", "test_results.py", "test_user_mistakes.py"]
     done = subprocess.run(
-        [installed, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow",
+        [installed, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
          *(f"tests/e2e/{name}" for name in chosen)],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True, timeout=2400, check=False,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.threads import ENVIRONMENT
 
 SECONDS = 300.0
 """How long anything that is waited for may take."""

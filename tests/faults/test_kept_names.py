@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from names import Names, of_handle
 
-from icudl.execution.base import remove_folder, write_atomically, write_folder_atomically
+from icudl.files import remove_folder, write_atomically, write_folder_atomically
 from icudl.search.trials import COMPLETE, FolderTrials, Outcome, remove_work
 from icudl.store.modes import make_folder
 

@@ -19,7 +19,7 @@ from memory_groups import killed_for_memory
 
 from icudl.errors import StageError
 from icudl.execution.base import Tick
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="other processes are read from /proc")
 
@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {folder!r})
 from test_workers import length_and_job
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
     print(ProcessExecutor(2).map(length_and_job, [0, 1], shared=bytes(10_000_000)))
 """
@@ -38,7 +38,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {folder!r})
 from test_workers import say_and_sleep
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
     ProcessExecutor(2).map(say_and_sleep, [0, 1], shared=sys.argv[1])
 """
@@ -48,7 +48,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {folder!r})
 from test_workers import fill
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
     (Path(sys.argv[1]) / "cgroup.procs").write_text(str(os.getpid()))
     print(ProcessExecutor(2).map(fill, [0, 1, 2], shared=(1_000_000_000, sys.argv[2])))

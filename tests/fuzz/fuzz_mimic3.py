@@ -13,8 +13,8 @@ from mimic3_tables import HEADERS, Hospital, admission, chart, lab, patient, sta
 from target import Target, seeds_of
 
 from icudl.artifacts import SourceTables
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES, classified
 from icudl.sources.mimic3.files import Mimic3Files, _events, _read_stays

@@ -13,8 +13,8 @@ from decisions import ODD_FIELDS, Decisions, with_cell_changed, with_lines_chang
 from target import Target, seeds_of
 from test_physionet2012 import OUTCOMES, record
 
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.physionet2012.cleaning import FATES, numbered
 from icudl.sources.physionet2012.files import find_sets

@@ -144,7 +144,8 @@ def test_a_checkpoint_under_another_name(tmp_path: Path) -> None:
     name = name.replace(".safetensors", ".json")
     meta = json.loads(STORED.files["train", name])
     for change, words in (
-        ({"member": "x"}, "hold 'x'"),
+        ({"member": "x"}, "'x' is not a member"),
+        ({"member": "fold-9"}, "hold 'fold-9'"),
         ({"threshold": 2}, "threshold"),
         ({"n_hours": "x"}, "'x' hours"),
     ):

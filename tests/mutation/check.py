@@ -108,7 +108,7 @@ def _run(copy: Path, tests: tuple[str, ...]) -> int:
     os.dup2(nothing, 2)
     os.chdir(REPOSITORY)
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-    options += ["-m", "not slow and not exhaustive", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from icudl.artifacts import SourceTables
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
 from icudl.stages.extract import extract

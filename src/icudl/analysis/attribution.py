@@ -22,7 +22,8 @@ from icudl.artifacts import Checkpoint, Floats, GridDataset
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors
 from icudl.errors import StageError
-from icudl.execution.base import RunContext, Tick
+from icudl.execution.base import Tick
+from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.base import within_length
 from icudl.models.build import load_model

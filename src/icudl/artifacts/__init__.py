@@ -12,16 +12,19 @@ from icudl.artifacts.checkpoint import Checkpoint, FeatureScaler
 from icudl.artifacts.codecs import read_json, write_json
 from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
 from icudl.artifacts.lineage import LineageEntry
+from icudl.artifacts.member import FINAL, Member
+from icudl.artifacts.objective import Direction, Objective
 from icudl.artifacts.report import Report
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.source_tables import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.artifacts.susceptibility import SusceptibilityResult
-from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult
+from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult, network_histories
 from icudl.artifacts.tuning import TRIALS_SCHEMA, TuningResult
 
 __all__ = [
     "ATTACKED_SCHEMA",
     "CLEANING_SCHEMA",
+    "FINAL",
     "FLOW_SCHEMA",
     "HISTORY_SCHEMA",
     "HOURS_SCHEMA",
@@ -34,10 +37,13 @@ __all__ = [
     "AttackResult",
     "AttackStatus",
     "Checkpoint",
+    "Direction",
     "FeatureScaler",
     "Floats",
     "GridDataset",
     "LineageEntry",
+    "Member",
+    "Objective",
     "Report",
     "Schema",
     "Scores",
@@ -46,6 +52,7 @@ __all__ = [
     "TrainingResult",
     "TuningResult",
     "check_schema",
+    "network_histories",
     "read_json",
     "write_json",
 ]

@@ -18,7 +18,7 @@ from icudl.variables import Variable
 ATTACKED_SCHEMA: Schema = {
     "stay_id": pl.Int64,
     "label": pl.Int8,
-    "member": pl.String,  # checkpoint that was attacked: one that was not fitted on the stay
+    "member": pl.String,  # text of the Member that was attacked: one that was not fitted on the stay
     "split": pl.String,
     "length": pl.Int16,  # hours of the sequence
     "status": pl.String,  # an AttackStatus value

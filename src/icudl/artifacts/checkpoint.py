@@ -19,6 +19,7 @@ from icudl.artifacts.codecs import (
     write_arrays,
     write_json,
 )
+from icudl.artifacts.member import Member
 from icudl.variables import Variable
 
 
@@ -70,7 +71,7 @@ class Checkpoint:
     """A fitted model with everything needed to score a stay of a ``GridDataset``.
 
     Attributes:
-        member: ``"fold-0"`` ... or ``"final"``.
+        member: Which model of its training it is.
         model: Resolved ``[model]`` options.
         inputs: Resolved ``[inputs]`` options.
         variables: F variables the model expects.
@@ -85,7 +86,7 @@ class Checkpoint:
             (``models.rescaled``); 0 for a model that was fitted as a whole.
     """
 
-    member: str
+    member: Member
     model: Mapping[str, Any]
     inputs: Mapping[str, Any]
     variables: tuple[Variable, ...]
@@ -105,7 +106,7 @@ class Checkpoint:
             arrays["curve"] = self.curve
         write_arrays(folder / f"{self.member}.safetensors", arrays)
         meta = {
-            "member": self.member,
+            "member": str(self.member),
             "model": dict(self.model),
             "inputs": dict(self.inputs),
             "variables": variables_to_json(self.variables),
@@ -119,13 +120,13 @@ class Checkpoint:
 
     @classmethod
     def read_member(cls, folder: Path, member: str) -> Self:
-        """Read the member of this name."""
+        """Read the member whose text is ``member``."""
         meta = read_json(folder / f"{member}.json")
         arrays = read_arrays(folder / f"{member}.safetensors")
         statistics: dict[str, Any] = {key: arrays[f"scaler.{key}"] for key in FeatureScaler.ARRAYS} | meta["scaler"]
         weights = {key.removeprefix("weights."): value for key, value in arrays.items() if key.startswith("weights.")}
         return cls(
-            member=meta["member"],
+            member=Member.parse(meta["member"]),
             model=meta["model"],
             inputs=meta["inputs"],
             variables=variables_from_json(meta["variables"]),
@@ -135,6 +136,5 @@ class Checkpoint:
             threshold=meta["threshold"],
             weights=weights,
             curve=arrays.get("curve"),
-            # Checkpoints made before a final member could be the models of all folds do not name it.
-            folds=meta.get("folds", 0),
+            folds=meta["folds"],
         )

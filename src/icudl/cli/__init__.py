@@ -9,7 +9,7 @@ from types import FrameType
 
 from icudl.errors import ConfigError, DeviceError, IcudlError, PluginError, StoreError
 from icudl.execution.memory import ran_out_of_memory
-from icudl.execution.runtime import tune_process
+from icudl.execution.threads import tune_process
 from icudl.options import holds_password, masked
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import shutil
 import sys
@@ -128,16 +127,15 @@ def _threads() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    from icudl.execution.runtime import usable_cores
+    from icudl.execution.memory import free_memory, total_memory
+    from icudl.execution.threads import usable_cores
 
     yield Finding("cores", "ok", f"{usable_cores()} usable")
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    except (ValueError, OSError):
+    total, free = total_memory(), free_memory()
+    if total is None or free is None:
         return
-    found = f"{total:.1f} GB, {free:.1f} GB of it free"
-    if total < LOW_MEMORY_GB:
+    found = f"{total / 2**30:.1f} GB, {free / 2**30:.1f} GB of it free"
+    if total / 2**30 < LOW_MEMORY_GB:
         yield Finding("memory", "note", found, "Use --workers 1; large data sets need more memory.")
     else:
         yield Finding("memory", "ok", found)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from icudl.execution.base import ProgressTask
+from icudl.execution.context import ProgressTask
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from icudl.config.schema import Config
-    from icudl.execution.base import Progress
+    from icudl.execution.context import Progress
     from icudl.pipeline.plan import Step
     from icudl.pipeline.run import Pipeline
     from icudl.store.manifest import Manifest
@@ -57,7 +57,7 @@ class Session:
     def progress(self) -> Progress:
         """Return bars on a terminal, lines elsewhere, nothing when quiet."""
         from icudl.cli.progress import PlainProgress, TerminalProgress
-        from icudl.execution.base import SilentProgress
+        from icudl.execution.context import SilentProgress
 
         if self.verbosity < 0:
             return SilentProgress()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from icudl.analysis.options import AnalysisOptions
 from icudl.attacks.options import AttackOptions
 from icudl.execution.base import ExecutionOptions
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.options import Options, option
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
@@ -42,7 +42,7 @@ class Config:
     cohort: CohortOptions = dataclasses.field(default_factory=CohortOptions)
     split: SplitOptions = dataclasses.field(default_factory=SplitOptions)
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
-    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    model: ModelOptions = dataclasses.field(default_factory=LstmOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     tune_model: ModelTuningOptions = dataclasses.field(default_factory=ModelTuningOptions)
     tuned: TunedOptions = dataclasses.field(default_factory=TunedOptions)
@@ -68,7 +68,7 @@ TABLES: dict[str, type[Options]] = {
         CohortOptions,
         SplitOptions,
         InputOptions,
-        ModelOptions,
+        LstmOptions,
         TrainingOptions,
         ModelTuningOptions,
         TunedOptions,

@@ -1,19 +1,12 @@
-"""What a stage may know of the machine it runs on: an executor, a progress sink, a scratch folder, random streams."""
+"""The executor seam: what every executor promises, how one is chosen, and what all of them agree on."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
-import numpy as np
-
+from icudl.errors import StageError
 from icudl.options import Options, option
 from icudl.plugins import load_plugin
 
@@ -25,6 +18,13 @@ Result = TypeVar("Result")
 
 Tick = Callable[[int], None]
 """Reports that so many units of work (epochs, iterations, files) are done; may be called from a worker process."""
+
+
+JOBS_AHEAD = 3
+"""Jobs made for each worker at a time: one in work, the others so that it need not wait."""
+
+MAX_ATTEMPTS = 3
+"""How often a job may lose its worker before it is taken for the cause."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,42 +47,6 @@ class ExecutionOptions(Options):
         identity=False,
     )
     device: str = option("auto", "Device of the models: auto, cpu, cuda or cuda:N.", identity=False)
-
-
-class ProgressTask(Protocol):
-    """One bar."""
-
-    def advance(self, units: int = 1) -> None:
-        """Report ``units`` more units done."""
-
-    def note(self, text: str) -> None:
-        """Show a short remark beside the bar (the current loss, the file being read)."""
-
-
-class Progress(Protocol):
-    """Sink of progress; the command line draws it, the library ignores it by default."""
-
-    def task(
-        self, description: str, total: int | None = None, unit: str = "it"
-    ) -> contextlib.AbstractContextManager[ProgressTask]:
-        """Open a bar of ``total`` units (None where unknown) for the time of a ``with`` block."""
-
-
-class SilentProgress:
-    """Progress that nobody watches."""
-
-    @contextlib.contextmanager
-    def task(self, description: str, total: int | None = None, unit: str = "it") -> Iterator[ProgressTask]:  # noqa: ARG002
-        """Open a bar that shows nothing."""
-        yield _SilentTask()
-
-
-class _SilentTask:
-    def advance(self, units: int = 1) -> None:
-        """Do nothing."""
-
-    def note(self, text: str) -> None:
-        """Do nothing."""
 
 
 @runtime_checkable
@@ -169,112 +133,13 @@ def make_executor(options: ExecutionOptions) -> Executor:
     return plugin.from_options(options)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunContext:
-    """What a stage gets besides its inputs and options.
-
-    Attributes:
-        executor: Runs folds, trials, attack batches and file shards.
-        device: Device of the models: ``"cpu"`` or ``"cuda:N"``.
-        progress: Where to report progress.
-        scratch: Private folder, kept until the stage has finished: what a killed stage resumes from.
-        seed: Root of every random stream.
-        logs: Folder beside the artifact for TensorBoard event files (never part of it); None where not wanted.
-        studies: Folder that keeps the trials of searches for longer studies to go on from; None keeps them in
-            ``scratch``.
-    """
-
-    executor: Executor
-    device: str
-    progress: Progress
-    scratch: Path
-    seed: int
-    logs: Path | None = None
-    studies: Path | None = None
-
-    def seed_for(self, *name: str | int) -> int:
-        """Return a 63-bit seed of its own for each purpose, the same on every machine and in any order of asking."""
-        return seed_for(self.seed, *name)
-
-    def rng(self, *name: str | int) -> np.random.Generator:
-        """Return an independent random stream for this purpose."""
-        return np.random.default_rng(self.seed_for(*name))
+def lost_workers(n_missing: int, n_jobs: int) -> StageError:
+    """Return the error of jobs that lost their worker again and again."""
+    return StageError(
+        f"{n_missing} of {n_jobs} jobs lost their worker process {MAX_ATTEMPTS} times; most often memory ran out. "
+        "Use fewer workers (--workers 1) or smaller batches; finished work is kept."
+    )
 
 
-def seed_for(root: int, *name: str | int) -> int:
-    """Derive a 63-bit seed from a root seed and the name of a purpose (SHA-256, so streams do not overlap)."""
-    text = "\x1f".join([str(root), *map(str, name)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-_UNFINISHED = ".partial"
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any], *, keep_name: bool = True) -> None:
-    """Let ``write`` make a file beside ``path``, then move it into place in one step, its bytes on the disk.
-
-    A reader, or a run resumed after a kill, sees either the whole file or none; of several writers one wins.
-
-    Args:
-        path: File to be made or replaced.
-        write: Writes it, to the path that it is given.
-        keep_name: Whether the renaming has to be on the disk too before anything else is done. Without it a loss of
-            power may bring back the file before this one, or none.
-    """
-    partial = _unfinished(path)
-    # On a worker of another machine the folder may not exist yet.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        write(partial)
-        sync(partial)
-        partial.replace(path)
-        if keep_name:
-            sync(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a new folder beside ``folder``, then move it into place in one step, its bytes on the disk.
-
-    Raises:
-        OSError: ``folder`` is there already and not empty.
-    """
-    partial = _unfinished(folder)
-    try:
-        partial.mkdir(parents=True)
-        write(partial)
-        for path in (partial, *partial.rglob("*")):
-            sync(path)
-        partial.rename(folder)
-        sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def remove_folder(folder: Path) -> None:
-    """Move a folder out of sight in one step, then delete it: a kill leaves all of it in its place, or nothing."""
-    aside = folder
-    if not folder.name.endswith(_UNFINISHED):
-        aside = _unfinished(folder)
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(aside)
-            # A disk that loses its power could otherwise hold the deletions and not the move.
-            sync(aside.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _unfinished(path: Path) -> Path:
-    """Name what is not yet, or no longer, at ``path``; no two processes use the same name."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk holds the bytes of a file, or the names in a folder (not what lies under the names)."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def ignore_ticks(units: int) -> None:
+    """Let nobody know of finished work."""

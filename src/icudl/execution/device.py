@@ -1,9 +1,6 @@
-"""Which device the models run on, and with how many threads."""
+"""Which device the models run on."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from icudl.errors import DeviceError
 
@@ -30,16 +27,3 @@ def resolve_device(name: str) -> str:
             f"execution.device = {name!r} does not exist: {available} CUDA devices were found. Use cpu or auto."
         )
     return f"cuda:{index}"
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Let torch use one thread for a while, as every worker process does: the order of sums decides the last bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

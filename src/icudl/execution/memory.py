@@ -1,12 +1,91 @@
-"""How libraries say that memory ran out."""
+"""Memory of this machine: how much there is, how libraries say that it ran out, and giving it back."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
-_TEXT = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+GROUPS = Path("/sys/fs/cgroup")
+"""Where Linux tells the limits of the container that this process runs in."""
+
+_FILES = (
+    ("memory.max", "memory.current", "memory.stat", ""),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
+)
+"""Limit, use, statistics and the prefix of their names, in version 2 and in version 1 of control groups."""
+
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out: Python's and NumPy's own, or torch's, known by its text."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_TEXT.search(str(error))))
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+    )
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system; ``threads.tune_process`` makes a process keep it for later use."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def free_memory(groups: Path = GROUPS) -> int | None:
+    """Return the bytes that can be had without swapping, within the limit of a container; None where unknown.
+
+    Args:
+        groups: Folder of the control groups.
+    """
+    left = (max(0, limit - _held(use, statistics, prefix)) for limit, use, statistics, prefix in _limits(groups))
+    return _smaller(_of_machine("MemAvailable"), left)
+
+
+def total_memory(groups: Path = GROUPS) -> int | None:
+    """Return the bytes of memory of this machine, or the limit of a container where that is less; None where unknown.
+
+    Args:
+        groups: Folder of the control groups.
+    """
+    return _smaller(_of_machine("MemTotal"), (limit for limit, *_ in _limits(groups)))
+
+
+def _smaller(of_machine: int | None, of_container: Iterator[int]) -> int | None:
+    bounds = [bound for bound in (of_machine, next(of_container, None)) if bound is not None]
+    return min(bounds, default=None)
+
+
+def _of_machine(name: str) -> int | None:
+    try:
+        text = Path("/proc/meminfo").read_text("utf-8")
+    except OSError:
+        return None
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _limits(groups: Path) -> Iterator[tuple[int, int, Path, str]]:
+    """Yield limit, use, file of statistics and prefix of its names where a version of control groups sets a limit."""
+    for limit_file, use_file, statistics, prefix in _FILES:
+        try:
+            limit, use = ((groups / name).read_text("utf-8").strip() for name in (limit_file, use_file))
+            if limit.isdigit():
+                yield int(limit), int(use), groups / statistics, prefix
+        except (OSError, ValueError):
+            continue
+
+
+def _held(use: int, statistics: Path, prefix: str) -> int:
+    """Return the bytes in use without the pages of files.
+
+    Kubernetes takes off inactive pages only. But the kernel also drops active ones before it kills, and counts both
+    as available to the machine; and what a stage reads is soon active, for it is hashed first and read again.
+    """
+    try:
+        text = statistics.read_text("utf-8")
+    except OSError:
+        return use
+    pages = sum(map(int, re.findall(rf"^{prefix}(?:in)?active_file (\d+)$", text, re.MULTILINE)))
+    return max(0, use - pages)

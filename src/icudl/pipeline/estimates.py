@@ -8,10 +8,11 @@ depends on how much of the tables is kept, which only reading tells.
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from icudl.execution.memory import free_memory
 
 _PROCESS_BYTES = 450_000_000
 """A process with the libraries loaded."""
@@ -94,53 +95,9 @@ def shortages(node: str, need: Need, memory: int | None, disk: int | None) -> tu
     return tuple(found)
 
 
-def free_memory() -> int | None:
-    """Return the bytes of memory that can be had without swapping, within the limit of a container; None if unknown."""
-    bounds = [found for found in (_available(), _left_in_group()) if found is not None]
-    return min(bounds, default=None)
-
-
 def free_disk(folder: Path) -> int | None:
     """Return the free bytes on the disk of a folder that may not exist yet; None if unknown."""
     try:
         return shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.exists())).free
     except (OSError, StopIteration):
         return None
-
-
-def _available() -> int | None:
-    try:
-        text = Path("/proc/meminfo").read_text("utf-8")
-    except OSError:
-        return None
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def _left_in_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return what a container's limit leaves, as either version of control groups tells it; None without a limit."""
-    for limit, used, statistics, prefix in (
-        ("memory.max", "memory.current", "memory.stat", ""),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
-    ):
-        try:
-            most, now = ((groups / name).read_text("utf-8").strip() for name in (limit, used))
-            if most.isdigit():
-                held = max(0, int(now) - _reclaimable(groups / statistics, prefix))
-                return max(0, int(most) - held)
-        except (OSError, ValueError):
-            continue
-    return None
-
-
-def _reclaimable(statistics: Path, prefix: str) -> int:
-    """Return the bytes of files that a control group holds in memory; 0 where it does not tell.
-
-    Kubernetes takes off inactive pages only. But the kernel drops active ones as well before it kills, and counts both
-    as available to the machine; and what a stage reads is active soon, for it is hashed first and read again.
-    """
-    try:
-        text = statistics.read_text("utf-8")
-    except OSError:
-        return 0
-    return sum(map(int, re.findall(rf"^{prefix}(?:in)?active_file (\d+)$", text, re.MULTILINE)))

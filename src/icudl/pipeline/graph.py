@@ -18,7 +18,7 @@ from icudl.artifacts import (
     TuningResult,
 )
 from icudl.config.schema import Config
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import DataSource
 
 

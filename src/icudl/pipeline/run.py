@@ -17,9 +17,12 @@ from icudl.artifacts import TuningResult
 from icudl.config.load import convert
 from icudl.config.schema import TABLES, Config
 from icudl.errors import ConfigError, StageError, StoreError, suggestion
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, make_executor, remove_folder
-from icudl.execution.device import resolve_device, single_threaded
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor, make_executor
+from icudl.execution.context import Progress, RunContext, SilentProgress
+from icudl.execution.device import resolve_device
+from icudl.execution.serial import SerialExecutor
+from icudl.execution.threads import single_thread
+from icudl.files import remove_folder
 from icudl.pipeline import estimates
 from icudl.pipeline.graph import NODES, Node, StageInputs
 from icudl.pipeline.plan import Listener, Nobody, Step
@@ -216,7 +219,7 @@ class Pipeline:
                 self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id)),
                 studies=self.store.studies() if node.artifact is TuningResult else None,
             )
-            with single_threaded(), refusals.translated(f"Work on {step.reference}", self.store.root):
+            with single_thread(), refusals.translated(f"Work on {step.reference}", self.store.root):
                 artifact = node.run(self._inputs(node, upstream, loaded, context))
 
             def describe(folder: Path) -> Manifest:
@@ -327,7 +330,7 @@ class Pipeline:
         with refusals.translated(f"The second making of {manifest.reference}", self.store.root):
             (scratch / "work").mkdir(parents=True)
             (scratch / "artifact").mkdir()
-            with make_executor(self.config.execution) as self._executor, single_threaded():
+            with make_executor(self.config.execution) as self._executor, single_thread():
                 context = self._context(scratch / "work", None)
                 node.run(self._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
         hashes = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from icudl.analysis.conditions import CONDITIONS
+from icudl.artifacts import AttackStatus
 from icudl.report.elements import Switch
 
 SPLIT_NAMES = {"test": "held-out test stays", "out-of-fold": "out-of-fold stays", "external": "external stays"}
@@ -32,12 +35,12 @@ CONDITION_NAMES = {
 
 EXAMPLE_NAMES = {"first": "first example", "best": "best example"}
 
-STATUS_NAMES = {
-    "success": "flipped",
-    "failed": "attacked, not flipped",
-    "misclassified": "not attacked: predicted wrongly already",
-    "nothing_to_change": "not attacked: nothing may be changed",
-    "invalid_output": "not attacked: the model gave no number",
+STATUS_NAMES: Mapping[str, str] = {
+    AttackStatus.SUCCESS: "flipped",
+    AttackStatus.FAILED: "attacked, not flipped",
+    AttackStatus.MISCLASSIFIED: "not attacked: predicted wrongly already",
+    AttackStatus.NOTHING_TO_CHANGE: "not attacked: nothing may be changed",
+    AttackStatus.INVALID_OUTPUT: "not attacked: the model gave no number",
 }
 
 NORM_NAMES = {

@@ -34,13 +34,11 @@ class ModelSearch:
     Attributes:
         plan: The setting where nothing varies.
         folds: How many folds score a trial.
-        objective: Score on the left-out folds.
         store: Keeps the outcomes.
     """
 
     plan: Plan
     folds: int
-    objective: str
     store: Trials
 
 
@@ -76,7 +74,7 @@ class _Trial:
             inputs=cast("InputOptions", changed["inputs"]),
         )
         self.give_up = trial.judge()
-        self.sign = 1 if trial.rules.maximize else -1
+        self.objective = trial.rules.objective
         self.intermediate: dict[int, float] = {}
         self.best: list[float] = []
         self.scores: list[float] = []
@@ -104,17 +102,17 @@ class _Trial:
             return math.nan
         threshold = np.full(len(rows), trained.threshold)
         scored = Scored(grid.labels[rows], risks_of(self.plan, rows, trained), threshold, grid.patient_ids[rows])
-        return float(all_scores(scored)[self.search.objective][0])
+        return float(all_scores(scored)[self.objective.metric][0])
 
     def _reporter(self, fold: int) -> Callable[[int, Epoch], None]:
         def report(network: int, epoch: Epoch) -> None:
-            value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.search.objective)
+            value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.objective.metric)
             # Scores that are not followed over the epochs are judged by the validation loss.
-            merit = value if value is not None else -self.sign * epoch.valid_loss
+            merit = value if value is not None else -self.objective.sign * epoch.valid_loss
             if math.isnan(merit):
                 return
             best = self.best[-1]
-            self.best[-1] = merit if math.isnan(best) or self.sign * (merit - best) > 0 else best
+            self.best[-1] = merit if math.isnan(best) or self.objective.better(merit, best) else best
             step = (fold * self.plan.model.ensemble_size + network) * self.plan.training.max_epochs + epoch.epoch
             self.intermediate[step] = float(np.nanmean(self.best))
             if self.give_up(step, self.intermediate[step]):

@@ -14,13 +14,13 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import TRIALS_SCHEMA, TuningResult
+from icudl.artifacts import TRIALS_SCHEMA, Objective, TuningResult
 from icudl.errors import StageError
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 from icudl.search.space import Dimension
 from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
 
@@ -33,7 +33,7 @@ class Rules:
     """How a study draws and judges trials.
 
     Attributes:
-        maximize: Whether a larger score is better.
+        objective: What is optimised.
         sampler: ``"tpe"`` or ``"random"``.
         pruner: ``"median"`` or ``"none"``.
         startup_trials: Trials drawn at random first; the pruner waits for as many.
@@ -41,17 +41,12 @@ class Rules:
         seed: Root of what is drawn.
     """
 
-    maximize: bool
+    objective: Objective
     sampler: str
     pruner: str
     startup_trials: int
     batch: int
     seed: int
-
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Optuna's word."""
-        return "maximize" if self.maximize else "minimize"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,7 +144,7 @@ def study_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def tuning_result(outcomes: Sequence[Outcome], rules: Rules, objective: str) -> TuningResult:
+def tuning_result(outcomes: Sequence[Outcome], objective: Objective) -> TuningResult:
     """Choose the best complete trial; of equals the first.
 
     Raises:
@@ -161,8 +156,7 @@ def tuning_result(outcomes: Sequence[Outcome], rules: Rules, objective: str) -> 
             f"None of {len(outcomes)} trials was completed. Narrow the search space (most often the learning rate is "
             "too high), or run more trials."
         )
-    sign = 1 if rules.maximize else -1
-    best = max(complete, key=lambda outcome: (sign * (outcome.value or 0.0), -outcome.number))
+    best = max(complete, key=lambda outcome: (objective.sign * (outcome.value or 0.0), -outcome.number))
     rows = [
         {
             "trial": outcome.number,
@@ -180,7 +174,7 @@ def tuning_result(outcomes: Sequence[Outcome], rules: Rules, objective: str) -> 
         best=dict(best.parameters),
         best_trial=best.number,
         best_value=float(best.value if best.value is not None else math.nan),
-        objective=f"{rules.direction} {objective}",
+        objective=objective,
     )
 
 
@@ -203,7 +197,7 @@ def _memory_study(rules: Rules, finished: Sequence[Outcome], space: Sequence[Dim
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=rules.startup_trials)
-    study = optuna.create_study(direction=rules.direction, pruner=pruner)
+    study = optuna.create_study(direction=rules.objective.direction.value, pruner=pruner)
     distributions = {dimension.path: dimension.distribution() for dimension in space}
     states = {
         COMPLETE: optuna.trial.TrialState.COMPLETE,

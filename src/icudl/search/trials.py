@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from icudl.artifacts import read_json, write_json
 from icudl.execution import locks
-from icudl.execution.base import sync, write_atomically
+from icudl.files import sync, write_atomically
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.options import Options, option
 from icudl.variables import STUDY_NAMES, Variable, select
 

@@ -16,7 +16,7 @@ from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 
 
 def analyse(

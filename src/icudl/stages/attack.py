@@ -9,7 +9,7 @@ from icudl.artifacts import AttackResult, GridDataset, TrainingResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 
 
 def attack(grid: GridDataset, training: TrainingResult, options: AttackOptions, context: RunContext) -> AttackResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icudl.artifacts import SourceTables
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from icudl.artifacts import Floats, GridDataset, SourceTables
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify, window_lengths
 from icudl.preprocessing.splits import SplitOptions, split_patients

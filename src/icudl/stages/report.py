@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icudl.artifacts import Report
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
 from icudl.report.study import StudyResults

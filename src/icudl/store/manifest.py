@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from icudl.errors import StoreError
+from icudl.files import hash_file
 
 FORMAT = 1
 """Version of the manifest's layout; a store refuses newer ones."""
@@ -28,12 +29,6 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return the hexadecimal SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import contextlib
 import stat
 from pathlib import Path
 
-from icudl.execution.base import sync
+from icudl.files import sync
 
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _SHARED_FOLDER, _SHARED_FILE, _SHARED_LOCK = 0o2770, 0o640, 0o660

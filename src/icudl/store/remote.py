@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from icudl.artifacts import Artifact
 from icudl.errors import StoreError
-from icudl.execution.base import remove_folder, write_folder_atomically
+from icudl.files import remove_folder, write_folder_atomically
 from icudl.store import modes, refusals
 from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
 from icudl.store.objects import Objects

@@ -35,7 +35,7 @@ def _expectations(artifact: object) -> Iterator[Fault]:
             yield from _grid(artifact)
         case TrainingResult():
             for member, checkpoint in artifact.checkpoints.items():
-                yield checkpoint.member == member, f"the files of {member!r} hold {checkpoint.member!r}"
+                yield str(checkpoint.member) == member, f"the files of {member!r} hold {str(checkpoint.member)!r}"
                 yield from _checkpoint(checkpoint)
         case AttackResult():
             yield from _attack(artifact)

@@ -23,7 +23,7 @@ from typing import TypeVar
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
 from icudl.execution import locks
-from icudl.execution.base import remove_folder, sync, write_folder_atomically
+from icudl.files import remove_folder, sync, write_folder_atomically
 from icudl.store import modes, refusals
 from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
 from icudl.store.soundness import faults

@@ -99,9 +99,9 @@ def check_workers_are_single_threaded(make: ExecutorFactory) -> None:
 
     An executor that runs jobs in the calling process leaves the threads to its caller, who sets them.
     """
-    from icudl.execution.device import single_threaded
+    from icudl.execution.threads import single_thread
 
-    with single_threaded():
+    with single_thread():
         found = make().map(_threads, [1, 2], shared=None)
     require(found == [1, 1], f"jobs ran with {found} threads")
 

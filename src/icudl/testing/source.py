@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from icudl.artifacts import SourceTables
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import DataSource, WindowOptions
 from icudl.testing.requirement import require
 from icudl.variables import STUDY_VARIABLES

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, read_json, write_json
-from icudl.execution.base import write_folder_atomically
+from icudl.files import write_folder_atomically
 from icudl.training.data import Rows
 from icudl.training.snapshot import Epoch
 
@@ -49,7 +49,7 @@ def _write(finished: Finished, folder: Path) -> None:
     if finished.checkpoint is not None:
         finished.checkpoint.write(folder)
     histories = [[_without_nan(epoch) for epoch in history] for history in finished.histories]
-    member = finished.checkpoint.member if finished.checkpoint is not None else None
+    member = str(finished.checkpoint.member) if finished.checkpoint is not None else None
     write_json(folder / "finished.json", {"threshold": finished.threshold, "histories": histories, "member": member})
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset
+from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset, Member
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.options import TrainingOptions
@@ -25,7 +25,7 @@ Columns = dict[str, Floats]
 
 
 def ensemble_of_folds(
-    folds: Sequence[Checkpoint], grid: GridDataset, member: str, training: TrainingOptions, device: str
+    folds: Sequence[Checkpoint], grid: GridDataset, member: Member, training: TrainingOptions, device: str
 ) -> Finished:
     """Make one member of the models of all folds, and score the test stays with it.
 
@@ -33,9 +33,9 @@ def ensemble_of_folds(
     it; no test stay takes part.
 
     Args:
-        folds: ``"fold-0"`` ..., in order.
+        folds: The members of the folds, in order.
         grid: What they were fitted on.
-        member: Name of the new member.
+        member: The new member.
         training: Calibration, and what the threshold maximises.
         device: Where to score.
     """

@@ -1,4 +1,4 @@
-"""Training of one model: epochs, early stopping, resumption.
+"""Training of one model: loss, optimiser, epochs, early stopping, resumption.
 
 All randomness comes from the seed and the number of the epoch, so a run that is killed and started again from its
 snapshot ends with the same bytes as one that was not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from icudl.errors import StageError
-from icudl.execution.base import Tick, seed_for
+from icudl.execution.base import Tick
+from icudl.execution.context import seed_for
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model, to_device
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
-from icudl.training.optimisation import learning_rate_at, loss_of, optimizer_of
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
@@ -127,6 +127,37 @@ def probabilities_of(logits: Tensor) -> npt.NDArray[np.float64]:
     """Return (n,) risks of death: the softmax of the logits, in double precision."""
     risks: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=1)[:, 1].numpy()
     return risks
+
+
+def learning_rate_at(options: TrainingOptions, epoch: int) -> float:
+    """Return the learning rate of an epoch (from 1): warm-up, then constant or a cosine down to a hundredth."""
+    if epoch <= options.warmup_epochs:
+        return options.learning_rate * epoch / (options.warmup_epochs + 1)
+    if options.schedule == "constant":
+        return options.learning_rate
+    span = max(1, options.max_epochs - options.warmup_epochs - 1)
+    progress = (epoch - options.warmup_epochs - 1) / span
+    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def loss_of(options: TrainingOptions, labels: Tensor) -> nn.Module:
+    """Return the training loss: cross-entropy of the logits, weighted by class where the options say so."""
+    weight = None
+    if options.class_balance == "weight":
+        counts = torch.bincount(labels, minlength=2).to(torch.float32)
+        weight = len(labels) / (2 * counts)
+    return nn.CrossEntropyLoss(weight=weight, label_smoothing=options.label_smoothing)
+
+
+def optimizer_of(options: TrainingOptions, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a model's parameters; its learning rate is set epoch by epoch."""
+    makers: Mapping[str, Callable[[], torch.optim.Optimizer]] = {
+        "adam": lambda: torch.optim.Adam(model.parameters(), weight_decay=options.weight_decay, fused=True),
+        "adamw": lambda: torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay, fused=True),
+        "rmsprop": lambda: torch.optim.RMSprop(model.parameters(), weight_decay=options.weight_decay),
+        "sgd": lambda: torch.optim.SGD(model.parameters(), momentum=0.9, weight_decay=options.weight_decay),
+    }
+    return makers[options.optimizer]()
 
 
 class _Run:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from icudl.execution.base import write_atomically
+from icudl.files import write_atomically
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import GridDataset
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 from icudl.models.baselines import fit_baseline, summarise
 from icudl.preprocessing.scaling import InputOptions, select_statics
 from icudl.preprocessing.splits import SplitOptions, split_patients

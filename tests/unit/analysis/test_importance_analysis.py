@@ -26,7 +26,7 @@ from icudl.artifacts import AttackResult, GridDataset, TrainingResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.target.checkpoint import StayTensors
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.models.build import load_model
 from icudl.preprocessing.features import assemble_features
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit

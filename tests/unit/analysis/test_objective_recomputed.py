@@ -14,8 +14,8 @@ from sklearn import metrics as peer
 
 from icudl.artifacts import GridDataset, TuningResult
 from icudl.attacks.options import AttackOptions
-from icudl.execution.base import RunContext
-from icudl.models.options import ModelOptions
+from icudl.execution.context import RunContext
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.stages.attack import attack
@@ -24,7 +24,7 @@ from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 TRAINING = TrainingOptions(max_epochs=3, baselines=False, bootstrap_samples=10, learning_rate=0.02)
 MODEL_SPACE = {
     "model.hidden_size": {"choices": [3, 5]},

@@ -17,7 +17,7 @@ from icudl.attacks.options import AttackOptions
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Entries, StayTensors, measured_cells
 from icudl.errors import AttackError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
 from icudl.stages.attack import attack

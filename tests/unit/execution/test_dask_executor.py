@@ -15,8 +15,8 @@ import pytest
 from icudl.errors import ConfigError, PluginError
 from icudl.execution.base import ExecutionOptions, Tick, make_executor
 from icudl.execution.dask.executor import DaskExecutor
-from icudl.execution.pool.workers import Facts
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.dask.facts import Facts
+from icudl.execution.threads import ENVIRONMENT
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "slurm.py"
 

@@ -19,7 +19,7 @@ from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import AttackError, ConfigError, IcudlError, PluginError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.interop.module.target import ModuleTarget
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics

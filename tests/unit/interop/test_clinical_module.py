@@ -13,9 +13,10 @@ from icudl.interop.checkpoints.clinical import ClinicalModule, neighbours
 from icudl.interop.checkpoints.onnx import example_stays
 from icudl.interop.checkpoints.padded_recurrence import without_packing
 from icudl.interop.data_set import data_set_of
-from icudl.models.build import build_model, load_model
+from icudl.models.build import GROUP, build_model, load_model
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import ModelOptions
+from icudl.models.options import ConvolutionalOptions
+from icudl.plugins import options_of
 from icudl.preprocessing.imputation import imputation_map
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.scores.scoring import risks
@@ -79,9 +80,8 @@ def test_a_shorter_window_is_a_padded_one() -> None:
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_without_packing_the_logits_are_the_same(name: str, readout: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
-    options = ModelOptions(
-        name=name, hidden_size=5, fc_size=4, n_layers=2, readout=readout, bidirectional=bidirectional
-    )
+    kind = options_of(GROUP, name)
+    options = kind(hidden_size=5, fc_size=4, n_layers=2, readout=readout, bidirectional=bidirectional)
     model = build_model(options, 3).eval()
     ensemble = EnsembleClassifier(options, [model, build_model(options, 3).eval()]).eval()
     features, lengths = torch.randn(6, 7, 3), torch.tensor([7, 1, 3, 7, 5, 2])
@@ -96,5 +96,5 @@ def test_without_packing_the_logits_are_the_same(name: str, readout: str, bidire
 
 def test_what_is_no_recurrent_classifier_is_left_as_it_is() -> None:
     grid = make_grid(20)
-    model = load_model(make_checkpoint(grid, "final", ModelOptions(name="tcn", hidden_size=4, fc_size=4)), "cpu")
+    model = load_model(make_checkpoint(grid, "final", ConvolutionalOptions(hidden_size=4, fc_size=4)), "cpu")
     assert type(without_packing(model)) is type(model)

@@ -21,12 +21,12 @@ from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.attacks.target.verification import score
 from icudl.errors import AttackError, ConfigError, PluginError, StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.interop.checkpoints.module import CheckpointModule
 from icudl.interop.peers.art import ArtAttack, art_classifier
 from icudl.interop.peers.foolbox import FoolboxAttack, foolbox_model
 from icudl.interop.peers.peer import MarginModel, PeerAttack
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.testing import LinearOracle
 from icudl.testing.attack import (
@@ -110,7 +110,7 @@ def test_their_attacks_in_the_runner(name: str, threat_model: str, context: RunC
         assert not np.isnan(grid.values[rows, cells["hour"], cells["variable"]]).any()
 
 
-MODELS = {"lstm": ModelOptions(hidden_size=5, fc_size=4), "gru": ModelOptions(name="gru", hidden_size=5, fc_size=4)}
+MODELS = {"lstm": LstmOptions(hidden_size=5, fc_size=4), "gru": GruOptions(hidden_size=5, fc_size=4)}
 
 
 def case_of(model: str) -> tuple[GridDataset, Checkpoint, CheckpointModule]:

@@ -20,8 +20,9 @@ from icudl.artifacts import Checkpoint
 from icudl.errors import ConfigError, PluginError, StageError
 from icudl.interop.checkpoints.onnx import example_stays, export_onnx, open_session, run_session
 from icudl.interop.data_set import data_set_of
-from icudl.models.build import build_model
-from icudl.models.options import ModelOptions
+from icudl.models.build import GROUP, build_model
+from icudl.models.options import GruOptions
+from icudl.plugins import options_of
 from icudl.preprocessing.features import n_features
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.scores.scoring import risks
@@ -37,12 +38,12 @@ FORWARD = InputOptions(imputation="forward")
 
 
 def checkpoint_of(name: str, inputs: InputOptions = EVERYTHING, **options: Any) -> Checkpoint:
-    return make_checkpoint(GRID, "final", ModelOptions(name=name, hidden_size=6, fc_size=4, **options), inputs)
+    return make_checkpoint(GRID, "final", options_of(GROUP, name)(**{"hidden_size": 6, "fc_size": 4} | options), inputs)
 
 
 def ensemble() -> Checkpoint:
     single = checkpoint_of("gru", FORWARD)
-    options = ModelOptions(name="gru", hidden_size=6, fc_size=4, ensemble_size=2)
+    options = GruOptions(hidden_size=6, fc_size=4, ensemble_size=2)
     torch.manual_seed(3)
     network = build_model(options, n_features(FORWARD, 3))
     weights = {name: 2 * tensor.numpy() for name, tensor in network.state_dict().items()}

@@ -22,7 +22,9 @@ from icudl.artifacts import (
     STAYS_SCHEMA,
     TRIALS_SCHEMA,
     AttackResult,
+    Direction,
     GridDataset,
+    Objective,
     SusceptibilityResult,
     TrainingResult,
     TuningResult,
@@ -71,7 +73,7 @@ def make_tuning(n_trials: int = 12) -> TuningResult:
         state = "PRUNED" if trial % 4 == 3 else "COMPLETE"
         rows.append((trial, state, 0.9 - 0.02 * (np.log10(rate) + 3) ** 2, json.dumps(settings), 1.0, 5))
     trials = pl.DataFrame(rows, schema=TRIALS_SCHEMA, orient="row")
-    return TuningResult(trials, {}, 0, 0.0, "maximize auroc")
+    return TuningResult(trials, {}, 0, 0.0, Objective("auroc", Direction.MAXIMIZE))
 
 
 def with_importance(result: SusceptibilityResult) -> SusceptibilityResult:
@@ -231,7 +233,7 @@ def test_search_history_and_importance_tell_what_mattered():
 def test_importance_of_options_needs_trials_that_differ():
     assert importance_table(make_tuning(3)).is_empty()
     same = make_tuning(12)
-    flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, "maximize auroc")
+    flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, Objective("auroc", Direction.MAXIMIZE))
     assert importance_table(flat).is_empty()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.report.build import build_report, embed
 from icudl.report.citations import ALWAYS, CITATIONS, cited
 from icudl.report.options import ReportOptions

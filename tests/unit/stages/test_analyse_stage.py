@@ -14,7 +14,7 @@ from training_cases import empty_training
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, GridDataset, SusceptibilityResult
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.stages.analyse import analyse
 from icudl.variables import STUDY_VARIABLES
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from icudl.errors import StageError
 from icudl.execution.base import ExecutionOptions, Executor, Tick
-from icudl.execution.runtime import tune_process, usable_cores
+from icudl.execution.threads import tune_process, usable_cores
 
 ATTEMPTS = 3
 AHEAD = 2  # jobs made for each worker: one in work, one waiting
@@ -45,7 +45,7 @@ class ForkserverExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it with ``execution.pool.workers``."""
+        """Make it with ``options.workers`` workers."""
         return cls(options.workers)
 
     def run(

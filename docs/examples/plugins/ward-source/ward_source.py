@@ -13,7 +13,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.variables import Variable
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.intervals import percentiles, wilson
-from icudl.artifacts import GridDataset, TrainingResult
+from icudl.artifacts import FINAL, GridDataset, TrainingResult
 from icudl.training.scores.evaluation import bootstrap_weights
 from icudl.training.scores.metrics import Scored
 
@@ -106,8 +106,8 @@ def judged(
         chosen = predictions.filter(pl.col("model") == model)
         if split is not None:
             chosen = chosen.filter(pl.col("split") == split)
-        if split != "out-of-fold" and (chosen["member"] == "final").any():
-            chosen = chosen.filter(pl.col("member") == "final")
+        if split != "out-of-fold" and (chosen["member"] == str(FINAL)).any():
+            chosen = chosen.filter(pl.col("member") == str(FINAL))
         chosen = chosen.join(patients, on="stay_id", how="inner").sort("stay_id", "member")
         one = Judged(
             model=model,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import TuningResult
+from icudl.artifacts import Direction, TuningResult
 
 LOG_RATIO = 30.0
 """An option whose values span more than this factor is drawn on a logarithmic axis."""
@@ -18,12 +18,12 @@ FEWEST_TRIALS = 4
 
 def minimised(result: TuningResult) -> bool:
     """Return whether a lower score is the better one."""
-    return result.objective.startswith("minimize")
+    return result.objective.direction is Direction.MINIMIZE
 
 
 def score_name(result: TuningResult) -> str:
     """Return the name of what the search optimised."""
-    return result.objective.partition(" ")[2] or result.objective
+    return result.objective.metric
 
 
 def finished(result: TuningResult) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from icudl.attacks.engine.ends import EndStateEngine, Known, Memory
 from icudl.attacks.engine.stack import StackEngine
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.recurrent.classifier import GruClassifier, LstmClassifier
 
 
 class Engine(Protocol):
@@ -46,7 +46,7 @@ class Engine(Protocol):
 
 def make_engine(model: SequenceClassifier) -> Engine:
     """Return the fastest engine that is exact for a model: hand-written for LSTM and GRU, else autograd."""
-    if type(model) is not RecurrentClassifier:
+    if type(model) is not LstmClassifier and type(model) is not GruClassifier:
         return AutogradEngine(model)
     reads_ends = model.options.readout in {"final", "last_hour"} and model.options.n_layers == 1
     return EndStateEngine(model) if reads_ends else StackEngine(model)

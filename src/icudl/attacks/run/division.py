@@ -12,7 +12,7 @@ from icudl.artifacts import GridDataset
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.run.shard import Shard
 from icudl.attacks.run.tables import unseen_member
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from icudl.attacks.run.outcome import ShardArrays
 from icudl.attacks.run.shard import ShardData, attack_shard
 from icudl.attacks.run.shard_file import write_shard
 from icudl.errors import StageError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.preprocessing.scaling import InputOptions, static_columns
 
 

@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from icudl.attacks.run.outcome import ShardArrays
-from icudl.execution.base import write_atomically
+from icudl.files import write_atomically
 
 
 def write_shard(path: Path, arrays: ShardArrays) -> None:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset, Schema
+from icudl.artifacts import ATTACKED_SCHEMA, FINAL, PERTURBATIONS_SCHEMA, AttackResult, GridDataset, Member, Schema
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import STATUSES, ShardArrays
 
 EXAMPLES = ("first", "best")
-FINAL = "final"
 
 
 def unseen_member(grid: GridDataset, row: int) -> str:
-    """Return the member of a training result that was not fitted on the stay at ``row``."""
-    return FINAL if grid.is_test[row] else f"fold-{grid.folds[row]}"
+    """Return the text of the member that was not fitted on the stay at ``row``."""
+    return str(FINAL if grid.is_test[row] else Member.of_fold(grid.folds[row]))
 
 
 def assemble(parts: Sequence[ShardArrays], grid: GridDataset, options: AttackOptions) -> AttackResult:

@@ -31,8 +31,10 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
     import numpy as np
     import polars as pl
 
+    from icudl.artifacts import Member
     from icudl.errors import StageError
-    from icudl.execution.device import resolve_device, single_threaded
+    from icudl.execution.device import resolve_device
+    from icudl.execution.threads import single_thread
     from icudl.training.scores.scoring import predictions, unseen_rows
 
     trained, training = load_result(session, checkpoint, "train")
@@ -44,7 +46,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
                 f"{trained.reference} was not fitted on {prepared.reference}: its folds are divided otherwise. "
                 "Give --member final, or the data it was fitted on."
             )
-        names = [f"fold-{fold}" for fold in range(grid.n_folds)]
+        names = [str(Member(fold)) for fold in range(grid.n_folds)]
         rows_of = {name: np.flatnonzero(grid.folds == fold) for fold, name in enumerate(names)}
     else:
         chosen = member_of(training, member, trained)
@@ -58,7 +60,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
         )
     # The name of the split decides the resamples: the same stays have the same interval here and in the report.
     split = ("out-of-fold" if member == FOLDS else "test" if member == "final" else "unseen") if same else "external"
-    with single_threaded():
+    with single_thread():
         device = resolve_device(session.config().execution.device)
         parts = [
             predictions(member_of(training, name, trained), grid, rows, device, split) for name, rows in rows_of.items()
@@ -123,7 +125,7 @@ def evaluate(
     """
     from icudl.cli.summaries import differences_table, scores_table, subgroups_table
     from icudl.errors import ConfigError
-    from icudl.execution.device import single_threaded
+    from icudl.execution.threads import single_thread
     from icudl.training.scores.evaluation import compare, score_predictions
 
     if against is None and (against_member or against_data):
@@ -134,7 +136,7 @@ def evaluate(
         _, others = _predictions(session, against, against_data or data, against_member or member)
     trained = load_result(session, checkpoint, "train")[0]
     samples, seed = int(trained.options["training"]["bootstrap_samples"]), trained.identity.seed
-    with single_threaded():
+    with single_thread():
         scores = score_predictions(ours, grid.stays, samples, seed)
         tables = [scores_table(scores), subgroups_table(scores)]
         result = {"scores": scores.to_dicts()}

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from icudl.errors import ConfigError, PluginError
-from icudl.execution.interrupts import interrupts_held
-from icudl.execution.pool.workers import Facts
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.children import interrupts_held
+from icudl.execution.dask.facts import Facts
+from icudl.execution.threads import ENVIRONMENT
 
 CONNECT_SECONDS = 30.0
 """How long a scheduler may take to answer, as Dask itself lets it: one on a busy machine took more than ten seconds."""

@@ -14,12 +14,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from icudl.errors import PluginError, StageError
-from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
+from icudl.execution.base import (
+    JOBS_AHEAD,
+    MAX_ATTEMPTS,
+    ExecutionOptions,
+    Executor,
+    Job,
+    Result,
+    Shared,
+    Tick,
+    lost_workers,
+)
 from icudl.execution.dask.cluster import WORKER_SECONDS, Cluster, check_address, facts_of_worker, require_dask
+from icudl.execution.dask.facts import Facts
 from icudl.execution.device import resolve_device
-from icudl.execution.pool.local import JOBS_AHEAD, MAX_ATTEMPTS, lost_workers
-from icudl.execution.pool.workers import Facts, limit_threads
-from icudl.execution.runtime import usable_cores
+from icudl.execution.threads import limit_threads, usable_cores
 
 _LOOK_SECONDS = 5.0
 """Between two looks at the cluster while no job ends."""

@@ -83,7 +83,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "statics": json.dumps(list(checkpoint.static_names)),
         "hours": str(checkpoint.n_hours),
         "threshold": repr(float(checkpoint.threshold)),
-        "member": checkpoint.member,
+        "member": str(checkpoint.member),
         "model": json.dumps(dict(checkpoint.model), sort_keys=True),
         "inputs": json.dumps(dict(checkpoint.inputs), sort_keys=True),
         "output": "risk: probability of death in hospital; a death is called where it reaches the threshold",

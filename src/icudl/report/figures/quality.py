@@ -20,7 +20,7 @@ from icudl.analysis.numbers.quality import (
     roc_band,
     roc_curve,
 )
-from icudl.artifacts import TrainingResult
+from icudl.artifacts import TrainingResult, network_histories
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
@@ -171,28 +171,27 @@ def calibration(model: FittedModel) -> Figure:
 
 
 def training_curves_table(model: FittedModel) -> pl.DataFrame:
-    """Return the history as it is: one row per member and epoch."""
+    """Return the history as it is: one row per network and epoch."""
     return model.training.history
 
 
 @styled
 def training_curves(model: FittedModel) -> Figure:
-    """Draw loss and validation scores of each member over the epochs."""
+    """Draw loss and validation scores of each network over the epochs."""
     training = model.training
     figure = new_figure(8.0, 3.4)
     left, right = figure.subplots(1, 2)
-    members = training.history["member"].unique(maintain_order=True).sort().to_list()
-    for index, member in enumerate(members):
-        history = training.history.filter(pl.col("member") == member).sort("epoch")
+    networks = network_histories(training.history)
+    for index, (name, history) in enumerate(networks.items()):
         colour = PALETTE[index % len(PALETTE)]
         epochs = history["epoch"].to_numpy()
         left.plot(epochs, history["train_loss"].to_numpy(), color=colour, linewidth=0.9, linestyle="--")
-        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=member)
+        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=name)
         right.plot(epochs, history["valid_auroc"].to_numpy(), color=colour, linewidth=1.3)
         right.plot(epochs, history["valid_auprc"].to_numpy(), color=colour, linewidth=0.9, linestyle=":")
     left.set(title="Loss", xlabel="Epoch", ylabel="Cross-entropy (dashed: training)")
     right.set(title="Validation scores", xlabel="Epoch", ylabel="AUROC (dotted: AUPRC)")
-    if members:
+    if networks:
         figure.legend(loc="outside right upper")
     else:
         say_nothing_found(left, "no history")

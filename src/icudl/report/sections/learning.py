@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from icudl.artifacts import network_histories
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Figure, Switch
 from icudl.report.wording import rounded
@@ -13,10 +14,9 @@ SCORES = {"valid_auroc": "AUROC", "valid_auprc": "AUPRC"}
 
 
 def training_curves(history: pl.DataFrame) -> list[Block]:
-    """Draw losses and validation scores by epoch, one series a member."""
-    members = history["member"].unique(maintain_order=True).to_list()
-    members.sort(key=lambda member: member != "final")
-    rows = {member: history.filter(pl.col("member") == member).sort("epoch") for member in members}
+    """Draw losses and validation scores by epoch, one series for each network."""
+    rows = network_histories(history)
+    members = list(rows)
 
     def line(name: str, member: str, column: str, dash: int) -> Line:
         return Line(name=name, x=rows[member]["epoch"].to_list(), y=rounded(rows[member][column]), dash=dash % 6)

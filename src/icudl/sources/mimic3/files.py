@@ -12,7 +12,8 @@ import polars as pl
 
 from icudl.artifacts import STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import Progress, RunContext, write_atomically
+from icudl.execution.context import Progress, RunContext
+from icudl.files import write_atomically
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, translated

@@ -18,7 +18,7 @@ import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError, StoreError
-from icudl.execution.base import write_atomically
+from icudl.files import write_atomically
 
 COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
     "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},

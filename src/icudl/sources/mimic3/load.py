@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from icudl.errors import SourceError
-from icudl.execution.base import Progress, ProgressTask
+from icudl.execution.context import Progress, ProgressTask
 from icudl.sources import postgres
 from icudl.sources.mimic3.folder import TableFile, find_tables, translated
 

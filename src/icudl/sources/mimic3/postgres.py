@@ -16,7 +16,8 @@ from psycopg import sql
 
 from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext, write_atomically
+from icudl.execution.context import RunContext
+from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3 import sql as queries

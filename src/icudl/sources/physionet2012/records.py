@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from icudl.errors import SourceError
-from icudl.execution.base import ProgressTask
+from icudl.execution.context import ProgressTask
 from icudl.sources.physionet2012.files import RECORD_NAME, RecordSet, readable, record_files
 
 _HEADER = "Time,Parameter,Value"

@@ -13,7 +13,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import ProgressTask, RunContext
+from icudl.execution.context import ProgressTask, RunContext
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3.binning import means
 from icudl.sources.physionet2012 import cleaning

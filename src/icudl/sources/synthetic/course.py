@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 
 Ints = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]

@@ -19,8 +19,10 @@ import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.errors import ConfigError
-from icudl.execution.base import Executor, Progress, Tick, remove_folder, write_atomically, write_folder_atomically
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor, Tick
+from icudl.execution.context import Progress
+from icudl.execution.serial import SerialExecutor
+from icudl.files import remove_folder, write_atomically, write_folder_atomically
 from icudl.sources.synthetic.charting import chart_events
 from icudl.sources.synthetic.course import BLOCK_PATIENTS, GENERATOR_VERSION
 from icudl.sources.synthetic.laboratory import lab_events

@@ -41,8 +41,10 @@ from typing import ClassVar
 
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError
-from icudl.execution.base import Executor, Progress, RunContext, SilentProgress, remove_folder
-from icudl.execution.pool.local import SerialExecutor
+from icudl.execution.base import Executor
+from icudl.execution.context import Progress, RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
+from icudl.files import remove_folder
 from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.rules import mimic3_rules
 from icudl.sources.synthetic.course import GENERATOR_VERSION

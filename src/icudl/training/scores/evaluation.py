@@ -10,7 +10,7 @@ import polars as pl
 
 from icudl.artifacts import METRICS_SCHEMA
 from icudl.errors import StageError
-from icudl.execution.base import seed_for
+from icudl.execution.context import seed_for
 from icudl.training.scores.metrics import METRICS, Float64s, Scored, all_scores
 
 AGE_BANDS: tuple[tuple[float, float, str], ...] = (

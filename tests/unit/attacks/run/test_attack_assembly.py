@@ -15,8 +15,9 @@ from icudl.artifacts.stored import ROW_GROUP, TableFile, forget_pages, join_tabl
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run import assembly, runner
 from icudl.errors import StoreError
-from icudl.execution.base import RunContext
-from icudl.execution.pool.local import JOBS_AHEAD, ProcessExecutor
+from icudl.execution.base import JOBS_AHEAD
+from icudl.execution.context import RunContext
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.stages.attack import attack
 
 SMALL = AttackOptions(name="greedy", iterations=20, batch_size=7)

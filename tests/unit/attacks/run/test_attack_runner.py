@@ -16,8 +16,8 @@ from icudl.attacks.run import runner
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors, grid_cells
 from icudl.errors import PluginError, StageError
-from icudl.execution.base import RunContext
-from icudl.execution.pool.local import ProcessExecutor
+from icudl.execution.context import RunContext
+from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 from icudl.stages.attack import attack, choose_stays

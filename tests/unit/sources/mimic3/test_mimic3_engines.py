@@ -11,7 +11,7 @@ from test_mimic3_files import assert_identical
 from test_mimic3_postgres import read_database
 
 from icudl.artifacts import GridDataset, SourceTables
-from icudl.execution.base import RunContext, SilentProgress
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.sources.mimic3.load import load_release

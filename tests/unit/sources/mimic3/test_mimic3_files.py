@@ -18,7 +18,7 @@ from mimic3_tables import START, Hospital, admission, cells, chart, lab, patient
 
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import DataSource, SourceOptions
 from icudl.sources.mimic3 import binning as mimic3_binning
 from icudl.sources.mimic3.files import Mimic3Files

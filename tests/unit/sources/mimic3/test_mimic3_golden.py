@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from mimic3_tables import Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 
-from icudl.execution.base import RunContext
+from icudl.execution.context import RunContext
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files

@@ -15,7 +15,7 @@ from test_mimic3_files import assert_identical, busy_hospital
 
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
-from icudl.execution.base import RunContext, SilentProgress
+from icudl.execution.context import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
 from icudl.sources.base import DataSource, SourceOptions, VariableOptions, WindowOptions

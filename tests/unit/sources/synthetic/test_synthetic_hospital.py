@@ -14,8 +14,9 @@ import pytest
 
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError
-from icudl.execution.base import RunContext, SilentProgress
-from icudl.execution.pool.local import ProcessExecutor, SerialExecutor
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.pool.executor import ProcessExecutor
+from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import SourceOptions, WindowOptions
 from icudl.sources.synthetic import files as synthetic_files
 from icudl.sources.synthetic.course import BLOCK_PATIENTS

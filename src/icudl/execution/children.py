@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them.
+"""Processes that this one starts: Ctrl-C does not reach them, and none outlives the process that started it.
 
 A worker whose run was killed would go on computing, and writing into a scratch folder that the next run works in.
 """
@@ -11,8 +11,20 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, even before their first line runs: they inherit the signal mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

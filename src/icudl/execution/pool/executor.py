@@ -1,4 +1,4 @@
-"""Executors on one machine: this process, or a pool of processes."""
+"""The executor of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -17,53 +17,26 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.managers import SyncManager
 from typing import Any, ClassVar, Self
 
-from icudl.errors import StageError
-from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick
-from icudl.execution.interrupts import interrupts_held
-from icudl.execution.memory import ran_out_of_memory
+from icudl.execution.base import (
+    JOBS_AHEAD,
+    MAX_ATTEMPTS,
+    ExecutionOptions,
+    Executor,
+    Job,
+    Result,
+    Shared,
+    Tick,
+    ignore_ticks,
+    lost_workers,
+)
+from icudl.execution.children import end_with_parent, interrupts_held
+from icudl.execution.memory import give_back_memory, ran_out_of_memory
 from icudl.execution.pool.handover import Address, offered, take
-from icudl.execution.pool.orphans import end_with_parent
-from icudl.execution.runtime import ENVIRONMENT, give_back_memory, tune_process, usable_cores
-
-MAX_ATTEMPTS = 3
-"""How often a job may lose its worker before it is taken for the cause."""
+from icudl.execution.serial import SerialExecutor
+from icudl.execution.threads import ENVIRONMENT, tune_process, usable_cores
 
 _CALLS = itertools.count()
 """Tells the calls of this process apart: the address of an ended one may be used again."""
-
-JOBS_AHEAD = 3
-"""Jobs made for each worker at a time: one in work, the others so that it need not wait."""
-
-
-def _ignore(_units: int) -> None:
-    pass
-
-
-class SerialExecutor(Executor):
-    """Runs jobs one after another in this process."""
-
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
-
-    def __init__(self) -> None:
-        self.workers = 1
-
-    @classmethod
-    def from_options(cls, options: ExecutionOptions) -> Self:  # noqa: ARG003 - there is one way to be serial
-        """Make it; no option matters."""
-        return cls()
-
-    def run(
-        self,
-        task: Callable[[Shared, Job, Tick], Result],
-        jobs: Sequence[Job],
-        *,
-        shared: Shared,
-        on_result: Callable[[int, Result], None],
-        tick: Tick | None = None,
-    ) -> None:
-        """Run the jobs in order; see ``execution.base.Executor``."""
-        for index in range(len(jobs)):
-            on_result(index, task(shared, jobs[index], tick or _ignore))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +190,7 @@ class ProcessExecutor(Executor):
 
         for attempt in range(MAX_ATTEMPTS):
             workers = max(self.workers >> attempt, 1)
-            self._run(workers, task, jobs, sorted(missing), shared, tick or _ignore, keep)
+            self._run(workers, task, jobs, sorted(missing), shared, tick or ignore_ticks, keep)
             if not missing:
                 return
         raise lost_workers(len(missing), len(jobs))
@@ -299,14 +272,6 @@ class ProcessExecutor(Executor):
             tick(units)
         if broken is not None:
             raise broken
-
-
-def lost_workers(n_missing: int, n_jobs: int) -> StageError:
-    """Return the error of jobs that lost their worker again and again."""
-    return StageError(
-        f"{n_missing} of {n_jobs} jobs lost their worker process {MAX_ATTEMPTS} times; most often memory ran out. "
-        "Use fewer workers (--workers 1) or smaller batches; finished work is kept."
-    )
 
 
 def _drain(ticks: Any) -> Iterator[int]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import icudl
-from icudl.execution.runtime import ENVIRONMENT
+from icudl.execution.threads import ENVIRONMENT
 
 PACKAGES = ("torch", "numpy", "polars", "scikit-learn")
 """Besides icudl itself: what computes, and may round otherwise in another version."""
@@ -57,13 +56,6 @@ class Facts:
                 f"Start it with the environment {settings}"
             )
         return ""
-
-
-def limit_threads() -> None:
-    """Let torch use one thread in the thread that calls, where torch is loaded."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
 
 
 def _version(package: str) -> str:
