@@ -302,7 +302,7 @@ def _external_scores(grid: GridDataset, rng: np.random.Generator, plugin: str, s
         }
     ).cast(dict(PREDICTIONS_SCHEMA))
     metrics = pl.DataFrame(_metrics(plugin, "external", grid.labels), schema=METRICS_SCHEMA, orient="row")
-    return Scores(predictions=predictions, metrics=metrics)
+    return Scores(predictions=predictions, metrics=metrics, left_out=7, missing=("lactate",))
 
 
 def _metrics(model: str, split: str, labels: np.ndarray) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ import pytest
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
 from icudl.report.study import StudyResults
-from report_study import MARKUP, fake_study, of_one_attack
+from report_study import MARKUP, fake_study, fake_table, of_one_attack
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +41,11 @@ def full_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def study_page(study: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(study, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def table_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(fake_table(120), tmp_path_factory.mktemp("table"))
 
 
 def write_page(study: StudyResults, folder: Path) -> Path:
@@ -246,6 +251,31 @@ def test_markup_in_data_stays_text(open_report: Open, tmp_path: Path) -> None:
     assert MARKUP in opened.text("[data-explorer=view]")
     assert opened.complaints == []
     assert len(opened.requests) == 1
+
+
+def test_one_chapter_of_each_kind_is_shown_and_the_reader_chooses_which(open_report: Open, table_page: Path) -> None:
+    opened = open_report(table_page)
+    page = opened.page
+    assert page.locator(".chapter:visible").count() == 2
+    assert page.locator("#roc--lstm .plot svg").count() == 1
+    assert page.locator("#roc--summary .plot svg").count() == 0
+    page.get_by_label("Model", exact=True).select_option(label="summary")
+    assert page.locator("#roc--lstm").is_hidden()
+    assert page.locator("#roc--summary .plot svg").is_visible()
+    page.get_by_label("Attack", exact=True).select_option(label="summary, fewest, elsewhere")
+    visible = page.locator("#attacks-in-detail h2:visible").all_inner_texts()
+    assert visible[0] == "summary, fewest, elsewhere: how easily predictions are flipped"
+    assert len([text for text in visible if not text.startswith("summary, fewest, elsewhere: ")]) == 0
+    assert opened.complaints == []
+    assert len(opened.requests) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
+def test_a_link_into_a_hidden_chapter_shows_it(open_report: Open, table_page: Path) -> None:
+    page = open_report(table_page).page
+    page.evaluate("window.location.hash = 'map--summary-one_value-main'")
+    page.locator("#map--summary-one_value-main .plot svg").wait_for()
+    assert page.locator(".chapter:visible").count() == 2
 
 
 @pytest.mark.parametrize(

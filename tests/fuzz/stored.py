@@ -20,12 +20,13 @@ NODES = ("extract", "preprocess", "train", "attack", "analyse", "tune-model")
 def artifacts() -> dict[str, Any]:
     """One small artifact of each kind, by node."""
     study = fake_study(12)
-    few = dict(list(study.training.checkpoints.items())[:1])
-    training = dataclasses.replace(study.training, checkpoints={name: _small(item) for name, item in few.items()})
+    (data,), (model,), (attack,) = study.data, study.models, study.attacks
+    few = dict(list(model.training.checkpoints.items())[:1])
+    training = dataclasses.replace(model.training, checkpoints={name: _small(item) for name, item in few.items()})
     # All its tables are read in the same way, and each costs every input its time.
-    tables = dict(list(study.susceptibility.tables.items())[:2])
-    susceptibility = dataclasses.replace(study.susceptibility, tables=tables)
-    values = (study.tables, study.grid, training, study.attack, susceptibility, study.tuning["tune-model"])
+    tables = dict(list(attack.susceptibility.tables.items())[:2])
+    susceptibility = dataclasses.replace(attack.susceptibility, tables=tables)
+    values = (data.tables, data.grid, training, attack.result, susceptibility, model.tuning)
     return dict(zip(NODES, values, strict=True))
 
 

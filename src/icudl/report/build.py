@@ -98,7 +98,7 @@ def _cohorts(study: StudyResults) -> list[Section]:
     if len(study.data) == 1:
         return [cohort_section(study.main)]
     return [
-        cohort_section(data).under(name, data.name)
+        dataclasses.replace(cohort_section(data).under(name, data.name), short=f"Cohort: {data.name}")
         for data, name in zip(study.data, _anchors(data.name for data in study.data), strict=True)
     ]
 
@@ -135,9 +135,7 @@ def _attack_sections(
     elif explored:
         titles = "; ".join(study.attack_title(each) for each in explored)
         first = sections[0]
-        note = Note(
-            f"To keep this page small, single stays are shown for the first attack on each model only: {titles}."
-        )
+        note = Note(f"To keep this page small, it shows single stays for one attack on each model only: {titles}.")
         sections[0] = dataclasses.replace(first, blocks=(*first.blocks, note))
     if tuning and attack.tuning is not None:
         sections.append(tuning_section([Search("attack", attack.tuning)]))

@@ -56,6 +56,12 @@ THREAT_NAMES = {
     "sweep": "exactly one charted value may be changed, over its plausible range",
 }
 
+SHORT_THREATS = {
+    "grid": "any cell of the filled-in record",
+    "measured": "charted values",
+    "sweep": "one charted value",
+}
+
 PREDICTOR_NAMES = {
     "lstm": "LSTM",
     "gru": "GRU",
@@ -90,6 +96,11 @@ def predictor_name(plugin: str) -> str:
 def threat_name(threat_model: str) -> str:
     """Say in words what an attacker may change."""
     return THREAT_NAMES.get(threat_model, f"the threat model “{threat_model}” holds")
+
+
+def short_threat(threat_model: str) -> str:
+    """Say in a few words what an attacker may change."""
+    return SHORT_THREATS.get(threat_model, threat_model)
 
 
 def subgroup_name(name: str) -> str:

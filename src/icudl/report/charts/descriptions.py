@@ -195,8 +195,8 @@ Variants = Mapping[str, Chart]
 def as_json(chart: Chart | Variants) -> dict[str, Any]:
     """Return what the scripts draw. What all variants share stands there once, beside ``variants``."""
     if not isinstance(chart, Mapping):
-        return {"kind": chart.kind} | _described(chart)
-    described = {key: {"kind": each.kind} | _described(each) for key, each in chart.items()}
+        return {"kind": chart.kind, **_described(chart)}
+    described = {key: {"kind": each.kind, **_described(each)} for key, each in chart.items()}
     shared = _shared(list(described.values()))
     variants = {
         key: {name: value for name, value in each.items() if name not in shared} for key, each in described.items()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from icudl.analysis.measures import MEASURES
+from icudl.analysis.numbers import searches
 from icudl.analysis.numbers.quality import FittedModel
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TuningResult
 from icudl.report.figures import attack, cohort, heatmaps, histograms, importance, quality, robustness, tuning
@@ -100,11 +101,11 @@ FIGURES: dict[str, FigureSpec] = {
         SusceptibilityResult,
         "importance_cells",
     ),
-    "tuning_history": FigureSpec("Search history", tuning.history, tuning.history_table, TuningResult),
+    "tuning_history": FigureSpec("Search history", tuning.history, searches.history_table, TuningResult),
     "tuning_importance": FigureSpec(
-        "Importance of the options searched", tuning.importance, tuning.importance_table, TuningResult
+        "Importance of the options searched", tuning.importance, searches.importance_table, TuningResult
     ),
-    "tuning_slices": FigureSpec("Score by option", tuning.slices, tuning.slices_table, TuningResult),
+    "tuning_slices": FigureSpec("Score by option", tuning.slices, searches.slices_table, TuningResult),
 } | {
     f"heatmap_{name}": FigureSpec(
         f"{_MEASURE_NAMES.get(name, name.upper())} over hours and variables",

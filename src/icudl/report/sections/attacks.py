@@ -76,14 +76,14 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
     return section.based_on(attack_basis(attack))
 
 
-def charted_sentence(charted: float) -> str:
-    """Say how many of the cells that an attack on the filled-in matrix changed were ever charted."""
+def charted_sentence(charted: float, subject: str = "The attack") -> str:
+    """Say how many of the cells that an attack on the filled-in record changed were ever charted."""
     if charted < 0.5:
         return (
-            f"Most of the changed cells were never charted: {percent(1 - charted)} of them had been filled in between "
-            "and after charted values, so nobody could have entered them wrongly."
+            f"{subject} changed mostly cells that were never charted: {percent(1 - charted)} of them had been filled "
+            "in, so nobody could have entered them wrongly."
         )
-    return f"{percent(charted)} of the changed cells were charted; the others had been filled in."
+    return f"{subject} changed cells of which {percent(charted)} were charted; the others had been filled in."
 
 
 def attack_basis(attack: AttackResults) -> str:

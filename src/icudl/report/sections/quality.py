@@ -10,12 +10,12 @@ import polars as pl
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
-from icudl.report.elements import Block, Entry, Section, Switch, Table, Terms
+from icudl.report.elements import Block, Entry, Note, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
 from icudl.report.sections.learning import training_curves
 from icudl.report.sections.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
-from icudl.report.wording import columns, count, interval, row
+from icudl.report.wording import columns, count, interval, listed, row
 
 TERMS = Terms(
     "quality-terms",
@@ -123,7 +123,7 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
             "External data sets come from elsewhere. Nothing was fitted on them: neither weights, nor limits, nor "
             "thresholds, nor calibration."
         )
-    blocks: list[Block] = [_metrics_table(groups, models)]
+    blocks: list[Block] = [*_external_notes(study, model), _metrics_table(groups, models)]
     drawn = [group for group in groups if group.curves]
     if drawn:
         labels = tuple(
@@ -153,6 +153,24 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
     basis = "; ".join(_basis(group, own) for group in groups)
     section = Section("quality", "How well the model predicts", "Model", tuple(lead), tuple(blocks))
     return section.based_on(f"{basis}." if basis else "")
+
+
+def _external_notes(study: StudyResults, model: ModelResults) -> list[Note]:
+    notes = []
+    for data in study.external:
+        scores = model.scores.get(data.name)
+        if scores is None:
+            continue
+        parts = []
+        if scores.left_out:
+            parts.append(f"{count(scores.left_out, 'stay')} of patients whom the training has met are left out")
+        if scores.missing:
+            parts.append(f"the data set lacks {listed(list(scores.missing))}, which enter as never measured")
+        if scores.unused:
+            parts.append(f"the model does not read {listed(list(scores.unused))}")
+        if parts:
+            notes.append(Note(f"{data.name}: {'; '.join(parts)}."))
+    return notes
 
 
 def _basis(group: JudgedStays, own: list[str]) -> str:

@@ -20,10 +20,10 @@ from icudl.analysis.numbers.comparison import (
 from icudl.analysis.numbers.quality import model_names, own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Entry, Figure, Note, Section, Switch, Table
-from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, threat_name
+from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
 from icudl.report.sections.quality import judged_stays
 from icudl.report.study import StudyResults
-from icudl.report.wording import columns, entry, interval, percent, rounded, row
+from icudl.report.wording import columns, entry, interval, listed, percent, rounded, row
 
 
 def models_section(study: StudyResults, seed: int) -> Section:
@@ -37,8 +37,8 @@ def models_section(study: StudyResults, seed: int) -> Section:
     first = study.models[0].name
     lead = (
         (
-            "Each line is one model, judged on stays that it was not fitted on. Baselines stand below the models of the "
-            "same stays."
+            "Each line is one model, judged on stays that it was not fitted on. Baselines stand below the models "
+            "of the same stays."
         ),
         (
             f"Differences are to {first}, on the same resamples of the same patients: an interval without 0 speaks of "
@@ -169,21 +169,23 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section
     lead = (
         (
             "Each line is one attack on one model and data set. Shares are of the stays attacked; attacks with "
-            "different threat models answer different questions, and only lines with the same words in the column of the threat "
-            "model compare models."
+            "different threat models answer different questions, and only lines that may change the same "
+            "things compare models."
         ),
     )
     main = study.main.name
-    notes = tuple(
-        Note(
-            f"{_attack_name(line, main)}: any cell of the filled-in record could be changed, and "
-            f"{percent(1 - line.charted)} of the changed cells were never charted. Nobody could have entered them "
-            "wrongly."
-        )
+    filled = [
+        f"{_attack_name(line, main)} ({percent(1 - line.charted)})"
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
+    ]
+    notes = (
+        Note(
+            f"Most of the cells that these attacks changed were never charted: {listed(filled)}. They could change "
+            "any cell of the filled-in record; nobody could have entered such values wrongly."
+        ),
     )
-    blocks = (*notes, _attacks_table(lines), _attacks_figure(lines, main))
+    blocks = (*(notes if filled else ()), _attacks_table(lines), _attacks_figure(lines, main))
     return Section("attacks", "Attacks side by side", "Attacks", lead, blocks)
 
 
@@ -203,7 +205,8 @@ def _attacks_table(lines: Sequence[AttackLine]) -> Table:
             line.model,
             line.attack,
             line.data,
-            f"{line.plugin}: {threat_name(line.threat_model)}",
+            line.plugin or "–",
+            short_threat(line.threat_model),
             line.flips["both"].attacked,
             *(_flipped(line.flips[name].share) for name in (*CONDITIONS, "both")),
             entry(line.fewest),
@@ -218,6 +221,7 @@ def _attacks_table(lines: Sequence[AttackLine]) -> Table:
             "Model",
             "Attack",
             "Data set",
+            "Method",
             "What may be changed",
             "#Stays attacked",
             "#Survival flipped to death (95 %)",

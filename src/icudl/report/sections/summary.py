@@ -41,7 +41,10 @@ def summary_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section
     """
     models = [(model, judged_stays(study, model)) for model in study.models]
     several = len(models) > 1
-    lead = [_model_sentence(model, groups, several=several) for model, groups in models]
+    lead = [
+        _model_sentence(model, groups, several=several) if place == 0 else _other_model_sentence(model, groups)
+        for place, (model, groups) in enumerate(models)
+    ]
     lead += _attack_sentences(study, lines)
     lead.append(
         "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that "
@@ -61,11 +64,11 @@ def _notes(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[Judge
                 continue
             if judged["deaths"] < ENOUGH_DEATHS:
                 thin.setdefault(group.data, (group.words, judged["deaths"]))
-    for words, deaths in thin.values():
+    if thin:
+        holds = listed([f"the {words} hold only {count(deaths, 'death')}" for words, deaths in thin.values()])
         notes.append(
             Note(
-                f"These metrics are no evidence: the {words} hold only "
-                f"{count(deaths, 'death')}, and fewer than {ENOUGH_DEATHS} say next to nothing about how "
+                f"These metrics are no evidence: {holds}, and fewer than {ENOUGH_DEATHS} say next to nothing about how "
                 "good a model is. Read this page as a demonstration of the method.",
                 "warning",
             )
@@ -93,8 +96,8 @@ def _facts(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[Judge
     several = len(models) > 1
     for model, groups in models:
         facts += _score_facts(model, groups, several=several)
-    for place, attack in enumerate(study.attacks[:MOST_SENTENCES]):
-        facts += _attack_facts(study, attack, first=place == 0)
+    for attack in _told(study):
+        facts += _attack_facts(study, attack)
     return tuple(facts)
 
 
@@ -126,7 +129,7 @@ def _line(attack: AttackResults, condition: str) -> dict[str, Any]:
     return summary.filter(pl.col("condition") == condition, pl.col("example") == "best").row(0, named=True)
 
 
-def _attack_facts(study: StudyResults, attack: AttackResults, *, first: bool) -> list[Fact]:
+def _attack_facts(study: StudyResults, attack: AttackResults) -> list[Fact]:
     several = len(study.attacks) > 1
     label = f"Flipped: {study.attack_title(attack)}" if several else "Predictions flipped"
     total = _line(attack, "both")
@@ -135,7 +138,7 @@ def _attack_facts(study: StudyResults, attack: AttackResults, *, first: bool) ->
     facts = [
         Fact(label, percent(total["success"]), f"{total['flipped']:,} of {count(total['attacked'], 'attacked stay')}")
     ]
-    if first and not several and total["l0_median"] is not None:
+    if not several and total["l0_median"] is not None:
         facts.append(
             Fact(
                 "Values changed to flip one",
@@ -167,25 +170,52 @@ def _model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...], *, sev
     if others:
         words = listed([f"the {name} did so in {percent(value)}" for name, value in others])
         text += f" On the same stays, {words}."
+    return f"{text}{_elsewhere(model, groups, f'the {name}')}"
+
+
+def _other_model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...]) -> str:
+    group = main_stays(groups)
+    judged = _judged(model, group)
+    if group is None or judged is None or judged["value"] is None:
+        return f"The model “{model.name}” could not be judged: there are no held-out stays of both outcomes."
+    plugin = model_names(model.training.predictions, own_models(model.training))[0]
+    name = f"the model “{model.name}” ({predictor_in_sentence(plugin)})"
+    text = (
+        f"On {judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}), {name} ranked such "
+        f"pairs rightly in {percent(judged['value'])}."
+    )
+    return f"{text}{_elsewhere(model, groups, name)}"
+
+
+def _elsewhere(model: ModelResults, groups: tuple[JudgedStays, ...], name: str) -> str:
+    text = ""
     for outside in (each for each in groups if each.split == "external"):
         found = _judged(model, outside)
         if found is not None and found["value"] is not None:
-            text += f" On {found['stays']:,} {outside.words} it did so in {percent(found['value'])}."
+            text += f" On {found['stays']:,} {outside.words}, {name} did so in {percent(found['value'])}."
     return text
+
+
+def _told(study: StudyResults) -> list[AttackResults]:
+    """Return the attacks that the summary tells of: some of those on the main data set, or the only one."""
+    if len(study.attacks) == 1:
+        return list(study.attacks)
+    return [attack for attack in study.attacks if attack.data == study.main.name][:MOST_SENTENCES]
 
 
 def _attack_sentences(study: StudyResults, lines: Sequence[AttackLine]) -> list[str]:
     several = len(study.attacks) > 1
     sentences = []
-    for attack, line in list(zip(study.attacks, lines, strict=True))[:MOST_SENTENCES]:
+    told = _told(study)
+    for attack, line in zip(study.attacks, lines, strict=True):
+        if attack not in told:
+            continue
         subject = f"The attack “{attack.attack}” on “{attack.model}”" if several else "The attack"
-        if several and attack.data != study.main.name:
-            subject += f" in {attack.data}"
         sentences.append(_attack_sentence(subject, attack, line))
         if not several:
             sentences += _where_sentences(attack)
-    if len(study.attacks) > MOST_SENTENCES:
-        sentences.append("The other attacks stand in the table “What each attack reached”.")
+    if len(study.attacks) > len(told):
+        sentences.append("The table “What each attack reached” has all attacks, those on external data sets too.")
     return sentences
 
 
@@ -208,7 +238,7 @@ def _attack_sentence(subject: str, attack: AttackResults, line: AttackLine) -> s
             parts.append(f"{percent(own['success'])} of the predictions of {words} ({own['attacked']:,})")
     text = f"{text}. Flipped were {listed(parts)}."
     if line.threat_model == "grid" and line.charted is not None:
-        text = f"{charted_sentence(line.charted)} {text}"
+        text = f"{charted_sentence(line.charted, subject)} {text}"
     return text
 
 

@@ -162,8 +162,8 @@ def _slice(key: str, tried: pl.DataFrame, result: TuningResult) -> Lines:
         big=tuple(int(trial == result.best_trial) for trial in trials),
         marks="only",
     )
-    ends = {} if numeric else {"min": -0.5, "max": len(words) - 0.5}
-    return Lines(x=Axis(label=key, log=log, words=words, **ends), y=Axis(label=_score(result)), series=(points,))
+    axis = Axis(label=key, log=log) if numeric else Axis(label=key, words=words, min=-0.5, max=len(words) - 0.5)
+    return Lines(x=axis, y=Axis(label=_score(result)), series=(points,))
 
 
 def _chosen(search: Search) -> Terms:
