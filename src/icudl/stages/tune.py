@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from icudl.artifacts import Direction, GridDataset, Objective, TrainingResult, TuningResult
+from icudl.artifacts import Direction, GridDataset, Objective, TrainingResult, TrialState, TuningResult
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
@@ -22,7 +22,7 @@ from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.search.postgres_trials import open_trials
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, known_outcome, run_study, study_key, tuning_result
-from icudl.search.trials import COMPLETE, FolderTrials, Outcome, Trials, remove_work
+from icudl.search.trials import FolderTrials, Outcome, Trials, remove_work
 from icudl.stages.attack import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
@@ -131,7 +131,9 @@ def tune_attack(
                 quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
                 result = run_attack(training.checkpoints, grid, rows, options, quiet)
                 value = attack_score(result, tuning.objective, tuning.n_critical)
-                outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
+                outcome = Outcome(
+                    number=trial.number, parameters=trial.parameters, state=TrialState.COMPLETE, value=value
+                )
                 remove_work(scratch, trial.number)
                 outcome = store.keep(outcome)
             return outcome
