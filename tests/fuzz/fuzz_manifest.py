@@ -51,7 +51,8 @@ VALUES: tuple[Any, ...] = (
     None, True, 0, 1, -1, 1.5, 10**30, float("nan"), float("inf"), "", "x", "../../x", "/etc/passwd", "\ud800", "\0",
     [], [None], ["x"], [[]], {}, {"x": 1}, {"": None}, {"name": "x"}, {"name": "x", "bytes": 1, "sha256": "y"},
     [{"name": "x", "bytes": "1", "sha256": 2}], [{"name": "../x", "bytes": 1, "sha256": "0" * 64}], {"node": 1}, 1e400,
-    "0123456789ab", {"model": 1}, {"nothing": {}}, {"model": {"x": 1}}, {"preprocess": 1}, {"x": {"node": "x", "id": 1}}, {"__class__": "x"},
+    "0123456789ab", {"model": 1}, {"nothing": {}}, {"model": {"x": 1}}, {"preprocess": 1}, {"__class__": "x"},
+    {"x": {"node": "x", "id": 1}},
 )  # fmt: skip
 TOKENS = (b"{", b"}", b"[" * 3000, b'"', b"null", b"NaN", b"1e999", b"9" * 5000, b"\xff", b"\\ud800", b"\0", b":", b",")
 

@@ -10,13 +10,14 @@ import uuid
 import psycopg
 import pytest
 
+from icudl.artifacts import TrialState
 from icudl.errors import StageError
 from icudl.search import postgres_trials
 from icudl.search.postgres_trials import CONNECTION, SERVER_SETTINGS, PostgresTrials, open_trials
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome
+from icudl.search.trials import FolderTrials, Outcome
 
 NOWHERE = "postgresql://me:hush-hush@127.0.0.1:1/none"
-OUTCOME = Outcome(number=3, parameters={"a.b": 0.1}, state=PRUNED, value=0.5, intermediate={2: 0.25})
+OUTCOME = Outcome(number=3, parameters={"a.b": 0.1}, state=TrialState.PRUNED, value=0.5, intermediate={2: 0.25})
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_database_keeps_outcomes_and_lets_one_run_a_trial(trials):
     with trials.claim(3) as again:
         assert again
     assert trials.keep(OUTCOME) == OUTCOME
-    assert trials.keep(Outcome(number=3, parameters={}, state=FAILED, value=None)) == OUTCOME
+    assert trials.keep(Outcome(number=3, parameters={}, state=TrialState.FAILED, value=None)) == OUTCOME
     assert trials.read(3) == OUTCOME
     assert theirs.read(3) is None
 
@@ -50,7 +51,7 @@ def test_a_claim_ends_when_its_session_does_and_a_second_result_does_not_count(t
             connection.execute("SELECT pg_terminate_backend(%s, 5000)", mine[0])
         with trials.claim(5) as retried:
             assert retried
-            theirs = trials.keep(dataclasses.replace(OUTCOME, number=5, state=COMPLETE, value=0.75))
+            theirs = trials.keep(dataclasses.replace(OUTCOME, number=5, state=TrialState.COMPLETE, value=0.75))
         assert trials.keep(dataclasses.replace(OUTCOME, number=5)) == theirs
 
 
