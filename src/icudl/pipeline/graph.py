@@ -34,8 +34,8 @@ class Node:
 
     Attributes:
         key: What it is of.
-        name: What people call it: the stage, then model, attack and data set, as far as they are not called ``main``
-            (``attack/lstm/one_value/elsewhere``).
+        name: What people call it: the stage, then model and attack, as far as they are not called ``main``, and the
+            data set, unless it is the main one (``train/lstm``, ``attack/lstm/one_value/elsewhere``).
         stage: Its stage.
         tables: Its own options by table.
         upstream: The nodes it reads, by the name that the stage has for each.
@@ -48,9 +48,10 @@ class Node:
     upstream: Mapping[str, Key]
 
 
-def name_of(key: Key) -> str:
-    """Return what people call a node."""
-    return "/".join([key.stage, *(part for part in (key.model, key.attack, key.data) if part not in {"", MAIN})])
+def name_of(key: Key, main: str) -> str:
+    """Return what people call a node; ``main`` is the name of the main data set, which goes without saying."""
+    data = "" if key.data == main else key.data
+    return "/".join([key.stage, *(part for part in (key.model, key.attack, data) if part not in {"", MAIN})])
 
 
 def build_graph(config: Config) -> dict[Key, Node]:
@@ -76,7 +77,7 @@ class _Graph:
     def _add(self, key: Key, tables: Iterable[Options], upstream: Mapping[str, Key]) -> Key:
         self.nodes[key] = Node(
             key=key,
-            name=name_of(key),
+            name=name_of(key, self.config.main),
             stage=STAGES[key.stage],
             tables={table.table: table for table in tables},
             upstream=dict(upstream),
@@ -139,7 +140,7 @@ class _Graph:
         order = list(STAGES)
         keys = sorted(self.nodes, key=lambda key: order.index(key.stage))
         self.nodes = {key: self.nodes[key] for key in keys}
-        self._add(Key(stage="report"), (self.config.report,), {name_of(key): key for key in keys})
+        self._add(Key(stage="report"), (self.config.report,), {self.nodes[key].name: key for key in keys})
 
 
 def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:

@@ -114,18 +114,11 @@ class Pipeline:
             node=node.key.stage,
             stage_version=node.stage.version,
             options=options_of_tables(node.tables),
-            upstream={name: self._upstream(node, key, ids[key]) for name, key in node.upstream.items()},
+            upstream=_upstream(node, ids),
             plugin=_plugin_of(node.stage, node.tables),
             seed=self.config.run.seed,
             fingerprint=self.fingerprint(node.key.data).digest if node.key.stage == "extract" else "",
         )
-
-    @staticmethod
-    def _upstream(node: Node, key: Key, artifact_id: str) -> Upstream:
-        """Return an input of a node. Only a report tells models, attacks and data sets apart by their names."""
-        if node.key.stage != "report":
-            return Upstream(node=key.stage, id=artifact_id)
-        return Upstream(node=key.stage, id=artifact_id, model=key.model, attack=key.attack, data=key.data)
 
     def _reason(self, identity: Identity) -> str:
         """Name what differs from the most similar artifact of the stage."""
@@ -340,9 +333,9 @@ class Pipeline:
             StageError: The source's data are not those the artifact was made from.
             StoreError: An input is missing or corrupt.
         """
-        upstream = {
-            name: self.store.manifest(entry.node, entry.id) for name, entry in manifest.identity.upstream.items()
-        }
+        # A manifest holds its inputs sorted by name.
+        inputs = sorted(manifest.identity.upstream.items(), key=lambda item: item[1].position)
+        upstream = {name: self.store.manifest(entry.node, entry.id) for name, entry in inputs}
         artifacts = {name: self.store.load(STAGES[item.node].artifact, item) for name, item in upstream.items()}
         node = Node(
             key=Key(stage=manifest.node),
@@ -399,11 +392,24 @@ class Pipeline:
             (scratch / "artifact").mkdir()
             with make_executor(self.config.execution) as self._executor, single_thread():
                 context = dataclasses.replace(self._context(scratch / "work", None), seed=manifest.identity.seed)
-                inputs = self._inputs(node, manifest.identity.upstream, upstream, artifacts, source, context)
+                origins = {name: manifest.identity.upstream[name] for name in upstream}
+                inputs = self._inputs(node, origins, upstream, artifacts, source, context)
                 node.stage.run(inputs).write(scratch / "artifact")
         hashes = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
         remove_folder(scratch)
         return hashes
+
+
+def _upstream(node: Node, ids: Mapping[Key, str]) -> dict[str, Upstream]:
+    """Return the inputs of a node; a report alone tells them apart by name and has them in an order."""
+    if node.key.stage != "report":
+        return {name: Upstream(node=key.stage, id=ids[key]) for name, key in node.upstream.items()}
+    return {
+        name: Upstream(
+            node=key.stage, id=ids[key], model=key.model, attack=key.attack, data=key.data, position=position
+        )
+        for position, (name, key) in enumerate(node.upstream.items())
+    }
 
 
 def check_plugins(config: Config) -> None:

@@ -44,6 +44,7 @@ class Upstream:
         model: Name of its model in the study, where the stage that reads it tells models apart (the report), or "".
         attack: Name of its attack, likewise.
         data: Name of its data set, likewise.
+        position: Its place among the inputs, where their order matters (the report); else 0.
     """
 
     node: str
@@ -51,6 +52,7 @@ class Upstream:
     model: str = ""
     attack: str = ""
     data: str = ""
+    position: int = 0
 
     @property
     def reference(self) -> str:
@@ -203,6 +205,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "model": str,
     "attack": str,
     "data": str,
+    "position": int,
     "name": str,
     "bytes": int,
     "sha256": str,

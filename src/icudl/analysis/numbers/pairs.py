@@ -13,6 +13,9 @@ from icudl.artifacts import AttackStatus
 from icudl.execution.context import seed_for
 
 _ATTACKED = (AttackStatus.SUCCESS.value, AttackStatus.FAILED.value)
+FEWEST_STAYS = 10
+"""Below so many stays that both attacked, no difference is told."""
+
 _GROUPS = {"survival": (0,), "death": (1,), "either": (0, 1)}
 
 
@@ -31,7 +34,7 @@ def flip_differences(own: pl.DataFrame, first: pl.DataFrame | None, samples: int
     Returns:
         A row for the stays that were predicted to survive, to die, and for all: predicted, attacked, flipped, share,
         low, high (Wilson's interval), median_changed (over the flipped stays), difference, difference_low,
-        difference_high, both_attacked. What does not exist is None.
+        difference_high, both_attacked. What does not exist is None, and so is a difference over a handful of stays.
     """
     rows = []
     for predicted, labels in _GROUPS.items():
@@ -66,20 +69,20 @@ def _difference(
         return nothing
     other = _attacked(first, labels).select("stay_id", theirs="flipped")
     both = group.join(other, on="stay_id", how="inner", maintain_order="left")
-    if both.is_empty():
-        return nothing | {"both_attacked": 0}
+    if both.height < FEWEST_STAYS:
+        return nothing | {"both_attacked": both.height}
     gain = both["flipped"].cast(pl.Float64).to_numpy() - both["theirs"].cast(pl.Float64).to_numpy()
     _, patient = np.unique(both["patient_id"].to_numpy(), return_inverse=True)
     # Sums and numbers of stays by patient: a resample draws patients, and takes all stays of each.
     sums, sizes = np.bincount(patient, gain), np.bincount(patient).astype(float)
     rng = np.random.default_rng(seed_for(seed, "bootstrap", "flips", *map(str, labels)))
     drawn = rng.integers(0, len(sums), (samples, len(sums)))
-    deviation = float((sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)).std(ddof=1)) if len(sums) > 1 else math.nan
-    estimate, half = float(gain.mean()), NORMAL_QUANTILE * deviation
+    shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    estimate, half = float(gain.mean()), NORMAL_QUANTILE * float(shares.std(ddof=1))
     return {
         "difference": estimate,
-        "difference_low": _known(max(-1.0, estimate - half)),
-        "difference_high": _known(min(1.0, estimate + half)),
+        "difference_low": max(-1.0, estimate - half),
+        "difference_high": min(1.0, estimate + half),
         "both_attacked": both.height,
     }
 

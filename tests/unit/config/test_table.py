@@ -1,0 +1,120 @@
+"""A study as a table: entries with names, options beside their plug-in, shared tables and what goes before them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from icudl.config.document import json_schema, to_document, to_listing
+from icudl.config.load import load_config
+from icudl.errors import ConfigError, IcudlError
+
+TABLE = """
+[data.main]
+source = "synthetic"
+patients = 300
+[data.elsewhere]
+source = "synthetic"
+role = "external"
+[data.elsewhere.cohort]
+min_age_years = 20
+[training]
+max_epochs = 9
+[models.gru]
+[models.published]
+model = "lstm"
+hidden_size = 128
+[models.published.training]
+learning_rate = 1e-4
+[attacks.fewest]
+attack = "greedy"
+[attacks.noise]
+on = ["gru", "main"]
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table.toml"
+    path.write_text(TABLE, "utf-8")
+    return path
+
+
+def test_entries_hold_the_options_of_their_plugin(table: Path) -> None:
+    config = load_config(table)
+    assert list(config.data) == ["main", "elsewhere"]
+    assert {name: model.model.name for name, model in config.models.items()} == {"gru": "gru", "published": "lstm"}
+    assert {name: attack.attack.name for name, attack in config.attacks.items()} == {
+        "fewest": "greedy",
+        "noise": "noise",
+    }
+    assert config.attacks["noise"].on == ("gru", "main")
+    assert not hasattr(config.attacks["fewest"].attack, "noise_draws")
+
+
+def test_an_entry_says_over_what_the_shared_tables_say(table: Path) -> None:
+    config = load_config(table, ["models.gru.training.max_epochs=3"])
+    shared, own = config.models["published"].training, config.models["gru"].training
+    assert (shared.max_epochs, shared.learning_rate) == (9, 1e-4)
+    assert (own.max_epochs, own.learning_rate) == (3, load_config().training.learning_rate)
+    assert (config.data["main"].cohort.min_age_years, config.data["elsewhere"].cohort.min_age_years) == (18, 20)
+    assert config.origins["models.gru.training.max_epochs"] == "--set"
+    assert config.origins["training.max_epochs"] == "table.toml"
+
+
+def test_the_document_of_a_table_reads_back(table: Path, tmp_path: Path) -> None:
+    config = load_config(table)
+    document = to_document(config)
+    again = tmp_path / "again.toml"
+    again.write_text(document, "utf-8")
+    assert load_config(again) == config
+    jsonschema.validate(tomllib.loads(document), json_schema())
+    assert "[models.published.training]\nlearning_rate = 0.0001  # table.toml" in to_listing(config)
+
+
+def test_the_main_data_set_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "table.toml"
+    path.write_text('[data.a]\nsource="synthetic"\nrole="external"\n[data.b]\nsource="synthetic"\n', "utf-8")
+    config = load_config(path)
+    assert (config.main, list(config.data)) == ("b", ["b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("models.gru.hiden=3", ["models.gru.hiden", "'hidden_size'", "for the model 'gru'"]),
+        ("models.gru.training.max_epoch=3", ["models.gru.training.max_epoch", "'max_epochs'"]),
+        ("models.published.hidden_size=0", ["models.published.hidden_size = 0", "from 1"]),
+        ("models.published.name=gru", ["models.published.name", "model = ..."]),
+        ("models.mine.hidden_size=3", ["[models.mine]", "names no model", "lstm_summary"]),
+        ("models.latest.model=gru", ["'latest'", "cannot be a name"]),
+        ("models.fewest.model=gru", ["models.fewest", "attacks.fewest", "one name"]),
+        ("model.hidden_size=3", ["[model]", "[models.gru]"]),
+        ("source.patients=30", ["[source]", "[data.main]"]),
+        ("attack.kappa=1", ["[attack]", "[attacks.fewest]"]),
+        ("attacks.fewest.noise_draws=3", ["attacks.fewest.noise_draws", "for the attack 'greedy'"]),
+        ("attacks.fewest.on=['lstm']", ["attacks.fewest.on", "'lstm'", "gru, published"]),
+        ("data.main.role=external", ["one main data set", "none"]),
+        ("data.elsewhere.role=main", ["data.main and data.elsewhere"]),
+        ("models.gru=3", ["models.gru", "is a table"]),
+        ("training.deep.key=3", ["training.deep.key", "no tables"]),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(table: Path, setting: str, words: list[str]) -> None:
+    with pytest.raises(IcudlError) as caught:
+        load_config(table, [setting])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_what_belongs_to_one_model_asks_which_of_several(table: Path) -> None:
+    with pytest.raises(ConfigError, match="2 models: gru, published"):
+        _ = load_config(table).model
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xef\xbb\xbf[run]\nseed = 5\n")
+    assert load_config(path).run.seed == 5
