@@ -24,6 +24,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
     secret: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declare one option of an ``Options`` class.
 
@@ -35,6 +36,7 @@ def option(
         choices: The legal strings, or the legal members of a tuple of strings.
         identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
         secret: True for a connection URL or string: its password is masked wherever options are printed or recorded.
+        path: True for the place of a file or folder: in a configuration file, a relative one starts at that file.
     """
     metadata = {
         "doc": doc,
@@ -43,6 +45,7 @@ def option(
         "choices": choices,
         "identity": identity,
         "secret": secret,
+        "path": path,
     }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)

@@ -16,6 +16,7 @@ from icudl.preprocessing.splits import SplitOptions
 from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.training.options import TrainingOptions
 
 
@@ -36,7 +37,7 @@ class Config:
     """
 
     run: RunOptions = dataclasses.field(default_factory=RunOptions)
-    source: SourceOptions = dataclasses.field(default_factory=SourceOptions)
+    source: SourceOptions = dataclasses.field(default_factory=SyntheticOptions)
     variables: VariableOptions = dataclasses.field(default_factory=VariableOptions)
     window: WindowOptions = dataclasses.field(default_factory=WindowOptions)
     cohort: CohortOptions = dataclasses.field(default_factory=CohortOptions)

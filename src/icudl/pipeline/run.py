@@ -171,7 +171,7 @@ class Pipeline:
 
     def _warn(self, steps: Sequence[Step], extracted: Manifest) -> None:
         """Tell, before the work after extract begins, what of it will not fit in memory or on the disk."""
-        n_variables = len(self.config.variables.chosen(getattr(self.source(), "available", None)))
+        n_variables = len(self.config.variables.chosen(self.source().available))
         cells = int(extracted.counts["stays"]) * self.config.window.hours * n_variables
         pending = {step.node.name: step for step in steps if not step.done}
         self._warnings = estimates.foreseen(tuple(pending), cells, self._executor.workers, self.store.root)
