@@ -61,8 +61,9 @@ def check_names_its_options(plugin: type[SequenceClassifier], options: ModelOpti
     require(isinstance(own, kind), f"the model is made with {type(own).__name__}, not {kind.__name__}")
     again = kind.from_dict(own.to_dict())
     require(again == own, "the options that a checkpoint keeps are not those that the model was made with")
-    cited = isinstance(plugin.citations, tuple) and all(isinstance(work, str) for work in plugin.citations)
-    require(cited, f"citations is {plugin.citations!r}, not a tuple of strings")
+    works: object = plugin.citations
+    cited = isinstance(works, tuple) and all(isinstance(work, str) for work in works)
+    require(cited, f"citations is {works!r}, not a tuple of strings")
     tables = {"model": kind(), "training": TrainingOptions(), "inputs": InputOptions()}
     try:
         parse_space("Options.SPACE", kind.SPACE, tables)
