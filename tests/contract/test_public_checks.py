@@ -169,7 +169,13 @@ class Broken(SerialExecutor):
         return [1] if self.fault == "invents" and not jobs else super().map(task, jobs, **more)
 
 
-FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads"), EXECUTOR_CHECKS, strict=True))
+class Unnamed(Broken):
+    """An executor whose options are of no class of ours."""
+
+    Options: ClassVar[Any] = dict
+
+
+FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads", "unnamed"), EXECUTOR_CHECKS, strict=True))
 
 
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS, ids=lambda check: check.__name__)
@@ -180,7 +186,7 @@ def test_the_serial_executor_passes(check: Callable[[Callable[[], Executor]], No
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_executor_is_found(fault: str) -> None:
     with pytest.raises(AssertionError):
-        FAULTS[fault](lambda: Broken(fault))
+        FAULTS[fault](lambda: Unnamed(fault) if fault == "unnamed" else Broken(fault))
 
 
 class BrokenSource(SyntheticSource):

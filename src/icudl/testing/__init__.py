@@ -7,10 +7,10 @@ A check is a function that raises AssertionError where a promise is broken. In a
 
     @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
-        check(MyAttack)
+        check(lambda: MyAttack(MyAttack.Options()))
 
-``ATTACK_CHECKS`` take the attack's class, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a function that makes
-an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
+``ATTACK_CHECKS`` take a function that makes the attack, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a
+function that makes an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
 """
 
 from __future__ import annotations
