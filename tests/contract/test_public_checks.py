@@ -58,6 +58,10 @@ class NamesSpaceOfNothing(Sound):
     Options = SpaceOfNothing
 
 
+class CitesAList(Sound):
+    citations: ClassVar[Any] = ["a list"]
+
+
 class Probabilities(Sound):
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         return torch.softmax(super().forward(features, lengths), dim=1)
@@ -117,6 +121,7 @@ def test_a_sound_model_passes(check: of_models.ModelCheck) -> None:
     ("check", "model", "reason"),
     [
         (of_models.check_names_its_options, NamesSpaceOfNothing, "no option that can vary"),
+        (of_models.check_names_its_options, CitesAList, "not a tuple of strings"),
         (of_models.check_gives_two_logits, Probabilities, "probabilities"),
         (of_models.check_padding_changes_nothing, ReadsPadding, "padding"),
         (of_models.check_independent_of_company, NeedsCompany, "batch"),
