@@ -27,7 +27,7 @@ import numpy.typing as npt
 from icudl.artifacts import GridDataset
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
@@ -70,7 +70,7 @@ def best_so_far(
         startup_trials=args.startup_trials, batch=1, space=SPACE,
     )  # fmt: skip
     training = TrainingOptions(max_epochs=args.epochs, patience=4)
-    result = tune_model(grid, InputOptions(), ModelOptions(), training, tuning, context)
+    result = tune_model(grid, InputOptions(), LstmOptions(), training, tuning, context)
     values = result.trials["value"].fill_null(float("-inf")).to_numpy()
     return np.maximum.accumulate(values)
 

@@ -23,7 +23,7 @@ import polars as pl
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -116,7 +116,7 @@ def attack(_size: int, folder: Path) -> Callable[[], object]:
     few = make_grid(200, n_hours=48, n_variables=N_VARIABLES)
     members = ("final", *(f"fold-{fold}" for fold in range(few.n_folds)))
     checkpoints = {member: make_checkpoint(few, member) for member in members}
-    options = AttackOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)
+    options = ProximalOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)
 
     def work() -> None:
         grid, target = GridDataset.read(folder), folder / "result"

@@ -64,23 +64,19 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            self._check(field, getattr(self, field.name))
+            _check(f"{self.table}.{field.name}" if self.table else field.name, field, getattr(self, field.name))
 
-    def _check(self, field: dataclasses.Field[Any], value: object) -> None:
-        key = f"{self.table}.{field.name}" if self.table else field.name
-        low, high = field.metadata.get("low"), field.metadata.get("high")
-        _check_plain(key, value)
-        members = value if isinstance(value, tuple | list) else (value,)
-        for member in members:
-            is_number = isinstance(member, int | float) and not isinstance(member, bool)
-            if is_number and ((low is not None and member < low) or (high is not None and member > high)):
-                raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
-            choices = field.metadata.get("choices")
-            if choices is not None and member not in choices:
-                raise ConfigError(
-                    f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}."
-                    + suggestion(str(member), choices)
-                )
+    @classmethod
+    def checked(cls, where: str, values: Mapping[str, Any]) -> Self:
+        """Make the options of values that stand at ``where`` in a configuration (``"models.lstm"``).
+
+        Raises:
+            ConfigError: A value lies outside its limits or is not among its choices; the message names ``where``.
+        """
+        for field in dataclasses.fields(cls):
+            if field.name in values:
+                _check(f"{where}.{field.name}", field, values[field.name])
+        return cls(**values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -96,6 +92,22 @@ class Options:
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
+
+
+def _check(key: str, field: dataclasses.Field[Any], value: object) -> None:
+    """Check one value against what its option declares; ``key`` names it in messages."""
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    _check_plain(key, value)
+    members = value if isinstance(value, tuple | list) else (value,)
+    for member in members:
+        is_number = isinstance(member, int | float) and not isinstance(member, bool)
+        if is_number and ((low is not None and member < low) or (high is not None and member > high)):
+            raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
+        choices = field.metadata.get("choices")
+        if choices is not None and member not in choices:
+            raise ConfigError(
+                f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}." + suggestion(str(member), choices)
+            )
 
 
 def _check_plain(key: str, value: object) -> None:

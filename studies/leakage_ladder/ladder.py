@@ -29,7 +29,7 @@ from icudl.execution.context import RunContext, SilentProgress, seed_for
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import single_thread
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.plugins import load_plugin, options_of
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify
@@ -218,7 +218,7 @@ def main() -> None:
             executor=executor, device="cpu", progress=SilentProgress(), scratch=Path(scratch), seed=args.seed
         )
         honest, leaky = read(args, context)
-        model = ModelOptions(hidden_size=args.hidden_size)
+        model = LstmOptions(hidden_size=args.hidden_size)
         fixed = TrainingOptions(max_epochs=args.epochs, patience=args.epochs, monitor="log_loss")
         rungs = [rung for rung in LADDER if rung.name in _applicable(args)]
         searched = range(args.folds if args.trials else 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -47,6 +47,15 @@ class Sound(SequenceClassifier):
             self.out.weight.mul_(scale)
             self.out.bias.mul_(scale)
             self.out.bias.add_(torch.tensor([-shift / 2, shift / 2]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpaceOfNothing(ModelOptions):
+    SPACE: ClassVar[Mapping[str, Any]] = {"model.depth": {"choices": [1, 2]}}
+
+
+class NamesSpaceOfNothing(Sound):
+    Options = SpaceOfNothing
 
 
 class Probabilities(Sound):
@@ -100,13 +109,14 @@ class HidesStateFromCheckpoints(Sound):
 
 
 @pytest.mark.parametrize("check", of_models.MODEL_CHECKS, ids=lambda check: check.__name__)
-def test_a_sound_model_passes(check: Callable[[of_models.ModelFactory], None]) -> None:
+def test_a_sound_model_passes(check: of_models.ModelCheck) -> None:
     check(Sound)
 
 
 @pytest.mark.parametrize(
     ("check", "model", "reason"),
     [
+        (of_models.check_names_its_options, NamesSpaceOfNothing, "no option that can vary"),
         (of_models.check_gives_two_logits, Probabilities, "probabilities"),
         (of_models.check_padding_changes_nothing, ReadsPadding, "padding"),
         (of_models.check_independent_of_company, NeedsCompany, "batch"),
@@ -117,7 +127,7 @@ def test_a_sound_model_passes(check: Callable[[of_models.ModelFactory], None]) -
         (of_models.check_makes_itself_again, HidesStateFromCheckpoints, "state dict"),
     ],
 )
-def test_a_broken_model_is_found(check: Callable[[of_models.ModelFactory], None], model: Any, reason: str) -> None:
+def test_a_broken_model_is_found(check: of_models.ModelCheck, model: Any, reason: str) -> None:
     with pytest.raises(AssertionError, match=reason):
         check(model)
 
@@ -154,7 +164,13 @@ class Broken(SerialExecutor):
         return [1] if self.fault == "invents" and not jobs else super().map(task, jobs, **more)
 
 
-FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads"), EXECUTOR_CHECKS, strict=True))
+class Unnamed(Broken):
+    """An executor whose options are of no class of ours."""
+
+    Options: ClassVar[Any] = dict
+
+
+FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads", "unnamed"), EXECUTOR_CHECKS, strict=True))
 
 
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS, ids=lambda check: check.__name__)
@@ -165,7 +181,7 @@ def test_the_serial_executor_passes(check: Callable[[Callable[[], Executor]], No
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_executor_is_found(fault: str) -> None:
     with pytest.raises(AssertionError):
-        FAULTS[fault](lambda: Broken(fault))
+        FAULTS[fault](lambda: Unnamed(fault) if fault == "unnamed" else Broken(fault))
 
 
 class BrokenSource(SyntheticSource):

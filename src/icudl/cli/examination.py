@@ -164,7 +164,7 @@ def _store(store: Path) -> Iterator[Finding]:
 
 
 def _bucket(address: str) -> Iterator[Finding]:
-    from icudl.store.opening import open_store
+    from icudl.store.base import open_store
 
     try:
         store = open_store(address)

@@ -7,10 +7,10 @@ A check is a function that raises AssertionError where a promise is broken. In a
 
     @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
-        check(MyAttack)
+        check(lambda: MyAttack(MyAttack.Options()))
 
-``ATTACK_CHECKS`` take the attack's class, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a function that makes
-an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
+``ATTACK_CHECKS`` take a function that makes the attack, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a
+function that makes an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from icudl.testing.attack import (
     excess_over_optimum,
 )
 from icudl.testing.executor import EXECUTOR_CHECKS, ExecutorFactory, check_survives_a_killed_worker
-from icudl.testing.model import MODEL_CHECKS, ModelFactory
+from icudl.testing.model import MODEL_CHECKS, ModelCheck
 from icudl.testing.oracle import LinearOracle
 from icudl.testing.source import SOURCE_CHECKS, check_counts_unknown_names
 
@@ -34,7 +34,7 @@ __all__ = [
     "AttackFactory",
     "ExecutorFactory",
     "LinearOracle",
-    "ModelFactory",
+    "ModelCheck",
     "check_counts_unknown_names",
     "check_flips_every_stay",
     "check_survives_a_killed_worker",

@@ -6,18 +6,18 @@ import torch
 
 from icudl.attacks import distances
 from icudl.attacks.methods.greedy import GreedyAttack
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import GreedyOptions
 from icudl.interop.module.target import ModuleTarget
-from icudl.models.options import ModelOptions
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.options import LstmOptions
+from icudl.models.recurrent.classifier import LstmClassifier
 
 N_STAYS, N_HOURS, N_VARIABLES = 12, 4, 2
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def make_target() -> tuple[RecurrentClassifier, torch.Tensor, ModuleTarget]:
+def make_target() -> tuple[LstmClassifier, torch.Tensor, ModuleTarget]:
     torch.manual_seed(3)
-    model = RecurrentClassifier(ModelOptions(hidden_size=5, fc_size=4), N_VARIABLES).eval()
+    model = LstmClassifier(LstmOptions(hidden_size=5, fc_size=4), N_VARIABLES).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
@@ -49,7 +49,7 @@ def smallest_by_trying(target: ModuleTarget, stay: int) -> int:
 
 def test_greedy_finds_the_fewest_cells() -> None:
     _, _, target = make_target()
-    found = GreedyAttack(AttackOptions(name="greedy"))(target, range(N_STAYS))
+    found = GreedyAttack(GreedyOptions())(target, range(N_STAYS))
     smallest = torch.tensor([smallest_by_trying(target, stay) for stay in range(N_STAYS)])
     assert len(smallest.unique()) >= 2, "the stays are all alike"
     assert bool(found.found.all())

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from icudl.artifacts import Checkpoint
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
 from icudl.execution.context import RunContext
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs
 from icudl.stages.train import train
 from icudl.training.data import stays_of
@@ -23,7 +23,7 @@ from icudl.training.scores.risk_curve import risks_at
 from icudl.training.scores.scoring import differences, predictions, risks, unseen_rows
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 FOLDS = TrainingOptions(max_epochs=3, bootstrap_samples=10, learning_rate=0.03, baselines=False, final="folds")
 INPUTS = [
     InputOptions(),
@@ -145,7 +145,7 @@ def test_the_attack_flips_the_calibrated_decision(context, tmp_path, final, cali
     training = dataclasses.replace(FOLDS, final=final, calibration=calibration, max_epochs=6)
     result = _train(grid, context, training=training)
     rows = np.arange(len(grid.labels))
-    attack = run_attack(result.checkpoints, grid, rows, AttackOptions(iterations=60), context)
+    attack = run_attack(result.checkpoints, grid, rows, ProximalOptions(iterations=60), context)
     thresholds = {member: checkpoint.threshold for member, checkpoint in result.checkpoints.items()}
     predicted = dict(result.predictions.select("stay_id", "probability").iter_rows())
     flipped = attack.stays.filter(status="success")
