@@ -281,7 +281,7 @@ def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: 
             if table not in tables:
                 raise SourceError(
                     f"The variable {variable.name!r} is read from {table.upper()}, which {place} lacks. "
-                    f"Add the table, or name variables without {variable.name!r} in variables.use."
+                    f"Name other variables in variables.use, or give data that hold the table."
                 )
 
 

@@ -108,8 +108,8 @@ def _check_same(archive: Path, folder: Path) -> None:
     differing = [record for record in records if packed.get(record) != unpacked.get(record)]
     if unpacked and differing:
         raise SourceError(
-            f"{archive.name} and the folder {folder.name} beside it differ in {len(differing)} records, the first "
-            f"{differing[0]}. Keep the one that shall be read."
+            f"{archive.name} and the folder {folder.name} beside it differ in {len(differing)} of {len(records)} "
+            f"records, the first {differing[0]}. Keep the one that shall be read."
         )
 
 

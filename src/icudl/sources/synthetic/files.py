@@ -39,7 +39,9 @@ FORMATS = ("csv.gz", "csv", "parquet")
 LAB_NOISE_SHARE = 0.27
 """Unread rows of LABEVENTS for each unread row of CHARTEVENTS, relative to the rows that are read (as in MIMIC-III)."""
 
-_STREAMED = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
+PATIENT_TABLES = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
+"""Tables with rows of patients; the dictionaries of items come besides."""
+
 _PARTS = ".parts"
 _MARK = "synthetic.json"
 _WORTH_WORKERS = 20_000
@@ -147,8 +149,8 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
     numbers = list(range(hospital.n_blocks))
     with progress.task("Writing the synthetic hospital", total=hospital.patients, unit="patients") as bar:
         executor.map(write_block, numbers, shared=hospital, tick=bar.advance)
-    with progress.task("Joining the tables", total=len(_STREAMED), unit="tables") as bar:
-        for name in _STREAMED:
+    with progress.task("Joining the tables", total=len(PATIENT_TABLES), unit="tables") as bar:
+        for name in PATIENT_TABLES:
             _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
     # In one step: a kill must not leave the folder with some of its files, which would be taken for finished parts.

@@ -49,7 +49,7 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.rules import mimic3_rules
 from icudl.sources.synthetic.course import GENERATOR_VERSION
-from icudl.sources.synthetic.files import FORMATS, Hospital, write_tables
+from icudl.sources.synthetic.files import FORMATS, PATIENT_TABLES, Hospital, write_tables
 from icudl.sources.synthetic.items import CHART_ITEMS, LABS
 from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.variables import Variable
@@ -134,9 +134,16 @@ class SyntheticSource(SourceBase):
         return SourceFingerprint(digest=digest, details=details)
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
-        """Write the hospital, read it through the reader of MIMIC-III files, and remove it again."""
-        from icudl.sources.mimic3.files import Mimic3Files
+        """Write the hospital, read it through the reader of MIMIC-III files, and remove it again.
 
+        Raises:
+            SourceError: A variable is asked for whose table the hospital does not write.
+        """
+        from icudl.sources.mimic3.files import Mimic3Files
+        from icudl.sources.mimic3.folder import require_event_tables
+
+        written = [table.lower() for table in PATIENT_TABLES]
+        require_event_tables(mimic3_rules(), variables, written, "the synthetic hospital")
         folder = context.scratch / "hospital"
         if not folder.is_dir():
             partial = context.scratch / ".hospital.partial"

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from icudl.artifacts import SourceTables
-from icudl.errors import ConfigError
+from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
@@ -431,3 +431,8 @@ class TestWhoItsPatientsAre:
         variables = select(["all"], source.available)
         found = source.extract(variables, WindowOptions(), _context(tmp_path))
         assert set(found.hours["variable"].unique()) == set(range(len(variables)))
+
+    def test_a_variable_whose_table_it_does_not_write_is_refused_before_it_is_written(self, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match="'urine' is read from OUTPUTEVENTS, which the synthetic hospital lacks"):
+            _source(1000, 5).extract(select(("heartrate", "urine")), WindowOptions(), _context(tmp_path))
+        assert list(tmp_path.iterdir()) == []
