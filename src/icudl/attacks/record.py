@@ -39,7 +39,7 @@ class ExampleRecord:
         self._score[rows[better]] = score[better]
 
     def converged(self, rows: Tensor, iteration: int, patience: int) -> Tensor:
-        """Return (K,) bool: stays whose last better example is ``patience`` iterations old; none with a patience of 0."""
+        """Return (K,) bool: stays whose last better example is ``patience`` iterations old; none if it is 0."""
         last = self._found.best_iteration[rows]
         if patience == 0:
             return torch.zeros_like(last, dtype=torch.bool)

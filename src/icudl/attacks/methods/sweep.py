@@ -119,9 +119,8 @@ class SweepAttack:
         stay = torch.cat([torch.full_like(flips.cell, row) for row, flips in enumerate(intervals)])
         cell = torch.cat([flips.cell for flips in intervals])
         now = target.values.flatten(1)[stay, cell]
-        low, high = (
-            now + torch.cat(ends) for ends in ([flips.low for flips in intervals], [flips.high for flips in intervals])
-        )
+        low = now + torch.cat([flips.low for flips in intervals])
+        high = now + torch.cat([flips.high for flips in intervals])
         n_variables = target.values.shape[2]
         hour, variable = cell // n_variables, cell % n_variables
         table = {
