@@ -22,7 +22,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 from icudl.stages.train import train
 from icudl.training.options import TrainingOptions
@@ -78,7 +78,7 @@ def load_case(folder: Path, readout: str) -> tuple[GridDataset, TrainingResult]:
             executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=1
         )
         training = TrainingOptions(baselines=False, max_epochs=12, bootstrap_samples=10)
-        write(train(grid, InputOptions(), ModelOptions(readout=readout), training, context), training_folder)
+        write(train(grid, InputOptions(), LstmOptions(readout=readout), training, context), training_folder)
     return grid, TrainingResult.read(training_folder)
 
 

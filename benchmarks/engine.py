@@ -20,8 +20,8 @@ import torch
 
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.execution.threads import tune_process
-from icudl.models.options import ModelOptions
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.build import GROUP, build_model
+from icudl.plugins import options_of
 
 N_HOURS, N_INPUTS = 48, 19
 
@@ -57,7 +57,7 @@ def table(n_stays: int, hidden: int, rounds: int, allocator: str) -> list[dict[s
     rows: list[dict[str, object]] = []
     for name in ("lstm", "gru"):
         for readout in ("last_hour", "final"):
-            model = RecurrentClassifier(ModelOptions(name=name, readout=readout, hidden_size=hidden), N_INPUTS).eval()
+            model = build_model(options_of(GROUP, name)(readout=readout, hidden_size=hidden), N_INPUTS).eval()
             model.requires_grad_(requires_grad=False)
             features, lengths = torch.rand(n_stays, N_HOURS, N_INPUTS), torch.full((n_stays,), N_HOURS)
             ours, library = make_engine(model), AutogradEngine(model)

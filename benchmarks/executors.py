@@ -33,7 +33,7 @@ from icudl.execution.base import Executor, Tick
 from icudl.execution.dask.executor import DaskExecutor
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit
 from icudl.training.options import TrainingOptions
@@ -76,7 +76,7 @@ def train(features: np.ndarray[Any, np.dtype[np.float32]], job: tuple[int, int, 
         labels = (torch.arange(n_stays) % 8 == 0).long()
         stays = Stays(torch.from_numpy(features[:n_stays].copy()), torch.full((n_stays,), N_HOURS), labels)
         options = TrainingOptions(batch_size=64, max_epochs=epochs, patience=epochs, class_balance="none")
-        model = ModelOptions(hidden_size=64, readout="last_hour")
+        model = LstmOptions(hidden_size=64, readout="last_hour")
         fit(model, options, stays, stays.select(torch.arange(16)), seed=seed)
     tick(1)
     return begin, time.monotonic()

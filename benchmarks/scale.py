@@ -35,7 +35,16 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from icudl.artifacts import FLOW_SCHEMA, STAYS_SCHEMA, AttackResult, Checkpoint, GridDataset
+from icudl.artifacts import (
+    FINAL,
+    FLOW_SCHEMA,
+    STAYS_SCHEMA,
+    AttackResult,
+    AttackStatus,
+    Checkpoint,
+    GridDataset,
+    Member,
+)
 from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.base import Executor
@@ -43,7 +52,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.dask.executor import DaskExecutor
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import build_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.variables import STUDY_VARIABLES
 
@@ -51,12 +60,12 @@ N_HOURS, N_FOLDS, CHUNK, SEED = 48, 5, 10_000, 1
 N_VARIABLES = len(STUDY_VARIABLES)
 SEARCHES = {
     "short": (
-        ModelOptions(hidden_size=8, fc_size=8, bidirectional=False),
+        LstmOptions(hidden_size=8, fc_size=8, bidirectional=False),
         ProximalOptions(
             iterations=3, learning_rate=1.0, lambda_1=0.3, refine=False, batch_size=500, attack_misclassified=True
         ),
     ),
-    "default": (ModelOptions(), ProximalOptions(attack_misclassified=True)),
+    "default": (LstmOptions(), ProximalOptions(attack_misclassified=True)),
 }
 
 
@@ -146,10 +155,10 @@ def make_checkpoints(model: ModelOptions) -> dict[str, Checkpoint]:
     """Make networks with random weights, large enough for predictions to differ and to be flipped."""
     grid, inputs = make_grid(1000, draw_values(0, 1000)), InputOptions()
     checkpoints: dict[str, Checkpoint] = {}
-    for number, member in enumerate(["final", *(f"fold-{fold}" for fold in range(N_FOLDS))]):
+    for number, member in enumerate([FINAL, *map(Member, range(N_FOLDS))]):
         torch.manual_seed(number)
         network = build_model(model, len(grid.variables))
-        checkpoints[member] = Checkpoint(
+        checkpoints[str(member)] = Checkpoint(
             member=member,
             model=model.to_dict(),
             inputs=inputs.to_dict(),
@@ -180,7 +189,9 @@ def attack(folder: Path, workers: int, executor_name: str, search: str) -> dict[
     result.write(target)
     found = AttackResult.read(target)
     cells = found.ask("perturbations", lambda table: table.select(pl.len())).item()
-    flipped = found.ask("stays", lambda table: table.select((pl.col("status") == "success").sum())).item()
+    flipped = found.ask(
+        "stays", lambda table: table.select((pl.col("status") == AttackStatus.SUCCESS.value).sum())
+    ).item()
     usage = [resource.getrusage(who).ru_maxrss * 1024 / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "stays": len(grid.labels),

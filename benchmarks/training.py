@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from icudl.execution.base import Tick
 from icudl.execution.pool.executor import ProcessExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.training.data import Stays
 from icudl.training.loop import fit
 from icudl.training.options import TrainingOptions
@@ -103,7 +103,7 @@ def our_fold(job: tuple[int, argparse.Namespace], tick: Tick) -> None:
     seed, args = job
     torch.set_num_threads(1)
     stays = random_stays(args.stays)
-    model = ModelOptions(hidden_size=args.hidden_size, readout=args.readout)
+    model = LstmOptions(hidden_size=args.hidden_size, readout=args.readout)
     training = TrainingOptions(
         batch_size=args.batch_size,
         max_epochs=args.epochs,

@@ -27,13 +27,14 @@ import numpy.typing as npt
 from icudl.artifacts import GridDataset
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.plugins import load_plugin
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.search.options import ModelTuningOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.stages.preprocess import preprocess
 from icudl.stages.tune import tune_model
 from icudl.training.options import TrainingOptions
@@ -55,7 +56,7 @@ SPACE = {
 
 def stays(patients: int, context: RunContext) -> GridDataset:
     """Return the grid of a synthetic hospital."""
-    source = load_plugin("icudl.sources", "synthetic")(SourceOptions(name="synthetic", patients=patients), 2018)
+    source = load_plugin("icudl.sources", "synthetic")(SyntheticOptions(patients=patients), 2018)
     tables = source.extract(STUDY_VARIABLES, WindowOptions(), context)
     return preprocess(tables, CohortOptions(), SplitOptions(test_fraction=0.0, folds=2), context)
 
@@ -69,7 +70,7 @@ def best_so_far(
         startup_trials=args.startup_trials, batch=1, space=SPACE,
     )  # fmt: skip
     training = TrainingOptions(max_epochs=args.epochs, patience=4)
-    result = tune_model(grid, InputOptions(), ModelOptions(), training, tuning, context)
+    result = tune_model(grid, InputOptions(), LstmOptions(), training, tuning, context)
     values = result.trials["value"].fill_null(float("-inf")).to_numpy()
     return np.maximum.accumulate(values)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
+from icudl.artifacts import FINAL, Checkpoint, GridDataset, Member, TrainingResult
 from icudl.attacks.run.outcome import ShardOutcome
 from icudl.attacks.run.shards import Shard, ShardData, attack_shard
 from icudl.attacks.target.checkpoint import CheckpointTarget
@@ -18,13 +18,13 @@ from icudl.attacks.target.threat import StayTensors, grid_cells
 from icudl.attacks.target.verification import score
 from icudl.execution.base import Tick
 from icudl.models.build import build_model, load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, ModelOptions
 from icudl.preprocessing.features import n_features
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
 from icudl.training.data import stays_of
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=5, fc_size=4)
+MODEL = LstmOptions(hidden_size=5, fc_size=4)
 
 
 def make_checkpoint(
@@ -47,7 +47,7 @@ def make_checkpoint(
             parameter.mul_(2.5)
     weights = {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
     checkpoint = Checkpoint(
-        member=member,
+        member=Member.parse(member),
         model=model.to_dict(),
         inputs=inputs.to_dict(),
         variables=grid.variables,
@@ -83,11 +83,11 @@ def make_case(
 ) -> tuple[GridDataset, TrainingResult]:
     """A data set of which the unseen members classify all but ``wrong`` stays correctly."""
     grid = make_grid(n_stays, **grid_options)
-    members = ["final", *(f"fold-{fold}" for fold in range(grid.n_folds))]
+    members = [str(member) for member in (FINAL, *map(Member, range(grid.n_folds)))]
     checkpoints = {name: make_checkpoint(grid, name, inputs=inputs, threshold=threshold) for name in members}
     labels = np.zeros(n_stays, np.int8)
-    for name, checkpoint in checkpoints.items():
-        own = grid.is_test if name == "final" else grid.folds == int(name.removeprefix("fold-"))
+    for checkpoint in checkpoints.values():
+        own = grid.is_test if checkpoint.member == FINAL else grid.folds == checkpoint.member.fold
         labels[own] = decisions(grid, checkpoint)[0][own]
     labels[:wrong] = 1 - labels[:wrong]
     none = grid.flow

@@ -29,8 +29,9 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_VARIABLES
 
@@ -58,7 +59,7 @@ def _context() -> RunContext:
 
 def extraction(_size: int, folder: Path) -> Callable[[], object]:
     """Read the MIMIC-III tables of a folder."""
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     return lambda: source.extract(STUDY_VARIABLES, WindowOptions(), _context())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,38 +25,26 @@ from icudl.artifacts import (
     TRIALS_SCHEMA,
     AttackResult,
     Checkpoint,
+    Direction,
     FeatureScaler,
     GridDataset,
     LineageEntry,
+    Member,
+    Objective,
+    Scores,
     SourceTables,
     SusceptibilityResult,
     TrainingResult,
     TuningResult,
 )
 from icudl.preprocessing.imputation import impute
+from icudl.report.study import AttackResults, DataResults, ModelResults, StudyResults
 from icudl.variables import STUDY_VARIABLES
 
 HOURS = 48
 CENTRES = np.array([4.1, 1.14, 7.38, 40, 1.8, 3.1, 24, 1.1, 139, 24, 190, 135, 2.0, 86, 119, 60, 36.9, 19, 97])
 SPREADS = np.array([0.5, 0.08, 0.06, 7, 1.0, 0.5, 12, 0.5, 4, 4, 70, 35, 0.25, 14, 18, 11, 0.6, 4, 2])
 MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """Everything the report stage is given but options and context."""
-
-    tables: SourceTables
-    grid: GridDataset
-    training: TrainingResult
-    attack: AttackResult
-    susceptibility: SusceptibilityResult
-    tuning: Mapping[str, TuningResult]
-    lineage: tuple[LineageEntry, ...]
-
-    def inputs(self) -> tuple[Any, ...]:
-        """Return the inputs in the order of the stage."""
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
 def fake_study(
@@ -68,16 +55,91 @@ def fake_study(
     restricted: bool = False,
     every_table: bool = False,
     seed: int = 3,
-) -> Study:
-    """Make a study of ``n_stays`` stays; with ``markup`` the text of the source holds HTML and script.
+) -> StudyResults:
+    """Make a study of ``n_stays`` stays, with one data set, one model and one attack.
 
-    With ``every_table`` the attack brings the tables of all attacks along.
+    Args:
+        n_stays: Stays of the cohort.
+        deaths: Share of them that ended in death.
+        markup: Whether the text of the source holds HTML and script.
+        restricted: Whether the data are credentialed.
+        every_table: Whether the attack brings the tables of all attacks along.
+        seed: Of everything random.
     """
     rng = np.random.default_rng(seed)
+    data = _data("main", "main", n_stays, deaths, rng, markup=markup)
+    training = _training(data.grid, rng)
+    attack = _attack_results("main", "main", data, training, rng, every_table=every_table)
+    return StudyResults(
+        data=(data,),
+        models=(ModelResults(name="main", training=training, tuning=_tuning(rng), scores={}),),
+        attacks=(attack,),
+        lineage=_lineage(restricted=restricted, markup=markup),
+    )
+
+
+def fake_table(n_stays: int = 200, *, restricted: bool = False, seed: int = 5) -> StudyResults:
+    """Make a study of two data sets (one external), two models and two attacks."""
+    rng = np.random.default_rng(seed)
+    data = (_data("main", "main", n_stays, 0.2, rng), _data("elsewhere", "external", n_stays // 2, 0.3, rng))
+    models = []
+    attacks = []
+    for name, plugin, skill in (("lstm", "lstm", 1.9), ("summary", "lstm_summary", 2.3)):
+        training = _training(data[0].grid, rng, plugin, skill)
+        scores = {"elsewhere": _external_scores(data[1].grid, rng, plugin, skill)}
+        models.append(ModelResults(name=name, training=training, tuning=_tuning(rng), scores=scores))
+        for attack in ("one_value", "fewest"):
+            for each in data:
+                predictions = training.predictions if each.role == "main" else scores[each.name].predictions
+                attacks.append(
+                    _attack_results(
+                        name,
+                        attack,
+                        each,
+                        dataclasses.replace(training, predictions=predictions),
+                        rng,
+                        every_table=attack == "one_value",
+                        plugin=plugin,
+                        tuning=_tuning(rng) if attack == "fewest" and each.role == "main" else None,
+                    )
+                )
+    return StudyResults(
+        data=data, models=tuple(models), attacks=tuple(attacks), lineage=_table_lineage(restricted=restricted)
+    )
+
+
+def of_one_attack(study: StudyResults) -> AttackResults:
+    """Return the only attack of a study."""
+    (attack,) = study.attacks
+    return attack
+
+
+def with_attack(study: StudyResults, **changes: Any) -> StudyResults:
+    """Return the study with parts of its only attack replaced."""
+    return dataclasses.replace(study, attacks=(dataclasses.replace(of_one_attack(study), **changes),))
+
+
+def with_training(study: StudyResults, **changes: Any) -> StudyResults:
+    """Return the study with parts of its only training replaced."""
+    (model,) = study.models
+    training = dataclasses.replace(model.training, **changes)
+    return dataclasses.replace(study, models=(dataclasses.replace(model, training=training),))
+
+
+def _data(
+    name: str, role: str, n_stays: int, deaths: float, rng: np.random.Generator, *, markup: bool = False
+) -> DataResults:
     labels = (np.arange(n_stays) < deaths * n_stays).astype(np.int8)
     rng.shuffle(labels)
     stays = _stays(n_stays, labels, rng, markup=markup)
     grid = _grid(stays, labels, rng)
+    if role == "external":
+        grid = dataclasses.replace(
+            grid,
+            is_test=np.ones(n_stays, bool),
+            folds=np.full(n_stays, -1, np.int8),
+            population="synthetic elsewhere",
+        )
     tables = SourceTables(
         stays=stays,
         hours=pl.DataFrame(schema=HOURS_SCHEMA),
@@ -92,26 +154,33 @@ def fake_study(
         ),
         variables=STUDY_VARIABLES,
         window_hours=HOURS,
-        population="synthetic",
+        population=grid.population,
     )
-    training = _training(grid, rng)
-    attack = _attack(grid, training, rng)
+    return DataResults(name=name, role=role, tables=tables, grid=grid)
+
+
+def _attack_results(
+    model: str,
+    name: str,
+    data: DataResults,
+    training: TrainingResult,
+    rng: np.random.Generator,
+    *,
+    every_table: bool,
+    plugin: str = "lstm",
+    tuning: TuningResult | None = None,
+) -> AttackResults:
+    result = _attack(data.grid, training, rng, plugin)
     if every_table:
-        attack = dataclasses.replace(attack, curves=_attack_tables(attack, rng), threat_model="measured")
+        result = dataclasses.replace(result, curves=_attack_tables(result, rng), threat_model="measured")
     susceptibility = analyse_attack(
-        attack,
+        result,
         AnalysisOptions(bootstrap_samples=20),
         lambda condition, example: np.random.default_rng([len(condition), len(example)]),
     )
     susceptibility = SusceptibilityResult(tables=susceptibility.tables | _importance(rng))
-    return Study(
-        tables=tables,
-        grid=grid,
-        training=training,
-        attack=attack,
-        susceptibility=susceptibility,
-        tuning={"tune-model": _tuning(rng)},
-        lineage=_lineage(restricted=restricted, markup=markup),
+    return AttackResults(
+        model=model, attack=name, data=data.name, result=result, susceptibility=susceptibility, tuning=tuning
     )
 
 
@@ -168,9 +237,11 @@ def _grid(stays: pl.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> 
     )
 
 
-def _training(grid: GridDataset, rng: np.random.Generator) -> TrainingResult:
+def _training(
+    grid: GridDataset, rng: np.random.Generator, plugin: str = "lstm", own_skill: float = 1.9
+) -> TrainingResult:
     frames, metrics = [], []
-    for model, skill in (("lstm", 1.9), ("logistic_regression", 1.6), ("boosted_trees", 1.8)):
+    for model, skill in ((plugin, own_skill), ("logistic_regression", 1.6), ("boosted_trees", 1.8)):
         logit = rng.normal(-1.0, 1, len(grid.labels)) + skill * grid.labels
         risk = 1 / (1 + np.exp(-logit))
         for split, chosen in (("test", grid.is_test), ("out-of-fold", ~grid.is_test)):
@@ -196,6 +267,7 @@ def _training(grid: GridDataset, rng: np.random.Generator) -> TrainingResult:
         pl.DataFrame(
             {
                 "member": [member] * 20,
+                "network": [0] * 20,
                 "epoch": epochs,
                 "train_loss": 0.7 * np.exp(-epochs / 8) + 0.1,
                 "valid_loss": 0.5 * np.exp(-epochs / 6) + 0.25 + epochs * 0.002,
@@ -208,20 +280,38 @@ def _training(grid: GridDataset, rng: np.random.Generator) -> TrainingResult:
     )
     members = ["fold-0", "fold-1", "fold-2", "fold-3", "final"]
     return TrainingResult(
-        checkpoints={member: _checkpoint(member) for member in members},
+        checkpoints={member: _checkpoint(member, plugin) for member in members},
         history=history,
         predictions=pl.concat(frames),
         metrics=pl.DataFrame(metrics, schema=METRICS_SCHEMA, orient="row"),
     )
 
 
+def _external_scores(grid: GridDataset, rng: np.random.Generator, plugin: str, skill: float) -> Scores:
+    n = len(grid.labels)
+    predictions = pl.DataFrame(
+        {
+            "model": [plugin] * n,
+            "member": ["final"] * n,
+            "split": ["external"] * n,
+            "fold": np.full(n, -1),
+            "stay_id": grid.stay_ids,
+            "label": grid.labels,
+            "probability": 1 / (1 + np.exp(-rng.normal(-1.0, 1, n) - 0.8 * skill * grid.labels)),
+            "threshold": np.full(n, 0.5),
+        }
+    ).cast(dict(PREDICTIONS_SCHEMA))
+    metrics = pl.DataFrame(_metrics(plugin, "external", grid.labels), schema=METRICS_SCHEMA, orient="row")
+    return Scores(predictions=predictions, metrics=metrics, left_out=7, missing=("lactate",))
+
+
 def _metrics(model: str, split: str, labels: np.ndarray) -> list[tuple[Any, ...]]:
     stays, deaths = len(labels), int(labels.sum())
-    base = {"lstm": 0.871, "logistic_regression": 0.842, "boosted_trees": 0.866}[model]
+    base = {"lstm": 0.871, "lstm_summary": 0.882, "logistic_regression": 0.842, "boosted_trees": 0.866}[model]
     rows = []
     groups = ("all", "sex=F", "sex=M", "age_years=18-39", "age_years=40-64", "age_years=65-79", "icu_type=MICU")
     for place, group in enumerate(groups):
-        for metric, value in (("auroc", base), ("auprc", base - 0.35), ("brier", 0.09), ("f1", 0.52), ("recall", 0.6)):
+        for metric, value in (("auroc", base), ("auprc", base - 0.35), ("brier", 0.09), ("ece", 0.03), ("recall", 0.6)):
             share = 1 if group == "all" else 4
             here = value - 0.01 * place
             rows.append(
@@ -241,7 +331,7 @@ def _metrics(model: str, split: str, labels: np.ndarray) -> list[tuple[Any, ...]
     return rows
 
 
-def _checkpoint(member: str) -> Checkpoint:
+def _checkpoint(member: str, plugin: str) -> Checkpoint:
     empty = np.zeros(0, np.float32)
     scaler = FeatureScaler(
         lower=(CENTRES - 1.7 * SPREADS).astype(np.float32),
@@ -256,8 +346,8 @@ def _checkpoint(member: str) -> Checkpoint:
         fitted_on=100,
     )
     return Checkpoint(
-        member=member,
-        model={"name": "lstm", "hidden_size": 128},
+        member=Member.parse(member),
+        model={"name": plugin, "hidden_size": 128},
         inputs={"imputation": "linear"},
         variables=STUDY_VARIABLES,
         static_names=(),
@@ -268,8 +358,8 @@ def _checkpoint(member: str) -> Checkpoint:
     )
 
 
-def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generator) -> AttackResult:
-    chosen = training.predictions.filter(pl.col("model") == "lstm").sort("stay_id")
+def _attack(grid: GridDataset, training: TrainingResult, rng: np.random.Generator, plugin: str) -> AttackResult:
+    chosen = training.predictions.filter(pl.col("model") == plugin).sort("stay_id")
     lower, upper = CENTRES - 1.7 * SPREADS, CENTRES + 1.7 * SPREADS
     unit = np.clip((grid.values - lower) / (upper - lower), 0, 1).astype(np.float32)
     given = impute(unit, grid.lengths, np.full(len(CENTRES), 0.5, np.float32), "linear")
@@ -406,7 +496,7 @@ def _tuning(rng: np.random.Generator) -> TuningResult:
         best=json.loads(best["parameters"]),
         best_trial=best["trial"],
         best_value=best["value"],
-        objective="maximize auroc",
+        objective=Objective("auroc", Direction.MAXIMIZE),
     )
 
 
@@ -434,4 +524,27 @@ def _lineage(*, restricted: bool, markup: bool) -> tuple[LineageEntry, ...]:
             warnings=(f"set {MARKUP}",) if markup and node == "extract" else (),
         )
         for letter, (node, plugin, upstream, citations), options in zip("abcde", nodes, asked, strict=True)
+    )
+
+
+def _table_lineage(*, restricted: bool) -> tuple[LineageEntry, ...]:
+    made: list[tuple[str, str, str, tuple[str, ...]]] = []
+    for data, suffix in (("main", ""), ("elsewhere", "/elsewhere")):
+        made += [(f"extract/{data}", "extract", "synthetic", ()), (f"preprocess/{data}", "preprocess", "", ())]
+        made += [(f"train/{model}", "train", "lstm", ("lstm",)) for model in ("lstm", "summary") if not suffix]
+        for model in ("lstm", "summary"):
+            made += [(f"attack/{model}/{name}{suffix}", "attack", name, ()) for name in ("one_value", "fewest")]
+    return tuple(
+        LineageEntry(
+            name=name,
+            node=node,
+            id=f"{place:012x}",
+            upstream={} if node == "extract" else {"preprocess": f"{1:012x}"},
+            options={node: {"seed": 1}},
+            requested={node: {"seed": 1}},
+            plugin=plugin,
+            citations=citations,
+            restricted=restricted,
+        )
+        for place, (name, node, plugin, citations) in enumerate(made)
     )

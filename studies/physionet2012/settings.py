@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from icudl.models.options import ModelOptions
+from icudl.models.options import (
+    ConvolutionalOptions,
+    GruOptions,
+    LstmOptions,
+    LstmSummaryOptions,
+    ModelOptions,
+    SummaryOptions,
+    TransformerOptions,
+)
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.options import TrainingOptions
 from icudl.variables import STUDY_NAMES
@@ -51,7 +59,7 @@ class Contender:
         first: Name of the contender that is the first network of this ensemble, or "".
     """
 
-    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    model: ModelOptions = dataclasses.field(default_factory=LstmOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
     baseline: str = ""
@@ -93,7 +101,7 @@ RECURRENT: dict[str, Any] = {
 }
 
 STUDY_2018 = Contender(
-    model=ModelOptions(
+    model=LstmOptions(
         hidden_size=128, readout="last_hour", activation="tanh", dropout=0.5, fc_size=32, fc_activation="relu"
     ),
     training=TrainingOptions(learning_rate=1e-4, batch_size=128, max_epochs=60, patience=8),
@@ -105,25 +113,25 @@ CONTENDERS: dict[str, Contender] = {
     "logistic_regression": Contender(baseline="logistic_regression"),
     "boosted_trees": Contender(baseline="boosted_trees"),
     "study2018": STUDY_2018,
-    "lstm": Contender(model=ModelOptions(name="lstm", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
-    "gru": Contender(model=ModelOptions(name="gru", **RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
-    "summary": Contender(model=ModelOptions(name="summary", dropout=0.5), training=TAUGHT, inputs=RICH_INPUTS),
+    "lstm": Contender(model=LstmOptions(**RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
+    "gru": Contender(model=GruOptions(**RECURRENT), training=PATIENT, inputs=RICH_INPUTS),
+    "summary": Contender(model=SummaryOptions(dropout=0.5), training=TAUGHT, inputs=RICH_INPUTS),
     "lstm_summary": Contender(
-        model=ModelOptions(name="lstm_summary", **RECURRENT | {"hidden_size": 48}), training=TAUGHT, inputs=RICH_INPUTS
+        model=LstmSummaryOptions(**RECURRENT | {"hidden_size": 48}), training=TAUGHT, inputs=RICH_INPUTS
     ),
     "lstm_summary_x3": Contender(
-        model=ModelOptions(name="lstm_summary", ensemble_size=3, **RECURRENT | {"hidden_size": 48}),
+        model=LstmSummaryOptions(ensemble_size=3, **RECURRENT | {"hidden_size": 48}),
         training=TAUGHT,
         inputs=RICH_INPUTS,
         first="lstm_summary",
     ),
     "tcn": Contender(
-        model=ModelOptions(name="tcn", hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),
+        model=ConvolutionalOptions(hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),
         training=PATIENT,
         inputs=RICH_INPUTS,
     ),
     "transformer": Contender(
-        model=ModelOptions(name="transformer", hidden_size=64, n_layers=2, readout="mean", dropout=0.3, fc_size=0),
+        model=TransformerOptions(hidden_size=64, n_layers=2, readout="mean", dropout=0.3, fc_size=0),
         training=dataclasses.replace(PATIENT, warmup_epochs=2),
         inputs=RICH_INPUTS,
     ),

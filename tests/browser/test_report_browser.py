@@ -12,7 +12,8 @@ import pytest
 
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
-from report_study import MARKUP, Study, fake_study
+from icudl.report.study import StudyResults
+from report_study import MARKUP, fake_study, fake_table, of_one_attack
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def open_table(page: Any, details: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def study() -> Study:
+def study() -> StudyResults:
     return fake_study(160)
 
 
@@ -38,14 +39,19 @@ def full_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def study_page(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study_page(study: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(study, tmp_path_factory.mktemp("report"))
 
 
-def write_page(study: Study, folder: Path) -> Path:
+@pytest.fixture(scope="session")
+def table_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(fake_table(120), tmp_path_factory.mktemp("table"))
+
+
+def write_page(study: StudyResults, folder: Path) -> Path:
     """Write the page of a study and return its path."""
     path = folder / "index.html"
-    path.write_text(build_report(*study.inputs(), ReportOptions()).html, "utf-8")
+    path.write_text(build_report(study, ReportOptions()).html, "utf-8")
     return path
 
 
@@ -190,13 +196,15 @@ def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_
     assert opened.complaints == []
 
 
-def test_the_explorer_tells_the_values_of_the_artifacts(open_report: Open, study_page: Path, study: Study) -> None:
+def test_the_explorer_tells_the_values_of_the_artifacts(
+    open_report: Open, study_page: Path, study: StudyResults
+) -> None:
     opened = open_report(study_page)
-    fragile = study.susceptibility.tables["fragility"].row(0, named=True)
+    fragile = of_one_attack(study).susceptibility.tables["fragility"].row(0, named=True)
     assert opened.text("[data-explorer=view] h3") == f"Stay {fragile['stay_id']}"
     unpacked = opened.page.evaluate(
         """() => {
-          const pack = JSON.parse(document.getElementById('report-data').textContent).explorer;
+          const pack = JSON.parse(document.getElementById('report-data').textContent).explorers[0].pack;
           const stay = pack.stays[0];
           const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
           const bits = bytes(stay.mask), steps = new DataView(bytes(stay.values).buffer), out = [];
@@ -209,15 +217,16 @@ def test_the_explorer_tells_the_values_of_the_artifacts(open_report: Open, study
           return out;
         }"""
     )
-    row = study.grid.stay_ids.tolist().index(fragile["stay_id"])
-    expected = study.grid.values[row].ravel()
+    row = study.main.grid.stay_ids.tolist().index(fragile["stay_id"])
+    expected = study.main.grid.values[row].ravel()
     for cell, value in zip(unpacked, expected.tolist(), strict=True):
         assert cell is None if np.isnan(value) else cell == pytest.approx(value, rel=1e-3)
-    changes = study.attack.perturbations.filter(stay_id=fragile["stay_id"], example="best").sort("hour", "variable")
+    attack = of_one_attack(study).result
+    changes = attack.perturbations.filter(stay_id=fragile["stay_id"], example="best").sort("hour", "variable")
     said = opened.page.locator("[data-explorer=view] ul.changes li").all_inner_texts()
     assert len(said) == min(8, changes.height)
     for text, change in zip(said, changes.iter_rows(named=True), strict=False):
-        variable = study.attack.variables[change["variable"]]
+        variable = attack.variables[change["variable"]]
         found = re.fullmatch(r"(.*) at hour (\d+): ([-\d.,]+) to ([-\d.,]+)(.*)", text)
         assert found is not None
         assert (found[1], int(found[2]), found[5].strip()) == (variable.label, change["hour"], variable.unit)
@@ -242,6 +251,31 @@ def test_markup_in_data_stays_text(open_report: Open, tmp_path: Path) -> None:
     assert MARKUP in opened.text("[data-explorer=view]")
     assert opened.complaints == []
     assert len(opened.requests) == 1
+
+
+def test_one_chapter_of_each_kind_is_shown_and_the_reader_chooses_which(open_report: Open, table_page: Path) -> None:
+    opened = open_report(table_page)
+    page = opened.page
+    assert page.locator(".chapter:visible").count() == 2
+    assert page.locator("#roc--lstm .plot svg").count() == 1
+    assert page.locator("#roc--summary .plot svg").count() == 0
+    page.get_by_label("Model", exact=True).select_option(label="summary")
+    assert page.locator("#roc--lstm").is_hidden()
+    assert page.locator("#roc--summary .plot svg").is_visible()
+    page.get_by_label("Attack", exact=True).select_option(label="summary, fewest, elsewhere")
+    visible = page.locator("#attacks-in-detail h2:visible").all_inner_texts()
+    assert visible[0] == "summary, fewest, elsewhere: how easily predictions are flipped"
+    assert len([text for text in visible if not text.startswith("summary, fewest, elsewhere: ")]) == 0
+    assert opened.complaints == []
+    assert len(opened.requests) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
+def test_a_link_into_a_hidden_chapter_shows_it(open_report: Open, table_page: Path) -> None:
+    page = open_report(table_page).page
+    page.evaluate("window.location.hash = 'map--summary-one_value-main'")
+    page.locator("#map--summary-one_value-main .plot svg").wait_for()
+    assert page.locator(".chapter:visible").count() == 2
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ def test_the_report_of_physionet_2012(open_report: Callable[..., Any], tmp_path:
     opened = open_report(path)
     check(opened)
     assert (
-        opened.page.evaluate("JSON.parse(document.getElementById('report-data').textContent).explorer.stays.length")
+        opened.page.evaluate(
+            "JSON.parse(document.getElementById('report-data').textContent).explorers[0].pack.stays.length"
+        )
         > 1500
     )
     assert path.stat().st_size < 10_000_000

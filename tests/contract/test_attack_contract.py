@@ -29,7 +29,7 @@ def with_options(name: str, **options: object) -> AttackFactory:
 
 # entry_errors works on clinical values only, which an oracle does not have: tests/unit/attacks/test_attack_entries.py
 NEEDS_ENTRIES = {"entry_errors"}
-# Other libraries' attacks promise less: tests/unit/interop/test_interop_peers.py
+# Other libraries' attacks promise less: tests/unit/interop/peers/test_interop_peers.py
 OF_PEERS = {"art", "foolbox"}
 NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES - OF_PEERS
 FACTORIES: dict[str, AttackFactory] = {name: with_options(name) for name in sorted(NAMES)}

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 
 import pytest
 import torch
 
 from icudl.models.build import GROUP, build_model
-from icudl.models.options import ModelOptions
-from icudl.plugins import registered
-from icudl.testing import MODEL_CHECKS, ModelFactory
+from icudl.models.options import LstmOptions, ModelOptions
+from icudl.plugins import load_plugin, options_of, registered
+from icudl.testing import MODEL_CHECKS, ModelCheck
 
-READOUTS = ("final", "last_hour", "mean", "max", "attention")
 N_HOURS, N_FEATURES = 7, 5
 LENGTHS = torch.tensor([7, 3, 1, 5])
+SMALL = {"hidden_size": 8, "fc_size": 6, "dropout": 0.5}
+CHANGES = ({"bidirectional": False}, {"n_layers": 2}, {"fc_size": 0, "activation": "gelu"})
 
 
 def _variants() -> list[ModelOptions]:
-    small = {"hidden_size": 8, "fc_size": 6, "dropout": 0.5}
-    # Read-outs are shared code: all of them for the recurrent models, two kinds for each other one.
-    named = [
-        ModelOptions(name=name, readout=readout, **small)
-        for name in registered(GROUP)
-        for readout in (READOUTS if name in {"lstm", "gru"} else ("final", "attention"))
-    ]
-    others = [
-        ModelOptions(name=name, **small | change)
-        for name in registered(GROUP)
-        for change in ({"bidirectional": False}, {"n_layers": 2}, {"fc_size": 0, "activation": "gelu"})
-    ]
-    return [*named, *others, ModelOptions(ensemble_size=2, **small)]
+    """Every model with each of its read-outs, and with each change that it knows."""
+    variants: list[ModelOptions] = []
+    for name in registered(GROUP):
+        kind = options_of(GROUP, name)
+        fields = {field.name: field for field in dataclasses.fields(kind)}
+        small = {key: value for key, value in SMALL.items() if key in fields}
+        readouts = fields["readout"].metadata["choices"] if "readout" in fields else ()
+        changes = [{}, *({"readout": readout} for readout in readouts), *CHANGES]
+        made = [kind(**small | change) for change in changes if set(change) <= set(fields)]
+        variants += [variant for place, variant in enumerate(made) if variant not in made[:place]]
+    return [*variants, LstmOptions(ensemble_size=2, **SMALL)]
 
 
 def _label(options: ModelOptions) -> str:
-    kind = (options.name, options.readout, options.bidirectional, options.n_layers, options.fc_size)
-    return "-".join(map(str, (*kind, options.ensemble_size)))
-
-
-def _built(options: ModelOptions) -> ModelFactory:
-    """Make this variant, whatever options a check asks for."""
-    return lambda _options, n_features: build_model(options, n_features)
+    usual = type(options)(**{key: value for key, value in SMALL.items() if key in options.to_dict()}).to_dict()
+    changed = {key: value for key, value in options.to_dict().items() if usual[key] != value}
+    return "-".join([options.name, *(f"{key}={value}" for key, value in changed.items())])
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("options", _variants(), ids=_label)
-def test_contract(options: ModelOptions, check: Callable[[ModelFactory], None]) -> None:
-    check(_built(options))
+def test_contract(options: ModelOptions, check: ModelCheck) -> None:
+    check(load_plugin(GROUP, options.name), options)
+
+
+@pytest.mark.parametrize("name", registered(GROUP))
+def test_a_configuration_is_read_with_the_options_that_the_model_names(name: str) -> None:
+    """The class registered apart, for speed, is the one on the plug-in; its defaults make that plug-in."""
+    kind = load_plugin(GROUP, name).Options
+    assert options_of(GROUP, name) is kind
+    assert kind().name == name
 
 
 @pytest.mark.parametrize("options", _variants(), ids=_label)

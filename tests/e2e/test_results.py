@@ -22,6 +22,11 @@ def test_predict_scores_only_stays_that_the_member_has_not_seen(small_study: Pat
     assert risks["stay_id"].sort().to_list() == known["stay_id"].sort().to_list()
     joined = risks.join(known, on="stay_id")
     assert (joined["probability"] - joined["probability_right"]).abs().max() < 1e-9  # type: ignore[operator]
+    stored = pl.read_parquet(small_study / train / "metrics.parquet").filter(model="lstm", split="test", subgroup="all")
+    told = json.loads(icudl("evaluate", train, data, "--store", small_study, "--json").stdout)["scores"]
+    bounds = {row["metric"]: (row["low"], row["high"]) for row in told if row["subgroup"] == "all"}
+    for metric, low, high in stored.select("metric", "low", "high").iter_rows():
+        assert bounds[metric] == (low, high)
     fold = json.loads(icudl("evaluate", train, data, "--store", small_study, "--member", "fold-0", "--json").stdout)
     grid = pl.read_parquet(small_study / train / "predictions.parquet")
     seen_nowhere = grid.filter(pl.col("model") == "lstm", (pl.col("fold") == 0) | (pl.col("fold") == -1))

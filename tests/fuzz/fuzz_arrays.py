@@ -92,7 +92,7 @@ def _correct(artifact: object) -> None:
         assert np.isin(artifact.labels, (0, 1)).all()
     elif isinstance(artifact, TrainingResult):
         for member, checkpoint in artifact.checkpoints.items():
-            assert checkpoint.member == member
+            assert str(checkpoint.member) == member
             assert 0 <= checkpoint.threshold <= 1
             for name in FeatureScaler.ARRAYS:
                 array = getattr(checkpoint.scaler, name)

@@ -10,8 +10,8 @@ from typing import Any
 from fuzz_manifest import MANIFEST
 
 from icudl.artifacts import Artifact, Checkpoint
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import content_hash, list_files
-from icudl.store.store import Store
 from report_study import fake_study
 
 NODES = ("extract", "preprocess", "train", "attack", "analyse", "tune-model")
@@ -20,12 +20,13 @@ NODES = ("extract", "preprocess", "train", "attack", "analyse", "tune-model")
 def artifacts() -> dict[str, Any]:
     """One small artifact of each kind, by node."""
     study = fake_study(12)
-    few = dict(list(study.training.checkpoints.items())[:1])
-    training = dataclasses.replace(study.training, checkpoints={name: _small(item) for name, item in few.items()})
+    (data,), (model,), (attack,) = study.data, study.models, study.attacks
+    few = dict(list(model.training.checkpoints.items())[:1])
+    training = dataclasses.replace(model.training, checkpoints={name: _small(item) for name, item in few.items()})
     # All its tables are read in the same way, and each costs every input its time.
-    tables = dict(list(study.susceptibility.tables.items())[:2])
-    susceptibility = dataclasses.replace(study.susceptibility, tables=tables)
-    values = (study.tables, study.grid, training, study.attack, susceptibility, study.tuning["tune-model"])
+    tables = dict(list(attack.susceptibility.tables.items())[:2])
+    susceptibility = dataclasses.replace(attack.susceptibility, tables=tables)
+    values = (data.tables, data.grid, training, attack.result, susceptibility, model.tuning)
     return dict(zip(NODES, values, strict=True))
 
 
@@ -65,7 +66,7 @@ class Stored:
             files = list_files(own)
             identity = dataclasses.replace(MANIFEST.identity, node=node)
             manifest = dataclasses.replace(MANIFEST, identity=identity, files=files, content=content_hash(files))
-            loaded: Artifact = Store(self._folder).load(type(self._artifacts[node]), manifest)
+            loaded: Artifact = FolderStore(self._folder).load(type(self._artifacts[node]), manifest)
             return loaded
         finally:
             _replace(own / name, self.files[node, name])

@@ -40,6 +40,7 @@ def make_training(n_stays: int = 300, seed: int = 0) -> TrainingResult:
         pl.DataFrame(
             {
                 "member": f"fold-{fold}",
+                "network": 0,
                 "epoch": epochs,
                 "train_loss": 0.5 * np.exp(-epochs / 9) + 0.16,
                 "valid_loss": 0.42 * np.exp(-epochs / 7) + 0.24 + 0.002 * epochs + 0.01 * fold,

@@ -31,10 +31,10 @@ from icudl.analysis.attribution import Attributions
 from icudl.analysis.changes import read_changes
 from icudl.analysis.conditions import CONDITIONS, ExampleSet
 from icudl.analysis.intervals import around
-from icudl.analysis.measured import Streams
 from icudl.analysis.measures import MEASURES, CellStatistics, CellTally, Doubles, along
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.resampled import MOST_SAMPLES, ResampledTally
+from icudl.analysis.set_statistics import Streams
 from icudl.artifacts import AttackResult, Schema
 from icudl.variables import Variable
 

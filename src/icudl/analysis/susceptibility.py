@@ -50,9 +50,9 @@ import polars as pl
 from icudl.analysis import examples as of_examples
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES, ExampleSet, attacked_stays, example_sets
 from icudl.analysis.intervals import around
-from icudl.analysis.measured import WITH_INTERVAL, Measured, Streams, measure
 from icudl.analysis.measures import MEASURES, CellStatistics, Doubles, along, ganzp, gap, gpp
 from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.set_statistics import WITH_INTERVAL, SetStatistics, Streams, read_statistics
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.variables import Variable
 
@@ -74,19 +74,19 @@ def analyse_attack(
         options: Filters and number of resamples.
         streams: Random stream for the bootstrap of a condition and example.
         thresholds: Decision threshold by member; see ``conditions.attacked_stays``.
-        advance: Called with how many changes were read; see ``measured.units_of_measuring``.
+        advance: Called with how many changes were read; see ``set_statistics.units_of_reading``.
     """
     attacked = attacked_stays(attack, options, thresholds)
     sets = example_sets(attacked, attack, options)
-    measured = measure(sets, attack, options.bootstrap_samples, streams, advance)
+    statistics = read_statistics(sets, attack, options.bootstrap_samples, streams, advance)
     tables = {
-        "cells": pl.concat(cell_table(each, attack.variables) for each in measured),
-        "variables": pl.concat(variable_table(each, attack.variables) for each in measured),
-        "hours": pl.concat(hour_table(each) for each in measured),
-        "summary": summary_table(attacked, measured),
+        "cells": pl.concat(cell_table(each, attack.variables) for each in statistics),
+        "variables": pl.concat(variable_table(each, attack.variables) for each in statistics),
+        "hours": pl.concat(hour_table(each) for each in statistics),
+        "summary": summary_table(attacked, statistics),
         "statuses": of_examples.statuses(attack),
         "discovery": of_examples.discovery(attacked),
-        "perturbation_properties": pl.concat(each.properties for each in measured),
+        "perturbation_properties": pl.concat(each.properties for each in statistics),
         "smallest_change": of_examples.smallest_change(attacked),
         "budget": of_examples.success_against_budget(attacked),
         "fragility": of_examples.fragility(attacked),
@@ -94,38 +94,38 @@ def analyse_attack(
     return SusceptibilityResult(tables=tables)
 
 
-def cell_table(measured: Measured, variables: Sequence[Variable]) -> pl.DataFrame:
+def cell_table(statistics: SetStatistics, variables: Sequence[Variable]) -> pl.DataFrame:
     """Return the ``cells`` rows of one example set."""
-    examples = measured.examples
+    examples = statistics.examples
     hours, n_variables = examples.shape
     columns: dict[str, Any] = {
         "hour": np.repeat(np.arange(hours, dtype=np.int16), n_variables),
         "variable": [variable.name for variable in variables] * hours,
         "stays": np.full(hours * n_variables, examples.n),
-        "changed": measured.unit.changed.ravel().astype(np.int64),
-        "raised": _share(measured.increases, measured.unit.changed).ravel(),
+        "changed": statistics.unit.changed.ravel().astype(np.int64),
+        "raised": _share(statistics.increases, statistics.unit.changed).ravel(),
     }
-    columns |= {name: of_cells(measured.unit).ravel() for name, of_cells in MEASURES.items()}
-    columns |= {f"{name}_clinical": MEASURES[name](measured.clinical).ravel() for name in CLINICAL}
+    columns |= {name: of_cells(statistics.unit).ravel() for name, of_cells in MEASURES.items()}
+    columns |= {f"{name}_clinical": MEASURES[name](statistics.clinical).ravel() for name in CLINICAL}
     return _labelled(examples, columns)
 
 
-def variable_table(measured: Measured, variables: Sequence[Variable]) -> pl.DataFrame:
+def variable_table(statistics: SetStatistics, variables: Sequence[Variable]) -> pl.DataFrame:
     """Return the ``variables`` rows of one example set, with bootstrap intervals over stays."""
     names = {"variable": [each.name for each in variables], "unit": [each.unit for each in variables]}
-    clinical = along(measured.clinical, axis=0)
-    columns = names | _marginal_columns(measured, axis=0)
+    clinical = along(statistics.clinical, axis=0)
+    columns = names | _marginal_columns(statistics, axis=0)
     columns |= {f"{name}_clinical": clinical[name] for name in CLINICAL}
-    return _labelled(measured.examples, columns)
+    return _labelled(statistics.examples, columns)
 
 
-def hour_table(measured: Measured) -> pl.DataFrame:
+def hour_table(statistics: SetStatistics) -> pl.DataFrame:
     """Return the ``hours`` rows of one example set, with bootstrap intervals over stays."""
-    hours = {"hour": np.arange(measured.examples.shape[0], dtype=np.int16)}
-    return _labelled(measured.examples, hours | _marginal_columns(measured, axis=1))
+    hours = {"hour": np.arange(statistics.examples.shape[0], dtype=np.int16)}
+    return _labelled(statistics.examples, hours | _marginal_columns(statistics, axis=1))
 
 
-def summary_table(attacked: pl.DataFrame, measured: Sequence[Measured]) -> pl.DataFrame:
+def summary_table(attacked: pl.DataFrame, statistics: Sequence[SetStatistics]) -> pl.DataFrame:
     """Return the ``summary`` table."""
     rows: list[dict[str, Any]] = []
     for condition in (*CONDITIONS, "both"):
@@ -133,7 +133,7 @@ def summary_table(attacked: pl.DataFrame, measured: Sequence[Measured]) -> pl.Da
         for example in EXAMPLES:
             chosen = [
                 each
-                for each in measured
+                for each in statistics
                 if each.examples.example == example and condition in {each.examples.condition, "both"}
             ]
             rows.append(
@@ -142,9 +142,9 @@ def summary_table(attacked: pl.DataFrame, measured: Sequence[Measured]) -> pl.Da
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))
 
 
-def _described(measured: Sequence[Measured], example: str) -> dict[str, Any]:
+def _described(statistics: Sequence[SetStatistics], example: str) -> dict[str, Any]:
     wanted = [*(f"{example}_{norm}" for norm in of_examples.NORMS), f"{example}_iteration"]
-    stays = pl.concat(each.examples.stays.select(wanted) for each in measured)
+    stays = pl.concat(each.examples.stays.select(wanted) for each in statistics)
     described: dict[str, Any] = {"stays": stays.height}
     for norm in of_examples.NORMS:
         sizes = stays[f"{example}_{norm}"].cast(pl.Float64).drop_nulls()
@@ -152,7 +152,7 @@ def _described(measured: Sequence[Measured], example: str) -> dict[str, Any]:
         described[f"{norm}_mean"] = math.fsum(sizes) / len(sizes) if len(sizes) else None
         described[f"{norm}_median"] = sizes.median()
     described["iteration"] = stays[f"{example}_iteration"].cast(pl.Float64).median()
-    parts = [each.unit.pooled() for each in measured]
+    parts = [each.unit.pooled() for each in statistics]
     pooled = CellStatistics(
         n=sum(part.n for part in parts),
         changed=np.sum([part.changed for part in parts], axis=0),
@@ -165,15 +165,15 @@ def _described(measured: Sequence[Measured], example: str) -> dict[str, Any]:
     return described
 
 
-def _marginal_columns(measured: Measured, axis: int) -> dict[str, Any]:
-    touched = measured.touched[axis]
-    raised = _share(measured.increases.sum(axis), measured.unit.changed.sum(axis))
+def _marginal_columns(statistics: SetStatistics, axis: int) -> dict[str, Any]:
+    touched = statistics.touched[axis]
+    raised = _share(statistics.increases.sum(axis), statistics.unit.changed.sum(axis))
     marginal = {
-        "stays": np.full(len(raised), measured.examples.n),
+        "stays": np.full(len(raised), statistics.examples.n),
         "raised": raised,
-        "touched": _share(touched, np.full(len(raised), float(measured.examples.n))),
-    } | along(measured.unit, axis)
-    return marginal | _bounds(marginal, measured.draws[axis])
+        "touched": _share(touched, np.full(len(raised), float(statistics.examples.n))),
+    } | along(statistics.unit, axis)
+    return marginal | _bounds(marginal, statistics.draws[axis])
 
 
 def _bounds(marginal: Mapping[str, Any], draws: Doubles) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The vocabulary: every typed value that crosses a stage, and the files it is kept in.
+"""The vocabulary, one type a file: every typed value that crosses a stage, and the files that keep it.
 
 N stays, T hours, F variables, S static descriptors. Tables are polars frames with a declared schema, arrays are NumPy;
 files are Parquet, safetensors and JSON, so nothing here can execute code when it is read.
@@ -12,16 +12,19 @@ from icudl.artifacts.checkpoint import Checkpoint, FeatureScaler
 from icudl.artifacts.codecs import read_json, write_json
 from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
 from icudl.artifacts.lineage import LineageEntry
+from icudl.artifacts.member import FINAL, Member
+from icudl.artifacts.objective import Direction, Objective
 from icudl.artifacts.report import Report
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.source_tables import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.artifacts.susceptibility import SusceptibilityResult
-from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult
-from icudl.artifacts.tuning import TRIALS_SCHEMA, TuningResult
+from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult, network_histories
+from icudl.artifacts.tuning import TRIALS_SCHEMA, TrialState, TuningResult
 
 __all__ = [
     "ATTACKED_SCHEMA",
     "CLEANING_SCHEMA",
+    "FINAL",
     "FLOW_SCHEMA",
     "HISTORY_SCHEMA",
     "HOURS_SCHEMA",
@@ -34,18 +37,23 @@ __all__ = [
     "AttackResult",
     "AttackStatus",
     "Checkpoint",
+    "Direction",
     "FeatureScaler",
     "Floats",
     "GridDataset",
     "LineageEntry",
+    "Member",
+    "Objective",
     "Report",
     "Schema",
     "Scores",
     "SourceTables",
     "SusceptibilityResult",
     "TrainingResult",
+    "TrialState",
     "TuningResult",
     "check_schema",
+    "network_histories",
     "read_json",
     "write_json",
 ]

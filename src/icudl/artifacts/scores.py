@@ -9,13 +9,13 @@ from typing import Self
 import polars as pl
 
 from icudl.artifacts.base import Schema, check_schema
-from icudl.artifacts.codecs import read_frame, write_frame
+from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_json
 
 PREDICTIONS_SCHEMA: Schema = {
     "model": pl.String,  # model plug-in or baseline
-    "member": pl.String,  # which fitted model: "fold-0" ... "final"
-    "split": pl.String,  # "out-of-fold" or "test": both are stays the member was not fitted on
-    "fold": pl.Int16,  # fold of the stay; -1 for test stays
+    "member": pl.String,  # text of a Member: "fold-0", "final"
+    "split": pl.String,  # "out-of-fold", "test" or "external": all are stays that the member was not fitted on
+    "fold": pl.Int16,  # fold of the stay; -1 for test stays and for external ones
     "stay_id": pl.Int64,
     "label": pl.Int8,
     "probability": pl.Float64,
@@ -41,20 +41,32 @@ class Scores:
     Attributes:
         predictions: One row per stay (``PREDICTIONS_SCHEMA``).
         metrics: With bootstrap intervals (``METRICS_SCHEMA``).
+        left_out: Number of stays of patients whom the training has met; they are not scored.
+        missing: Variables and static descriptors that the model reads and the data set lacks: never measured.
+        unused: Variables of the data set that the model does not read.
     """
 
     predictions: pl.DataFrame
     metrics: pl.DataFrame
+    left_out: int = 0
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Write both tables as Parquet."""
+        """Write both tables as Parquet and the rest as JSON."""
+        meta = {"left_out": self.left_out, "missing": list(self.missing), "unused": list(self.unused)}
+        write_json(folder / "scores.json", meta)
         write_frame(folder / "predictions.parquet", check_schema("predictions", self.predictions, PREDICTIONS_SCHEMA))
         write_frame(folder / "metrics.parquet", check_schema("metrics", self.metrics, METRICS_SCHEMA))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read what ``write`` wrote."""
+        meta = read_json(folder / "scores.json")
         return cls(
             predictions=read_frame(folder / "predictions.parquet", PREDICTIONS_SCHEMA),
             metrics=read_frame(folder / "metrics.parquet", METRICS_SCHEMA),
+            left_out=meta["left_out"],
+            missing=tuple(meta["missing"]),
+            unused=tuple(meta["unused"]),
         )

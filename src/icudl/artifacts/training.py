@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -12,10 +13,12 @@ import polars as pl
 from icudl.artifacts.base import Schema, check_schema
 from icudl.artifacts.checkpoint import Checkpoint
 from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_json
+from icudl.artifacts.member import Member
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA
 
 HISTORY_SCHEMA: Schema = {
-    "member": pl.String,
+    "member": pl.String,  # text of a Member: "fold-0", "final"
+    "network": pl.Int16,  # from 0, within the member's ensemble; 0 where the member is one network
     "epoch": pl.Int32,
     "train_loss": pl.Float64,
     "valid_loss": pl.Float64,
@@ -30,8 +33,8 @@ class TrainingResult:
     """Fitted members, and what they score on stays they were not fitted on.
 
     Attributes:
-        checkpoints: By member: one per fold, and ``"final"`` fitted on all stays that are not test stays.
-        history: Losses and validation scores by member and epoch (``HISTORY_SCHEMA``).
+        checkpoints: By the text of their member: one for each fold, and ``"final"``.
+        history: Losses and validation scores by member, network and epoch (``HISTORY_SCHEMA``).
         predictions: Out-of-fold and test predictions of the model and of the baselines (``PREDICTIONS_SCHEMA``).
         metrics: With bootstrap intervals (``METRICS_SCHEMA``).
     """
@@ -61,3 +64,24 @@ class TrainingResult:
             predictions=read_frame(folder / "predictions.parquet", PREDICTIONS_SCHEMA),
             metrics=read_frame(folder / "metrics.parquet", METRICS_SCHEMA),
         )
+
+
+def network_histories(history: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the epochs of each network by its name for display: those of the final member first, then fold by fold.
+
+    A network that is alone in its member has the member's name; others are told apart by their number
+    (``"fold-0, network 2"``).
+
+    Args:
+        history: ``HISTORY_SCHEMA``.
+    """
+    parts = {
+        (Member.parse(str(member)), int(str(network))): part.sort("epoch")
+        for (member, network), part in history.partition_by("member", "network", as_dict=True).items()
+    }
+    size = Counter(member for member, _ in parts)
+    ordered = sorted(parts, key=lambda key: (-1 if key[0].fold is None else key[0].fold, key[1]))
+    return {
+        str(member) if size[member] == 1 else f"{member}, network {network}": parts[member, network]
+        for member, network in ordered
+    }

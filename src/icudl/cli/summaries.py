@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from icudl.artifacts import AttackResult, TrainingResult, TuningResult
+from icudl.artifacts import AttackResult, AttackStatus, Direction, TrainingResult, TrialState, TuningResult
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 
 FEWEST_DEATHS = 100
 """Below so many deaths in a split its scores are called no evidence, here as in the report."""
@@ -71,9 +71,10 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
     # One word a column; the table's own name goes before it where two options share theirs.
     words = [path.rpartition(".")[2] for path in paths]
     heads = [path if words.count(word) > 1 else word for path, word in zip(paths, words, strict=True)]
-    objective = tuning.objective.partition(" ")[2]
     title = f"{tuning.trials.height:,} trials, best first ({tuning.objective}); * is the chosen one"
-    table = _table(title, _right("trial"), "state", _right(objective), _right("steps"), *map(_right, heads))
+    table = _table(
+        title, _right("trial"), "state", _right(tuning.objective.metric), _right("steps"), *map(_right, heads)
+    )
     for row, setting in zip(ordered.iter_rows(named=True), settings, strict=True):
         number = f"{'* ' if row['trial'] == tuning.best_trial else ''}{row['trial']}"
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
@@ -85,8 +86,10 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
 
 def best_first(tuning: TuningResult) -> pl.DataFrame:
     """Return the trials: the complete ones from the best on, then those given up, then those that failed."""
-    rank = pl.col("state").replace_strict({"complete": 0, "pruned": 1}, default=2, return_dtype=pl.Int8)
-    falling = tuning.objective.startswith("maximize")
+    rank = pl.col("state").replace_strict(
+        {TrialState.COMPLETE.value: 0, TrialState.PRUNED.value: 1}, default=2, return_dtype=pl.Int8
+    )
+    falling = tuning.objective.direction is Direction.MAXIMIZE
     return tuning.trials.sort(rank, "value", "trial", descending=[False, falling, False], nulls_last=True)
 
 
@@ -161,7 +164,7 @@ def _interval(row: dict[str, float | None] | None) -> str:
 
 
 def _attack(store: Store, manifest: Manifest) -> list[Table]:
-    attacked = pl.col("status").is_in(["success", "failed"])
+    attacked = pl.col("status").is_in([AttackStatus.SUCCESS.value, AttackStatus.FAILED.value])
     stays = store.load(AttackResult, manifest).ask(
         "stays", lambda table: table.filter(attacked).select("label", "status", "best_l0", "best_l1")
     )
@@ -170,7 +173,7 @@ def _attack(store: Store, manifest: Manifest) -> list[Table]:
     table = _table(title, "predicted", *map(_right, columns))
     for label, name in ((0, "survival"), (1, "death")):
         group = stays.filter(pl.col("label") == label)
-        flipped = group.filter(pl.col("status") == "success")
+        flipped = group.filter(pl.col("status") == AttackStatus.SUCCESS.value)
         share = f"{flipped.height:,} ({flipped.height / group.height:.0%})" if group.height else "-"
         median = [flipped[column].median() for column in ("best_l0", "best_l1")]
         cells = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in median]

@@ -1,4 +1,4 @@
-"""A recurrent classifier that scikit-learn can fit, clone and cross-validate."""
+"""The models as a scikit-learn classifier, to be fitted, cloned and cross-validated there."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from icudl.artifacts import Checkpoint, GridDataset
 from icudl.errors import ConfigError, IcudlError, suggestion
 from icudl.execution.threads import single_thread
 from icudl.interop.data_set import data_set_of, variables_of
+from icudl.models.build import GROUP
 from icudl.models.options import ModelOptions
 from icudl.options import Options
+from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.members import MemberJob, Plan, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.scoring import risks
 from icudl.variables import Variable
-
-TABLES: dict[str, type[Options]] = {"inputs": InputOptions, "model": ModelOptions, "training": TrainingOptions}
-"""Options that ``settings`` may set."""
 
 
 class SequenceClassifierEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -137,30 +136,33 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tables ``inputs``, ``model`` and ``training`` with some of their options set.
 
     Args:
-        settings: Values by dotted key.
+        settings: Values by dotted key; ``"model.name"`` decides which keys the table ``model`` has.
 
     Raises:
         ConfigError: A key is unknown, or a value is of another type or out of range.
+        PluginError: No model has the name given.
     """
-    values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
-    known = {f"{table}.{field.name}": field for table, kind in TABLES.items() for field in dataclasses.fields(kind)}
+    model = options_of(GROUP, str(settings.get("model.name", ModelOptions().name)))
+    tables: dict[str, type[Options]] = {"inputs": InputOptions, "model": model, "training": TrainingOptions}
+    values: dict[str, dict[str, Any]] = {table: {} for table in tables}
+    known = {f"{table}.{field.name}": field for table, kind in tables.items() for field in dataclasses.fields(kind)}
     for key, value in settings.items():
         if key not in known:
-            raise ConfigError(f"settings name {key!r}.{suggestion(key, known)} Known tables: {', '.join(TABLES)}.")
+            raise ConfigError(f"settings name {key!r}.{suggestion(key, known)} Known tables: {', '.join(tables)}.")
         expected = type(known[key].default)
         given = tuple(value) if isinstance(value, list) else value
         if type(given) is not expected and not (expected is float and type(given) is int):
             raise ConfigError(f"{key} = {value!r} is no {expected.__name__}. Give one, such as {known[key].default!r}.")
         table, _, name = key.partition(".")
         values[table][name] = given
-    return {table: kind(**values[table]) for table, kind in TABLES.items()}
+    return {table: kind(**values[table]) for table, kind in tables.items()}
 
 
 def _fitted(grid: GridDataset, options: Mapping[str, Any], seed: int, device: str) -> Checkpoint:
     """Fit the final member: on all stays but those it keeps for validation.
 
     Raises:
-        ConfigError: The final member is asked to be made of folds, which there are none of.
+        ConfigError: The options ask for a final member made of folds, and there are no folds here.
     """
     if options["training"].final != "refit":
         raise ConfigError(

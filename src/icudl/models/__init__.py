@@ -1,1 +1,29 @@
-"""Sequence classifiers and the baselines beside them."""
+"""Models: sequence classifiers as plug-ins, what can be set about each, and the baselines beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from icudl.models.options import TRAINING_SPACE, ModelOptions
+
+if TYPE_CHECKING:
+    from icudl.models.base import SequenceClassifier, within_length
+    from icudl.models.build import build_model, load_model
+
+_HOMES = {
+    "SequenceClassifier": "icudl.models.base",
+    "build_model": "icudl.models.build",
+    "load_model": "icudl.models.build",
+    "within_length": "icudl.models.base",
+}
+
+__all__ = ["TRAINING_SPACE", "ModelOptions", "SequenceClassifier", "build_model", "load_model", "within_length"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on first use: a configuration is read without it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

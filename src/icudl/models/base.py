@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ from icudl.models.options import ModelOptions
 class SequenceClassifier(nn.Module, abc.ABC):
     """A differentiable classifier of stays; plug-ins of the entry-point group ``icudl.models`` derive from it.
 
-    A plug-in is made as ``Plugin(options, n_features)`` and draws its initial weights from torch's global generator,
-    which the caller seeds. What every model promises (``tests/contract`` holds it for all that are registered):
+    A plug-in names the class of its options as ``Options``, is made as ``Plugin(options, n_features)``, and draws its
+    initial weights from torch's global generator, which the caller seeds. What every model promises
+    (``icudl.testing.MODEL_CHECKS`` hold it):
 
     * it gives logits, never probabilities; column 1 is death in hospital;
     * cells at or beyond a stay's length change nothing and get zero gradient, even where they are NaN;
@@ -23,9 +25,14 @@ class SequenceClassifier(nn.Module, abc.ABC):
     * in eval mode the same input gives the same output.
 
     Attributes:
+        Options: What can be set about the model: ``ModelOptions``, or a subclass with the options that it adds.
+        citations: Keys of the works to cite (``icudl.report.citations``), or the works themselves.
         options: The architecture.
         n_features: C, columns of the input at each hour.
     """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    citations: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__()
@@ -35,7 +42,7 @@ class SequenceClassifier(nn.Module, abc.ABC):
     def prepare(self, features: Tensor, lengths: Tensor, columns: Mapping[str, range]) -> None:
         """Take constants, such as quantiles, from the training stays, once before the first epoch.
 
-        They belong in buffers, which are stored with the weights. The default takes none.
+        The constants belong in buffers, which are stored with the weights. The default takes none.
 
         Args:
             features: (n, T, C) float32 scaled inputs of the training stays.
@@ -67,7 +74,7 @@ class SequenceClassifier(nn.Module, abc.ABC):
     def absorb(self, scale: float, shift: float) -> None:
         """Change the weights so that the logit difference z (death minus survival) becomes ``scale`` z + ``shift``.
 
-        So a calibrated model is a model like any other: nothing has to be applied after it.
+        A calibrated model is then a model like any other: nothing has to be applied after it.
         """
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from icudl.artifacts import Checkpoint
-from icudl.errors import DeviceError, PluginError, StageError
+from icudl.errors import ConfigError, DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.models.rescaled import RescaledClassifier
-from icudl.plugins import load_plugin
+from icudl.plugins import load_plugin, options_of
 from icudl.preprocessing.features import n_features as count_features
 from icudl.preprocessing.scaling import InputOptions
 
@@ -22,12 +25,18 @@ def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
     """Make an untrained model; its weights come from torch's global generator, which the caller seeds.
 
     Raises:
-        PluginError: No model has this name, or what is registered under it is none.
+        PluginError: No model has this name, what is registered under it is no model, or the options are those of
+            another model.
     """
     plugin = load_plugin(GROUP, options.name)
     if not (isinstance(plugin, type) and issubclass(plugin, SequenceClassifier)):
         raise PluginError(
             f"The model {options.name!r} is {plugin!r}; expected a subclass of icudl.models.base.SequenceClassifier."
+        )
+    if not isinstance(options, plugin.Options):
+        raise PluginError(
+            f"The model {options.name!r} was given {type(options).__name__}; it reads {plugin.Options.__name__}. "
+            f"Make its options with {plugin.Options.__module__}.{plugin.Options.__name__}."
         )
     if options.ensemble_size > 1:
         return EnsembleClassifier.untrained(plugin, options, n_features)
@@ -40,14 +49,40 @@ def build_folds(options: ModelOptions, n_features: int, folds: int) -> SequenceC
     return EnsembleClassifier(options, networks)
 
 
+def read_options(values: Mapping[str, Any]) -> ModelOptions:
+    """Return the options that a checkpoint keeps, as the class that its model names.
+
+    Args:
+        values: ``Checkpoint.model``.
+
+    Raises:
+        PluginError: No model has this name, or it names no options.
+        StageError: The model has other options now.
+    """
+    options = options_of(GROUP, str(values["name"]))
+    if not issubclass(options, ModelOptions):
+        raise PluginError(
+            f"The model {values['name']!r} names {options.__name__} as its options. Expected a subclass of "
+            "icudl.models.options.ModelOptions."
+        )
+    try:
+        return options.from_dict(values)
+    except (TypeError, ConfigError) as error:
+        raise StageError(
+            f"The options that the checkpoint keeps do not fit the model {values['name']!r}: {error}. Train the model "
+            "again, or install the version of the plug-in that trained it."
+        ) from error
+
+
 def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
     """Make the model of a checkpoint: in eval mode, its parameters frozen, on ``device``.
 
     Raises:
-        StageError: The weights do not fit the architecture.
+        PluginError: The model is not installed.
+        StageError: Options or weights do not fit the model.
         DeviceError: The device does not exist.
     """
-    options = ModelOptions.from_dict(checkpoint.model)
+    options = read_options(checkpoint.model)
     n_features = count_features(InputOptions.from_dict(checkpoint.inputs), len(checkpoint.variables))
     with torch.random.fork_rng(devices=[]):
         if checkpoint.folds:
@@ -58,7 +93,7 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
         model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in checkpoint.weights.items()})
     except RuntimeError as error:
         raise StageError(
-            f"The weights of {checkpoint.member!r} do not fit its architecture: {error}. Train the model again."
+            f"The weights of {str(checkpoint.member)!r} do not fit its architecture: {error}. Train the model again."
         ) from error
     model.requires_grad_(requires_grad=False)
     return to_device(model, device).eval()

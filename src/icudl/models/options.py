@@ -1,44 +1,138 @@
-"""What can be set about a model."""
+"""What can be set about each model; free of torch, so that a configuration is read without importing it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from icudl.options import Options, option
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
+READOUTS = ("last_hour", "mean", "max", "attention")
+"""Read-outs that every model over the hours knows."""
+
+NAME_DOC = "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, ..."
+
+TRAINING_SPACE: Mapping[str, Any] = {
+    "training.optimizer": {"choices": ["adam", "rmsprop", "sgd"]},
+    "training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+    "training.batch_size": {"choices": [32, 64, 128, 256]},
+}
+"""What the original's search varied about the training."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions(Options):
-    """Architecture. Defaults follow the original's best trial but for size and read-out."""
+    """What every model reads; each model adds its own options in a subclass, which its class names as ``Options``."""
 
     table: ClassVar[str] = "model"
 
-    name: str = option("lstm", "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, ...")
-    hidden_size: int = option(64, "Units per direction and layer.", low=1, high=4096)
-    n_layers: int = option(1, "Recurrent layers, convolutional blocks or encoder layers.", low=1, high=16)
-    bidirectional: bool = option(True, "Read the window in both directions.")
-    readout: str = option(
-        "final",
-        "final: final state of each direction; last_hour: outputs of the last hour, whose backward half has seen one "
-        "hour (as the original); mean; max; attention.",
-        choices=("final", "last_hour", "mean", "max", "attention"),
-    )
-    activation: str = option("relu", "Activation after the recurrent layers.", choices=ACTIVATIONS)
-    dropout: float = option(0.3, "Dropout before the fully connected layer.", low=0.0, high=0.95)
-    fc_size: int = option(64, "Units of the fully connected layer; 0 leaves it out.", low=0, high=4096)
-    fc_activation: str = option("tanh", "Activation after the fully connected layer.", choices=ACTIVATIONS)
-    summary_share: float = option(
-        0.5,
-        "Weight of the logits of window summaries in lstm_summary and gru_summary; recurrent layers have the rest.",
-        low=0.0,
-        high=1.0,
-    )
+    SPACE: ClassVar[Mapping[str, Any]] = TRAINING_SPACE
+    """What a search varies where ``tune_model.space`` is empty, keyed by dotted path."""
+
+    name: str = option("lstm", NAME_DOC)
     ensemble_size: int = option(
         1,
         "Networks with initial weights of their own whose logits are averaged; one model to everything after training.",
         low=1,
         high=100,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequenceOptions(ModelOptions):
+    """What the models over the hours share."""
+
+    SPACE: ClassVar[Mapping[str, Any]] = {
+        "model.hidden_size": {"choices": [32, 64, 128]},
+        "model.activation": {"choices": ["relu", "tanh"]},
+        "model.dropout": {"low": 0.0, "high": 0.5},
+        "model.fc_size": {"choices": [16, 32, 64, 128, 256]},
+        "model.fc_activation": {"choices": ["relu", "tanh"]},
+        **TRAINING_SPACE,
+    }
+
+    hidden_size: int = option(64, "Units per direction and layer.", low=1, high=4096)
+    n_layers: int = option(1, "Recurrent layers, convolutional blocks or encoder layers.", low=1, high=16)
+    readout: str = option(
+        "last_hour", "From the hours to the stay: last_hour (its output); mean; max; attention.", choices=READOUTS
+    )
+    activation: str = option("relu", "Activation after the layers over the hours.", choices=ACTIVATIONS)
+    dropout: float = option(0.3, "Dropout before the fully connected layer.", low=0.0, high=0.95)
+    fc_size: int = option(64, "Units of the fully connected layer; 0 leaves it out.", low=0, high=4096)
+    fc_activation: str = option("tanh", "Activation after the fully connected layer.", choices=ACTIVATIONS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecurrentOptions(SequenceOptions):
+    """What LSTM and GRU share."""
+
+    bidirectional: bool = option(True, "Read the window in both directions.")
+    readout: str = option(
+        "final",
+        "final: final state of each direction; last_hour: outputs of the last hour, whose backward half has seen one "
+        "hour (as the original); mean; max; attention.",
+        choices=("final", *READOUTS),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LstmOptions(RecurrentOptions):
+    """An LSTM over the hours. Defaults follow the original's best trial, apart from size and read-out."""
+
+    name: str = option("lstm", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GruOptions(RecurrentOptions):
+    """A GRU over the hours."""
+
+    name: str = option("gru", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecurrentSummaryOptions(RecurrentOptions):
+    """What the recurrent models with window summaries share."""
+
+    summary_share: float = option(
+        0.5, "Weight of the logits of window summaries; the recurrent layers have the rest.", low=0.0, high=1.0
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LstmSummaryOptions(RecurrentSummaryOptions):
+    """An LSTM over the hours, beside a network on summaries of the window."""
+
+    name: str = option("lstm_summary", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GruSummaryOptions(RecurrentSummaryOptions):
+    """A GRU over the hours, beside a network on summaries of the window."""
+
+    name: str = option("gru_summary", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SummaryOptions(ModelOptions):
+    """A network on summaries of the window."""
+
+    SPACE: ClassVar[Mapping[str, Any]] = {"model.dropout": {"low": 0.0, "high": 0.5}, **TRAINING_SPACE}
+
+    name: str = option("summary", NAME_DOC)
+    dropout: float = option(0.3, "Dropout before and behind the hidden layer.", low=0.0, high=0.95)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvolutionalOptions(SequenceOptions):
+    """A temporal convolutional network over the hours."""
+
+    name: str = option("tcn", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerOptions(SequenceOptions):
+    """A transformer encoder over the hours."""
+
+    name: str = option("transformer", NAME_DOC)

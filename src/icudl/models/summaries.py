@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, blank_padding
 from icudl.models.encoding import SummaryEncoding
-from icudl.models.options import ModelOptions
+from icudl.models.options import ModelOptions, SummaryOptions
 
 UNITS = 64
 
@@ -56,15 +56,16 @@ class WidePath(nn.Module):
 
 
 class SummaryClassifier(SequenceClassifier):
-    """The wide path alone; of the architecture's options only ``dropout`` matters.
+    """The wide path alone.
 
     Attributes:
         wide: The path.
     """
 
-    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    Options: ClassVar[type[ModelOptions]] = SummaryOptions
+    options: SummaryOptions
 
-    def __init__(self, options: ModelOptions, n_features: int) -> None:
+    def __init__(self, options: SummaryOptions, n_features: int) -> None:
         super().__init__(options, n_features)
         self.wide = WidePath(n_features, options.dropout)
 

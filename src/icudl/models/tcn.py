@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, activation, blank_padding
-from icudl.models.options import ModelOptions
+from icudl.models.options import ConvolutionalOptions, ModelOptions
 from icudl.models.recurrent.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
 
 KERNEL = 3
@@ -17,7 +17,7 @@ class ConvolutionalClassifier(SequenceClassifier):
     """Residual blocks of dilated causal convolutions, a read-out, and a head.
 
     Causal: an hour sees itself and earlier ones, so padding, which comes last, cannot reach back. Block k has dilation
-    2^k; ``n_layers`` blocks see 1 + 4 (2^n_layers - 1) hours. The read-outs ``final`` and ``last_hour`` are the same.
+    2^k; ``n_layers`` blocks see 1 + 4 (2^n_layers - 1) hours.
 
     Attributes:
         blocks: ``n_layers`` residual blocks of ``hidden_size`` channels.
@@ -25,9 +25,10 @@ class ConvolutionalClassifier(SequenceClassifier):
         head: From the (B, H) read-out to logits.
     """
 
-    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    Options: ClassVar[type[ModelOptions]] = ConvolutionalOptions
+    options: ConvolutionalOptions
 
-    def __init__(self, options: ModelOptions, n_features: int) -> None:
+    def __init__(self, options: ConvolutionalOptions, n_features: int) -> None:
         super().__init__(options, n_features)
         sizes = [n_features, *[options.hidden_size] * options.n_layers]
         self.blocks = nn.ModuleList(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, activation, blank_padding, within_length
-from icudl.models.options import ModelOptions
+from icudl.models.options import ModelOptions, TransformerOptions
 from icudl.models.recurrent.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
 
 HEAD_SIZE = 16
@@ -19,7 +19,7 @@ class TransformerClassifier(SequenceClassifier):
     """Linear embedding, sines and cosines of the hour, encoder layers (norm first), a read-out, and a head.
 
     Every hour sees every other hour of its stay; padding is masked. There is one attention head per ``HEAD_SIZE`` units
-    (one, where ``hidden_size`` is no multiple of it). The read-outs ``final`` and ``last_hour`` are the same.
+    (one, where ``hidden_size`` is no multiple of it).
 
     Attributes:
         embed: (C -> ``hidden_size``).
@@ -28,9 +28,10 @@ class TransformerClassifier(SequenceClassifier):
         head: From the (B, H) read-out to logits.
     """
 
-    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    Options: ClassVar[type[ModelOptions]] = TransformerOptions
+    options: TransformerOptions
 
-    def __init__(self, options: ModelOptions, n_features: int) -> None:
+    def __init__(self, options: TransformerOptions, n_features: int) -> None:
         super().__init__(options, n_features)
         size = options.hidden_size
         self.embed = nn.Linear(n_features, size)

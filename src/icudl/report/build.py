@@ -8,70 +8,189 @@ and this style run (by their SHA-256). Whatever comes from data passes through J
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
-from icudl.artifacts import (
-    AttackResult,
-    GridDataset,
-    LineageEntry,
-    Report,
-    SourceTables,
-    SusceptibilityResult,
-    TrainingResult,
-    TuningResult,
-)
+from icudl.analysis.numbers.comparison import AttackLine, attack_line
+from icudl.artifacts import Report
 from icudl.report import elements
-from icudl.report.elements import Explorer, Figure, FigureGrid, Section, Switch
+from icudl.report.charts.descriptions import as_json
+from icudl.report.elements import (
+    Chapter,
+    Explorer,
+    Figure,
+    FigureGrid,
+    Group,
+    Note,
+    Part,
+    Section,
+    Switch,
+    sections_of,
+)
 from icudl.report.options import ReportOptions
-from icudl.report.sections.attacks import attack_section
+from icudl.report.sections.attacks import attack_basis, attack_section
 from icudl.report.sections.cohort import cohort_section
-from icudl.report.sections.explorer import explorer_section
+from icudl.report.sections.explorer import MOST_BYTES, explorer_section
 from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.quality import quality_section
+from icudl.report.sections.side_by_side import attacks_section, models_section
 from icudl.report.sections.summary import summary_section
 from icudl.report.sections.susceptibility import susceptibility_section
-from icudl.report.sections.tuning import trial_trained_with, tuning_section
+from icudl.report.sections.tuning import Search, trial_asked_for, tuning_section
+from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
-KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer")
+KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer", "Group")
 
 
-def build_report(
-    tables: SourceTables,
-    grid: GridDataset,
-    training: TrainingResult,
-    attack: AttackResult,
-    susceptibility: SusceptibilityResult,
-    tuning: Mapping[str, TuningResult],
-    lineage: Sequence[LineageEntry],
-    options: ReportOptions,
-) -> Report:
-    """Assemble the page; the same inputs give the same bytes."""
-    sections = [
-        summary_section(grid, training, attack, susceptibility, lineage),
-        cohort_section(tables, grid),
-        quality_section(training),
-        attack_section(grid, attack, susceptibility),
-        susceptibility_section(attack, susceptibility),
+def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> Report:
+    """Assemble the page; the same inputs give the same bytes.
+
+    Args:
+        study: What is told.
+        options: Content of the page.
+        seed: Of the resamples behind the differences between models.
+    """
+    lines = [
+        attack_line(
+            each.model, each.attack, each.data, each.result, each.susceptibility, study.data_named(each.data).grid
+        )
+        for each in study.attacks
     ]
-    if _rows_allowed(lineage, options) and options.explorer_stays and susceptibility.tables["fragility"].height:
-        sections.append(explorer_section(grid, training, attack, susceptibility, options.explorer_stays))
-    if tuning:
-        sections.append(tuning_section(tuning, trial_trained_with(lineage)))
-    sections.append(provenance_section(lineage))
-    return Report(html=render(options.title, sections))
+    parts: list[Part] = [summary_section(study, lines)]
+    if len(study.models) > 1 or study.external:
+        parts.append(models_section(study, seed))
+    if len(study.attacks) > 1:
+        parts.append(attacks_section(study, lines))
+    parts += _cohorts(study)
+    # The tables of one model and one attack stand in one section at the end; those of several in their chapters.
+    apart = len(study.models) > 1 or len(study.attacks) > 1
+    parts += _group(
+        "models-in-detail",
+        "Model",
+        "Model by model",
+        [(model.name, model.name, _model_sections(study, model, tuning=apart)) for model in study.models],
+    )
+    shown = _explored(study, options)
+    parts += _group(
+        "attacks-in-detail",
+        "Attack",
+        "Attack by attack",
+        [
+            (f"{each.model}.{each.attack}.{each.data}", study.attack_title(each), sections)
+            for each, line in zip(study.attacks, lines, strict=True)
+            for sections in [_attack_sections(study, each, line, options, shown, tuning=apart)]
+        ],
+    )
+    searches = [] if apart else _searches(study)
+    if searches:
+        parts.append(tuning_section(searches))
+    parts.append(provenance_section(study.lineage))
+    return Report(html=render(options.title, parts))
 
 
-def _rows_allowed(lineage: Sequence[LineageEntry], options: ReportOptions) -> bool:
-    return options.show_restricted_rows or not any(entry.restricted for entry in lineage)
+def _cohorts(study: StudyResults) -> list[Section]:
+    if len(study.data) == 1:
+        return [cohort_section(study.main)]
+    return [
+        dataclasses.replace(cohort_section(data).under(name, data.name), short=f"Cohort: {data.name}")
+        for data, name in zip(study.data, _anchors(data.name for data in study.data), strict=True)
+    ]
 
 
-def render(title: str, sections: Sequence[Section]) -> str:
-    """Turn sections into HTML."""
+def _model_sections(study: StudyResults, model: ModelResults, *, tuning: bool) -> list[Section]:
+    sections = [quality_section(study, model)]
+    if tuning and model.tuning is not None:
+        sections.append(tuning_section([Search("model", model.tuning, trial_asked_for(study.lineage, model.name))]))
+    return sections
+
+
+def _attack_sections(
+    study: StudyResults,
+    attack: AttackResults,
+    line: AttackLine,
+    options: ReportOptions,
+    explored: Sequence[AttackResults],
+    *,
+    tuning: bool,
+) -> list[Section]:
+    basis = attack_basis(attack)
+    sections = [
+        attack_section(study, attack, line),
+        susceptibility_section(attack.result, attack.susceptibility).based_on(basis),
+    ]
+    if attack in explored:
+        grid, training = study.data_named(attack.data).grid, study.model_named(attack.model).training
+        share = MOST_BYTES // len(explored)
+        sections.append(
+            explorer_section(
+                grid, training, attack.result, attack.susceptibility, options.explorer_stays, most_bytes=share
+            )
+        )
+    elif explored:
+        titles = "; ".join(study.attack_title(each) for each in explored)
+        first = sections[0]
+        note = Note(f"To keep this page small, it shows single stays for one attack on each model only: {titles}.")
+        sections[0] = dataclasses.replace(first, blocks=(*first.blocks, note))
+    if tuning and attack.tuning is not None:
+        sections.append(tuning_section([Search("attack", attack.tuning)]))
+    return sections
+
+
+def _searches(study: StudyResults) -> list[Search]:
+    searches = [Search("attack", attack.tuning) for attack in study.attacks if attack.tuning is not None]
+    return searches + [
+        Search("model", model.tuning, trial_asked_for(study.lineage, model.name))
+        for model in study.models
+        if model.tuning is not None
+    ]
+
+
+def _explored(study: StudyResults, options: ReportOptions) -> list[AttackResults]:
+    """Return the attacks whose stays can be looked at one by one: the first attack on each model, on the main data."""
+    if not options.explorer_stays or (study.restricted and not options.show_restricted_rows):
+        return []
+    first: dict[str, AttackResults] = {}
+    for attack in study.attacks:
+        if attack.data == study.main.name and attack.susceptibility.tables["fragility"].height:
+            first.setdefault(attack.model, attack)
+    return list(first.values())
+
+
+def _group(anchor: str, short: str, label: str, chapters: Sequence[tuple[str, str, list[Section]]]) -> list[Part]:
+    """Return the sections of a single chapter as they are, those of several as a group to choose from."""
+    if len(chapters) < 2:
+        return [section for _, _, sections in chapters for section in sections]
+    names = _anchors(name for name, _, _ in chapters)
+    return [
+        Group(
+            anchor,
+            label,
+            short,
+            tuple(
+                Chapter(f"{anchor}--{name}", title, tuple(section.under(name, title) for section in sections))
+                for name, (_, title, sections) in zip(names, chapters, strict=True)
+            ),
+        )
+    ]
+
+
+def _anchors(names: Iterable[str]) -> list[str]:
+    """Turn names into anchors, each once."""
+    anchors: list[str] = []
+    for name in names:
+        anchor = re.sub(r"[^a-z0-9_]+", "-", name.lower())
+        anchors.append(anchor if anchor not in anchors else f"{anchor}-{len(anchors)}")
+    return anchors
+
+
+def render(title: str, parts: Sequence[Part]) -> str:
+    """Turn the parts of a page into HTML."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -90,16 +209,16 @@ def render(title: str, sections: Sequence[Section]) -> str:
     )
     page = environment.get_template("page.html.j2").render(
         title=title,
-        subtitle="How well a model predicts death in the ICU, and how little must change in a record before it says "
-        "the opposite.",
+        subtitle="How well models predict death in the ICU, and how little must change in a record before they say the "
+        "opposite.",
         closing="This page is one file: it needs no server, sends nothing and loads nothing. It is no medical device "
         "and must not guide the care of a patient.",
-        sections=sections,
+        parts=parts,
         policy=policy,
         style=_trusted(style),
         theme_script=_trusted(theme),
         script=_trusted(script),
-        data=_trusted(embed(_payload(sections))),
+        data=_trusted(embed(_payload(sections_of(parts)))),
     )
     return page + "\n"
 
@@ -112,12 +231,13 @@ def _payload(sections: Sequence[Section]) -> dict[str, Any]:
             figures.append(_figure(block, block.id, block.switches))
         elif isinstance(block, FigureGrid):
             figures += [_figure(figure, block.id, block.switches) for figure in block.figures]
-    return {"figures": figures, "explorer": next((block.pack for block in blocks if isinstance(block, Explorer)), None)}
+    explorers = [{"id": block.id, "pack": block.pack} for block in blocks if isinstance(block, Explorer)]
+    return {"figures": figures, "explorers": explorers}
 
 
 def _figure(figure: Figure, controls: str, switches: Sequence[Switch]) -> dict[str, Any]:
     names = [switch.name for switch in switches]
-    return {"id": figure.id, "size": figure.size, "controls": controls, "switches": names, **figure.spec}
+    return {"id": figure.id, "size": figure.size, "controls": controls, "switches": names, **as_json(figure.chart)}
 
 
 def embed(value: Any) -> str:

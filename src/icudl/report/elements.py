@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from icudl.report.charts.descriptions import Chart, Variants
 
 Cell = str | int | float | None
 
@@ -26,24 +28,25 @@ class Switch:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One figure; ``page.js`` draws it and the data table behind it from ``spec``.
+    """One figure; ``page.js`` draws it and the data table behind it.
 
     Attributes:
         id: Fixed identifier, also the anchor on the page.
         title: A short noun phrase.
         text: What the figure shows and how to read it, in plain words.
-        spec: What the script draws. ``kind`` names the drawing; with switches, ``variants`` holds what differs, keyed
-            by the chosen values joined with ``|``.
+        chart: What is drawn; with switches, a chart for each choice.
         switches: What the reader can choose.
         size: ``"half"``, ``"full"`` or ``"small"``.
+        basis: Data set, split and number of stays that the figure is about.
     """
 
     id: str
     title: str
     text: str
-    spec: Mapping[str, Any]
+    chart: Chart | Variants
     switches: tuple[Switch, ...] = ()
     size: str = "half"
+    basis: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +155,15 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """Place of the stay explorer, and its packed stays (``icudl.report.sections.explorer``)."""
+    """Place of a stay explorer, and its packed stays (``icudl.report.sections.explorer``).
+
+    Attributes:
+        pack: What the script unpacks.
+        id: Fixed identifier.
+    """
 
     pack: Mapping[str, Any]
+    id: str = "stay-explorer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +175,8 @@ class FigureGrid:
         title: A short noun phrase.
         text: What the figures show.
         switches: What the reader can choose, for all of them at once.
-        figures: Their ``spec`` has ``variants`` for these switches.
+        figures: Each has a chart for each choice.
+        basis: Data set, split and number of stays that the figures are about.
     """
 
     id: str
@@ -174,6 +184,7 @@ class FigureGrid:
     text: str
     switches: tuple[Switch, ...]
     figures: tuple[Figure, ...]
+    basis: str = ""
 
 
 Block = Figure | FigureGrid | Table | Note | Terms | Listing | Code | Explorer
@@ -198,3 +209,77 @@ class Section:
     lead: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
     facts: tuple[Fact, ...] = ()
+
+    def based_on(self, basis: str) -> Section:
+        """Return the section with ``basis`` under each figure that does not name one of its own."""
+        return dataclasses.replace(self, blocks=tuple(_based(block, basis) for block in self.blocks))
+
+    def under(self, name: str, title: str) -> Section:
+        """Return the section as one of several: identifiers end in ``name``, the heading begins with ``title``."""
+        return dataclasses.replace(
+            self,
+            id=f"{self.id}--{name}",
+            title=f"{title}: {self.title[:1].lower()}{self.title[1:]}",
+            blocks=tuple(_renamed(block, name) for block in self.blocks),
+        )
+
+
+def _based(block: Block, basis: str) -> Block:
+    if isinstance(block, Figure | FigureGrid) and not block.basis:
+        return dataclasses.replace(block, basis=basis)
+    return block
+
+
+def _renamed(block: Block, name: str) -> Block:
+    if isinstance(block, Note):
+        return block
+    if isinstance(block, FigureGrid):
+        figures = tuple(dataclasses.replace(figure, id=f"{figure.id}--{name}") for figure in block.figures)
+        return dataclasses.replace(block, id=f"{block.id}--{name}", figures=figures)
+    return dataclasses.replace(block, id=f"{block.id}--{name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Chapter:
+    """The sections about one model, or about one attack.
+
+    Attributes:
+        id: Anchor, and the value by which the reader chooses the chapter.
+        title: Its name in the choice.
+        sections: Its sections.
+    """
+
+    id: str
+    title: str
+    sections: tuple[Section, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Chapters alike, one of which is shown at a time.
+
+    Attributes:
+        id: Anchor.
+        short: Label in the navigation.
+        label: What the reader chooses.
+        chapters: What there is to choose from; the first is shown at the beginning.
+    """
+
+    id: str
+    short: str
+    label: str
+    chapters: tuple[Chapter, ...]
+
+
+Part = Section | Group
+
+
+def sections_of(parts: Iterable[Part]) -> list[Section]:
+    """Return all sections in order, those of chapters too."""
+    return [
+        section
+        for part in parts
+        for section in (
+            [part] if isinstance(part, Section) else [each for chapter in part.chapters for each in chapter.sections]
+        )
+    ]

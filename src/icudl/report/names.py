@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from icudl.analysis.conditions import CONDITIONS
-from icudl.report.elements import (
-    Switch,
-)
+from collections.abc import Mapping
 
-SPLIT_NAMES = {"test": "held-out test stays", "out-of-fold": "out-of-fold stays"}
+from icudl.analysis.conditions import CONDITIONS
+from icudl.artifacts import AttackStatus
+from icudl.report.elements import Switch
+
+SPLIT_NAMES = {"test": "held-out test stays", "out-of-fold": "out-of-fold stays", "external": "external stays"}
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -22,7 +23,6 @@ METRIC_NAMES = {
     "brier": "Brier score",
     "log_loss": "Log loss",
     "ece": "Calibration error",
-    "calibration_error": "Calibration error",
 }
 
 SUBGROUP_NAMES = {"sex": "Sex", "age_years": "Age", "icu_type": "ICU"}
@@ -35,12 +35,12 @@ CONDITION_NAMES = {
 
 EXAMPLE_NAMES = {"first": "first example", "best": "best example"}
 
-STATUS_NAMES = {
-    "success": "flipped",
-    "failed": "attacked, not flipped",
-    "misclassified": "not attacked: predicted wrongly already",
-    "nothing_to_change": "not attacked: nothing may be changed",
-    "invalid_output": "not attacked: the model gave no number",
+STATUS_NAMES: Mapping[str, str] = {
+    AttackStatus.SUCCESS: "flipped",
+    AttackStatus.FAILED: "attacked, not flipped",
+    AttackStatus.MISCLASSIFIED: "not attacked: predicted wrongly already",
+    AttackStatus.NOTHING_TO_CHANGE: "not attacked: nothing may be changed",
+    AttackStatus.INVALID_OUTPUT: "not attacked: the model gave no number",
 }
 
 NORM_NAMES = {
@@ -50,6 +50,31 @@ NORM_NAMES = {
     "linf": "largest change (L∞)",
 }
 
+THREAT_NAMES = {
+    "grid": "any hour of any variable may be changed, within the limits of the training stays",
+    "measured": "only charted values may be changed, within the plausible range of the variable",
+    "sweep": "exactly one charted value may be changed, over its plausible range",
+}
+
+SHORT_THREATS = {
+    "grid": "any cell of the filled-in record",
+    "measured": "charted values",
+    "sweep": "one charted value",
+}
+
+PREDICTOR_NAMES = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "lstm_summary": "LSTM with summaries",
+    "gru_summary": "GRU with summaries",
+    "summary": "network on summaries",
+    "tcn": "TCN",
+    "transformer": "transformer",
+    "logistic_regression": "logistic regression",
+    "boosted_trees": "boosted trees",
+}
+"""Models and baselines by the name of their plug-in, as a sentence would call them."""
+
 CONDITION_SWITCH = Switch(
     "condition", "Prediction", tuple((name, CONDITION_NAMES[name].capitalize()) for name in CONDITIONS)
 )
@@ -57,15 +82,29 @@ CONDITION_SWITCH = Switch(
 EXAMPLE_SWITCH = Switch("example", "Example", (("best", "Best"), ("first", "First")))
 
 
-def display_name(name: str, *, inside_sentence: bool = False) -> str:
-    """Write a model's name as a reader would."""
-    known = {"lstm": "LSTM", "gru": "GRU", "tcn": "TCN"}
-    words = name.replace("_", " ").replace("-", " ")
-    return known.get(name, words if inside_sentence else words.capitalize())
+def predictor_in_sentence(plugin: str) -> str:
+    """Return what follows "the": ``"LSTM"``, ``"model “somebody_s”"``."""
+    return PREDICTOR_NAMES.get(plugin, f"model “{plugin}”")
+
+
+def predictor_name(plugin: str) -> str:
+    """Return the name of a model or baseline at the beginning of a line."""
+    words = PREDICTOR_NAMES.get(plugin, plugin)
+    return words[:1].upper() + words[1:]
+
+
+def threat_name(threat_model: str) -> str:
+    """Say in words what an attacker may change."""
+    return THREAT_NAMES.get(threat_model, f"the threat model “{threat_model}” holds")
+
+
+def short_threat(threat_model: str) -> str:
+    """Say in a few words what an attacker may change."""
+    return SHORT_THREATS.get(threat_model, threat_model)
 
 
 def subgroup_name(name: str) -> str:
-    """Write ``"age_years=65-79"`` as ``"Age 65-79"``."""
+    """Write ``"age_years=65-79"`` as ``"Age: 65-79"``."""
     column, _, value = name.partition("=")
     words = {"F": "women", "M": "men"} if column == "sex" else {}
     return f"{SUBGROUP_NAMES.get(column, column)}: {words.get(value, value)}"

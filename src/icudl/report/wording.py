@@ -7,11 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from icudl.report.elements import (
-    Cell,
-    Column,
-    Entry,
-)
+from icudl.report.elements import Cell, Column, Entry
 
 
 def entry(value: Cell, digits: int = 3) -> Entry:
@@ -68,6 +64,11 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
 def count(value: int, noun: str, plural: str | None = None) -> str:
     """Return ``"1 stay"``, ``"2 stays"``."""
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``"a"``, ``"a and b"``, ``"a, b and c"``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def rounded(values: Sequence[float] | pl.Series, digits: int = 4) -> list[float | None]:

@@ -1,10 +1,72 @@
-"""What an attack setting is worth: the original's four objectives, summed over stays, and the fewest cells."""
+"""One trial of an attack search: an attack on a sample of stays, and what its examples are worth."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import AttackResult
+from icudl.artifacts import AttackResult, Checkpoint, GridDataset, TrialState
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.run.runner import run_attack
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.search.space import apply_parameters
+from icudl.search.study import Asked, known_outcome
+from icudl.search.trials import Outcome, Trials, remove_work
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class AttackSearch:
+    """What all trials share.
+
+    Attributes:
+        checkpoints: By member; each stay is attacked through one that was not fitted on it.
+        grid: All stays.
+        rows: (n,) positions of the sample.
+        attack: The options where nothing varies.
+        n_critical: Most changed cells that count (``attack_score``).
+        store: Keeps the outcomes.
+        scratch: Folder of unfinished trials.
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    grid: GridDataset
+    rows: npt.NDArray[np.int64]
+    attack: AttackOptions
+    n_critical: int
+    store: Trials
+    scratch: Path
+
+
+def run_attack_trial(search: AttackSearch, trial: Asked, context: RunContext) -> Outcome | None:
+    """Run a trial, or return None where another process is running it.
+
+    The stays of a trial are divided among the workers of ``context``; a trial that is killed goes on from the stays it
+    has finished.
+
+    Raises:
+        AttackError: The model is not differentiable.
+    """
+    with search.store.claim(trial.number) as free:
+        if not free:
+            return None
+        outcome = known_outcome(search.store, trial)
+        if outcome is None:
+            options = cast("AttackOptions", apply_parameters(trial.parameters, {"attack": search.attack})["attack"])
+            shards = search.scratch / f"trial-{trial.number}.shards"
+            shards.mkdir(exist_ok=True)
+            quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
+            result = run_attack(search.checkpoints, search.grid, search.rows, options, quiet)
+            value = attack_score(result, trial.rules.objective.metric, search.n_critical)
+            outcome = Outcome(number=trial.number, parameters=trial.parameters, state=TrialState.COMPLETE, value=value)
+            remove_work(search.scratch, trial.number)
+            outcome = search.store.keep(outcome)
+        return outcome
 
 
 def attack_score(result: AttackResult, objective: str, n_critical: int) -> float:

@@ -9,13 +9,14 @@ from typing import cast
 
 import numpy as np
 
+from icudl.artifacts import TrialState
 from icudl.execution.base import Tick
 from icudl.execution.threads import single_thread
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials, remove_work
+from icudl.search.trials import Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
 from icudl.training.options import TrainingOptions
@@ -24,7 +25,7 @@ from icudl.training.snapshot import Epoch
 
 
 class _GivenUpError(Exception):
-    """The pruner has spoken."""
+    """The pruner gave the trial up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,13 +35,11 @@ class ModelSearch:
     Attributes:
         plan: The setting where nothing varies.
         folds: How many folds score a trial.
-        objective: Score on the left-out folds.
         store: Keeps the outcomes.
     """
 
     plan: Plan
     folds: int
-    objective: str
     store: Trials
 
 
@@ -76,7 +75,7 @@ class _Trial:
             inputs=cast("InputOptions", changed["inputs"]),
         )
         self.give_up = trial.judge()
-        self.sign = 1 if trial.rules.maximize else -1
+        self.objective = trial.rules.objective
         self.intermediate: dict[int, float] = {}
         self.best: list[float] = []
         self.scores: list[float] = []
@@ -87,11 +86,11 @@ class _Trial:
             for fold in range(min(self.search.folds, self.plan.grid.n_folds)):
                 self.scores.append(self._fold(fold, tick))
         except _GivenUpError:
-            return self._outcome(PRUNED, self.intermediate[max(self.intermediate)])
+            return self._outcome(TrialState.PRUNED, self.intermediate[max(self.intermediate)])
         except DivergenceError:
-            return self._outcome(FAILED, None)
+            return self._outcome(TrialState.FAILED, None)
         value = float(np.nanmean(self.scores)) if not all(map(math.isnan, self.scores)) else None
-        return self._outcome(COMPLETE if value is not None else FAILED, value)
+        return self._outcome(TrialState.COMPLETE if value is not None else TrialState.FAILED, value)
 
     def _fold(self, fold: int, tick: Tick) -> float:
         job = MemberJob(fold=fold)
@@ -104,17 +103,17 @@ class _Trial:
             return math.nan
         threshold = np.full(len(rows), trained.threshold)
         scored = Scored(grid.labels[rows], risks_of(self.plan, rows, trained), threshold, grid.patient_ids[rows])
-        return float(all_scores(scored)[self.search.objective][0])
+        return float(all_scores(scored)[self.objective.metric][0])
 
     def _reporter(self, fold: int) -> Callable[[int, Epoch], None]:
         def report(network: int, epoch: Epoch) -> None:
-            value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.search.objective)
+            value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.objective.metric)
             # Scores that are not followed over the epochs are judged by the validation loss.
-            merit = value if value is not None else -self.sign * epoch.valid_loss
+            merit = value if value is not None else -self.objective.sign * epoch.valid_loss
             if math.isnan(merit):
                 return
             best = self.best[-1]
-            self.best[-1] = merit if math.isnan(best) or self.sign * (merit - best) > 0 else best
+            self.best[-1] = merit if math.isnan(best) or self.objective.better(merit, best) else best
             step = (fold * self.plan.model.ensemble_size + network) * self.plan.training.max_epochs + epoch.epoch
             self.intermediate[step] = float(np.nanmean(self.best))
             if self.give_up(step, self.intermediate[step]):
@@ -122,7 +121,7 @@ class _Trial:
 
         return report
 
-    def _outcome(self, state: str, value: float | None) -> Outcome:
+    def _outcome(self, state: TrialState, value: float | None) -> Outcome:
         return Outcome(
             number=self.trial.number,
             parameters=self.trial.parameters,

@@ -9,18 +9,6 @@ from typing import Any, ClassVar
 from icudl.options import Options, option
 from icudl.training.scores.metrics import METRICS
 
-MODEL_SPACE: Mapping[str, Any] = {
-    "model.hidden_size": {"choices": [32, 64, 128]},
-    "model.activation": {"choices": ["relu", "tanh"]},
-    "model.dropout": {"low": 0.0, "high": 0.5},
-    "model.fc_size": {"choices": [16, 32, 64, 128, 256]},
-    "model.fc_activation": {"choices": ["relu", "tanh"]},
-    "training.optimizer": {"choices": ["adam", "rmsprop", "sgd"]},
-    "training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
-    "training.batch_size": {"choices": [32, 64, 128, 256]},
-}
-"""The original's search space of the model."""
-
 SPACE_DOC = (
     "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
 )
@@ -52,7 +40,7 @@ class ModelTuningOptions(Options):
         low=1,
         high=10_000,
     )
-    space: Mapping[str, Any] = option(dict(MODEL_SPACE), SPACE_DOC)
+    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Where empty, what the model itself names.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
 
 

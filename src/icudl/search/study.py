@@ -14,15 +14,15 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import TRIALS_SCHEMA, TuningResult
+from icudl.artifacts import TRIALS_SCHEMA, Objective, TrialState, TuningResult
 from icudl.errors import StageError
 from icudl.execution.context import seed_for
 from icudl.search.space import Dimension
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
+from icudl.search.trials import Outcome, Trials
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """How long to wait for trials that other processes run, before looking again."""
@@ -33,7 +33,7 @@ class Rules:
     """How a study draws and judges trials.
 
     Attributes:
-        maximize: Whether a larger score is better.
+        objective: What is optimised.
         sampler: ``"tpe"`` or ``"random"``.
         pruner: ``"median"`` or ``"none"``.
         startup_trials: Trials drawn at random first; the pruner waits for as many.
@@ -41,17 +41,12 @@ class Rules:
         seed: Root of what is drawn.
     """
 
-    maximize: bool
+    objective: Objective
     sampler: str
     pruner: str
     startup_trials: int
     batch: int
     seed: int
-
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Optuna's word."""
-        return "maximize" if self.maximize else "minimize"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,20 +144,19 @@ def study_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def tuning_result(outcomes: Sequence[Outcome], rules: Rules, objective: str) -> TuningResult:
+def tuning_result(outcomes: Sequence[Outcome], objective: Objective) -> TuningResult:
     """Choose the best complete trial; of equals the first.
 
     Raises:
         StageError: No trial was completed.
     """
-    complete = [outcome for outcome in outcomes if outcome.state == COMPLETE and outcome.value is not None]
+    complete = [outcome for outcome in outcomes if outcome.state is TrialState.COMPLETE and outcome.value is not None]
     if not complete:
         raise StageError(
             f"None of {len(outcomes)} trials was completed. Narrow the search space (most often the learning rate is "
             "too high), or run more trials."
         )
-    sign = 1 if rules.maximize else -1
-    best = max(complete, key=lambda outcome: (sign * (outcome.value or 0.0), -outcome.number))
+    best = max(complete, key=lambda outcome: (objective.sign * (outcome.value or 0.0), -outcome.number))
     rows = [
         {
             "trial": outcome.number,
@@ -180,7 +174,7 @@ def tuning_result(outcomes: Sequence[Outcome], rules: Rules, objective: str) -> 
         best=dict(best.parameters),
         best_trial=best.number,
         best_value=float(best.value if best.value is not None else math.nan),
-        objective=f"{rules.direction} {objective}",
+        objective=objective,
     )
 
 
@@ -203,18 +197,18 @@ def _memory_study(rules: Rules, finished: Sequence[Outcome], space: Sequence[Dim
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=rules.startup_trials)
-    study = optuna.create_study(direction=rules.direction, pruner=pruner)
+    study = optuna.create_study(direction=rules.objective.direction.value, pruner=pruner)
     distributions = {dimension.path: dimension.distribution() for dimension in space}
     states = {
-        COMPLETE: optuna.trial.TrialState.COMPLETE,
-        PRUNED: optuna.trial.TrialState.PRUNED,
-        FAILED: optuna.trial.TrialState.FAIL,
+        TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
+        TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
+        TrialState.FAILED: optuna.trial.TrialState.FAIL,
     }
     for outcome in finished:
         study.add_trial(
             optuna.trial.create_trial(
                 state=states[outcome.state],
-                value=outcome.value if outcome.state == COMPLETE else None,
+                value=outcome.value if outcome.state is TrialState.COMPLETE else None,
                 params=dict(outcome.parameters) if space else {},
                 distributions=distributions,
                 intermediate_values=dict(outcome.intermediate),

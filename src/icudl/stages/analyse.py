@@ -11,12 +11,13 @@ import polars as pl
 from icudl.analysis.attribution import Attributions, attribute_stays
 from icudl.analysis.conditions import CONDITIONS, attacked_stays, example_sets
 from icudl.analysis.importance import Explained, choose_explained, importance_tables
-from icudl.analysis.measured import units_of_measuring
 from icudl.analysis.options import AnalysisOptions
+from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
+from icudl.artifacts import FINAL, AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
+from icudl.training.external import align_grid
 
 
 def analyse(
@@ -25,7 +26,7 @@ def analyse(
     """Measure where, and by how little, the attacked predictions can be changed, and what they rest on.
 
     Args:
-        grid: What the models were trained on and the attack started from.
+        grid: What the attack started from; of an external data set, the variables are matched by name.
         training: Gives each attacked member's decision threshold.
         attack: Examples found.
         options: Filters and intervals.
@@ -38,6 +39,8 @@ def analyse(
     Raises:
         StageError: Attack and grid do not have the same hours and variables, or a checkpoint or stay is missing.
     """
+    if grid.variables != attack.variables and str(FINAL) in training.checkpoints:
+        grid = align_grid(grid, training.checkpoints[str(FINAL)])
     shape, expected = (attack.n_hours, len(attack.variables)), grid.values.shape[1:]
     if shape != expected:
         raise StageError(
@@ -45,7 +48,7 @@ def analyse(
             "Both must come from one preprocessing; run the attack stage again."
         )
     thresholds = {member: checkpoint.threshold for member, checkpoint in training.checkpoints.items()}
-    total = units_of_measuring(attack, options.bootstrap_samples)
+    total = units_of_reading(attack, options.bootstrap_samples)
     with context.progress.task("measuring susceptibility", total=total, unit="changes") as bar:
         result = analyse_attack(
             attack,

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from icudl.artifacts import (
-    AttackResult,
-    GridDataset,
-    LineageEntry,
-    Report,
-    SourceTables,
-    SusceptibilityResult,
-    TrainingResult,
-    TuningResult,
-)
+from icudl.artifacts import Report
 from icudl.execution.context import RunContext
 from icudl.report.build import build_report
 from icudl.report.options import ReportOptions
+from icudl.report.study import StudyResults
 
 
-def report(
-    tables: SourceTables,
-    grid: GridDataset,
-    training: TrainingResult,
-    attack: AttackResult,
-    susceptibility: SusceptibilityResult,
-    tuning: Mapping[str, TuningResult],
-    lineage: Sequence[LineageEntry],
-    options: ReportOptions,
-    context: RunContext,
-) -> Report:
+def report(study: StudyResults, options: ReportOptions, context: RunContext) -> Report:
     """Render the page.
 
     Args:
-        tables: What the source gave.
-        grid: The cohort.
-        training: Models, predictions and scores.
-        attack: Adversarial examples.
-        susceptibility: Measures over them.
-        tuning: Searches by node; empty where none was run.
-        lineage: Origin of every artifact above, upstream first.
+        study: Data sets, models and attacks with their results, and the origin of every artifact.
         options: Content of the page.
-        context: Progress sink.
+        context: Progress sink, and the seed of the resamples behind differences between models.
 
     Returns:
         The page. Single stays are left out where anything upstream is restricted, unless the options allow them.
     """
     with context.progress.task("Writing the report", total=1, unit="pages") as bar:
-        page = build_report(tables, grid, training, attack, susceptibility, tuning, lineage, options)
+        page = build_report(study, options, context.seed)
         bar.advance(1)
     return page

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from icudl.artifacts import HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
+from icudl.artifacts import FINAL, HISTORY_SCHEMA, PREDICTIONS_SCHEMA, GridDataset, TrainingResult
 from icudl.execution.base import Executor, Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
@@ -16,7 +16,7 @@ from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
-from icudl.training.members import FINAL, MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
+from icudl.training.members import MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.evaluation import score_predictions
 
@@ -62,7 +62,7 @@ def train(
     with single_thread():
         metrics = score_predictions(predictions, grid.stays, training.bootstrap_samples, context.seed)
     return TrainingResult(
-        checkpoints={member.checkpoint.member: member.checkpoint for member in finished if member.checkpoint},
+        checkpoints={str(member.checkpoint.member): member.checkpoint for member in finished if member.checkpoint},
         history=_history(jobs, finished),
         predictions=predictions,
         metrics=metrics,
@@ -99,7 +99,7 @@ def _predictions(
         n_stays = len(member.scored)
         columns = {
             "model": [job.baseline or network] * n_stays,
-            "member": [job.member] * n_stays,
+            "member": [str(job.member)] * n_stays,
             "split": [SPLITS[job.fold < 0]] * n_stays,
             "fold": [job.fold] * n_stays,
             "stay_id": grid.stay_ids[member.scored],
@@ -113,9 +113,9 @@ def _predictions(
 
 def _history(jobs: Sequence[MemberJob], finished: Sequence[Finished]) -> pl.DataFrame:
     rows = [
-        {"member": job.member if len(member.histories) == 1 else f"{job.member}/{number}"} | dataclasses.asdict(epoch)
+        {"member": str(job.member), "network": number} | dataclasses.asdict(epoch)
         for job, member in zip(jobs, finished, strict=True)
         for number, history in enumerate(member.histories)
         for epoch in history
     ]
-    return pl.DataFrame(rows, schema=dict(HISTORY_SCHEMA)).sort("member", "epoch")
+    return pl.DataFrame(rows, schema=dict(HISTORY_SCHEMA)).sort("member", "network", "epoch")

@@ -22,9 +22,9 @@ from icudl.testing.attack import (
     excess_over_optimum,
 )
 from icudl.testing.executor import EXECUTOR_CHECKS, ExecutorFactory, check_survives_a_killed_worker
-from icudl.testing.model import MODEL_CHECKS, ModelFactory
+from icudl.testing.model import MODEL_CHECKS, ModelCheck
 from icudl.testing.oracle import LinearOracle
-from icudl.testing.source import SOURCE_CHECKS
+from icudl.testing.source import SOURCE_CHECKS, check_counts_unknown_names
 
 __all__ = [
     "ATTACK_CHECKS",
@@ -34,7 +34,8 @@ __all__ = [
     "AttackFactory",
     "ExecutorFactory",
     "LinearOracle",
-    "ModelFactory",
+    "ModelCheck",
+    "check_counts_unknown_names",
     "check_flips_every_stay",
     "check_survives_a_killed_worker",
     "excess_over_optimum",

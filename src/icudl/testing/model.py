@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from icudl.errors import ConfigError
 from icudl.models.base import SequenceClassifier
+from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
+from icudl.preprocessing.scaling import InputOptions
+from icudl.search.space import parse_space
 from icudl.testing.requirement import require
-
-ModelFactory = Callable[[ModelOptions, int], SequenceClassifier]
+from icudl.training.options import TrainingOptions
 
 _HOURS, _FEATURES = 7, 5
-_OPTIONS = ModelOptions(hidden_size=8, fc_size=6, dropout=0.5)
 
 
-def _model(make: ModelFactory) -> SequenceClassifier:
+class ModelCheck(Protocol):
+    """One promise of models."""
+
+    __name__: str
+
+    def __call__(self, plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
+        """Hold a model to the promise.
+
+        Args:
+            plugin: Its class.
+            options: How to make it; the defaults of ``plugin.Options`` where None.
+
+        Raises:
+            AssertionError: The model breaks the promise.
+        """
+
+
+def _model(plugin: type[SequenceClassifier], options: ModelOptions | None) -> SequenceClassifier:
+    options = plugin.Options() if options is None else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return make(_OPTIONS, _FEATURES).eval()
+        if options.ensemble_size > 1:
+            return EnsembleClassifier.untrained(plugin, options, _FEATURES).eval()
+        return plugin(options, _FEATURES).eval()
 
 
 def _stays() -> tuple[Tensor, Tensor]:
@@ -28,10 +50,31 @@ def _stays() -> tuple[Tensor, Tensor]:
     return torch.randn(len(lengths), _HOURS, _FEATURES, generator=torch.Generator().manual_seed(1)), lengths
 
 
-def check_gives_two_logits(make: ModelFactory) -> None:
+def check_names_its_options(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
+    """``Options`` derives from ``ModelOptions`` and has defaults; its ``SPACE`` names options that can vary.
+
+    ``citations`` is a tuple of strings.
+    """
+    kind = plugin.Options
+    require(issubclass(kind, ModelOptions), f"Options is {kind!r}, not a subclass of ModelOptions")
+    own = kind() if options is None else options
+    require(isinstance(own, kind), f"the model is made with {type(own).__name__}, not {kind.__name__}")
+    again = kind.from_dict(own.to_dict())
+    require(again == own, "the options that a checkpoint keeps are not those that the model was made with")
+    works: object = plugin.citations
+    cited = isinstance(works, tuple) and all(isinstance(work, str) for work in works)
+    require(cited, f"citations is {works!r}, not a tuple of strings")
+    tables = {"model": kind(), "training": TrainingOptions(), "inputs": InputOptions()}
+    try:
+        parse_space("Options.SPACE", kind.SPACE, tables)
+    except ConfigError as error:
+        raise AssertionError(str(error)) from error
+
+
+def check_gives_two_logits(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """The output is (B, 2) float32 and unbounded: logits, not probabilities."""
     features, lengths = _stays()
-    model = _model(make)
+    model = _model(plugin, options)
     logits = model(features * 5, lengths)
     require(logits.shape == (len(lengths), 2), f"the output has shape {tuple(logits.shape)}, not (B, 2)")
     require(logits.dtype == torch.float32, f"the output is {logits.dtype}, not float32")
@@ -43,10 +86,10 @@ def check_gives_two_logits(make: ModelFactory) -> None:
         require(model(features * 10, lengths).abs().max() > 1.5, "the output stays bounded however large the weights")
 
 
-def check_padding_changes_nothing(make: ModelFactory) -> None:
+def check_padding_changes_nothing(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """Cells at or beyond a stay's length change nothing, even where they are NaN, and get zero gradient."""
     features, lengths = _stays()
-    model = _model(make)
+    model = _model(plugin, options)
     blank = features.clone()
     for row, length in enumerate(lengths):
         blank[row, length:] = torch.nan
@@ -59,10 +102,10 @@ def check_padding_changes_nothing(make: ModelFactory) -> None:
         require(bool(gradient[row, :length].any()), "a stay's own hours get no gradient")
 
 
-def check_independent_of_company(make: ModelFactory) -> None:
+def check_independent_of_company(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """A stay's logits are the same alone, in a batch, and in any order."""
     features, lengths = _stays()
-    model = _model(make)
+    model = _model(plugin, options)
     together = model(features, lengths)
     for row, length in enumerate(lengths):
         alone = model(features[row : row + 1, :length], lengths[row : row + 1])
@@ -72,17 +115,17 @@ def check_independent_of_company(make: ModelFactory) -> None:
     require(torch.allclose(shuffled, together[order], atol=1e-6), "a stay's logits depend on the order of the batch")
 
 
-def check_eval_mode_repeats_itself(make: ModelFactory) -> None:
+def check_eval_mode_repeats_itself(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """In eval mode the same input gives the same output."""
     features, lengths = _stays()
-    model = _model(make)
+    model = _model(plugin, options)
     require(torch.equal(model(features, lengths), model(features, lengths)), "two calls in eval mode differ")
 
 
-def check_every_parameter_learns(make: ModelFactory) -> None:
+def check_every_parameter_learns(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """Every parameter gets a gradient from the loss."""
     features, lengths = _stays()
-    model = _model(make).train()
+    model = _model(plugin, options).train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         loss = torch.nn.functional.cross_entropy(model(features, lengths), torch.tensor([0, 1, 0, 1]))
@@ -91,17 +134,20 @@ def check_every_parameter_learns(make: ModelFactory) -> None:
     require(not idle, f"no gradient reaches {', '.join(idle)}")
 
 
-def check_survives_a_missing_variable(make: ModelFactory) -> None:
+def check_survives_a_missing_variable(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """A feature that is always zero leaves the logits finite."""
     features, lengths = _stays()
     features[:, :, 2] = 0.0
-    require(bool(torch.isfinite(_model(make)(features, lengths)).all()), "a constant feature makes the logits infinite")
+    require(
+        bool(torch.isfinite(_model(plugin, options)(features, lengths)).all()),
+        "a constant feature makes the logits infinite",
+    )
 
 
-def check_absorbs_calibration(make: ModelFactory) -> None:
+def check_absorbs_calibration(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """``absorb`` turns the logit difference z into scale z + shift."""
     features, lengths = _stays()
-    model = _model(make)
+    model = _model(plugin, options)
     before = model(features, lengths)
     model.absorb(1.7, -0.4)
     after = model(features, lengths)
@@ -109,17 +155,18 @@ def check_absorbs_calibration(make: ModelFactory) -> None:
     require(torch.allclose(after[:, 1] - after[:, 0], wanted, atol=1e-5), "absorb gives another logit difference")
 
 
-def check_makes_itself_again(make: ModelFactory) -> None:
+def check_makes_itself_again(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
     """The same options, seed and weights make the same model: what a checkpoint relies on."""
     features, lengths = _stays()
-    first, second = _model(make), _model(make)
+    first, second = _model(plugin, options), _model(plugin, options)
     require(torch.equal(first(features, lengths), second(features, lengths)), "the same seed gives another model")
     first.absorb(2.0, 0.3)
     second.load_state_dict(first.state_dict())
     require(torch.equal(first(features, lengths), second(features, lengths)), "the state dict does not hold all of it")
 
 
-MODEL_CHECKS: tuple[Callable[[ModelFactory], None], ...] = (
+MODEL_CHECKS: tuple[ModelCheck, ...] = (
+    check_names_its_options,
     check_gives_two_logits,
     check_padding_changes_nothing,
     check_independent_of_company,
@@ -129,4 +176,4 @@ MODEL_CHECKS: tuple[Callable[[ModelFactory], None], ...] = (
     check_absorbs_calibration,
     check_makes_itself_again,
 )
-"""The contract of models, one function a promise; each takes the model's class."""
+"""The contract of models, one function a promise; each takes the class of the model."""

@@ -1,4 +1,4 @@
-"""Training of one model: epochs, early stopping, resumption.
+"""Training of one model: loss, optimiser, epochs, early stopping, resumption.
 
 All randomness comes from the seed and the number of the epoch, so a run that is killed and started again from its
 snapshot ends with the same bytes as one that was not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model, to_device
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
-from icudl.training.optimisation import learning_rate_at, loss_of, optimizer_of
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
@@ -33,7 +32,7 @@ OnEpoch = Callable[[Epoch], None]
 
 
 class DivergenceError(StageError):
-    """The loss of a training run is no finite number any more."""
+    """The loss of a training run is no longer finite."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +42,7 @@ class Fitted:
     Attributes:
         model: In eval mode, on the device of training.
         history: Every epoch.
-        best_epoch: The one whose weights these are.
+        best_epoch: The epoch whose weights the model has.
     """
 
     model: SequenceClassifier
@@ -65,7 +64,7 @@ def fit(
     tick: Tick | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fitted:
-    """Train until the validation score has not risen for ``options.patience`` epochs, or for so many epochs.
+    """Train until the validation score has not risen for ``options.patience`` epochs, or for a given number of epochs.
 
     Args:
         model_options: Architecture.
@@ -73,16 +72,16 @@ def fit(
         train: Stays to fit.
         valid: Stays that choose the epoch; none of them is fitted. None where ``epochs`` is given.
         seed: Root of the initial weights, the order of the stays and the dropout.
-        epochs: How many to train for; the weights of the last one are kept.
+        epochs: Number of epochs to train for; the weights of the last one are kept.
         name: What error messages call the model.
         device: Where to compute.
         snapshot: File of the state after each epoch; training goes on from it where it exists.
-        tick: Told of every finished epoch, and at the end of those that were not needed.
+        tick: Told of every finished epoch, and at the end of the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
 
     Raises:
-        StageError: Both classes are not there to learn from.
-        DivergenceError: The loss diverged.
+        StageError: The training stays are all of one class.
+        DivergenceError: The loss is no longer finite.
     """
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
@@ -128,6 +127,37 @@ def probabilities_of(logits: Tensor) -> npt.NDArray[np.float64]:
     """Return (n,) risks of death: the softmax of the logits, in double precision."""
     risks: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=1)[:, 1].numpy()
     return risks
+
+
+def learning_rate_at(options: TrainingOptions, epoch: int) -> float:
+    """Return the learning rate of an epoch (from 1): warm-up, then constant or a cosine down to a hundredth."""
+    if epoch <= options.warmup_epochs:
+        return options.learning_rate * epoch / (options.warmup_epochs + 1)
+    if options.schedule == "constant":
+        return options.learning_rate
+    span = max(1, options.max_epochs - options.warmup_epochs - 1)
+    progress = (epoch - options.warmup_epochs - 1) / span
+    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def loss_of(options: TrainingOptions, labels: Tensor) -> nn.Module:
+    """Return the training loss: cross-entropy of the logits, weighted by class where the options say so."""
+    weight = None
+    if options.class_balance == "weight":
+        counts = torch.bincount(labels, minlength=2).to(torch.float32)
+        weight = len(labels) / (2 * counts)
+    return nn.CrossEntropyLoss(weight=weight, label_smoothing=options.label_smoothing)
+
+
+def optimizer_of(options: TrainingOptions, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a model's parameters; its learning rate is set epoch by epoch."""
+    makers: Mapping[str, Callable[[], torch.optim.Optimizer]] = {
+        "adam": lambda: torch.optim.Adam(model.parameters(), weight_decay=options.weight_decay, fused=True),
+        "adamw": lambda: torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay, fused=True),
+        "rmsprop": lambda: torch.optim.RMSprop(model.parameters(), weight_decay=options.weight_decay),
+        "sgd": lambda: torch.optim.SGD(model.parameters(), momentum=0.9, weight_decay=options.weight_decay),
+    }
+    return makers[options.optimizer]()
 
 
 class _Run:
@@ -250,7 +280,7 @@ class _Run:
         return _copy(self.model)
 
     def _is_kept(self, epoch: Epoch) -> bool:
-        """Whether the weights after this epoch replace those kept: each of a given number, else the best so far."""
+        """Tell whether the weights after this epoch are kept: always for a given number of epochs, else if best."""
         if self.epochs is not None or not self.best:
             return True
         return self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset
+from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, Member
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
@@ -28,9 +29,6 @@ from icudl.training.scores.metrics import choose_threshold
 from icudl.training.scores.risk_curve import fit_curve
 from icudl.training.snapshot import Epoch
 from icudl.training.teacher import soft_targets
-
-FINAL = "final"
-"""The member fitted on all stays that are not test stays."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,9 +69,9 @@ class MemberJob:
     baseline: str = ""
 
     @property
-    def member(self) -> str:
-        """Name of the member."""
-        return FINAL if self.fold < 0 else f"fold-{self.fold}"
+    def member(self) -> Member:
+        """The member that is fitted."""
+        return Member.of_fold(self.fold)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,9 +83,14 @@ class Division:
     scored: Rows
 
 
+def learnt_from(grid: GridDataset, member: Member) -> npt.NDArray[np.bool_]:
+    """Return a (N,) mask: the stays that a member is fitted or validated on, no test stays and none of its fold."""
+    return ~grid.is_test if member.fold is None else ~grid.is_test & (grid.folds != member.fold)
+
+
 def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division:
     """Divide the stays for a member: no test stay and no stay of its own fold is in ``fit`` or ``valid``."""
-    own = ~grid.is_test & (grid.folds != fold) if fold >= 0 else ~grid.is_test
+    own = learnt_from(grid, Member.of_fold(fold))
     scored = grid.folds == fold if fold >= 0 else grid.is_test
     rows = np.flatnonzero(own)
     rng = np.random.default_rng(seed_for(seed, "validation", fold))
@@ -104,7 +107,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """Fit one member, or read it where it is finished already.
 
     Raises:
-        StageError: It cannot be trained.
+        StageError: The member cannot be trained.
     """
     known = finished_member(plan, job)
     if known is not None:
@@ -118,7 +121,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
 
 
 def finished_member(plan: Plan, job: MemberJob) -> Finished | None:
-    """Return what a member was found to be before, or None."""
+    """Return a member that was finished before, or None."""
     folder = _folder(plan, job)
     return read(folder) if folder.is_dir() else None
 
@@ -130,13 +133,13 @@ def keep_member(plan: Plan, job: MemberJob, finished: Finished) -> None:
         if not folder.is_dir():
             keep(folder, finished)
     except OSError:
-        # Another machine was faster, and a network file system showed it late.
+        # Another machine was faster, and the network file system showed its folder late.
         if not folder.is_dir():
             raise
 
 
 def _folder(plan: Plan, job: MemberJob) -> Path:
-    return plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else job.member)
+    return plan.scratch / (f"{job.baseline}-{job.member}" if job.baseline else str(job.member))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,7 +172,7 @@ def train_network(
 ) -> Trained:
     """Fit scaler and network on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
 
-    With ``training.fit_again`` scaler and network are then fitted on both; what was chosen stays.
+    With ``training.fit_again`` scaler and network are then fitted on both parts; what was chosen stays.
 
     Args:
         plan: Data and options.
@@ -185,7 +188,7 @@ def train_network(
             dataclasses.replace(plan.model, ensemble_size=1),
             plan.training,
             seed=seed_for(plan.seed, "network", job.fold, number),
-            name=job.member,
+            name=str(job.member),
             device=plan.device,
             tick=tick,
         )
@@ -255,7 +258,7 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
 
 
 def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
-    with event_logs(plan.logs / job.member if plan.logs else None, plan.model.ensemble_size) as log:
+    with event_logs(plan.logs / str(job.member) if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
         trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
     checkpoint = Checkpoint(

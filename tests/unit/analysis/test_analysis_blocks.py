@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from susceptibility_cases import random_attack
 
-from icudl.analysis import measured, resampled
+from icudl.analysis import resampled, set_statistics
 from icudl.analysis.changes import Changes, read_changes
 from icudl.analysis.conditions import ExampleSet, attacked_stays, example_sets
 from icudl.analysis.measures import CellTally
@@ -69,7 +69,7 @@ def test_a_table_in_a_file_and_one_in_any_order_give_the_same(tmp_path: Path) ->
 
 def test_resamples_taken_in_several_readings_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = analysed(ATTACK)
-    monkeypatch.setattr(measured, "MOST_SAMPLES", 7)
+    monkeypatch.setattr(set_statistics, "MOST_SAMPLES", 7)
     assert equal(analysed(ATTACK), expected)
 
 

@@ -8,16 +8,16 @@ from icudl.attacks import distances
 from icudl.attacks.methods.greedy import GreedyAttack
 from icudl.attacks.options import GreedyOptions
 from icudl.interop.module.target import ModuleTarget
-from icudl.models.options import ModelOptions
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.options import LstmOptions
+from icudl.models.recurrent.classifier import LstmClassifier
 
 N_STAYS, N_HOURS, N_VARIABLES = 12, 4, 2
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def make_target() -> tuple[RecurrentClassifier, torch.Tensor, ModuleTarget]:
+def make_target() -> tuple[LstmClassifier, torch.Tensor, ModuleTarget]:
     torch.manual_seed(3)
-    model = RecurrentClassifier(ModelOptions(hidden_size=5, fc_size=4), N_VARIABLES).eval()
+    model = LstmClassifier(LstmOptions(hidden_size=5, fc_size=4), N_VARIABLES).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)

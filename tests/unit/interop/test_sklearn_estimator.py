@@ -18,7 +18,7 @@ from sklearn.utils import estimator_checks
 
 from icudl.interop.data_set import data_set_of
 from icudl.interop.sklearn import SequenceClassifierEstimator, options_from
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.members import MemberJob, Plan, run_member
 from icudl.training.options import TrainingOptions
@@ -57,7 +57,7 @@ def test_scikit_learns_checks_that_need_no_data(name: str) -> None:
 
 
 def test_it_is_the_final_member_of_the_pipeline(fitted: SequenceClassifierEstimator, tmp_path: Path) -> None:
-    model = ModelOptions(hidden_size=6, fc_size=4)
+    model = LstmOptions(hidden_size=6, fc_size=4)
     grid = data_set_of(X, GRID.lengths, Y, GRID.variables, patients=np.unique(GROUPS, return_inverse=True)[1])
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     plan = Plan(
@@ -130,7 +130,7 @@ def test_search_and_pipeline() -> None:
 
 def test_settings_reach_their_tables() -> None:
     options = options_from({"model.name": "gru", "training.learning_rate": 1, "inputs.channels": ["value", "observed"]})
-    assert options["model"] == ModelOptions(name="gru")
+    assert options["model"] == GruOptions()
     assert options["training"] == TrainingOptions(learning_rate=1.0)
     assert options["inputs"] == InputOptions(channels=("value", "observed"))
 
@@ -163,7 +163,7 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> 
         ({"y": np.arange(90) % 3}, r"3 class\(es\)"),
         ({"y": np.linspace(0, 1, 90)}, "Unknown label type"),
         ({"groups": GROUPS[:4]}, "inconsistent numbers of samples"),
-        ({"groups": np.zeros(90)}, "two are the least"),
+        ({"groups": np.zeros(90)}, "At least two are needed"),
         ({"lengths": np.full(90, 7)}, "lengths run from 7 to 7"),
     ],
     ids=["2D", "empty", "infinite", "short y", "one class", "three", "numbers", "groups", "one patient", "lengths"],

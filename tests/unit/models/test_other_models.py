@@ -7,19 +7,19 @@ import torch
 
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.models.build import build_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import ConvolutionalOptions, LstmSummaryOptions, TransformerOptions
 from icudl.models.transformer import hour_waves
 
 
 def test_an_attack_on_the_summary_model_goes_through_its_wide_path():
     """The hand-written backward pass knows the plain models only."""
-    model = build_model(ModelOptions(name="lstm_summary", hidden_size=4), 3)
+    model = build_model(LstmSummaryOptions(hidden_size=4), 3)
     assert isinstance(make_engine(model), AutogradEngine)
 
 
 def test_convolutions_are_causal_and_reach_as_far_as_said():
     torch.manual_seed(0)
-    options = ModelOptions(name="tcn", hidden_size=6, n_layers=2, readout="last_hour", activation="identity", fc_size=0)
+    options = ConvolutionalOptions(hidden_size=6, n_layers=2, readout="last_hour", activation="identity", fc_size=0)
     model = build_model(options, 2).eval()
     features = torch.randn(1, 20, 2, requires_grad=True)
     model(features, torch.tensor([20]))[0, 1].backward()
@@ -29,7 +29,7 @@ def test_convolutions_are_causal_and_reach_as_far_as_said():
 
 def test_the_transformer_knows_the_hour():
     torch.manual_seed(0)
-    model = build_model(ModelOptions(name="transformer", hidden_size=16, readout="mean"), 2).eval()
+    model = build_model(TransformerOptions(hidden_size=16, readout="mean"), 2).eval()
     features = torch.randn(1, 6, 2)
     swapped = features[:, [1, 0, 2, 3, 4, 5]]
     assert not torch.allclose(model(features, torch.tensor([6])), model(swapped, torch.tensor([6])), atol=1e-6)

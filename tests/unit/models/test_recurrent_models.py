@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from icudl.artifacts import Checkpoint
+from icudl.artifacts import FINAL, Checkpoint
 from icudl.errors import DeviceError, PluginError, StageError
-from icudl.models.build import build_model, load_model
-from icudl.models.options import ModelOptions
+from icudl.models.build import GROUP, build_model, load_model
+from icudl.models.options import GruOptions, LstmOptions, ModelOptions, SummaryOptions
 from icudl.models.recurrent.readout import AttentionReadout, last_hour, max_over_hours, mean_over_hours
+from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from training_grids import make_grid
 
@@ -36,7 +37,7 @@ def test_attention_with_equal_scores_is_the_mean():
 def _sensitivity_of_first_hour(readout: str) -> float:
     """How much hour 0 can matter to the backward units of the read-out."""
     torch.manual_seed(0)
-    model = build_model(ModelOptions(hidden_size=4, readout=readout, fc_size=0, activation="identity"), 2).eval()
+    model = build_model(LstmOptions(hidden_size=4, readout=readout, fc_size=0, activation="identity"), 2).eval()
     with torch.no_grad():
         model.head.out.weight[:, :4] = 0.0
     features = torch.randn(1, 6, 2, requires_grad=True)
@@ -46,7 +47,7 @@ def _sensitivity_of_first_hour(readout: str) -> float:
 
 def test_the_default_read_out_lets_the_backward_direction_see_the_whole_stay():
     """Defect 5 of the original: at the last hour the backward half has seen one hour only."""
-    assert ModelOptions().readout == "final"
+    assert LstmOptions().readout == "final"
     assert _sensitivity_of_first_hour("final") > 0
     assert _sensitivity_of_first_hour("last_hour") == 0
 
@@ -54,7 +55,7 @@ def test_the_default_read_out_lets_the_backward_direction_see_the_whole_stay():
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_the_last_hour_alone_is_what_reading_both_directions_gives(name):
     torch.manual_seed(0)
-    model = build_model(ModelOptions(name=name, hidden_size=5, readout="last_hour", dropout=0.0), 3)
+    model = build_model(options_of(GROUP, name)(hidden_size=5, readout="last_hour", dropout=0.0), 3)
     features, lengths = torch.randn(4, 6, 3, requires_grad=True), torch.tensor([6, 1, 4, 6])
     inputs = [features, *model.parameters()]
     assert model.reads_one_hour_backward
@@ -65,14 +66,14 @@ def test_the_last_hour_alone_is_what_reading_both_directions_gives(name):
     for ours, theirs in zip(*(torch.autograd.grad(out[:, 1].sum(), inputs) for out in (logits, both)), strict=True):
         torch.testing.assert_close(ours, theirs)
     for other in ({"readout": "final"}, {"n_layers": 2}, {"bidirectional": False}):
-        options = ModelOptions(**{"name": name, "hidden_size": 5, "readout": "last_hour"} | other)
+        options = options_of(GROUP, name)(**{"hidden_size": 5, "readout": "last_hour"} | other)
         assert not build_model(options, 3).reads_one_hour_backward
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_final_state_is_that_of_an_unpadded_run(name):
     torch.manual_seed(0)
-    model = build_model(ModelOptions(name=name, hidden_size=4, fc_size=0, activation="identity"), 2).eval()
+    model = build_model(options_of(GROUP, name)(hidden_size=4, fc_size=0, activation="identity"), 2).eval()
     features = torch.randn(1, 6, 2)
     _, state = model.rnn(features[:, :4])
     hidden = state[0] if isinstance(state, tuple) else state
@@ -85,14 +86,22 @@ def test_an_unknown_model_is_named_with_the_nearest():
         build_model(ModelOptions(name="lstmm"), 3)
 
 
+@pytest.mark.parametrize(
+    "options", [ModelOptions(), GruOptions(name="lstm"), LstmOptions(name="summary")], ids=["base", "gru", "lstm"]
+)
+def test_a_model_refuses_the_options_of_another(options):
+    with pytest.raises(PluginError, match=rf"{options.name!r} was given {type(options).__name__}; it reads"):
+        build_model(options, 3)
+
+
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     grid, inputs = make_grid(40), InputOptions(channels=("value", "observed"), statics=("age_years",))
-    options = ModelOptions(hidden_size=4)
+    options = LstmOptions(hidden_size=4)
     torch.manual_seed(0)
     model = build_model(options, 2 * 3 + 1)
     return Checkpoint(
-        member="final",
+        member=FINAL,
         model=options.to_dict(),
         inputs=inputs.to_dict(),
         variables=grid.variables,
@@ -123,6 +132,18 @@ def test_weights_of_another_architecture_are_refused(checkpoint):
     other = dataclasses.replace(checkpoint, model=checkpoint.model | {"hidden_size": 5})
     with pytest.raises(StageError, match="do not fit its architecture"):
         load_model(other, "cpu")
+
+
+def test_a_checkpoint_with_options_that_its_model_does_not_read_is_refused(checkpoint):
+    """The model of a checkpoint decides which options it has: those of an LSTM do not make a summary network."""
+    other = dataclasses.replace(checkpoint, model=checkpoint.model | {"name": "summary"})
+    with pytest.raises(StageError, match=r"do not fit the model 'summary'.*Train the model again"):
+        load_model(other, "cpu")
+
+
+def test_an_option_of_one_model_is_unknown_to_another():
+    for kind, foreign in ((LstmOptions, "summary_share"), (SummaryOptions, "hidden_size")):
+        assert foreign not in kind().to_dict(identity_only=True)
 
 
 def test_a_device_that_is_not_there_is_named(checkpoint):

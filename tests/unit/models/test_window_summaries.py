@@ -10,7 +10,7 @@ import torch
 
 from icudl.models.build import build_model
 from icudl.models.encoding import N_BINS, SCALE, SUMMARIES, SummaryEncoding, summarise
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruSummaryOptions, LstmOptions, LstmSummaryOptions
 from icudl.preprocessing.features import CHANNELS, columns_of
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.data import Stays
@@ -99,7 +99,7 @@ def test_the_columns_of_each_channel(channels):
 
 
 def test_a_killed_run_keeps_its_quantiles(tmp_path):
-    model = ModelOptions(name="lstm_summary", hidden_size=4, fc_size=4)
+    model = LstmSummaryOptions(hidden_size=4, fc_size=4)
     options = TrainingOptions(max_epochs=4, patience=4, batch_size=16, ema_decay=0.9)
     train, valid = _stays(), _stays(seed=1)
     straight = fit(model, options, train, valid, seed=5)
@@ -118,19 +118,19 @@ def test_a_killed_run_keeps_its_quantiles(tmp_path):
 
 def test_paths_are_trained_apart_and_scored_together():
     torch.manual_seed(0)
-    model = build_model(ModelOptions(name="gru_summary", hidden_size=4), 3).eval()
+    model = build_model(GruSummaryOptions(hidden_size=4), 3).eval()
     stays = _stays()
     recurrent, wide = model.training_logits(stays.features, stays.lengths)
     assert torch.equal(model(stays.features, stays.lengths), (recurrent + wide) / 2)
     assert not torch.allclose(recurrent, wide)
-    plain = build_model(ModelOptions(hidden_size=4), 3).eval()
+    plain = build_model(LstmOptions(hidden_size=4), 3).eval()
     assert len(plain.training_logits(stays.features, stays.lengths)) == 1
 
 
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
 def test_the_share_of_the_summaries_is_their_weight(share):
     torch.manual_seed(0)
-    model = build_model(ModelOptions(name="lstm_summary", hidden_size=4, summary_share=share), 3).eval()
+    model = build_model(LstmSummaryOptions(hidden_size=4, summary_share=share), 3).eval()
     stays = _stays()
     recurrent, wide = model.training_logits(stays.features, stays.lengths)
     logits = model(stays.features, stays.lengths)

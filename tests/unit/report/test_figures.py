@@ -12,6 +12,9 @@ import pytest
 from susceptibility_cases import make_attack, random_attack
 from training_cases import empty_training, make_training
 
+from icudl.analysis.numbers.histograms import PROPERTIES
+from icudl.analysis.numbers.quality import FittedModel, precision_recall_points, roc_points
+from icudl.analysis.numbers.searches import history_table, importance_table, slices_table
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import (
@@ -19,13 +22,15 @@ from icudl.artifacts import (
     STAYS_SCHEMA,
     TRIALS_SCHEMA,
     AttackResult,
+    Direction,
     GridDataset,
+    Objective,
     SusceptibilityResult,
     TrainingResult,
     TuningResult,
 )
 from icudl.errors import ConfigError
-from icudl.report.figures import FIGURES, figures_of, heatmaps, histograms, quality, render, robustness, tuning
+from icudl.report.figures import FIGURES, figures_of, heatmaps, histograms, quality, render, robustness
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -51,6 +56,13 @@ def make_grid(flow: list[list[object]]) -> GridDataset:
     )
 
 
+def on_its_grid(training: TrainingResult) -> FittedModel:
+    """Pair a training with a data set in which each stay is a patient."""
+    ids = training.predictions["stay_id"].unique().sort()
+    stays = pl.DataFrame({"stay_id": ids, "patient_id": ids})
+    return FittedModel(training, dataclasses.replace(make_grid([]), stays=stays))
+
+
 def make_tuning(n_trials: int = 12) -> TuningResult:
     """Trials whose score depends on the learning rate alone; each fourth was pruned."""
     rng = np.random.default_rng(0)
@@ -61,7 +73,7 @@ def make_tuning(n_trials: int = 12) -> TuningResult:
         state = "PRUNED" if trial % 4 == 3 else "COMPLETE"
         rows.append((trial, state, 0.9 - 0.02 * (np.log10(rate) + 3) ** 2, json.dumps(settings), 1.0, 5))
     trials = pl.DataFrame(rows, schema=TRIALS_SCHEMA, orient="row")
-    return TuningResult(trials, {}, 0, 0.0, "maximize auroc")
+    return TuningResult(trials, {}, 0, 0.0, Objective("auroc", Direction.MAXIMIZE))
 
 
 def with_importance(result: SusceptibilityResult) -> SusceptibilityResult:
@@ -97,7 +109,7 @@ def full() -> dict[type, object]:
     examples = analysed(random_attack(np.random.default_rng(3), 80, 12, 5))
     return {
         GridDataset: grid,
-        TrainingResult: make_training(),
+        FittedModel: on_its_grid(make_training()),
         SusceptibilityResult: with_importance(examples),
         TuningResult: make_tuning(),
         AttackResult: with_curves(random_attack(np.random.default_rng(4), 20, 12, 5)),
@@ -108,7 +120,7 @@ def full() -> dict[type, object]:
 def empty() -> dict[type, object]:
     return {
         GridDataset: make_grid([]),
-        TrainingResult: empty_training(),
+        FittedModel: on_its_grid(empty_training()),
         SusceptibilityResult: analysed(make_attack({})),
         TuningResult: make_tuning(0),
         AttackResult: with_curves(make_attack({})),
@@ -144,7 +156,7 @@ def test_same_bytes_on_every_run_and_whatever_the_settings_around(kind, full):
 
 
 def test_figures_of_an_artifact_are_those_of_its_type(full):
-    assert set(figures_of(full[TrainingResult])) == {"roc", "precision_recall", "calibration", "training_curves"}
+    assert set(figures_of(full[FittedModel])) == {"roc", "precision_recall", "calibration", "training_curves"}
     assert figures_of("text") == {}
     assert set(figures_of(full[AttackResult])) == {"robustness", "single_value_map"}
     assert figures_of(make_attack({})) == {}
@@ -164,7 +176,7 @@ def test_unknown_format_property_and_measure_name_what_exists(full):
 def test_histogram_counts_every_example_once_in_bins_of_choice(full):
     result = full[SusceptibilityResult]
     properties = result.tables["perturbation_properties"]
-    for name in histograms.PROPERTIES:
+    for name in PROPERTIES:
         assert histograms.histogram_table(result, name)["stays"].sum() == properties.height, name
     table = histograms.histogram_table(result, "largest", [0.0, 0.5, 1.0])
     best = table.filter(pl.col("condition") == "survival_to_death", pl.col("example") == "best")
@@ -176,17 +188,19 @@ def test_histogram_counts_every_example_once_in_bins_of_choice(full):
 def test_roc_and_precision_recall_points_by_hand():
     # By falling score: death, survivor, death, survivor; the last two share a score.
     labels, scores = np.array([1, 0, 1, 0], np.int8), np.array([0.9, 0.8, 0.4, 0.4])
-    across, up = quality.roc_points(labels, scores, np.ones(4))
+    across, up = roc_points(labels, scores, np.ones(4))
     assert across.tolist() == [0, 0, 0.5, 1]
     assert up.tolist() == [0, 0.5, 0.5, 1]
-    recall, precision = quality.precision_recall_points(labels, scores, np.ones(4))
+    recall, precision = precision_recall_points(labels, scores, np.ones(4))
     assert recall.tolist() == [0, 0.5, 0.5, 1]
     assert precision.tolist() == [1, 1, 0.5, 0.5]
 
 
 def test_calibration_table_counts_every_stay_once():
     training = make_training()
-    table = quality.calibration_table(training).filter(pl.col("model") == "lstm", pl.col("split") == "test")
+    table = quality.calibration_table(on_its_grid(training)).filter(
+        pl.col("model") == "lstm", pl.col("split") == "test"
+    )
     assert table["stays"].to_list() == [30] * 10
     shown = training.predictions.filter(pl.col("model") == "lstm", pl.col("split") == "test")
     assert table["deaths"].sum() == shown["label"].sum()
@@ -197,30 +211,30 @@ def test_test_stays_are_those_of_the_final_member():
     training = make_training(40)
     doubled = training.predictions.with_columns(member=pl.lit("fold-1")).filter(pl.col("split") == "test")
     training = TrainingResult(**vars(training) | {"predictions": pl.concat([doubled, training.predictions])})
-    assert all(frame.height == 40 for _, _, frame in quality.scored(training))
+    assert [len(each.labels) for each in on_its_grid(training).judged() if each.stays == "test"] == [40] * 3
 
 
 def test_search_history_and_importance_tell_what_mattered():
     result = make_tuning(40)
-    history = tuning.history_table(result)
+    history = history_table(result)
     finished = history.filter(pl.col("state") == "COMPLETE")
     assert finished["best"].to_list() == np.maximum.accumulate(finished["value"].to_numpy()).tolist()
-    table = tuning.importance_table(result)
+    table = importance_table(result)
     shares = dict(table.iter_rows())
     assert shares["training.learning_rate"] > 0.9
     assert set(shares) == {"training.learning_rate", "model.activation"}
     assert sum(shares.values()) == pytest.approx(1.0)
-    assert table.equals(tuning.importance_table(result))
-    slices = tuning.slices_table(result)
+    assert table.equals(importance_table(result))
+    slices = slices_table(result)
     assert slices.height == 3 * finished.height
     assert slices.filter(pl.col("option") == "model.activation")["number"].null_count() == finished.height
 
 
 def test_importance_of_options_needs_trials_that_differ():
-    assert tuning.importance_table(make_tuning(3)).is_empty()
+    assert importance_table(make_tuning(3)).is_empty()
     same = make_tuning(12)
-    flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, "maximize auroc")
-    assert tuning.importance_table(flat).is_empty()
+    flat = TuningResult(same.trials.with_columns(value=pl.lit(0.5)), {}, 0, 0.5, Objective("auroc", Direction.MAXIMIZE))
+    assert importance_table(flat).is_empty()
 
 
 def test_robustness_and_single_values_by_hand():

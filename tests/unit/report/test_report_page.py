@@ -19,13 +19,14 @@ from icudl.execution.context import RunContext
 from icudl.report.build import build_report, embed
 from icudl.report.citations import ALWAYS, CITATIONS, cited
 from icudl.report.options import ReportOptions
+from icudl.report.study import StudyResults
 from icudl.report.wording import number, percent
 from icudl.stages.report import report
-from report_study import MARKUP, Study, fake_study
+from report_study import MARKUP, fake_study, of_one_attack, with_attack, with_training
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def study() -> StudyResults:
     return fake_study(120)
 
 
@@ -34,12 +35,12 @@ def _data_of(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def html(study: Study) -> str:
-    return build_report(*study.inputs(), ReportOptions()).html
+def html(study: StudyResults) -> str:
+    return build_report(study, ReportOptions()).html
 
 
-def test_the_same_inputs_give_the_same_bytes(study: Study, html: str, context: RunContext) -> None:
-    assert report(*study.inputs(), ReportOptions(), context).html == html
+def test_the_same_inputs_give_the_same_bytes(study: StudyResults, html: str, context: RunContext) -> None:
+    assert report(study, ReportOptions(), context).html == html
 
 
 def test_nothing_is_loaded_from_elsewhere(html: str) -> None:
@@ -62,7 +63,7 @@ def test_the_policy_allows_these_scripts_and_this_style_only(html: str) -> None:
 
 
 def test_markup_in_data_is_escaped() -> None:
-    page = build_report(*fake_study(60, markup=True).inputs(), ReportOptions(title=f"Study {MARKUP}")).html
+    page = build_report(fake_study(60, markup=True), ReportOptions(title=f"Study {MARKUP}")).html
     assert MARKUP not in page
     assert "<img" not in page
     assert page.count("</script>") == 3
@@ -78,93 +79,103 @@ def test_embedded_json_reads_back_and_cannot_end_its_element(value: object) -> N
 
 
 def test_thin_evidence_is_said_plainly() -> None:
-    thin = build_report(*fake_study(120).inputs(), ReportOptions()).html
-    assert "These metrics are no evidence" in thin
-    rich = fake_study(120)
-    plenty = rich.training.metrics.with_columns(deaths=pl.lit(450, pl.Int64), stays=pl.lit(4000, pl.Int64))
-    training = dataclasses.replace(rich.training, metrics=plenty)
-    assert (
-        "no evidence" not in build_report(*dataclasses.replace(rich, training=training).inputs(), ReportOptions()).html
-    )
+    study = fake_study(120)
+    assert "These metrics are no evidence" in build_report(study, ReportOptions()).html
+    metrics = study.models[0].training.metrics
+    plenty = metrics.with_columns(deaths=pl.lit(450, pl.Int64), stays=pl.lit(4000, pl.Int64))
+    assert "no evidence" not in build_report(with_training(study, metrics=plenty), ReportOptions()).html
 
 
 def test_single_stays_of_a_restricted_source_are_left_out() -> None:
     study = fake_study(60, restricted=True)
-    hidden = build_report(*study.inputs(), ReportOptions()).html
+    hidden = build_report(study, ReportOptions()).html
     assert 'id="stay-explorer"' not in hidden
-    numbers = study.grid.stay_ids.tolist()
+    numbers = study.main.grid.stay_ids.tolist()
     assert [stay for stay in numbers if str(stay) in hidden] == []
-    shown = build_report(*study.inputs(), ReportOptions(show_restricted_rows=True)).html
+    shown = build_report(study, ReportOptions(show_restricted_rows=True)).html
     assert 'id="stay-explorer"' in shown
 
 
-def test_the_explorer_holds_the_most_fragile_stays(study: Study) -> None:
-    page = build_report(*study.inputs(), ReportOptions(explorer_stays=7)).html
+def test_the_explorer_holds_the_most_fragile_stays(study: StudyResults) -> None:
+    page = build_report(study, ReportOptions(explorer_stays=7)).html
     data = json.loads(_data_of(page))
-    expected = study.susceptibility.tables["fragility"].sort("rank")["stay_id"].head(7).to_list()
-    assert [stay["id"] for stay in data["explorer"]["stays"]] == expected
-    without = build_report(*study.inputs(), ReportOptions(explorer_stays=0)).html
+    expected = of_one_attack(study).susceptibility.tables["fragility"].sort("rank")["stay_id"].head(7).to_list()
+    assert [stay["id"] for stay in data["explorers"][0]["pack"]["stays"]] == expected
+    without = build_report(study, ReportOptions(explorer_stays=0)).html
     assert 'id="stay-explorer"' not in without
 
 
-def test_the_summary_names_the_numbers_of_the_artifacts(study: Study, html: str) -> None:
-    total = study.susceptibility.tables["summary"].filter(condition="both", example="best").row(0, named=True)
+def test_the_summary_names_the_numbers_of_the_artifacts(study: StudyResults, html: str) -> None:
+    total = (
+        of_one_attack(study)
+        .susceptibility.tables["summary"]
+        .filter(condition="both", example="best")
+        .row(0, named=True)
+    )
     summary = html.split('<section id="summary"')[1].split("</section>", maxsplit=1)[0]
     assert f"{total['flipped']:,} of {total['attacked']:,} attacked stays" in summary
     assert "0.871" in summary
-    assert f"{int(study.grid.labels.sum()):,}" in summary
+    assert f"{int(study.main.grid.labels.sum()):,}" in summary
 
 
-def test_a_study_without_any_flip_still_gives_a_page(study: Study) -> None:
-    stays = study.attack.stays.with_columns(
+def test_a_study_without_any_flip_still_gives_a_page(study: StudyResults) -> None:
+    attack = of_one_attack(study).result
+    stays = attack.stays.with_columns(
         pl.when(pl.col("status") == "success").then(pl.lit("failed")).otherwise("status").alias("status"),
         *(
             pl.lit(None, dtype).alias(name)
-            for name, dtype in study.attack.stays.schema.items()
+            for name, dtype in attack.stays.schema.items()
             if name[:5] in {"first", "best_"}
         ),
     )
-    attack = dataclasses.replace(study.attack, stays=stays, perturbations=study.attack.perturbations.clear())
+    attack = dataclasses.replace(attack, stays=stays, perturbations=attack.perturbations.clear())
     tables = analyse_attack(attack, AnalysisOptions(bootstrap_samples=10), lambda *_: None)  # type: ignore[arg-type, return-value]
-    page = build_report(
-        *dataclasses.replace(study, attack=attack, susceptibility=tables, tuning={}).inputs(), ReportOptions()
-    ).html
+    without = with_attack(study, result=attack, susceptibility=tables)
+    without = dataclasses.replace(without, models=(dataclasses.replace(without.models[0], tuning=None),))
+    page = build_report(without, ReportOptions()).html
     assert "No prediction was flipped" in page
     assert 'id="tuning"' not in page
 
 
 def test_the_tables_of_single_attacks_are_told() -> None:
     study = fake_study(120, every_table=True)
-    page = build_report(*study.inputs(), ReportOptions(explorer_stays=0)).html
-    noise = study.attack.curves["noise"]
+    page = build_report(study, ReportOptions(explorer_stays=0)).html
+    noise = of_one_attack(study).result.curves["noise"]
     assert f"{percent(noise['flips'].sum() / noise['draws'].sum())} flipped the prediction" in page
     assert "Two digits swapped" in page
     figures = {figure["id"]: figure for figure in json.loads(_data_of(page))["figures"]}
     within = figures["robustness"]["series"][0]
-    condition = study.susceptibility.tables["fragility"].filter(condition="survival_to_death").select("stay_id")
+    condition = (
+        of_one_attack(study).susceptibility.tables["fragility"].filter(condition="survival_to_death").select("stay_id")
+    )
     counted = (
-        study.attack.curves["budgets"].join(condition, on="stay_id").group_by("budget").agg(pl.col("flipped").mean())
+        of_one_attack(study)
+        .result.curves["budgets"]
+        .join(condition, on="stay_id")
+        .group_by("budget")
+        .agg(pl.col("flipped").mean())
     )
     assert within["y"] == pytest.approx(counted.sort("budget")["flipped"].to_list(), abs=1e-3)
-    at_risk = study.attack.curves["sweep"].join(condition, on="stay_id")["at_risk"]
+    at_risk = of_one_attack(study).result.curves["sweep"].join(condition, on="stay_id")["at_risk"]
     assert figures["sweep-counts"]["series"][0]["y"][1] == pytest.approx((at_risk >= 1).mean(), abs=1e-3)
 
 
-def test_a_study_without_test_stays_reports_out_of_fold(study: Study) -> None:
-    training = dataclasses.replace(
-        study.training,
-        predictions=study.training.predictions.filter(split="out-of-fold"),
-        metrics=study.training.metrics.filter(split="out-of-fold"),
+def test_a_study_without_test_stays_reports_out_of_fold(study: StudyResults) -> None:
+    training = study.models[0].training
+    without = with_training(
+        study,
+        predictions=training.predictions.filter(split="out-of-fold"),
+        metrics=training.metrics.filter(split="out-of-fold"),
     )
-    page = build_report(*dataclasses.replace(study, training=training).inputs(), ReportOptions()).html
+    page = build_report(without, ReportOptions()).html
     assert "out-of-fold stays" in page.split("</section>")[0]
 
 
 @pytest.mark.slow
 def test_four_thousand_attacked_stays_stay_under_ten_megabytes() -> None:
     study = fake_study(5200)
-    assert study.susceptibility.tables["fragility"].height >= 4000
-    page = build_report(*study.inputs(), ReportOptions(explorer_stays=4000)).html
+    assert of_one_attack(study).susceptibility.tables["fragility"].height >= 4000
+    page = build_report(study, ReportOptions(explorer_stays=4000)).html
     assert len(page.encode()) < 10_000_000
 
 

@@ -17,7 +17,7 @@ from icudl.execution.context import seed_for
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_model
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, LstmSummaryOptions, SummaryOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import train
 from icudl.training import members
@@ -27,7 +27,7 @@ from icudl.training.scores.evaluation import score_predictions
 from icudl.training.scores.metrics import score
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 QUICK = TrainingOptions(max_epochs=2, bootstrap_samples=20, learning_rate=0.02)
 NETWORK_ONLY = dataclasses.replace(QUICK, baselines=False)
 
@@ -91,11 +91,11 @@ def test_no_member_touches_the_stays_it_scores(grid):
     [
         (MODEL, NETWORK_ONLY),
         (
-            dataclasses.replace(MODEL, name="lstm_summary"),
+            LstmSummaryOptions(hidden_size=4, fc_size=4),
             dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
         ),
         (
-            dataclasses.replace(MODEL, name="summary"),
+            SummaryOptions(),
             dataclasses.replace(NETWORK_ONLY, teacher="logistic_regression", fit_again=True),
         ),
     ],
@@ -275,7 +275,9 @@ def test_an_ensemble_is_one_checkpoint_with_the_mean_of_the_logits(grid, context
     uncalibrated = dataclasses.replace(NETWORK_ONLY, calibration="none")
     result = train(grid, InputOptions(), model, uncalibrated, context)
     assert set(result.checkpoints) == {"final", "fold-0", "fold-1", "fold-2"}
-    assert {"fold-0/0", "fold-0/2"} < set(result.history["member"])
+    assert set(result.history.select("member", "network").iter_rows()) == {
+        (str(member), network) for member in result.checkpoints for network in range(3)
+    }
     ensemble = load_model(result.checkpoints["fold-0"], "cpu")
     features, lengths = torch.randn(4, 6, 3), torch.tensor([6, 1, 3, 6])
     single = [network(features, lengths) for network in ensemble.networks]

@@ -11,17 +11,16 @@ from icudl.artifacts import TuningResult
 from icudl.attacks.options import ProximalOptions, SweepOptions
 from icudl.errors import ConfigError
 from icudl.execution.pool.executor import ProcessExecutor
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions, SummaryOptions
 from icudl.preprocessing.scaling import InputOptions
-from icudl.search import model_trial
+from icudl.search import attack_trial, model_trial
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
-from icudl.stages import tune
 from icudl.stages.train import train
 from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 TRAINING = TrainingOptions(max_epochs=3, baselines=False, bootstrap_samples=10)
 SPACE = {"model.fc_size": {"low": 2, "high": 9}, "training.learning_rate": {"low": 1e-4, "high": 0.3, "log": True}}
 TUNING = ModelTuningOptions(trials=5, startup_trials=2, batch=2, folds=2, space=SPACE)
@@ -92,11 +91,15 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
 def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
     shared = dataclasses.replace(TUNING, storage=str(tmp_path / "study"), trials=3)
     short = _tune(grid, context, shared)
-    runs = []
-    run = model_trial._Trial.run
-    monkeypatch.setattr(model_trial._Trial, "run", lambda self, tick: runs.append(self.trial.number) or run(self, tick))
+    fit, snapshots = model_trial.train_network, []
+
+    def noted(*args, **named):
+        snapshots.append(named["snapshot"].name)
+        return fit(*args, **named)
+
+    monkeypatch.setattr(model_trial, "train_network", noted)
     longer = _tune(grid, _fresh(context, tmp_path, "later"), dataclasses.replace(shared, trials=5))
-    assert runs == [3, 4]
+    assert {name.partition("-fold")[0] for name in snapshots} == {"trial-3", "trial-4"}
     assert longer.trials.head(3).equals(short.trials)
 
 
@@ -162,8 +165,8 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays_and_resumed(contex
     assert second.trials.equals(first.trials)
     assert second.best == first.best
     runs = []
-    run = tune.run_attack
-    monkeypatch.setattr(tune, "run_attack", lambda *given: runs.append(1) or run(*given))
+    run = attack_trial.run_attack
+    monkeypatch.setattr(attack_trial, "run_attack", lambda *given: runs.append(1) or run(*given))
     longer = dataclasses.replace(tuning, trials=4)
     resumed = tune_attack(grid, training, attack, longer, _fresh(context, tmp_path, "c"))
     assert len(runs) == 1
@@ -185,3 +188,10 @@ def test_a_database_keeps_the_trials_for_every_machine(grid, context, tmp_path, 
     first = _tune(grid, context, shared)
     monkeypatch.setattr(model_trial, "train_network", None)
     assert _tune(grid, _fresh(context, tmp_path, "elsewhere"), shared).trials.equals(first.trials)
+
+
+@pytest.mark.parametrize("model", [MODEL, SummaryOptions()], ids=["lstm", "summary"])
+def test_without_a_space_of_its_own_a_search_varies_what_the_model_names(grid, context, model):
+    tuning = dataclasses.replace(TUNING, space={}, trials=1)
+    result = tune_model(grid, InputOptions(), model, TRAINING, tuning, context)
+    assert set(result.best) == set(model.SPACE)

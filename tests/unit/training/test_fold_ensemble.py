@@ -13,7 +13,7 @@ from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
 from icudl.execution.context import RunContext
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs
 from icudl.stages.train import train
 from icudl.training.data import stays_of
@@ -23,7 +23,7 @@ from icudl.training.scores.risk_curve import risks_at
 from icudl.training.scores.scoring import differences, predictions, risks, unseen_rows
 from training_grids import make_grid
 
-MODEL = ModelOptions(hidden_size=4, fc_size=4)
+MODEL = LstmOptions(hidden_size=4, fc_size=4)
 FOLDS = TrainingOptions(max_epochs=3, bootstrap_samples=10, learning_rate=0.03, baselines=False, final="folds")
 INPUTS = [
     InputOptions(),

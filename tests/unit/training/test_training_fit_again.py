@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icudl.models.options import ModelOptions
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.training import members
 from icudl.training.data import stays_of
@@ -26,7 +26,7 @@ JOB = MemberJob(fold=1)
 
 def _plan(scratch: Path, training: TrainingOptions = AGAIN, ensemble: int = 1) -> Plan:
     scratch.mkdir(exist_ok=True)
-    model = ModelOptions(hidden_size=4, fc_size=4, ensemble_size=ensemble)
+    model = LstmOptions(hidden_size=4, fc_size=4, ensemble_size=ensemble)
     return Plan(grid=make_grid(), inputs=INPUTS, model=model, training=training, seed=3, device="cpu", scratch=scratch)
 
 

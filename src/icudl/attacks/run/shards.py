@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from icudl.artifacts import Checkpoint, Floats, GridDataset
+from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
@@ -21,12 +21,10 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 from icudl.training.scores.risk_curve import risks_at
 
-FINAL = "final"
-
 
 def unseen_member(grid: GridDataset, row: int) -> str:
-    """Return the member of a training result that was not fitted on the stay at ``row``."""
-    return FINAL if grid.is_test[row] else f"fold-{grid.folds[row]}"
+    """Return the text of the member that was not fitted on the stay at ``row``."""
+    return str(FINAL if grid.is_test[row] else Member.of_fold(grid.folds[row]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

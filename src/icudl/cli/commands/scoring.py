@@ -31,6 +31,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
     import numpy as np
     import polars as pl
 
+    from icudl.artifacts import Member
     from icudl.errors import StageError
     from icudl.execution.device import resolve_device
     from icudl.execution.threads import single_thread
@@ -38,14 +39,14 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
 
     trained, training = load_result(session, checkpoint, "train")
     prepared, grid = load_result(session, data, "preprocess")
-    same = trained.identity.upstream["preprocess"] == prepared.id
+    same = trained.identity.upstream["preprocess"].id == prepared.id
     if member == FOLDS:
         if not same:
             raise StageError(
                 f"{trained.reference} was not fitted on {prepared.reference}: its folds are divided otherwise. "
                 "Give --member final, or the data it was fitted on."
             )
-        names = [f"fold-{fold}" for fold in range(grid.n_folds)]
+        names = [str(Member(fold)) for fold in range(grid.n_folds)]
         rows_of = {name: np.flatnonzero(grid.folds == fold) for fold, name in enumerate(names)}
     else:
         chosen = member_of(training, member, trained)
@@ -57,7 +58,8 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
         raise StageError(
             f"{member} was fitted on every stay of {prepared.reference}. Give other data or another member."
         )
-    split = ("out-of-fold" if member == FOLDS else "unseen") if same else prepared.reference
+    # The name of the split decides the resamples: the same stays have the same interval here and in the report.
+    split = ("out-of-fold" if member == FOLDS else "test" if member == "final" else "unseen") if same else "external"
     with single_thread():
         device = resolve_device(session.config().execution.device)
         parts = [
@@ -132,8 +134,8 @@ def evaluate(
     others = None
     if against is not None:
         _, others = _predictions(session, against, against_data or data, against_member or member)
-    config = session.config()
-    samples, seed = config.training.bootstrap_samples, config.run.seed
+    trained = load_result(session, checkpoint, "train")[0]
+    samples, seed = int(trained.options["training"]["bootstrap_samples"]), trained.identity.seed
     with single_thread():
         scores = score_predictions(ours, grid.stays, samples, seed)
         tables = [scores_table(scores), subgroups_table(scores)]

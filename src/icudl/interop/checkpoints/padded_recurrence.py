@@ -8,13 +8,14 @@ direction reads the hours of each stay in reverse, by an index, padding again la
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from icudl.models.base import blank_padding
-from icudl.models.recurrent.classifier import RecurrentClassifier
-from icudl.models.recurrent.summary import SummaryRecurrentClassifier
+from icudl.models.recurrent.classifier import GruClassifier, LstmClassifier, RecurrentClassifier
+from icudl.models.recurrent.summary import GruSummaryClassifier, LstmSummaryClassifier
 
 
 class PaddedRecurrence(nn.Module):
@@ -62,7 +63,7 @@ def _take(states: Tensor, hours: Tensor) -> Tensor:
 
 
 class PaddedClassifier(RecurrentClassifier):
-    """``RecurrentClassifier`` through ``PaddedRecurrence``."""
+    """A recurrent classifier through ``PaddedRecurrence``; the classes below say which."""
 
     padded: PaddedRecurrence
 
@@ -71,19 +72,27 @@ class PaddedClassifier(RecurrentClassifier):
         return self._read_out(outputs, final, lengths)
 
 
-class PaddedSummaryClassifier(SummaryRecurrentClassifier):
-    """``SummaryRecurrentClassifier`` through ``PaddedRecurrence``."""
-
-    padded: PaddedRecurrence
-
-    def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
-        outputs, final = self.padded(blank_padding(features, lengths), lengths)
-        return self._read_out(outputs, final, lengths)
+class PaddedLstm(PaddedClassifier, LstmClassifier):
+    """``LstmClassifier`` through ``PaddedRecurrence``."""
 
 
-WITHOUT_PACKING: dict[type[nn.Module], type[RecurrentClassifier]] = {
-    RecurrentClassifier: PaddedClassifier,
-    SummaryRecurrentClassifier: PaddedSummaryClassifier,
+class PaddedGru(PaddedClassifier, GruClassifier):
+    """``GruClassifier`` through ``PaddedRecurrence``."""
+
+
+class PaddedLstmSummary(PaddedClassifier, LstmSummaryClassifier):
+    """``LstmSummaryClassifier`` through ``PaddedRecurrence``."""
+
+
+class PaddedGruSummary(PaddedClassifier, GruSummaryClassifier):
+    """``GruSummaryClassifier`` through ``PaddedRecurrence``."""
+
+
+WITHOUT_PACKING: Mapping[type[nn.Module], type[PaddedClassifier]] = {
+    LstmClassifier: PaddedLstm,
+    GruClassifier: PaddedGru,
+    LstmSummaryClassifier: PaddedLstmSummary,
+    GruSummaryClassifier: PaddedGruSummary,
 }
 
 

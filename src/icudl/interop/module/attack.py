@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
+from icudl.artifacts import FINAL, AttackResult, AttackStatus, GridDataset, SusceptibilityResult
 from icudl.attacks.base import default_options
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.assembly import EXAMPLES, assemble
 from icudl.attacks.run.outcome import CellColumns, ShardOutcome, attack_stays
-from icudl.attacks.run.shards import FINAL
 from icudl.attacks.target.checkpoint import decision_shift
 from icudl.errors import AttackError, ConfigError
 from icudl.execution.context import seed_for
@@ -58,7 +57,7 @@ class ModuleAttack:
     @property
     def flipped(self) -> npt.NDArray[np.bool_]:
         """(N,) stays whose decision was flipped."""
-        return (self.result.stays["status"] == "success").to_numpy()
+        return (self.result.stays["status"] == AttackStatus.SUCCESS.value).to_numpy()
 
     def susceptibility(self, options: AnalysisOptions | None = None) -> SusceptibilityResult:
         """Return the measures over hours and variables (GMP, GAP, GPP, ...); see ``icudl.analysis.susceptibility``."""
@@ -66,7 +65,7 @@ class ModuleAttack:
         def stream(condition: str, example: str) -> np.random.Generator:
             return np.random.default_rng(seed_for(self.seed, "bootstrap", condition, example))
 
-        return analyse_attack(self.result, options or AnalysisOptions(), stream, {FINAL: self.threshold})
+        return analyse_attack(self.result, options or AnalysisOptions(), stream, {str(FINAL): self.threshold})
 
 
 def attack_module(

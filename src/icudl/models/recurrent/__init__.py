@@ -1,1 +1,1 @@
-"""Recurrent classifiers: LSTM and GRU layers, their read-outs, and the same beside window summaries."""
+"""Recurrent classifiers: LSTM and GRU layers, their read-outs, and both beside window summaries."""

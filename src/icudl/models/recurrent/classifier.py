@@ -8,28 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from icudl.models.base import SequenceClassifier, activation, blank_padding
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruOptions, LstmOptions, ModelOptions, RecurrentOptions
 from icudl.models.recurrent.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
 
 
 class RecurrentClassifier(SequenceClassifier):
-    """Recurrent layers, a read-out, and a head.
+    """Recurrent layers, a read-out, and a head; ``LstmClassifier`` and ``GruClassifier`` say which layers.
 
     The read-out ``final`` takes the state in which each direction ends: hour T-1 of a stay for the forward direction
     and hour 0 for the backward one, so that both have seen the whole stay. ``last_hour`` is what the original did.
 
     Attributes:
-        rnn: ``nn.LSTM`` or ``nn.GRU`` (batch first); C inputs, ``hidden_size`` units a direction.
+        LAYERS: The class of the recurrent layers.
+        rnn: The layers (batch first); C inputs, ``hidden_size`` units a direction.
         attention: Weights of the read-out ``attention``, else None.
         head: From the (B, D H) read-out to logits; forward units first.
     """
 
-    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    LAYERS: ClassVar[type[nn.LSTM] | type[nn.GRU]]
+    options: RecurrentOptions
 
-    def __init__(self, options: ModelOptions, n_features: int) -> None:
+    def __init__(self, options: RecurrentOptions, n_features: int) -> None:
         super().__init__(options, n_features)
-        layer = nn.GRU if options.name.startswith("gru") else nn.LSTM
-        self.rnn = layer(
+        self.rnn = self.LAYERS(
             n_features,
             options.hidden_size,
             num_layers=options.n_layers,
@@ -54,7 +55,7 @@ class RecurrentClassifier(SequenceClassifier):
 
     def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the (B, D H) read-out."""
-        # cuDNN wants the weights of both directions in one piece of memory.
+        # On a GPU cuDNN wants the weights of both directions in one piece of memory, and reads both anyway.
         if self.reads_one_hour_backward and features.device.type == "cpu":
             return self._last_hour_alone(features, lengths)
         outputs, final = self._run(features, lengths)
@@ -62,7 +63,7 @@ class RecurrentClassifier(SequenceClassifier):
 
     @property
     def reads_one_hour_backward(self) -> bool:
-        """Whether of the backward direction only its first step is read: half of the work is for nothing."""
+        """Whether the read-out takes but the first step of the backward direction: the others can be skipped."""
         options = self.options
         return options.readout == "last_hour" and options.bidirectional and options.n_layers == 1
 
@@ -96,6 +97,22 @@ class RecurrentClassifier(SequenceClassifier):
             return final
         read_outs = {"last_hour": last_hour, "mean": mean_over_hours, "max": max_over_hours}
         return read_outs[self.options.readout](outputs, lengths)
+
+
+class LstmClassifier(RecurrentClassifier):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997)."""
+
+    LAYERS = nn.LSTM
+    Options: ClassVar[type[ModelOptions]] = LstmOptions
+    citations = ("lstm",)
+
+
+class GruClassifier(RecurrentClassifier):
+    """Gated recurrent units (Cho et al. 2014)."""
+
+    LAYERS = nn.GRU
+    Options: ClassVar[type[ModelOptions]] = GruOptions
+    citations = ("gru",)
 
 
 def _read_in_order(rnn: nn.RNNBase, inputs: Tensor, suffix: str) -> Tensor:

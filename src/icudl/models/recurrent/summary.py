@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from icudl.models.base import blank_padding
-from icudl.models.options import ModelOptions
+from icudl.models.options import GruSummaryOptions, LstmSummaryOptions, ModelOptions, RecurrentSummaryOptions
 from icudl.models.recurrent.classifier import RecurrentClassifier
 from icudl.models.summaries import WidePath
 
 
 class SummaryRecurrentClassifier(RecurrentClassifier):
-    """The weighted mean of two paths' logits: an LSTM or GRU over the hours, and a small network on window summaries.
+    """The weighted mean of the logits of two paths: recurrent layers over the hours, and a network on window summaries.
 
     Each path is trained against the labels by itself. The summaries are a differentiable function of the inputs, so an
     attack on the inputs goes through them, too.
@@ -23,9 +23,9 @@ class SummaryRecurrentClassifier(RecurrentClassifier):
         wide: The second path.
     """
 
-    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    options: RecurrentSummaryOptions
 
-    def __init__(self, options: ModelOptions, n_features: int) -> None:
+    def __init__(self, options: RecurrentSummaryOptions, n_features: int) -> None:
         super().__init__(options, n_features)
         self.wide = WidePath(n_features, options.dropout)
 
@@ -48,3 +48,19 @@ class SummaryRecurrentClassifier(RecurrentClassifier):
         """Change the last layers of both paths; see ``SequenceClassifier.absorb``."""
         super().absorb(scale, shift)
         self.wide.absorb(scale, shift)
+
+
+class LstmSummaryClassifier(SummaryRecurrentClassifier):
+    """LSTM layers beside window summaries."""
+
+    LAYERS = nn.LSTM
+    Options: ClassVar[type[ModelOptions]] = LstmSummaryOptions
+    citations = ("lstm",)
+
+
+class GruSummaryClassifier(SummaryRecurrentClassifier):
+    """GRU layers beside window summaries."""
+
+    LAYERS = nn.GRU
+    Options: ClassVar[type[ModelOptions]] = GruSummaryOptions
+    citations = ("gru",)

@@ -134,9 +134,9 @@ class Explorer {
     Object.assign(this, { box, pack, chosen: null, listed: [] });
     const find = (name) => box.querySelector(`[data-explorer="${name}"]`);
     this.parts = Object.fromEntries(["search", "sort", "direction", "list", "count", "previous", "next", "view"].map((name) => [name, find(name)]));
-    this.example = () => box.querySelector('input[name="explorer-example"]:checked').value;
+    this.example = () => box.querySelector('.picker input[type="radio"]:checked').value;
     for (const name of ["search", "sort", "direction"]) this.parts[name].addEventListener("input", () => this.refresh());
-    for (const radio of box.querySelectorAll('input[name="explorer-example"]')) radio.addEventListener("change", () => this.show());
+    for (const radio of box.querySelectorAll('.picker input[type="radio"]')) radio.addEventListener("change", () => this.show());
     this.parts.list.addEventListener("click", (event) => {
       const option = event.target.closest('[role="option"]');
       if (option) this.choose(Number(option.dataset.index));

@@ -4,9 +4,42 @@ document.body.append(tip);
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 for (const box of document.querySelectorAll(".tablebox")) makeFilter(box);
 
-const views = data.figures.map((figure) => new ChartView(document.getElementById(figure.id), figure));
-const explorerBox = document.getElementById("stay-explorer");
-const explorer = explorerBox && data.explorer ? new Explorer(explorerBox, data.explorer) : null;
+/* Figures of chapters that are not shown are drawn when they are. */
+const waiting = new Map([
+  ...data.figures.map((figure) => [figure.id, (box) => new ChartView(box, figure)]),
+  ...data.explorers.map(({ id, pack }) => [id, (box) => new Explorer(box, pack)]),
+]);
+function drawShown(everything = false) {
+  for (const [id, draw] of waiting) {
+    const box = document.getElementById(id);
+    if (!everything && box.closest(".chapter[hidden]")) continue;
+    waiting.delete(id);
+    draw(box);
+  }
+}
+
+/* Of the chapters of a group one is shown: the chosen one, or the one that a link leads into. */
+function showChapter(chapter) {
+  for (const other of chapter.parentElement.querySelectorAll(":scope > .chapter")) other.hidden = other !== chapter;
+  chapter.parentElement.querySelector("[data-chapters]").value = chapter.id;
+  drawShown();
+}
+for (const choice of document.querySelectorAll("[data-chapters]")) {
+  choice.addEventListener("change", () => showChapter(document.getElementById(choice.value)));
+}
+for (const choice of document.querySelectorAll("[data-chapters]")) {
+  for (const chapter of choice.closest(".group").querySelectorAll(":scope > .chapter")) chapter.hidden = chapter.id !== choice.value;
+}
+drawShown();
+function followHash() {
+  const target = document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
+  const chapter = target?.closest(".chapter");
+  if (!chapter?.hidden) return;
+  showChapter(chapter);
+  target.scrollIntoView();
+}
+window.addEventListener("hashchange", followHash);
+followHash();
 
 const themeButton = document.getElementById("theme-switch");
 function setTheme(theme) {
@@ -17,7 +50,7 @@ setTheme(document.documentElement.dataset.theme || "light");
 themeButton.hidden = false;
 themeButton.addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
 let screenTheme = null;
-window.addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; setTheme("light"); });
+window.addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; setTheme("light"); drawShown(true); });
 window.addEventListener("afterprint", () => { if (screenTheme) setTheme(screenTheme); });
 
 const links = new Map([...document.querySelectorAll(".bar nav a")].map((link) => [link.hash.slice(1), link]));

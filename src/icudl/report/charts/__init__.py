@@ -1,1 +1,1 @@
-"""Charts of the page, described for its scripts to draw."""
+"""Charts of the page: what each shows, as typed descriptions (``descriptions``) that the page's scripts draw."""

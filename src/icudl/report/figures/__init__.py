@@ -1,4 +1,6 @@
-"""Figures for papers and for the report: pure functions from an artifact to a figure, each with its data table.
+"""Figures for papers: pure functions from an artifact to a figure, each with its data table.
+
+The numbers come from ``icudl.analysis.numbers``, as those of the page do.
 
 >>> from icudl.report.figures import FIGURES, render
 >>> spec = FIGURES["heatmap_gpp"]
@@ -8,14 +10,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from icudl.analysis.measures import MEASURES
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult, TuningResult
+from icudl.analysis.numbers import searches
+from icudl.analysis.numbers.quality import FittedModel
+from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TuningResult
 from icudl.report.figures import attack, cohort, heatmaps, histograms, importance, quality, robustness, tuning
 from icudl.report.figures.style import FORMATS, render
 
@@ -30,9 +34,9 @@ class FigureSpec(NamedTuple):
 
     Attributes:
         title: What it shows.
-        draw: Artifact to figure.
-        table: Artifact to the numbers drawn.
-        artifact: Type of artifact that both read.
+        draw: Makes the figure.
+        table: Returns the numbers drawn.
+        artifact: Type that both read: an artifact, or ``FittedModel``, a training with its data set.
         needs: Table without which there is nothing to draw, or "".
     """
 
@@ -47,13 +51,13 @@ _MEASURE_NAMES = {"s": "Susceptibility", "sensitivity": "Sensitivity"}
 
 FIGURES: dict[str, FigureSpec] = {
     "cohort_attrition": FigureSpec("Cohort and attrition", cohort.attrition, cohort.attrition_table, GridDataset),
-    "roc": FigureSpec("Receiver operating characteristic", quality.roc, quality.roc_table, TrainingResult),
+    "roc": FigureSpec("Receiver operating characteristic", quality.roc, quality.roc_table, FittedModel),
     "precision_recall": FigureSpec(
-        "Precision and recall", quality.precision_recall, quality.precision_recall_table, TrainingResult
+        "Precision and recall", quality.precision_recall, quality.precision_recall_table, FittedModel
     ),
-    "calibration": FigureSpec("Calibration", quality.calibration, quality.calibration_table, TrainingResult),
+    "calibration": FigureSpec("Calibration", quality.calibration, quality.calibration_table, FittedModel),
     "training_curves": FigureSpec(
-        "Training curves", quality.training_curves, quality.training_curves_table, TrainingResult
+        "Training curves", quality.training_curves, quality.training_curves_table, FittedModel
     ),
     "robustness": FigureSpec(
         "Success within a budget", robustness.robustness, robustness.robustness_table, AttackResult, "budgets"
@@ -97,11 +101,11 @@ FIGURES: dict[str, FigureSpec] = {
         SusceptibilityResult,
         "importance_cells",
     ),
-    "tuning_history": FigureSpec("Search history", tuning.history, tuning.history_table, TuningResult),
+    "tuning_history": FigureSpec("Search history", tuning.history, searches.history_table, TuningResult),
     "tuning_importance": FigureSpec(
-        "Importance of the options searched", tuning.importance, tuning.importance_table, TuningResult
+        "Importance of the options searched", tuning.importance, searches.importance_table, TuningResult
     ),
-    "tuning_slices": FigureSpec("Score by option", tuning.slices, tuning.slices_table, TuningResult),
+    "tuning_slices": FigureSpec("Score by option", tuning.slices, searches.slices_table, TuningResult),
 } | {
     f"heatmap_{name}": FigureSpec(
         f"{_MEASURE_NAMES.get(name, name.upper())} over hours and variables",
@@ -116,7 +120,11 @@ FIGURES: dict[str, FigureSpec] = {
 
 def figures_of(artifact: object) -> dict[str, FigureSpec]:
     """Return the figures that can be drawn from this artifact, by name."""
-    tables = {**getattr(artifact, "tables", {}), **getattr(artifact, "curves", {})}
+    tables: Collection[str] = ()
+    if isinstance(artifact, SusceptibilityResult):
+        tables = artifact.tables
+    elif isinstance(artifact, AttackResult):
+        tables = artifact.curves
     return {
         name: spec
         for name, spec in FIGURES.items()

@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES
-from icudl.analysis.measures import MEASURES
+from icudl.analysis.numbers.maps import colour_limit, measure_map
 from icudl.artifacts import SusceptibilityResult
-from icudl.errors import ConfigError, suggestion
 from icudl.report.figures.style import (
     COLOUR_MAP,
     CONDITION_LABELS,
@@ -32,8 +31,6 @@ MEASURE_LABELS = {
     "sensitivity": "Sensitivity: GPP / GANZP",
 }
 NEVER_CHANGED = "#ffffff"
-CAP = 99.0
-"""The colour scale ends at this percentile of the changed cells, so that one cell cannot darken all others."""
 
 
 def heat_map_table(result: SusceptibilityResult, measure: str) -> pl.DataFrame:
@@ -42,10 +39,14 @@ def heat_map_table(result: SusceptibilityResult, measure: str) -> pl.DataFrame:
     Raises:
         ConfigError: There is no such measure.
     """
-    if measure not in MEASURES:
-        raise ConfigError(f"measure = {measure!r} is not one of {', '.join(MEASURES)}." + suggestion(measure, MEASURES))
-    changed = pl.when(pl.col("changed") > 0).then(pl.col(measure)).alias(measure)
-    return result.tables["cells"].select("condition", "example", "hour", "variable", "stays", "changed", changed)
+    parts = []
+    for condition in CONDITIONS:
+        for example in EXAMPLES:
+            values = measure_map(result, measure, condition, example).values.T.ravel()
+            cells = result.tables["cells"].filter(pl.col("condition") == condition, pl.col("example") == example)
+            shown = cells.select("condition", "example", "hour", "variable", "stays", "changed")
+            parts.append(shown.with_columns(pl.Series(measure, values).fill_nan(None)))
+    return pl.concat(parts)
 
 
 @styled
@@ -56,36 +57,35 @@ def heat_map(result: SusceptibilityResult, measure: str) -> Figure:
     """
     import matplotlib as mpl
 
-    table = heat_map_table(result, measure)
-    variables = table["variable"].unique(maintain_order=True).to_list()
+    maps = {
+        (condition, example): measure_map(result, measure, condition, example)
+        for condition in CONDITIONS
+        for example in EXAMPLES
+    }
+    top, capped = colour_limit(list(maps.values()))
     factor = 100 if measure == "gpp" else 1
-    known = factor * table[measure].drop_nulls().to_numpy()
-    top = float(np.percentile(known, CAP)) if len(known) else 1.0
     colours = mpl.colormaps[COLOUR_MAP].with_extremes(bad=NEVER_CHANGED)
-    figure = new_figure(10.5, 1.6 + 0.4 * len(variables))
+    names = maps[CONDITIONS[0], EXAMPLES[0]].variables
+    figure = new_figure(10.5, 1.6 + 0.4 * len(names))
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     drawn = None
     for row, condition in enumerate(CONDITIONS):
         for column, example in enumerate(EXAMPLES):
-            panel = axes[row][column]
-            cells = table.filter(pl.col("condition") == condition, pl.col("example") == example)
-            stays = cells["stays"][0]
-            panel.set_title(f"{CONDITION_LABELS[condition].capitalize()}, {example} (N = {stays:,})")
+            panel, cells = axes[row][column], maps[condition, example]
+            panel.set_title(f"{CONDITION_LABELS[condition].capitalize()}, {example} (N = {cells.stays:,})")
             panel.grid(visible=False)
-            if stays == 0:
+            if cells.stays == 0:
                 say_nothing_found(panel)
-            values = cells[measure].cast(pl.Float64).fill_null(np.nan).to_numpy().reshape(-1, len(variables)).T
-            drawn = panel.pcolormesh(factor * values, cmap=colours, vmin=0, vmax=max(top, 1e-12), linewidth=0)
+            drawn = panel.pcolormesh(factor * cells.values, cmap=colours, vmin=0, vmax=factor * top, linewidth=0)
             panel.set_facecolor(NEVER_CHANGED)
-    axes[0][0].set_yticks(np.arange(len(variables)) + 0.5, [variable_label(name) for name in variables])
+    axes[0][0].set_yticks(np.arange(len(names)) + 0.5, [variable_label(name) for name in names])
     axes[0][0].invert_yaxis()
-    hours = int(table["hour"].to_numpy().max()) + 1
+    hours = maps[CONDITIONS[0], EXAMPLES[0]].values.shape[1]
     ticks = np.arange(0, hours, max(1, hours // 8))
     for panel in axes[1]:
         panel.set_xticks(ticks + 0.5, [str(tick) for tick in ticks])
         panel.set_xlabel("Hour since ICU admission")
     if drawn is not None:
-        capped = bool(len(known)) and float(known.max()) > top
         figure.colorbar(
             drawn, ax=axes, label=MEASURE_LABELS[measure], extend="max" if capped else "neither", shrink=0.8
         )

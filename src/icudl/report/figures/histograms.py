@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES
+from icudl.analysis.numbers.histograms import BINS, PROPERTIES, property_histogram
 from icudl.artifacts import SusceptibilityResult
-from icudl.errors import ConfigError, suggestion
 from icudl.report.figures.style import CONDITION_COLOURS, CONDITION_LABELS, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PROPERTIES = {
+LABELS = {
     "number": "Changed cells",
     "share": "Changed cells (%)",
     "sum": "Sum of |change| (L1)",
@@ -26,14 +25,11 @@ PROPERTIES = {
     "smallest": "Smallest |change|",
     "positive": "Increases (%)",
 }
-"""Columns of ``perturbation_properties`` and their axis labels."""
+"""Axis labels of the columns of ``perturbation_properties``."""
 PERCENT = ("share", "positive")
-DEFAULT_BINS = 30
 
 
-def histogram_table(
-    result: SusceptibilityResult, name: str, bins: int | Sequence[float] = DEFAULT_BINS
-) -> pl.DataFrame:
+def histogram_table(result: SusceptibilityResult, name: str, bins: int | Sequence[float] = BINS) -> pl.DataFrame:
     """Count the examples in each bin of one property.
 
     Args:
@@ -47,18 +43,12 @@ def histogram_table(
     Raises:
         ConfigError: There is no such property.
     """
-    if name not in PROPERTIES:
-        raise ConfigError(f"property = {name!r} is not one of {', '.join(PROPERTIES)}." + suggestion(name, PROPERTIES))
-    table = result.tables["perturbation_properties"]
-    edges = _edges(table[name].to_numpy(), name, bins)
+    found = property_histogram(result.tables["perturbation_properties"], name, bins)
     frames = [pl.DataFrame(schema=_HISTOGRAM)]
-    for condition in CONDITIONS:
-        for example in EXAMPLES:
-            values = _chosen(table, condition, example)[name].to_numpy()
-            counts, _ = np.histogram(values, edges)
-            frame = pl.DataFrame({"low": edges[:-1], "high": edges[1:], "stays": counts.astype(np.int64)})
-            labels = {"property": name, "condition": condition, "example": example}
-            frames.append(frame.with_columns(**{key: pl.lit(text) for key, text in labels.items()}).select(*_HISTOGRAM))
+    for (condition, example), stays in found.counts.items():
+        frame = pl.DataFrame({"low": found.edges[:-1], "high": found.edges[1:], "stays": stays})
+        labels = {"property": name, "condition": condition, "example": example}
+        frames.append(frame.with_columns(**{key: pl.lit(text) for key, text in labels.items()}).select(*_HISTOGRAM))
     return pl.concat(frames)
 
 
@@ -75,17 +65,6 @@ _HISTOGRAM: dict[str, Any] = {
 def histograms_table(result: SusceptibilityResult) -> pl.DataFrame:
     """Return the ``histogram_table`` of every property."""
     return pl.concat([histogram_table(result, name) for name in PROPERTIES])
-
-
-def _edges(values: np.ndarray[Any, Any], name: str, bins: int | Sequence[float]) -> np.ndarray[Any, Any]:
-    if not isinstance(bins, int):
-        return np.asarray(bins, dtype=np.float64)
-    top = float(values.max()) if len(values) else 1.0
-    if name == "number":
-        # Whole numbers are counted in bins of whole width, centred on them.
-        step = max(1, int(np.ceil(top / bins)))
-        return np.arange(0.5, top + step + 0.5, step)
-    return np.linspace(0.0, 1.0 if name == "positive" else max(top, 1e-12), bins + 1)
 
 
 def _chosen(table: pl.DataFrame, condition: str, example: str) -> pl.DataFrame:
@@ -109,9 +88,9 @@ def perturbation_histograms(result: SusceptibilityResult) -> Figure:
     """Draw all properties of the examples (columns) under the four conditions (rows)."""
     rows = [(condition, example) for condition in CONDITIONS for example in EXAMPLES]
     figure = new_figure(15.0, 7.6)
-    axes = figure.subplots(len(rows), len(PROPERTIES), squeeze=False)
+    axes = figure.subplots(len(rows), len(LABELS), squeeze=False)
     properties = result.tables["perturbation_properties"]
-    for column, (name, label) in enumerate(PROPERTIES.items()):
+    for column, (name, label) in enumerate(LABELS.items()):
         table = histogram_table(result, name)
         for row, (condition, example) in enumerate(rows):
             panel = axes[row][column]
@@ -131,7 +110,7 @@ def histogram(
     *,
     condition: str = "survival_to_death",
     example: str = "best",
-    bins: int | Sequence[float] = DEFAULT_BINS,
+    bins: int | Sequence[float] = BINS,
 ) -> Figure:
     """Draw one property of the examples of one condition, in the bins asked for."""
     figure = new_figure(4.6, 3.2)
@@ -140,5 +119,5 @@ def histogram(
     _bars(axes, table, name, condition)
     stays = _chosen(result.tables["perturbation_properties"], condition, example).height
     title = f"{CONDITION_LABELS[condition]}, {example} examples (N = {stays:,})"
-    axes.set(xlabel=PROPERTIES[name], ylabel="Stays", title=title)
+    axes.set(xlabel=LABELS[name], ylabel="Stays", title=title)
     return figure

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.maps import colour_limit
+from icudl.analysis.numbers.maps import importance_map as importance_cells
 from icudl.artifacts import SusceptibilityResult
 from icudl.report.figures.style import (
     COLOUR_MAP,
@@ -117,29 +119,28 @@ def importance_cells_table(result: SusceptibilityResult) -> pl.DataFrame:
 @styled
 def importance_map(result: SusceptibilityResult) -> Figure:
     """Draw the importance of hours and variables for stays of both predicted classes on one colour scale."""
-    table = importance_cells_table(result)
-    variables = table["variable"].unique(maintain_order=True).to_list()
-    figure = new_figure(10.5, 1.4 + 0.22 * max(len(variables), 8))
+    maps = {condition: importance_cells(result, condition) for condition in CONDITIONS}
+    known = [cells for cells in maps.values() if cells is not None]
+    names = known[0].variables if known else ()
+    top, capped = colour_limit(known)
+    figure = new_figure(10.5, 1.4 + 0.22 * max(len(names), 8))
     axes = figure.subplots(1, 2, sharey=True)
-    top = max(float(np.percentile(table["importance"].to_numpy(), 99)) if table.height else 1.0, 1e-12)
     drawn = None
-    for panel, condition in zip(axes, CONDITIONS, strict=True):
-        cells = table.filter(pl.col("condition") == condition)
-        stays = f" (N = {cells['stays'][0]:,})" if cells.height else ""
+    for panel, (condition, cells) in zip(axes, maps.items(), strict=True):
+        stays = "" if cells is None else f" (N = {cells.stays:,})"
         panel.set_title(CONDITION_LABELS[condition].capitalize() + stays)
         panel.grid(visible=False)
         panel.set_xlabel("Hour since ICU admission")
-        if cells.is_empty():
+        if cells is None:
             panel.text(0.5, 0.5, "not computed", ha="center", transform=panel.transAxes)
             continue
-        values = cells["importance"].to_numpy().reshape(-1, len(variables)).T
-        drawn = panel.pcolormesh(values, cmap=COLOUR_MAP, vmin=0, vmax=top, linewidth=0)
-        ticks = np.arange(0, values.shape[1], max(1, values.shape[1] // 8))
+        drawn = panel.pcolormesh(cells.values, cmap=COLOUR_MAP, vmin=0, vmax=top, linewidth=0)
+        hours = cells.values.shape[1]
+        ticks = np.arange(0, hours, max(1, hours // 8))
         panel.set_xticks(ticks + 0.5, [str(tick) for tick in ticks])
     if drawn is not None:
-        axes[0].set_yticks(np.arange(len(variables)) + 0.5, [variable_label(name) for name in variables])
+        axes[0].set_yticks(np.arange(len(names)) + 0.5, [variable_label(name) for name in names])
         axes[0].invert_yaxis()
-        capped = float(table["importance"].to_numpy().max()) > top
         label = "Importance: mean |integrated gradient| (logits)"
         figure.colorbar(drawn, ax=axes, label=label, extend="max" if capped else "neither")
     return figure

@@ -1,131 +1,69 @@
-"""Figures of a ``TrainingResult``: how good the predictions are, against the baselines, and how training went."""
+"""Figures of a fitted model: how good its predictions are, against the baselines, and how training went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from icudl.analysis.intervals import percentiles, resamples, wilson
-from icudl.artifacts import TrainingResult
+from icudl.analysis.numbers.quality import (
+    SPLITS,
+    Band,
+    Curve,
+    FittedModel,
+    Judged,
+    calibration_groups,
+    precision_recall_band,
+    precision_recall_curve,
+    roc_band,
+    roc_curve,
+)
+from icudl.artifacts import TrainingResult, network_histories
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Doubles = npt.NDArray[np.float64]
-Curve = Callable[[npt.NDArray[np.int8], Doubles, Doubles], tuple[Doubles, Doubles]]
 
-SPLITS = ("out-of-fold", "test")
-GRID = np.linspace(0.0, 1.0, 101)
-BAND_SAMPLES = 200
-"""Bootstrap resamples behind the band of a curve."""
-CALIBRATION_BINS = 10
-
-
-def main_model(training: TrainingResult) -> str:
-    """Return the name of the model that was trained, as opposed to the baselines beside it."""
-    names = training.predictions["model"].unique(maintain_order=True).to_list()
-    trained = [str(checkpoint.model.get("name")) for checkpoint in training.checkpoints.values()]
-    return next((name for name in names if name in trained), names[0] if names else "")
-
-
-def scored(training: TrainingResult) -> list[tuple[str, str, pl.DataFrame]]:
-    """Return (split, model, predictions), one prediction a stay, the trained model first.
-
-    Where several members scored the test stays, those of the final one are taken.
-    """
-    predictions = training.predictions
-    names = predictions["model"].unique(maintain_order=True).to_list()
-    names.sort(key=lambda name: name != main_model(training))
-    found: list[tuple[str, str, pl.DataFrame]] = []
-    for split in SPLITS:
-        for name in names:
-            frame = predictions.filter(pl.col("model") == name, pl.col("split") == split)
-            if split == "test" and (frame["member"] == "final").any():
-                frame = frame.filter(pl.col("member") == "final")
-            if frame["label"].n_unique() == 2:
-                found.append((split, name, frame.sort("stay_id", "member")))
-    return found
-
-
-def roc_points(labels: npt.NDArray[np.int8], scores: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
-    """Return false and true positive rate at every distinct score, from (0, 0) to (1, 1)."""
-    deaths, survivors = _cumulative(labels, scores, weight)
-    return _divided(survivors), _divided(deaths)
-
-
-def precision_recall_points(labels: npt.NDArray[np.int8], scores: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
-    """Return recall and precision at every distinct score, by falling score."""
-    deaths, survivors = _cumulative(labels, scores, weight)
-    flagged = (deaths + survivors)[1:]
-    precision = np.divide(deaths[1:], flagged, out=np.ones_like(flagged), where=flagged > 0)
-    return np.concatenate([[0.0], _divided(deaths)[1:]]), np.concatenate([precision[:1], precision])
-
-
-def _cumulative(labels: npt.NDArray[np.int8], scores: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    deaths = np.cumsum(weight[order] * (labels[order] == 1))[last]
-    survivors = np.cumsum(weight[order] * (labels[order] == 0))[last]
-    return np.concatenate([[0.0], deaths]), np.concatenate([[0.0], survivors])
-
-
-def _divided(counts: Doubles) -> Doubles:
-    return counts / counts[-1] if counts[-1] > 0 else np.zeros_like(counts)
-
-
-def _curve_table(training: TrainingResult, points: Curve, x: str, y: str) -> pl.DataFrame:
+def _curve_table(model: FittedModel, curve: Callable[[Judged], Curve], x: str, y: str) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"split": pl.String, "model": pl.String, x: pl.Float64, y: pl.Float64})]
-    for split, model, frame in scored(training):
-        labels, scores = frame["label"].to_numpy(), frame["probability"].to_numpy()
-        across, up = points(labels, scores, np.ones(len(labels)))
-        curve = pl.DataFrame({x: across, y: up})
-        frames.append(curve.select(pl.lit(split).alias("split"), pl.lit(model).alias("model"), x, y))
+    for each in model.judged():
+        line = curve(each)
+        table = pl.DataFrame({x: line.x, y: line.y})
+        frames.append(table.select(pl.lit(each.stays).alias("split"), pl.lit(each.model).alias("model"), x, y))
     return pl.concat(frames)
 
 
-def roc_table(training: TrainingResult) -> pl.DataFrame:
+def roc_table(model: FittedModel) -> pl.DataFrame:
     """Return ``split, model, false_positive_rate, true_positive_rate``."""
-    return _curve_table(training, roc_points, "false_positive_rate", "true_positive_rate")
+    return _curve_table(model, roc_curve, "false_positive_rate", "true_positive_rate")
 
 
-def precision_recall_table(training: TrainingResult) -> pl.DataFrame:
+def precision_recall_table(model: FittedModel) -> pl.DataFrame:
     """Return ``split, model, recall, precision``."""
-    return _curve_table(training, precision_recall_points, "recall", "precision")
+    return _curve_table(model, precision_recall_curve, "recall", "precision")
 
 
-def _band(frame: pl.DataFrame, points: Curve, *, backwards: bool) -> tuple[Doubles, Doubles]:
-    labels, scores = frame["label"].to_numpy(), frame["probability"].to_numpy()
-    draws: list[Doubles] = []
-    for drawn in resamples(len(labels), BAND_SAMPLES, np.random.default_rng(0)):
-        across, up = points(labels, scores, drawn.astype(float))
-        where = np.searchsorted(across, GRID, side="left" if backwards else "right") - (0 if backwards else 1)
-        draws.append(up[np.clip(where, 0, len(up) - 1)])
-    return percentiles(np.stack(draws))
-
-
-def _legend_entry(training: TrainingResult, split: str, model: str, metric: str) -> str:
-    row = training.metrics.filter(
-        pl.col("model") == model, pl.col("split") == split, pl.col("metric") == metric, pl.col("subgroup") == "all"
-    )
+def _legend_entry(training: TrainingResult, of: Judged, metric: str) -> str:
+    whole = training.metrics.filter(pl.col("subgroup") == "all", pl.col("metric") == metric)
+    row = whole.filter(pl.col("model") == of.model, pl.col("split") == of.stays)
     if row.is_empty() or row["value"][0] is None:
-        return model
+        return of.model
     value, low, high = row.select("value", "low", "high").row(0)
-    return f"{model}  {value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
+    between = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
+    return f"{of.model}  {value:.3f}{between}"
 
 
-def _panels(training: TrainingResult, height: float) -> tuple[Figure, dict[str, Axes]]:
-    splits = [split for split in SPLITS if any(found == split for found, _, _ in scored(training))] or [SPLITS[0]]
+def _panels(judged: Sequence[Judged], height: float) -> tuple[Figure, dict[str, Axes]]:
+    splits = [split for split in SPLITS if any(each.stays == split for each in judged)] or [SPLITS[0]]
     figure = new_figure(4.0 * len(splits), height)
     axes = figure.subplots(1, len(splits), squeeze=False)[0]
     for split, panel in zip(splits, axes, strict=True):
         panel.set_title(split.capitalize() if split != "out-of-fold" else "Out of fold")
-    if not scored(training):
+    if not judged:
         say_nothing_found(axes[0], "no predictions of both classes")
     return figure, dict(zip(splits, axes, strict=True))
 
@@ -134,27 +72,33 @@ def _legend_below(panel: Axes, title: str) -> None:
     panel.legend(loc="upper left", bbox_to_anchor=(0, -0.14), title=title, title_fontsize=8, alignment="left")
 
 
-def _curves(training: TrainingResult, points: Curve, metric: str, *, backwards: bool) -> tuple[Figure, dict[str, Axes]]:
-    figure, panels = _panels(training, 5.0)
-    position: dict[str, int] = {}
-    for split, model, frame in scored(training):
-        colour = PALETTE[position.setdefault(model, len(position)) % len(PALETTE)]
-        labels, scores = frame["label"].to_numpy(), frame["probability"].to_numpy()
-        across, up = points(labels, scores, np.ones(len(labels)))
-        label = _legend_entry(training, split, model, metric)
-        main = position[model] == 0
-        if main:
-            low, high = _band(frame, points, backwards=backwards)
-            panels[split].fill_between(GRID, low, high, color=colour, alpha=0.15, linewidth=0)
-        step = "steps-pre" if backwards else "steps-post"
-        panels[split].plot(across, up, color=colour, label=label, drawstyle=step, linewidth=1.8 if main else 1.1)
+def _places(judged: Sequence[Judged]) -> dict[str, int]:
+    """Return the place of each model in the palette; the trained model is the first."""
+    return {model: place for place, model in enumerate(dict.fromkeys(each.model for each in judged))}
+
+
+def _curves(
+    model: FittedModel, curve: Callable[[Judged], Curve], band: Callable[[Judged], Band], metric: str, step: str
+) -> tuple[Figure, dict[str, Axes]]:
+    judged = model.judged()
+    figure, panels = _panels(judged, 5.0)
+    places = _places(judged)
+    for each in judged:
+        place = places[each.model]
+        colour, panel = PALETTE[place % len(PALETTE)], panels[each.stays]
+        if place == 0:
+            bounds = band(each)
+            panel.fill_between(bounds.x, bounds.low, bounds.high, color=colour, alpha=0.15, linewidth=0)
+        line = curve(each)
+        label = _legend_entry(model.training, each, metric)
+        panel.plot(line.x, line.y, color=colour, label=label, drawstyle=step, linewidth=1.1 if place else 1.8)
     return figure, panels
 
 
 @styled
-def roc(training: TrainingResult) -> Figure:
+def roc(model: FittedModel) -> Figure:
     """Draw the receiver operating characteristic of the model (with its 95 % bootstrap band) and of each baseline."""
-    figure, panels = _curves(training, roc_points, "auroc", backwards=False)
+    figure, panels = _curves(model, roc_curve, roc_band, "auroc", "steps-post")
     for panel in panels.values():
         panel.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
         panel.set(xlabel="False positive rate", ylabel="Sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
@@ -164,33 +108,16 @@ def roc(training: TrainingResult) -> Figure:
 
 
 @styled
-def precision_recall(training: TrainingResult) -> Figure:
+def precision_recall(model: FittedModel) -> Figure:
     """Draw precision against recall of the model (with its 95 % bootstrap band) and of each baseline."""
-    figure, panels = _curves(training, precision_recall_points, "auprc", backwards=True)
-    prevalence = {split: float(frame["label"].cast(pl.Float64).mean() or 0) for split, _, frame in scored(training)}  # type: ignore[arg-type]
+    figure, panels = _curves(model, precision_recall_curve, precision_recall_band, "auprc", "steps-pre")
+    mortality = {each.stays: each.mortality for each in model.judged()}
     for split, panel in panels.items():
         panel.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
-        if split in prevalence:
-            panel.axhline(prevalence[split], color=MUTED, linewidth=0.8, linestyle=":")
+        if split in mortality:
+            panel.axhline(mortality[split], color=MUTED, linewidth=0.8, linestyle=":")
             _legend_below(panel, "AUPRC (95 %)")
     return figure
-
-
-def calibration_table(training: TrainingResult) -> pl.DataFrame:
-    """Return observed mortality by tenths of the predicted probability, with Wilson's interval.
-
-    Columns ``split, model, bin, stays, deaths, predicted`` (mean of the bin), ``observed, low, high``.
-    """
-    rows: list[dict[str, object]] = []
-    for split, model, frame in scored(training):
-        order = np.argsort(frame["probability"].to_numpy(), kind="stable")
-        for number, members in enumerate(np.array_split(order, min(CALIBRATION_BINS, len(order)))):
-            chosen = frame[members]
-            deaths = int(chosen["label"].sum())
-            observed, low, high = wilson(deaths, chosen.height)
-            values = (split, model, number, chosen.height, deaths, chosen["probability"].mean(), observed, low, high)
-            rows.append(dict(zip(_CALIBRATION, values, strict=True)))
-    return pl.DataFrame(rows, schema=_CALIBRATION)
 
 
 _CALIBRATION = {
@@ -206,21 +133,34 @@ _CALIBRATION = {
 }
 
 
+def calibration_table(model: FittedModel) -> pl.DataFrame:
+    """Return observed mortality by groups of equal size of the predicted risk, with Wilson's interval.
+
+    Columns ``split, model, bin, stays, deaths, predicted`` (mean of the group), ``observed, low, high``.
+    """
+    rows = [
+        (each.stays, each.model, number, *dataclasses.astuple(group))
+        for each in model.judged()
+        for number, group in enumerate(calibration_groups(each))
+    ]
+    return pl.DataFrame(rows, schema=_CALIBRATION, orient="row")
+
+
 @styled
-def calibration(training: TrainingResult) -> Figure:
+def calibration(model: FittedModel) -> Figure:
     """Draw observed against predicted mortality in tenths of the predictions, with 95 % intervals for the model."""
-    figure, panels = _panels(training, 5.0)
-    table = calibration_table(training)
-    position: dict[str, int] = {}
-    for split, model, _ in scored(training):
-        colour = PALETTE[position.setdefault(model, len(position)) % len(PALETTE)]
-        of_model = table.filter(pl.col("split") == split, pl.col("model") == model)
-        x, y = of_model["predicted"].to_numpy(), of_model["observed"].to_numpy()
-        label = _legend_entry(training, split, model, "brier")
-        panels[split].plot(x, y, "o-", color=colour, label=label, markersize=3.5, linewidth=1.1)
-        if position[model] == 0:
-            low, high = of_model["low"].to_numpy(), of_model["high"].to_numpy()
-            panels[split].vlines(x, low, high, color=colour, linewidth=1, alpha=0.6)
+    judged = model.judged()
+    figure, panels = _panels(judged, 5.0)
+    places = _places(judged)
+    for each in judged:
+        place, panel = places[each.model], panels[each.stays]
+        colour, groups = PALETTE[place % len(PALETTE)], calibration_groups(each)
+        x, y = [group.predicted for group in groups], [group.observed for group in groups]
+        label = _legend_entry(model.training, each, "brier")
+        panel.plot(x, y, "o-", color=colour, label=label, markersize=3.5, linewidth=1.1)
+        if place == 0:
+            low, high = [group.low for group in groups], [group.high for group in groups]
+            panel.vlines(x, low, high, color=colour, linewidth=1, alpha=0.6)
     for panel in panels.values():
         panel.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
         panel.set(xlabel="Predicted risk of death", ylabel="Observed mortality", xlim=(0, 1), ylim=(0, 1.01))
@@ -230,28 +170,28 @@ def calibration(training: TrainingResult) -> Figure:
     return figure
 
 
-def training_curves_table(training: TrainingResult) -> pl.DataFrame:
-    """Return the history as it is: one row per member and epoch."""
-    return training.history
+def training_curves_table(model: FittedModel) -> pl.DataFrame:
+    """Return the history as it is: one row per network and epoch."""
+    return model.training.history
 
 
 @styled
-def training_curves(training: TrainingResult) -> Figure:
-    """Draw loss and validation scores of each member over the epochs."""
+def training_curves(model: FittedModel) -> Figure:
+    """Draw loss and validation scores of each network over the epochs."""
+    training = model.training
     figure = new_figure(8.0, 3.4)
     left, right = figure.subplots(1, 2)
-    members = training.history["member"].unique(maintain_order=True).sort().to_list()
-    for index, member in enumerate(members):
-        history = training.history.filter(pl.col("member") == member).sort("epoch")
+    networks = network_histories(training.history)
+    for index, (name, history) in enumerate(networks.items()):
         colour = PALETTE[index % len(PALETTE)]
         epochs = history["epoch"].to_numpy()
         left.plot(epochs, history["train_loss"].to_numpy(), color=colour, linewidth=0.9, linestyle="--")
-        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=member)
+        left.plot(epochs, history["valid_loss"].to_numpy(), color=colour, linewidth=1.3, label=name)
         right.plot(epochs, history["valid_auroc"].to_numpy(), color=colour, linewidth=1.3)
         right.plot(epochs, history["valid_auprc"].to_numpy(), color=colour, linewidth=0.9, linestyle=":")
     left.set(title="Loss", xlabel="Epoch", ylabel="Cross-entropy (dashed: training)")
     right.set(title="Validation scores", xlabel="Epoch", ylabel="AUROC (dotted: AUPRC)")
-    if members:
+    if networks:
         figure.legend(loc="outside right upper")
     else:
         say_nothing_found(left, "no history")

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, attacked_stays
-from icudl.analysis.intervals import wilson
+from icudl.analysis.numbers.maps import single_value_maps
+from icudl.analysis.numbers.single_attacks import within_budgets
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult
 from icudl.report.figures.style import (
@@ -32,6 +33,14 @@ _BUDGETS = {
     "low": pl.Float64,
     "high": pl.Float64,
 }
+_SINGLE = {
+    "condition": pl.String,
+    "hour": pl.Int64,
+    "variable": pl.String,
+    "stays": pl.Int64,
+    "attacked": pl.Int64,
+    "share": pl.Float64,
+}
 
 
 def _conditions(attack: AttackResult) -> pl.DataFrame:
@@ -40,13 +49,10 @@ def _conditions(attack: AttackResult) -> pl.DataFrame:
 
 def robustness_table(attack: AttackResult) -> pl.DataFrame:
     """Return ``condition, budget, flipped, attacked, share, low, high``, with Wilson's interval."""
-    table = attack.curves["budgets"].join(_conditions(attack), on="stay_id", how="inner")
-    counted = (
-        table.group_by("condition", "budget")
-        .agg(flipped=pl.col("flipped").cast(pl.Int64).sum(), attacked=pl.len().cast(pl.Int64))
-        .sort(pl.col("condition"), "budget", descending=[True, False])
-    )
-    rows = [(*row, *wilson(row[2], row[3])) for row in counted.iter_rows()]
+    rows = [
+        (each.condition, each.budget, each.flipped, each.attacked, each.share.value, each.share.low, each.share.high)
+        for each in within_budgets(attack, _conditions(attack))
+    ]
     return pl.DataFrame(rows, schema=_BUDGETS, orient="row")
 
 
@@ -78,40 +84,30 @@ def robustness(attack: AttackResult) -> Figure:
 
 def single_value_table(attack: AttackResult) -> pl.DataFrame:
     """Return ``condition, hour, variable, stays, attacked, share``: stays that one wrong value there can flip."""
-    conditions = _conditions(attack)
-    attacked = conditions.group_by("condition").agg(attacked=pl.len().cast(pl.Int64))
-    names = dict(enumerate(variable.name for variable in attack.variables))
-    cells = attack.curves["sweep_flips"].select("stay_id", "hour", "variable").unique()
-    return (
-        cells.join(conditions, on="stay_id", how="inner")
-        .group_by("condition", "hour", "variable")
-        .agg(stays=pl.len().cast(pl.Int64))
-        .join(attacked, on="condition", how="left")
-        .with_columns(share=pl.col("stays") / pl.col("attacked"))
-        .sort("condition", "hour", "variable")
-        .with_columns(variable=pl.col("variable").cast(pl.Int64).replace_strict(names, return_dtype=pl.String))
-    )
+    rows = []
+    for condition, cells in single_value_maps(attack, _conditions(attack)).items():
+        for variable, hour in zip(*np.nonzero(~np.isnan(cells.values)), strict=True):
+            share = float(cells.values[variable, hour])
+            rows.append(
+                (condition, int(hour), cells.variables[variable], round(share * cells.stays), cells.stays, share)
+            )
+    return pl.DataFrame(rows, schema=_SINGLE, orient="row").sort("condition", "hour", maintain_order=True)
 
 
 @styled
 def single_value_map(attack: AttackResult) -> Figure:
-    """Draw, over hours and variables, the share of stays whose prediction one wrong value can flip."""
-    table = single_value_table(attack)
-    names = [variable.name for variable in attack.variables]
-    figure = new_figure(10.5, 1.4 + 0.22 * max(len(names), 8))
+    """Draw, over hours and variables, the share of stays whose prediction one value can flip."""
+    maps = single_value_maps(attack, _conditions(attack))
+    figure = new_figure(10.5, 1.4 + 0.22 * max(len(attack.variables), 8))
     axes = figure.subplots(1, 2, sharey=True)
-    top = max(100 * max(table["share"].to_list(), default=0.0), 1e-12)
-    for panel, condition in zip(axes, CONDITIONS, strict=True):
-        shares = np.full((len(names), attack.n_hours), np.nan)
-        rows = table.filter(pl.col("condition") == condition)
-        for hour, variable, share in rows.select("hour", "variable", "share").iter_rows():
-            shares[names.index(variable), hour] = 100 * share
-        stays = f" (N = {rows['attacked'][0]:,})" if rows.height else ""
+    top = max(max((np.nanmax(cells.values, initial=0.0) for cells in maps.values()), default=0.0), 1e-14)
+    for panel, (condition, cells) in zip(axes, maps.items(), strict=True):
+        stays = f" (N = {cells.stays:,})" if cells.stays else ""
         panel.set_title(CONDITION_LABELS[condition].capitalize() + stays)
         panel.grid(visible=False)
         panel.set_xlabel("Hour since ICU admission")
-        panel.pcolormesh(shares, cmap=COLOUR_MAP, vmin=0, vmax=top, linewidth=0)
-    axes[0].set_yticks(np.arange(len(names)) + 0.5, [variable.label for variable in attack.variables])
+        panel.pcolormesh(100 * cells.values, cmap=COLOUR_MAP, vmin=0, vmax=100 * top, linewidth=0)
+    axes[0].set_yticks(np.arange(len(attack.variables)) + 0.5, [variable.label for variable in attack.variables])
     axes[0].invert_yaxis()
-    figure.colorbar(axes[0].collections[0], ax=axes, label="Stays that one wrong value flips (%)")
+    figure.colorbar(axes[0].collections[0], ax=axes, label="Stays that one value flips (%)")
     return figure

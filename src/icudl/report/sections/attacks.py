@@ -2,62 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import polars as pl
 
-from icudl.analysis.conditions import CONDITIONS
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
+from icudl.analysis.numbers.comparison import AttackLine
+from icudl.analysis.numbers.sizes import sizes_of_changes
+from icudl.artifacts import AttackResult
 from icudl.report.charts.histograms import histogram_grid
-from icudl.report.elements import (
-    Block,
-    Entry,
-    Note,
-    Section,
-    Table,
-)
-from icudl.report.names import (
-    CONDITION_NAMES,
-    EXAMPLE_NAMES,
-    STATUS_NAMES,
-)
+from icudl.report.elements import Block, Entry, Note, Section, Table
+from icudl.report.names import CONDITION_NAMES, EXAMPLE_NAMES, SPLIT_NAMES, STATUS_NAMES, threat_name
 from icudl.report.sections.attack_tables import attack_tables
 from icudl.report.sections.flips import budget_figure, discovery_figure, fewest_figure
 from icudl.report.sections.fragility import fragility_blocks
+from icudl.report.study import MAIN, AttackResults, StudyResults
 from icudl.report.wording import columns, count, entry, percent, row
 
 PURPOSES = {
     "": "The attack looks for the smallest change of a record that makes the model predict the opposite.",
     "noise": "A control, no attack: random errors of a given size show how many predictions chance turns.",
-    "sweep": "Each value of a record is tried over its range, one at a time: can one wrong number turn it?",
+    "sweep": "Each value of a record is tried over its range, one at a time: can one wrong number turn the prediction?",
     "entry_errors": "Errors that people make when they chart (swapped digits, a shifted decimal point, the wrong unit, "
     "the neighbouring column) are tried one at a time.",
     "pgd": "The attack looks for a change within a given size that makes the model predict the opposite.",
 }
-THREATS = {
-    "grid": "any hour of any variable may be changed, within the limits of the training stays",
-    "measured": "only charted values may be changed, within the plausible range of the variable",
-    "sweep": "exactly one charted value may be changed, over its plausible range",
-}
-
 FEW_STAYS = 100
 """With fewer attacked stays than this, a share has an interval of 20 points or more."""
 
 
-def attack_section(grid: GridDataset, attack: AttackResult, susceptibility: SusceptibilityResult) -> Section:
-    """Tell what the attack reached."""
-    tables = susceptibility.tables
-    threat = THREATS.get(attack.threat_model, attack.threat_model)
-    purpose = PURPOSES.get(str(attack.options.get("name", "")), PURPOSES[""])
-    lead = (
-        (f"{purpose} Here {threat}. Every example counted was checked again by an independent pass through the model."),
+def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine) -> Section:
+    """Tell what an attack reached.
+
+    Args:
+        study: The study.
+        attack: One attack on one model and data set.
+        line: Its line in the comparison of attacks.
+    """
+    grid, result, tables = study.data_named(attack.data).grid, attack.result, attack.susceptibility.tables
+    purpose = PURPOSES.get(line.plugin, PURPOSES[""])
+    lead = [
+        (
+            f"{purpose} Here {threat_name(line.threat_model)}. Every example counted was checked again by an "
+            "independent pass through the model."
+        ),
         (
             "The first example is the first change met that flips the prediction; the search then goes on, and the "
             "best example is the smallest it finds. Sizes are shares of a variable's range between its limits in the "
             "training stays: 0.1 of a potassium range from 3.2 to 5.3 mEq/L is 0.2 mEq/L."
         ),
-    )
+    ]
+    if line.threat_model == "grid" and line.charted is not None:
+        lead.insert(0, charted_sentence(line.charted))
+    if study.data_named(attack.data).role != MAIN:
+        lead.append(f"The stays are those of {attack.data}, an external data set that nothing was fitted on.")
     blocks: list[Block] = [_summary(tables["summary"])]
     attacked = tables["fragility"].height
     if attacked < FEW_STAYS:
@@ -65,21 +60,38 @@ def attack_section(grid: GridDataset, attack: AttackResult, susceptibility: Susc
             0,
             Note(f"Only {count(attacked, 'stay was', 'stays were')} attacked: the shares below rest on few patients."),
         )
-    clinical = _clinical_sizes(attack, tables)
+    clinical = _clinical_sizes(result, tables["fragility"])
     if clinical.rows:
         blocks.append(clinical)
     else:
         blocks.append(Note("No prediction was flipped. There are no changes to describe."))
-    if "smallest_change" in tables:
-        blocks.append(fewest_figure(tables["smallest_change"]))
-    blocks.append(discovery_figure(tables["discovery"]))
-    if "budget" in tables and tables["budget"].height:
+    blocks += [fewest_figure(tables["smallest_change"]), discovery_figure(tables["discovery"])]
+    if tables["budget"].height:
         blocks.append(budget_figure(tables["budget"]))
     blocks += fragility_blocks(grid, tables["fragility"])
     blocks.append(histogram_grid(tables["perturbation_properties"], tables["fragility"]))
-    blocks += attack_tables(attack, tables["fragility"])
+    blocks += attack_tables(result, tables["fragility"])
     blocks.append(_statuses(tables["statuses"]))
-    return Section("attack", "How easily predictions are flipped", "Attack", lead, tuple(blocks))
+    section = Section("attack", "How easily predictions are flipped", "Attack", tuple(lead), tuple(blocks))
+    return section.based_on(attack_basis(attack))
+
+
+def charted_sentence(charted: float, subject: str = "The attack") -> str:
+    """Say how many of the cells that an attack on the filled-in record changed were ever charted."""
+    if charted < 0.5:
+        return (
+            f"{subject} changed mostly cells that were never charted: {percent(1 - charted)} of them had been filled "
+            "in, so nobody could have entered them wrongly."
+        )
+    return f"{subject} changed cells of which {percent(charted)} were charted; the others had been filled in."
+
+
+def attack_basis(attack: AttackResults) -> str:
+    """Say which stays the numbers of an attack are about."""
+    fragility = attack.susceptibility.tables["fragility"]
+    splits = [SPLIT_NAMES.get(split, split) for split in fragility["split"].unique().sort().to_list()]
+    among = f" ({' and '.join(splits)})" if splits else ""
+    return f"{attack.data}: {count(fragility.height, 'attacked stay')}{among}."
 
 
 def _summary(summary: pl.DataFrame) -> Table:
@@ -126,25 +138,20 @@ def _summary(summary: pl.DataFrame) -> Table:
     )
 
 
-def _clinical_sizes(attack: AttackResult, tables: Mapping[str, pl.DataFrame]) -> Table:
-    conditions = tables["fragility"].select("stay_id", "condition")
-    found = [_sizes_of(attack, index, conditions) for index in range(len(attack.variables))]
-    rows = [
+def _clinical_sizes(attack: AttackResult, fragility: pl.DataFrame) -> Table:
+    rows = tuple(
         row(
-            variable.label,
-            variable.unit or "no unit",
-            CONDITION_NAMES[name],
-            line["stays"],
-            line["values"],
-            entry(line["median"]),
-            entry(line["high"]),
-            Entry(percent(line["up"]), line["up"]),
+            each.variable.label,
+            each.variable.unit or "no unit",
+            CONDITION_NAMES[each.condition],
+            each.stays,
+            each.values,
+            entry(each.median),
+            entry(each.high),
+            Entry(percent(each.upwards), each.upwards),
         )
-        for name in CONDITIONS
-        for variable, lines in zip(attack.variables, found, strict=True)
-        for line in lines
-        if line["condition"] == name
-    ]
+        for each in sizes_of_changes(attack, fragility.select("stay_id", "condition"))
+    )
     return Table(
         "clinical-sizes",
         "Changes in clinical units",
@@ -158,31 +165,10 @@ def _clinical_sizes(attack: AttackResult, tables: Mapping[str, pl.DataFrame]) ->
             "#90th percentile",
             "#Upwards",
         ),
-        tuple(rows),
+        rows,
         "Best examples. A median change of 0.3 mEq/L means that half of the changed values moved by less.",
         filtered=True,
     )
-
-
-def _sizes_of(attack: AttackResult, variable: int, conditions: pl.DataFrame) -> list[dict[str, Any]]:
-    """Describe the changes of one variable, by condition; of a large attack only these are held."""
-    size = (pl.col("after_clinical") - pl.col("before_clinical")).abs().cast(pl.Float64)
-    described = attack.ask(
-        "perturbations",
-        lambda changes: (
-            changes.filter(pl.col("example") == "best", pl.col("variable") == variable)
-            .join(conditions.lazy(), on="stay_id", how="inner")
-            .group_by("condition")
-            .agg(
-                stays=pl.col("stay_id").n_unique(),
-                values=pl.len(),
-                median=size.median(),
-                high=size.quantile(0.9),
-                up=(pl.col("change") > 0).mean(),
-            )
-        ),
-    )
-    return described.to_dicts()
 
 
 def _statuses(statuses: pl.DataFrame) -> Table:

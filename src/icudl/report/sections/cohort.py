@@ -5,37 +5,42 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from icudl.analysis.numbers.cohort import how_often_measured
 from icudl.artifacts import GridDataset, SourceTables
-from icudl.report.elements import (
-    Block,
-    Entry,
-    Figure,
-    Section,
-    Table,
-)
-from icudl.report.wording import columns, entry, number, percent, row
+from icudl.report.charts.descriptions import Axis, Dot, Dots
+from icudl.report.elements import Block, Entry, Figure, Section, Table
+from icudl.report.study import MAIN, DataResults
+from icudl.report.wording import columns, count, entry, number, percent, row
 
 SPLITS = (("Training folds", False), ("Held-out test", True))
+EXTERNAL = (("External stays", True),)
 
 
-def cohort_section(tables: SourceTables, grid: GridDataset) -> Section:
-    """Tell who was studied."""
+def cohort_section(data: DataResults) -> Section:
+    """Tell who was studied in one data set."""
+    tables, grid = data.tables, data.grid
+    external = data.role != MAIN
     source_stays = tables.stays.height
     lead = (
         (
-            f"The source holds {source_stays:,} ICU stays of {tables.stays['patient_id'].n_unique():,} patients. "
+            f"The source holds {source_stays:,} ICU stays of {tables.stays['patient_id'].n_unique():,} patients "
+            f"(population: {grid.population}). "
             f"After the criteria below, {len(grid.labels):,} stays remain. The window is the first "
             f"{tables.window_hours} hours after ICU admission; nothing charted later is seen by the model."
         ),
         (
-            "All stays of a patient are on the same side of every split, so that no patient is known to the model that "
-            "is judged on them."
+            "This data set is external: nothing was fitted on it. The final model of each training was scored and "
+            "attacked on all of its stays."
+            if external
+            else "All stays of a patient are on the same side of every split, so that no patient is known to the model "
+            "that is judged on them."
         ),
     )
-    blocks: list[Block] = [_flow(grid), _splits(grid), _measured(grid)]
+    blocks: list[Block] = [_flow(grid), _splits(grid, external=external), _measured(grid)]
     if tables.cleaning.height:
         blocks.append(_cleaning(tables))
-    return Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks))
+    section = Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks))
+    return section.based_on(f"{data.name}: {count(len(grid.labels), 'stay')} of the cohort.")
 
 
 def _flow(grid: GridDataset) -> Table:
@@ -61,9 +66,9 @@ def _flow(grid: GridDataset) -> Table:
     )
 
 
-def _splits(grid: GridDataset) -> Table:
+def _splits(grid: GridDataset, *, external: bool) -> Table:
     rows = []
-    for name, test in SPLITS:
+    for name, test in EXTERNAL if external else SPLITS:
         chosen = grid.is_test == test
         if not chosen.any():
             continue
@@ -84,43 +89,39 @@ def _splits(grid: GridDataset) -> Table:
         )
     return Table(
         "splits",
-        "Training and held-out stays",
+        "External stays" if external else "Training and held-out stays",
         columns("Part", "#Stays", "#Patients", "#Deaths", "#Mortality", "#Median age", "#Women"),
         tuple(rows),
-        "The test stays take no part in anything that is fitted: neither weights, nor limits, nor thresholds.",
+        f"The {'external' if external else 'test'} stays take no part in anything that is fitted: neither weights, nor "
+        "limits, nor thresholds.",
     )
 
 
 def _measured(grid: GridDataset) -> Figure:
-    observed = ~np.isnan(grid.values)
-    hours = np.maximum(grid.lengths.astype(np.float64).sum(), 1.0)
-    stays = np.maximum(len(grid.labels), 1)
-    some = observed.any(axis=1).sum(axis=0) / stays
-    filled = observed.sum(axis=(0, 1)) / hours
-    medians = [
-        float(np.median(grid.values[:, :, j][observed[:, :, j]])) if observed[:, :, j].any() else None
-        for j in range(len(grid.variables))
-    ]
+    measured = how_often_measured(grid)
     notes = [
         "never charted" if median is None else f"Median: {number(median)} {variable.unit}".strip()
-        for median, variable in zip(medians, grid.variables, strict=True)
+        for median, variable in zip(measured.medians, grid.variables, strict=True)
     ]
     return Figure(
         "measured",
         "How often each variable was measured",
         "Labs are drawn a few times a day and vital signs every hour. What was not measured is filled in before the "
         "model sees it, so a change of one charted lab value can carry over many hours.",
-        {
-            "kind": "dots",
-            "bars": True,
-            "sortable": True,
-            "x": {"label": "Share", "percent": True, "min": 0, "max": 1},
-            "rows": [variable.label for variable in grid.variables],
-            "series": [
-                {"name": "Stays with at least one value", "x": [round(float(v), 4) for v in some], "notes": notes},
-                {"name": "Hours with a value", "x": [round(float(v), 4) for v in filled]},
-            ],
-        },
+        Dots(
+            x=Axis(label="Share", percent=True, min=0, max=1),
+            rows=tuple(variable.label for variable in grid.variables),
+            series=(
+                Dot(
+                    name="Stays with at least one value",
+                    x=[round(float(value), 4) for value in measured.some],
+                    notes=tuple(notes),
+                ),
+                Dot(name="Hours with a value", x=[round(float(value), 4) for value in measured.filled]),
+            ),
+            bars=True,
+            sortable=True,
+        ),
         size="full",
     )
 

@@ -18,25 +18,25 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
-from icudl.report.elements import (
-    Explorer,
-    Section,
-)
-from icudl.report.names import (
-    STATUS_NAMES,
-)
+from icudl.report.elements import Explorer, Section
+from icudl.report.names import STATUS_NAMES
 from icudl.report.wording import rounded
 
 STEPS = 65_535
 MOST_BYTES = 7_000_000
-"""Least fragile stays are left out beyond this size, so that the page stays under 10 MB."""
+"""All explorers of a page together: the least fragile stays are left out beyond this size, to keep the page small."""
 
 
 def explorer_section(
-    grid: GridDataset, training: TrainingResult, attack: AttackResult, susceptibility: SusceptibilityResult, most: int
+    grid: GridDataset,
+    training: TrainingResult,
+    attack: AttackResult,
+    susceptibility: SusceptibilityResult,
+    most: int,
+    most_bytes: int = MOST_BYTES,
 ) -> Section:
-    """Make the section with the ``most`` most fragile stays."""
-    pack = pack_stays(grid, training, attack, susceptibility, most)
+    """Make the section with at most ``most`` stays, the most fragile ones, packed into at most ``most_bytes``."""
+    pack = pack_stays(grid, training, attack, susceptibility, most, most_bytes)
     lead: tuple[str, ...] = (
         (
             "Pick a stay to see what the model was given, what the attack changed, and how the risk moved. The most "
@@ -49,7 +49,12 @@ def explorer_section(
 
 
 def pack_stays(
-    grid: GridDataset, training: TrainingResult, attack: AttackResult, susceptibility: SusceptibilityResult, most: int
+    grid: GridDataset,
+    training: TrainingResult,
+    attack: AttackResult,
+    susceptibility: SusceptibilityResult,
+    most: int,
+    most_bytes: int,
 ) -> dict[str, Any]:
     """Pack the most fragile stays; see the documentation of the module."""
     chosen = susceptibility.tables["fragility"].sort("rank").head(most)
@@ -83,7 +88,7 @@ def pack_stays(
             for name in ("first", "best")
         }
         size += len(json.dumps(stay))
-        if size > MOST_BYTES:
+        if size > most_bytes:
             break
         stays.append(stay)
     return {

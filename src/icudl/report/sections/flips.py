@@ -6,16 +6,13 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES
-from icudl.report.elements import (
-    Figure,
-    Switch,
-)
-from icudl.report.names import (
-    CONDITION_NAMES,
-    EXAMPLE_SWITCH,
-    NORM_NAMES,
-)
+from icudl.report.charts.descriptions import Axis, Line, Lines
+from icudl.report.elements import Figure, Switch
+from icudl.report.names import CONDITION_NAMES, EXAMPLE_SWITCH, NORM_NAMES
 from icudl.report.wording import rounded
+
+FLIPPED = Axis(label="Stays flipped", percent=True, min=0, max=1)
+MOST_POINTS = 240
 
 
 def fewest_figure(smallest: pl.DataFrame) -> Figure:
@@ -25,25 +22,20 @@ def fewest_figure(smallest: pl.DataFrame) -> Figure:
         lines = smallest.filter(pl.col("condition") == name).sort("changed")
         if lines.height:
             series.append(
-                {
-                    "name": CONDITION_NAMES[name].capitalize(),
-                    "x": [0, *lines["changed"].to_list()],
-                    "y": [0, *rounded(lines["cumulative"])],
-                    "step": True,
-                    "dash": place,
-                }
+                Line(
+                    name=CONDITION_NAMES[name].capitalize(),
+                    x=[0, *lines["changed"].to_list()],
+                    y=[0, *rounded(lines["cumulative"])],
+                    step=True,
+                    dash=place,
+                )
             )
     return Figure(
         "fewest-changes",
         "How few changed values suffice",
         "Share of the attacked stays whose prediction can be flipped by changing at most so many values. A curve that "
         "rises steeply at the left means predictions that hang on a handful of numbers.",
-        {
-            "kind": "lines",
-            "x": {"label": "Values changed, at most", "min": 0},
-            "y": {"label": "Stays flipped", "percent": True, "min": 0, "max": 1},
-            "series": series,
-        },
+        Lines(x=Axis(label="Values changed, at most", min=0), y=FLIPPED, series=tuple(series)),
     )
 
 
@@ -53,74 +45,66 @@ def discovery_figure(discovery: pl.DataFrame) -> Figure:
     for place, (name, example) in enumerate((name, example) for name in CONDITIONS for example in EXAMPLES):
         lines = discovery.filter(pl.col("condition") == name, pl.col("example") == example).sort("iteration")
         if lines.height:
-            lines = _every(lines, 240)
+            lines = _thinned(lines)
             series.append(
-                {
-                    "name": f"{CONDITION_NAMES[name].capitalize()}, {example}",
-                    "x": [0, *lines["iteration"].to_list()],
-                    "y": [0, *rounded(lines["share"])],
-                    "step": True,
-                    "dash": place,
-                }
+                Line(
+                    name=f"{CONDITION_NAMES[name].capitalize()}, {example}",
+                    x=[0, *lines["iteration"].to_list()],
+                    y=[0, *rounded(lines["share"])],
+                    step=True,
+                    dash=place,
+                )
             )
     return Figure(
         "discovery",
         "When examples are found",
         "Share of the attacked stays with an example by each iteration of the search. Where the curve of the best "
         "examples lies far to the right of the first ones, the search after the first success pays.",
-        {
-            "kind": "lines",
-            "x": {"label": "Iteration", "min": 0},
-            "y": {"label": "Stays with an example", "percent": True, "min": 0, "max": 1},
-            "series": series,
-        },
+        Lines(
+            x=Axis(label="Iteration", min=0),
+            y=Axis(label="Stays with an example", percent=True, min=0, max=1),
+            series=tuple(series),
+        ),
     )
 
 
-def _every(lines: pl.DataFrame, most: int) -> pl.DataFrame:
-    if lines.height <= most:
+def _thinned(lines: pl.DataFrame) -> pl.DataFrame:
+    if lines.height <= MOST_POINTS:
         return lines
-    kept = np.unique(np.linspace(0, lines.height - 1, most).round().astype(int))
+    kept = np.unique(np.linspace(0, lines.height - 1, MOST_POINTS).round().astype(int))
     return lines.select(pl.all().gather(kept.tolist()))
 
 
 def budget_figure(budget: pl.DataFrame) -> Figure:
     """Draw success against the size of change allowed."""
     norms = [norm for norm in NORM_NAMES if (budget["norm"] == norm).any()]
-    variants = {}
-    for norm in norms:
-        for example in ("best", "first"):
-            series = []
-            for place, name in enumerate(CONDITIONS):
-                lines = budget.filter(
-                    pl.col("condition") == name, pl.col("example") == example, pl.col("norm") == norm
-                ).sort("budget")
-                if lines.height:
-                    series.append(
-                        {
-                            "name": CONDITION_NAMES[name].capitalize(),
-                            "x": rounded(lines["budget"]),
-                            "y": rounded(lines["share"]),
-                            "low": rounded(lines["low"]),
-                            "high": rounded(lines["high"]),
-                            "dash": place,
-                        }
+
+    def chart(norm: str, example: str) -> Lines:
+        series = []
+        for place, name in enumerate(CONDITIONS):
+            lines = budget.filter(
+                pl.col("condition") == name, pl.col("example") == example, pl.col("norm") == norm
+            ).sort("budget")
+            if lines.height:
+                series.append(
+                    Line(
+                        name=CONDITION_NAMES[name].capitalize(),
+                        x=rounded(lines["budget"]),
+                        y=rounded(lines["share"]),
+                        low=rounded(lines["low"]),
+                        high=rounded(lines["high"]),
+                        dash=place,
                     )
-            variants[f"{norm}|{example}"] = {
-                "x": {"label": f"Allowed {NORM_NAMES[norm]}", "min": 0},
-                "series": series,
-            }
+                )
+        return Lines(x=Axis(label=f"Allowed {NORM_NAMES[norm]}", min=0), y=FLIPPED, series=tuple(series))
+
     return Figure(
         "budget",
         "Success against the size allowed",
         "Share of the attacked stays whose prediction is flipped by a change no larger than the size on the horizontal "
         "axis, with its 95 % interval. The examples were sought for few and small changes (L0 and L1); for the other "
         "sizes the curve is a lower bound of what an attacker could reach.",
-        {
-            "kind": "lines",
-            "y": {"label": "Stays flipped", "percent": True, "min": 0, "max": 1},
-            "variants": variants,
-        },
+        {f"{norm}|{example}": chart(norm, example) for norm in norms for example in ("best", "first")},
         (
             Switch("norm", "Size", tuple((norm, NORM_NAMES[norm].capitalize()) for norm in norms)),
             EXAMPLE_SWITCH,

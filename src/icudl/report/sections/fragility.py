@@ -2,74 +2,59 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.intervals import wilson
+from icudl.analysis.numbers.groups import (
+    SMALLEST_GROUP,
+    FlippedShare,
+    few_changes,
+    flipped_by_group,
+    flipped_by_risk,
+)
+from icudl.analysis.numbers.single_attacks import Share
 from icudl.artifacts import GridDataset
+from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
 from icudl.report.elements import Block, Figure, Switch
 from icudl.report.names import CONDITION_NAMES, CONDITION_SWITCH, subgroup_name
 from icudl.report.wording import count, rounded
-from icudl.training.scores.evaluation import subgroups
-
-SMALLEST_GROUP = 10
-"""Groups with fewer attacked stays say nothing, and could point at single patients."""
-RISK_BINS = 10
 
 
 def fragility_blocks(grid: GridDataset, fragility: pl.DataFrame) -> list[Block]:
     """Draw the share of predictions flipped within groups of patients and by the risk that the model gave."""
-    flipped = fragility["changed"].drop_nulls()
-    few = int(flipped.median() or 1) if flipped.len() else 1  # type: ignore[arg-type]
-    blocks: list[Block] = [_by_risk(fragility, few)]
-    stays = fragility.join(grid.stays, on="stay_id", how="inner", maintain_order="left")
-    groups = {name: mask for name, mask in subgroups(stays).items() if mask.sum() >= SMALLEST_GROUP}
-    return [_by_group(stays, groups, few), *blocks] if groups else blocks
-
-
-def _measures(few: int) -> dict[str, tuple[str, int | None]]:
-    return {
-        "few": (f"Flipped by at most {count(few, 'changed value')}", few),
-        "all": ("Flipped by any number of changes", None),
+    few = few_changes(fragility)
+    measures = {
+        "few": f"Flipped by at most {count(few, 'changed value')}",
+        "all": "Flipped by any number of changes",
     }
+    blocks: list[Block] = [_by_risk(flipped_by_risk(fragility), measures)]
+    groups = flipped_by_group(fragility, grid.stays)
+    return [_by_group(groups, measures), *blocks] if groups else blocks
 
 
-def _share(stays: pl.DataFrame, most: int | None) -> tuple[float, float, float]:
-    changed = stays["changed"].drop_nulls()
-    hits = changed.len() if most is None else int((changed <= most).sum())
-    return wilson(hits, stays.height)
+def _share(of: FlippedShare, measure: str) -> Share:
+    return of.few if measure == "few" else of.all
 
 
-def _series(name: str, parts: list[pl.DataFrame], most: int | None) -> dict[str, Any]:
-    unknown = (float("nan"),) * 3
-    shares = [_share(part, most) if part.height >= SMALLEST_GROUP else unknown for part in parts]
-    medians = [part["changed"].drop_nulls().median() for part in parts]
-    notes = [
-        f"{count(part.height, 'attacked stay')}, median {f'{median:g}' if isinstance(median, float) else '–'} changed"
-        for part, median in zip(parts, medians, strict=True)
-    ]
-    estimate, low, high = (rounded([share[side] for share in shares]) for side in range(3))
-    return {"name": name, "x": estimate, "low": low, "high": high, "notes": notes}
+def _note(of: FlippedShare) -> str:
+    median = "–" if of.median is None else f"{of.median:g}"
+    return f"{count(of.stays, 'attacked stay')}, median {median} changed"
 
 
-def _by_group(stays: pl.DataFrame, groups: dict[str, npt.NDArray[np.bool_]], few: int) -> Figure:
-    parts = [stays.filter(pl.Series(mask)) for mask in groups.values()]
-    directions = {name: CONDITION_NAMES[name] for name in CONDITIONS}
-    variants = {
-        key: {
-            "x": {"label": label, "percent": True, "min": 0, "max": 1},
-            "series": [
-                _series(words.capitalize(), [part.filter(pl.col("condition") == name) for part in parts], most)
-                for name, words in directions.items()
-            ],
-        }
-        for key, (label, most) in _measures(few).items()
-    }
+def _by_group(groups: Mapping[str, Mapping[str, FlippedShare]], measures: Mapping[str, str]) -> Figure:
+    def series(condition: str, measure: str) -> Dot:
+        found = [group[condition] for group in groups.values()]
+        shares = [_share(each, measure) for each in found]
+        return Dot(
+            name=CONDITION_NAMES[condition].capitalize(),
+            x=rounded([share.value for share in shares]),
+            low=rounded([share.low for share in shares]),
+            high=rounded([share.high for share in shares]),
+            notes=tuple(_note(each) for each in found),
+        )
+
     return Figure(
         "fragile-groups",
         "For whom predictions are fragile",
@@ -77,32 +62,32 @@ def _by_group(stays: pl.DataFrame, groups: dict[str, npt.NDArray[np.bool_]], few
         f"fewer than {SMALLEST_GROUP} attacked stays are left out. Only intervals that stay apart speak of a "
         "difference.",
         {
-            "kind": "dots",
-            "sortable": True,
-            "rows": [subgroup_name(name) for name in groups],
-            "variants": variants,
+            measure: Dots(
+                x=Axis(label=label, percent=True, min=0, max=1),
+                rows=tuple(subgroup_name(name) for name in groups),
+                series=tuple(series(condition, measure) for condition in CONDITIONS),
+                sortable=True,
+            )
+            for measure, label in measures.items()
         },
-        (Switch("measure", "Share", tuple((key, label) for key, (label, _) in _measures(few).items())),),
+        (Switch("measure", "Share", tuple(measures.items())),),
         "full",
     )
 
 
-def _by_risk(fragility: pl.DataFrame, few: int) -> Figure:
-    variants = {}
-    for name in CONDITIONS:
-        stays = fragility.filter(pl.col("condition") == name).sort("probability_before", "stay_id")
-        bins = min(RISK_BINS, stays.height // SMALLEST_GROUP)
-        bounds = np.linspace(0, stays.height, bins + 1).round().astype(int)
-        parts = [stays.slice(int(start), int(end - start)) for start, end in pairwise(bounds)]
-        middle = [float(part["probability_before"].mean()) for part in parts]  # type: ignore[arg-type]
-        lines = []
-        for place, (label, most) in enumerate(_measures(few).values()):
-            series = _series(label, parts, most)
-            lines.append(
-                {"name": label, "x": rounded(middle), "y": series["x"], "dash": place, "marks": True}
-                | {side: series[side] for side in ("low", "high")}
-            )
-        variants[name] = {"series": lines}
+def _by_risk(by_risk: Mapping[str, Sequence[FlippedShare]], measures: Mapping[str, str]) -> Figure:
+    def line(groups: Sequence[FlippedShare], measure: str, label: str, place: int) -> Line:
+        shares = [_share(each, measure) for each in groups]
+        return Line(
+            name=label,
+            x=rounded([float("nan") if each.risk is None else each.risk for each in groups]),
+            y=rounded([share.value for share in shares]),
+            low=rounded([share.low for share in shares]),
+            high=rounded([share.high for share in shares]),
+            marks="all",
+            dash=place,
+        )
+
     return Figure(
         "fragile-risks",
         "How sure the model was",
@@ -110,10 +95,14 @@ def _by_risk(fragility: pl.DataFrame, few: int) -> Figure:
         "interval. Predictions close to the decision threshold fall first; a curve that stays high far from it means "
         "that even confident predictions hang on few values.",
         {
-            "kind": "lines",
-            "x": {"label": "Predicted risk before the change", "percent": True},
-            "y": {"label": "Stays flipped", "percent": True, "min": 0, "max": 1},
-            "variants": variants,
+            condition: Lines(
+                x=Axis(label="Predicted risk before the change", percent=True),
+                y=Axis(label="Stays flipped", percent=True, min=0, max=1),
+                series=tuple(
+                    line(groups, measure, label, place) for place, (measure, label) in enumerate(measures.items())
+                ),
+            )
+            for condition, groups in by_risk.items()
         },
         (CONDITION_SWITCH,),
         "full",

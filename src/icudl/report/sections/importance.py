@@ -8,6 +8,7 @@ import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.artifacts import AttackResult
+from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.charts.maps import MEASURES, RANKED, in_order
 from icudl.report.elements import (
     Block,
@@ -35,30 +36,26 @@ def importance_blocks(tables: Mapping[str, pl.DataFrame], attack: AttackResult) 
         weights = importance.filter(pl.col("condition") == condition).select("variable", "importance", "towards_death")
         joined = in_order(measures.filter(pl.col("condition") == condition).join(weights, on="variable"), attack)
         for measure, label in shown.items():
-            variants[f"{condition}|{measure}"] = {
-                "y": {"label": label, "min": 0} | ({"percent": True} if measure == "touched" else {}),
-                "series": [
-                    {
-                        "name": "Variables",
-                        "marks": "only",
-                        "x": rounded(joined["importance"]),
-                        "y": rounded(joined[measure]),
-                        "labels": [labels[name] for name in joined["variable"]],
-                    }
-                ],
-            }
+            points = Line(
+                name="Variables",
+                x=rounded(joined["importance"]),
+                y=rounded(joined[measure]),
+                labels=tuple(labels[name] for name in joined["variable"]),
+                marks="only",
+            )
+            variants[f"{condition}|{measure}"] = Lines(
+                x=Axis(label="Importance", min=0),
+                y=Axis(label=label, percent=measure == "touched", min=0),
+                series=(points,),
+                named=True,
+            )
     figure = Figure(
         "importance",
         "Important or susceptible?",
         "To the right: variables that the model leans on in unchanged stays (mean size of their integrated gradients, "
         "in logits). Upwards: variables that the attack abuses. A variable far to the upper left is a lever that the "
         "model hardly needs and that still turns its predictions; one at the lower right matters and resists.",
-        {
-            "kind": "lines",
-            "named": True,
-            "x": {"label": "Importance", "min": 0},
-            "variants": variants,
-        },
+        variants,
         (CONDITION_SWITCH, Switch("measure", "Measure", tuple(shown.items()))),
         "full",
     )

@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
-from icudl.report.elements import (
-    Block,
-    Figure,
-    Switch,
-)
+from icudl.artifacts import network_histories
+from icudl.report.charts.descriptions import Axis, Line, Lines
+from icudl.report.elements import Block, Figure, Switch
 from icudl.report.wording import rounded
+
+EPOCH = Axis(label="Epoch")
+SCORES = {"valid_auroc": "AUROC", "valid_auprc": "AUPRC"}
 
 
 def training_curves(history: pl.DataFrame) -> list[Block]:
-    """Draw losses and validation scores by epoch, one series a member."""
-    members = history["member"].unique(maintain_order=True).to_list()
-    members.sort(key=lambda member: member != "final")
-    rows = {member: history.filter(pl.col("member") == member).sort("epoch") for member in members}
+    """Draw losses and validation scores by epoch, one series for each network."""
+    rows = network_histories(history)
+    members = list(rows)
 
-    def line(name: str, member: str, column: str, dash: int) -> dict[str, Any]:
-        epochs = rows[member]["epoch"].to_list()
-        return {"name": name, "x": epochs, "y": rounded(rows[member][column]), "dash": dash % 6}
+    def line(name: str, member: str, column: str, dash: int) -> Line:
+        return Line(name=name, x=rows[member]["epoch"].to_list(), y=rounded(rows[member][column]), dash=dash % 6)
 
     loss = {
-        member: {"series": [line("Validation", member, "valid_loss", 0), line("Training", member, "train_loss", 1)]}
+        member: Lines(
+            x=EPOCH,
+            y=Axis(label="Loss"),
+            series=(line("Validation", member, "valid_loss", 0), line("Training", member, "train_loss", 1)),
+        )
         for member in members
     }
     scores = {
-        column: {
-            "y": {"label": f"Validation {label}"},
-            "series": [line(member, member, column, place) for place, member in enumerate(members)],
-        }
-        for column, label in (("valid_auroc", "AUROC"), ("valid_auprc", "AUPRC"))
+        column: Lines(
+            x=EPOCH,
+            y=Axis(label=f"Validation {label}"),
+            series=tuple(line(member, member, column, place) for place, member in enumerate(members)),
+        )
+        for column, label in SCORES.items()
     }
+    basis = "Stays of the training folds: those fitted on, and the validation stays of each member."
     return [
         Figure(
             "training-loss",
             "Loss while training",
             "Loss on the stays fitted on and on the validation stays, by epoch. Training stops when the validation "
             "score no longer gets better; a growing distance between the two is over-fitting.",
-            {"kind": "lines", "x": {"label": "Epoch"}, "y": {"label": "Loss"}, "variants": loss},
+            loss,
             (Switch("member", "Member", tuple((member, member) for member in members)),),
+            basis=basis,
         ),
         Figure(
             "training-scores",
             "Validation scores while training",
             "Score on the validation stays of each member (one a fold, and the final model), by epoch. The best epoch "
             "is kept.",
-            {"kind": "lines", "x": {"label": "Epoch"}, "variants": scores},
-            (Switch("score", "Score", (("valid_auroc", "AUROC"), ("valid_auprc", "AUPRC"))),),
+            scores,
+            (Switch("score", "Score", tuple(SCORES.items())),),
+            basis=basis,
         ),
     ]

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 
 from icudl.artifacts import LineageEntry
 from icudl.report.citations import cited
-from icudl.report.elements import (
-    Block,
-    Code,
-    Listing,
-    Note,
-    Section,
-    Table,
-)
+from icudl.report.elements import Block, Code, Listing, Note, Section, Table
 from icudl.report.wording import columns, row
 
 
@@ -22,16 +15,18 @@ def provenance_section(lineage: Sequence[LineageEntry]) -> Section:
     """Tell the origin of the page."""
     lead = (
         (
-            "Every stage of the study wrote an artifact whose name is a fingerprint of its inputs and settings: the "
-            "same data, settings and code give the same names and the same bytes."
+            "Every result of the study has a fingerprint of its inputs and of the settings asked for: the same data, "
+            "settings and code give the same fingerprints and the same bytes. The settings below are those that were "
+            "used, after any search."
         ),
     )
+    names = {entry.id: entry.name for entry in lineage}
     rows = tuple(
         row(
-            entry.node,
+            entry.name,
             entry.id,
             entry.plugin or "–",
-            ", ".join(f"{node} {identity}" for node, identity in entry.upstream.items()) or "–",
+            ", ".join(f"{names.get(identity, node)} {identity}" for node, identity in entry.upstream.items()) or "–",
             "restricted" if entry.restricted else "open",
         )
         for entry in lineage
@@ -40,16 +35,16 @@ def provenance_section(lineage: Sequence[LineageEntry]) -> Section:
         Table(
             "lineage",
             "Lineage",
-            columns("Stage", "Artifact", "Plug-in", "Made from", "Data"),
+            columns("Result", "Fingerprint", "Plug-in", "Made from", "Data"),
             rows,
             "Restricted means that the data underneath are credentialed.",
         )
     ]
-    blocks += [Note(f"{entry.node}: {text}") for entry in lineage for text in entry.warnings]
+    blocks += [Note(f"{entry.name}: {text}") for entry in lineage for text in entry.warnings]
     blocks += [
         Code(
             f"options-{place}-{entry.node}",
-            f"Settings of {entry.node} ({entry.id})",
+            f"Settings of {entry.name} ({entry.id})",
             json.dumps(entry.options, sort_keys=True, indent=2, ensure_ascii=False),
         )
         for place, entry in enumerate(lineage)

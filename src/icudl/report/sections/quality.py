@@ -1,30 +1,21 @@
-"""Section of the page: how well the model tells who will die, on stays it was not fitted on."""
+"""Section of the page: how well a model tells who will die, on stays it was not fitted on."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import TrainingResult
-from icudl.report.charts.curves import calibration, curves_of, precision_recall, risks, roc
-from icudl.report.elements import (
-    Block,
-    Entry,
-    Section,
-    Switch,
-    Table,
-    Terms,
-)
-from icudl.report.names import (
-    METRIC_NAMES,
-    SPLIT_NAMES,
-    display_name,
-)
-from icudl.report.sections.fragility import SMALLEST_GROUP
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
+from icudl.report.charts.curves import calibration, precision_recall, risks, roc
+from icudl.report.elements import Block, Entry, Note, Section, Switch, Table, Terms
+from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
 from icudl.report.sections.learning import training_curves
 from icudl.report.sections.subgroups import subgroup_figure, subgroup_table
-from icudl.report.wording import columns, interval, row
+from icudl.report.study import ModelResults, StudyResults
+from icudl.report.wording import columns, count, interval, listed, row
 
 TERMS = Terms(
     "quality-terms",
@@ -39,75 +30,162 @@ TERMS = Terms(
         ("Recall", "Of the patients who died, the share predicted to die (sensitivity)."),
         ("Brier score", "Mean squared distance of the risk from what happened; 0 is perfect."),
         ("Calibration error", "Mean distance between predicted risk and observed mortality over groups of like risk."),
-        ("95 % interval", "From resampling the stays: how far chance alone may have moved the number."),
+        ("95 % interval", "From resampling the patients: how far chance alone may have moved the number."),
         ("Out-of-fold", "Each training stay judged by the model that was fitted without its fold."),
+        ("External", "Stays of a data set that nothing was fitted on, judged by the final model."),
     ),
 )
 
 
-def model_names(training: TrainingResult) -> list[str]:
-    """Return the models that have predictions: the model itself first, then baselines."""
-    names = training.predictions["model"].unique(maintain_order=True).to_list()
-    own = {str(checkpoint.model.get("name", "")) for checkpoint in training.checkpoints.values()}
-    return sorted(names, key=lambda name: (name not in own, names.index(name)))
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedStays:
+    """One group of stays that a model is judged on.
+
+    Attributes:
+        key: By which the reader chooses it.
+        data: Name of the data set.
+        split: ``"test"``, ``"out-of-fold"`` or ``"external"``.
+        words: What the stays are called.
+        predictions: ``PREDICTIONS_SCHEMA``, of the model and of baselines.
+        metrics: ``METRICS_SCHEMA``.
+        curves: The predictions of each model, where both outcomes are among the stays.
+    """
+
+    key: str
+    data: str
+    split: str
+    words: str
+    predictions: pl.DataFrame
+    metrics: pl.DataFrame
+    curves: tuple[Judged, ...]
 
 
-def main_split(training: TrainingResult) -> str:
-    """Return the split that the summary reports: the test stays where there are any."""
-    splits = set(training.predictions["split"].unique().to_list())
-    return "test" if "test" in splits or not splits else "out-of-fold"
+def judged_stays(study: StudyResults, model: ModelResults) -> tuple[JudgedStays, ...]:
+    """Return the groups of stays that a model is judged on: held-out test, out-of-fold, external data sets."""
+    own = own_models(model.training)
+    found = []
+    for split in ("test", "out-of-fold"):
+        predictions = model.training.predictions.filter(pl.col("split") == split)
+        if predictions.height:
+            found.append(
+                JudgedStays(
+                    key=split,
+                    data=study.main.name,
+                    split=split,
+                    words=SPLIT_NAMES[split],
+                    predictions=predictions,
+                    metrics=model.training.metrics.filter(pl.col("split") == split),
+                    curves=tuple(judged(predictions, split, study.main.grid.stays, own)),
+                )
+            )
+    for place, data in enumerate(study.external):
+        scores = model.scores.get(data.name)
+        if scores is not None and scores.predictions.height:
+            found.append(
+                JudgedStays(
+                    key=f"external-{place}",
+                    data=data.name,
+                    split="external",
+                    words=f"stays of {data.name} (external)",
+                    predictions=scores.predictions,
+                    metrics=scores.metrics,
+                    curves=tuple(judged(scores.predictions, None, data.grid.stays, own, data.name)),
+                )
+            )
+    return tuple(found)
 
 
-def metric_value(training: TrainingResult, model: str, split: str, metric: str) -> dict[str, Any] | None:
-    """Return the row of the whole split, or None."""
-    rows = training.metrics.filter(
-        pl.col("model") == model, pl.col("split") == split, pl.col("subgroup") == "all", pl.col("metric") == metric
-    )
+def main_stays(groups: tuple[JudgedStays, ...]) -> JudgedStays | None:
+    """Return the stays that the summary reports: the test stays where there are any, else those out of fold."""
+    return next((group for group in groups if group.split in {"test", "out-of-fold"}), None)
+
+
+def metric_value(group: JudgedStays, model: str, metric: str) -> dict[str, Any] | None:
+    """Return the row of all stays of a group, or None."""
+    rows = group.metrics.filter(pl.col("model") == model, pl.col("subgroup") == "all", pl.col("metric") == metric)
     return rows.row(0, named=True) if rows.height else None
 
 
-def quality_section(training: TrainingResult) -> Section:
-    """Tell how good the predictions are."""
-    splits = [split for split in ("test", "out-of-fold") if (training.predictions["split"] == split).any()]
-    models = model_names(training)
-    lead = (
+def quality_section(study: StudyResults, model: ModelResults) -> Section:
+    """Tell how good the predictions of a model are."""
+    groups = judged_stays(study, model)
+    models = model_names(model.training.predictions, own_models(model.training))
+    own = models[:1]
+    lead = [
         (
             "Every number and curve here comes from stays that the judged model was not fitted on. The baselines "
-            "(logistic regression and boosted trees) see the same stays: a network that does not beat them has not "
-            "earned its place."
-        ),
-    )
-    blocks: list[Block] = [_metrics_table(training, models, splits)]
-    if splits:
-        switch = (Switch("split", "Stays", tuple((split, SPLIT_NAMES[split].capitalize()) for split in splits)),)
-        curves = {split: curves_of(training, models, split) for split in splits}
+            "(logistic regression and boosted trees) are judged on the same stays: a network that does not beat them "
+            "has not earned its place."
+        )
+    ]
+    if any(group.split == "external" for group in groups):
+        lead.append(
+            "External data sets come from elsewhere. Nothing was fitted on them: neither weights, nor limits, nor "
+            "thresholds, nor calibration."
+        )
+    blocks: list[Block] = [*_external_notes(study, model), _metrics_table(groups, models)]
+    drawn = [group for group in groups if group.curves]
+    if drawn:
+        labels = tuple(
+            (group.key, f"{group.words[:1].upper()}{group.words[1:]}: {len(group.curves[0].labels):,}")
+            for group in drawn
+        )
+        switches = (Switch("split", "Stays", labels),)
+        curves = {group.key: group.curves for group in drawn}
         blocks += [
-            roc(curves, switch),
-            precision_recall(curves, switch),
-            calibration(training, models, splits, switch),
+            roc(curves, switches),
+            precision_recall(curves, switches),
+            calibration(curves, switches),
+            risks(curves, predictor_in_sentence(drawn[0].curves[0].model), switches),
         ]
-        blocks.append(risks(training, models[0], splits, switch))
-    subgroups = training.metrics.filter(
-        pl.col("subgroup") != "all", pl.col("stays") >= SMALLEST_GROUP, pl.col("model").is_in(models[:1])
-    )
-    if subgroups.height:
-        blocks += [subgroup_figure(subgroups, splits), subgroup_table(subgroups)]
-    if training.history.height:
-        blocks += training_curves(training.history)
+    subgroups = {
+        group.key: group.metrics.filter(
+            pl.col("subgroup") != "all", pl.col("stays") >= SMALLEST_GROUP, pl.col("model").is_in(own)
+        )
+        for group in groups
+    }
+    words = {group.key: group.words for group in groups if subgroups[group.key].height}
+    if words:
+        blocks += [subgroup_figure(subgroups, words), subgroup_table(subgroups, words)]
+    if model.training.history.height:
+        blocks += training_curves(model.training.history)
     blocks.append(TERMS)
-    return Section("quality", "How well the model predicts", "Model", lead, tuple(blocks))
+    basis = "; ".join(_basis(group, own) for group in groups)
+    section = Section("quality", "How well the model predicts", "Model", tuple(lead), tuple(blocks))
+    return section.based_on(f"{basis}." if basis else "")
 
 
-def _metrics_table(training: TrainingResult, models: list[str], splits: list[str]) -> Table:
-    metrics = training.metrics.filter(pl.col("subgroup") == "all")
-    known = [name for name in METRIC_NAMES if (metrics["metric"] == name).any()]
+def _external_notes(study: StudyResults, model: ModelResults) -> list[Note]:
+    notes = []
+    for data in study.external:
+        scores = model.scores.get(data.name)
+        if scores is None:
+            continue
+        parts = []
+        if scores.left_out:
+            parts.append(f"{count(scores.left_out, 'stay')} of patients whom the training has met are left out")
+        if scores.missing:
+            parts.append(f"the data set lacks {listed(list(scores.missing))}, which enter as never measured")
+        if scores.unused:
+            parts.append(f"the model does not read {listed(list(scores.unused))}")
+        if parts:
+            notes.append(Note(f"{data.name}: {'; '.join(parts)}."))
+    return notes
+
+
+def _basis(group: JudgedStays, own: list[str]) -> str:
+    stays = group.predictions.filter(pl.col("model").is_in(own)).height
+    words = "external stays" if group.split == "external" else SPLIT_NAMES[group.split]
+    return f"{group.data}: {count(stays, words.removesuffix('s'), words)}"
+
+
+def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str]) -> Table:
+    known = [name for name in METRIC_NAMES if any((group.metrics["metric"] == name).any() for group in groups)]
     rows = []
-    for split in splits:
+    for group in groups:
+        whole = group.metrics.filter(pl.col("subgroup") == "all")
         for model in models:
-            found = {
-                line["metric"]: line
-                for line in metrics.filter(pl.col("model") == model, pl.col("split") == split).iter_rows(named=True)
-            }
+            found = {line["metric"]: line for line in whole.filter(pl.col("model") == model).iter_rows(named=True)}
             if not found:
                 continue
             first = next(iter(found.values()))
@@ -117,7 +195,7 @@ def _metrics_table(training: TrainingResult, models: list[str], splits: list[str
                 else Entry("–", None)
                 for name in known
             ]
-            rows.append(row(display_name(model), SPLIT_NAMES[split], first["stays"], first["deaths"], *cells))
+            rows.append(row(predictor_name(model), group.words, first["stays"], first["deaths"], *cells))
     labels = [f"#{METRIC_NAMES[name]}" for name in known]
     return Table(
         "metrics",

@@ -8,117 +8,137 @@ from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import AttackResult, GridDataset, LineageEntry, SusceptibilityResult, TrainingResult
-from icudl.report.elements import (
-    Block,
-    Fact,
-    Note,
-    Section,
-)
-from icudl.report.names import (
-    SPLIT_NAMES,
-    display_name,
-)
-from icudl.report.sections.fragility import SMALLEST_GROUP
-from icudl.report.sections.quality import main_split, metric_value, model_names
-from icudl.report.wording import count, number, percent
+from icudl.analysis.numbers.comparison import AttackLine
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.quality import model_names, own_models
+from icudl.report.elements import Block, Fact, Note, Section
+from icudl.report.names import SPLIT_NAMES, predictor_in_sentence
+from icudl.report.sections.attacks import charted_sentence
+from icudl.report.sections.quality import JudgedStays, judged_stays, main_stays, metric_value
+from icudl.report.study import AttackResults, ModelResults, StudyResults
+from icudl.report.wording import count, listed, number, percent
 from icudl.variables import Variable
 
 ENOUGH_DEATHS = 100
 """Fewer deaths than this in the stays judged, and the scores are no evidence (Vergouwe et al. 2005, J Clin Epidemiol
 58, 475-483, and Collins et al. 2016, Stat Med 35, 214-226: at least 100 events to validate a prediction model)."""
 
+MOST_SENTENCES = 6
+"""Attacks that the summary tells of in sentences; the comparison has all of them."""
 
-def summary_section(
-    grid: GridDataset,
-    training: TrainingResult,
-    attack: AttackResult,
-    susceptibility: SusceptibilityResult,
-    lineage: Sequence[LineageEntry],
-) -> Section:
-    """Tell what was found."""
-    stays, deaths = len(grid.labels), int(grid.labels.sum())
-    split = main_split(training)
-    judged = _judged(training, split)
-    total = _line(susceptibility, "both")
-    facts = [
-        Fact(
-            "ICU stays studied",
-            f"{stays:,}",
-            f"{percent(deaths / stays)} died in hospital ({deaths:,})" if stays else "",
-        ),
-        *_score_facts(training, split),
-        *_attack_facts(total),
+TURNED = {
+    "survival_to_death": "To turn survival into death",
+    "death_to_survival": "To turn death into survival",
+}
+
+
+def summary_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section:
+    """Tell what was found.
+
+    Args:
+        study: The study.
+        lines: The attacks' lines in the comparison, in the order of ``study.attacks``.
+    """
+    models = [(model, judged_stays(study, model)) for model in study.models]
+    several = len(models) > 1
+    lead = [
+        _model_sentence(model, groups, several=several) if place == 0 else _other_model_sentence(model, groups)
+        for place, (model, groups) in enumerate(models)
     ]
+    lead += _attack_sentences(study, lines)
+    lead.append(
+        "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that "
+        "flips a prediction is a weakness of the model; it says nothing about treatment."
+    )
+    return Section("summary", "What was found", "Summary", tuple(lead), _notes(study, models), _facts(study, models))
+
+
+def _notes(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[JudgedStays, ...]]]) -> tuple[Block, ...]:
     notes: list[Block] = []
-    if judged is not None and judged["deaths"] < ENOUGH_DEATHS:
+    thin: dict[str, tuple[str, int]] = {}
+    for model, groups in models:
+        main = main_stays(groups)
+        for group in groups:
+            judged = _judged(model, group)
+            if judged is None or (group is not main and group.split != "external"):
+                continue
+            if judged["deaths"] < ENOUGH_DEATHS:
+                thin.setdefault(group.data, (group.words, judged["deaths"]))
+    if thin:
+        holds = listed([f"the {words} hold only {count(deaths, 'death')}" for words, deaths in thin.values()])
         notes.append(
             Note(
-                f"These metrics are no evidence: the {SPLIT_NAMES[split]} hold only "
-                f"{count(judged['deaths'], 'death')}, and fewer than {ENOUGH_DEATHS} say next to nothing about how "
+                f"These metrics are no evidence: {holds}, and fewer than {ENOUGH_DEATHS} say next to nothing about how "
                 "good a model is. Read this page as a demonstration of the method.",
                 "warning",
             )
         )
-    if any(entry.plugin.split(" ")[0] == "synthetic" for entry in lineage):
+    if any(entry.plugin.split(" ")[0] == "synthetic" for entry in study.lineage):
         notes.append(
             Note(
-                "The patients of this study are synthetic. The page shows how the method works, and nothing about real "
+                "Patients of this study are synthetic. The page shows how the method works, and nothing about real "
                 "patients."
             )
         )
-    if any(entry.restricted for entry in lineage):
+    if study.restricted:
         notes.append(Note("The data behind this page are credentialed: share it only as their licence allows."))
-    lead = (
-        _model_sentence(training, split, judged),
-        _attack_sentence(total, susceptibility),
-        *_where_sentence(attack, susceptibility),
-        (
-            "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that "
-            "flips a prediction is a weakness of the model; it says nothing about treatment."
-        ),
-    )
-    return Section("summary", "What was found", "Summary", lead, tuple(notes), tuple(facts))
+    return tuple(notes)
 
 
-def _judged(training: TrainingResult, split: str) -> dict[str, Any] | None:
-    models = model_names(training)
-    return metric_value(training, models[0], split, "auroc") if models else None
-
-
-def _score_facts(training: TrainingResult, split: str) -> list[Fact]:
+def _facts(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[JudgedStays, ...]]]) -> tuple[Fact, ...]:
     facts = []
-    for metric, label in (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision-recall (AUPRC)")):
-        models = model_names(training)
-        found = metric_value(training, models[0], split, metric) if models else None
-        if found is None or found["value"] is None:
+    for data in study.data:
+        stays, deaths = len(data.grid.labels), int(data.grid.labels.sum())
+        label = "ICU stays studied" if len(study.data) == 1 else f"ICU stays in {data.name}"
+        facts.append(
+            Fact(label, f"{stays:,}", f"{percent(deaths / stays)} died in hospital ({deaths:,})" if stays else "")
+        )
+    several = len(models) > 1
+    for model, groups in models:
+        facts += _score_facts(model, groups, several=several)
+    for attack in _told(study):
+        facts += _attack_facts(study, attack)
+    return tuple(facts)
+
+
+def _judged(model: ModelResults, group: JudgedStays | None, metric: str = "auroc") -> dict[str, Any] | None:
+    names = model_names(model.training.predictions, own_models(model.training))
+    return metric_value(group, names[0], metric) if names and group is not None else None
+
+
+def _score_facts(model: ModelResults, groups: tuple[JudgedStays, ...], *, several: bool) -> list[Fact]:
+    facts = []
+    group = main_stays(groups)
+    metrics = (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision-recall (AUPRC)"))
+    for metric, label in metrics[:1] if several else metrics:
+        found = _judged(model, group, metric)
+        if group is None or found is None or found["value"] is None:
             continue
         between = (
             f"95 % interval {found['low']:.3f} to {found['high']:.3f}; "
             if found["low"] is not None and found["high"] is not None
             else ""
         )
-        where = f"{found['stays']:,} {SPLIT_NAMES[split]}, {count(found['deaths'], 'death')}"
-        facts.append(Fact(label, f"{found['value']:.3f}", between + where))
+        where = f"{found['stays']:,} {SPLIT_NAMES[group.split]}, {count(found['deaths'], 'death')}"
+        facts.append(Fact(f"AUROC of {model.name}" if several else label, f"{found['value']:.3f}", between + where))
     return facts
 
 
-def _line(susceptibility: SusceptibilityResult, condition: str) -> dict[str, Any]:
-    summary = susceptibility.tables["summary"]
+def _line(attack: AttackResults, condition: str) -> dict[str, Any]:
+    summary = attack.susceptibility.tables["summary"]
     return summary.filter(pl.col("condition") == condition, pl.col("example") == "best").row(0, named=True)
 
 
-def _attack_facts(total: dict[str, Any]) -> list[Fact]:
+def _attack_facts(study: StudyResults, attack: AttackResults) -> list[Fact]:
+    several = len(study.attacks) > 1
+    label = f"Flipped: {study.attack_title(attack)}" if several else "Predictions flipped"
+    total = _line(attack, "both")
     if not total["attacked"]:
-        return [Fact("Predictions flipped", "–", "no stay was attacked")]
+        return [Fact(label, "–", "no stay was attacked")]
     facts = [
-        Fact(
-            "Predictions flipped",
-            percent(total["success"]),
-            f"{total['flipped']:,} of {count(total['attacked'], 'attacked stay')}",
-        )
+        Fact(label, percent(total["success"]), f"{total['flipped']:,} of {count(total['attacked'], 'attacked stay')}")
     ]
-    if total["l0_median"] is not None:
+    if not several and total["l0_median"] is not None:
         facts.append(
             Fact(
                 "Values changed to flip one",
@@ -129,70 +149,114 @@ def _attack_facts(total: dict[str, Any]) -> list[Fact]:
     return facts
 
 
-def _model_sentence(training: TrainingResult, split: str, judged: dict[str, Any] | None) -> str:
-    models = model_names(training)
-    if judged is None or judged["value"] is None:
-        return "The model could not be judged: there are no held-out stays of both outcomes."
-    name = display_name(models[0], inside_sentence=True)
+def _model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...], *, several: bool) -> str:
+    names = model_names(model.training.predictions, own_models(model.training))
+    group = main_stays(groups)
+    judged = _judged(model, group)
+    subject = f"model “{model.name}”" if several else "model"
+    if group is None or judged is None or judged["value"] is None:
+        return f"The {subject} could not be judged: there are no held-out stays of both outcomes."
+    name = f"{subject} ({predictor_in_sentence(names[0])})" if several else predictor_in_sentence(names[0])
     text = (
         f"Given the first hours of an ICU stay, the {name} predicts whether the patient dies in hospital. On "
-        f"{judged['stays']:,} {SPLIT_NAMES[split]} ({count(judged['deaths'], 'death')}) it ranked a patient who died "
-        f"above one who survived in {percent(judged['value'])} of pairs."
+        f"{judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}) it ranked a patient who "
+        f"died above one who survived in {percent(judged['value'])} of pairs."
     )
     others = [
-        (display_name(name, inside_sentence=True), found["value"])
-        for name in models[1:]
-        if (found := metric_value(training, name, split, "auroc")) is not None and found["value"] is not None
+        (predictor_in_sentence(name), found["value"])
+        for name in names[1:]
+        if (found := metric_value(group, name, "auroc")) is not None and found["value"] is not None
     ]
     if others:
-        words = " and ".join(f"{name} in {percent(value)}" for name, value in others)
+        words = listed([f"the {name} did so in {percent(value)}" for name, value in others])
         text += f" On the same stays, {words}."
+    return f"{text}{_elsewhere(model, groups, f'the {name}')}"
+
+
+def _other_model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...]) -> str:
+    group = main_stays(groups)
+    judged = _judged(model, group)
+    if group is None or judged is None or judged["value"] is None:
+        return f"The model “{model.name}” could not be judged: there are no held-out stays of both outcomes."
+    plugin = model_names(model.training.predictions, own_models(model.training))[0]
+    name = f"the model “{model.name}” ({predictor_in_sentence(plugin)})"
+    text = (
+        f"On {judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}), {name} ranked such "
+        f"pairs rightly in {percent(judged['value'])}."
+    )
+    return f"{text}{_elsewhere(model, groups, name)}"
+
+
+def _elsewhere(model: ModelResults, groups: tuple[JudgedStays, ...], name: str) -> str:
+    text = ""
+    for outside in (each for each in groups if each.split == "external"):
+        found = _judged(model, outside)
+        if found is not None and found["value"] is not None:
+            text += f" On {found['stays']:,} {outside.words}, {name} did so in {percent(found['value'])}."
     return text
 
 
-def _attack_sentence(total: dict[str, Any], susceptibility: SusceptibilityResult) -> str:
+def _told(study: StudyResults) -> list[AttackResults]:
+    """Return the attacks that the summary tells of: some of those on the main data set, or the only one."""
+    if len(study.attacks) == 1:
+        return list(study.attacks)
+    return [attack for attack in study.attacks if attack.data == study.main.name][:MOST_SENTENCES]
+
+
+def _attack_sentences(study: StudyResults, lines: Sequence[AttackLine]) -> list[str]:
+    several = len(study.attacks) > 1
+    sentences = []
+    told = _told(study)
+    for attack, line in zip(study.attacks, lines, strict=True):
+        if attack not in told:
+            continue
+        subject = f"The attack “{attack.attack}” on “{attack.model}”" if several else "The attack"
+        sentences.append(_attack_sentence(subject, attack, line))
+        if not several:
+            sentences += _where_sentences(attack)
+    if len(study.attacks) > len(told):
+        sentences.append("The table “What each attack reached” has all attacks, those on external data sets too.")
+    return sentences
+
+
+def _attack_sentence(subject: str, attack: AttackResults, line: AttackLine) -> str:
+    total = _line(attack, "both")
     if not total["attacked"]:
-        return "No stay was attacked."
+        return f"{subject} found no stay to attack."
     if not total["flipped"]:
-        return f"The attack flipped none of the {count(total['attacked'], 'prediction')} it tried."
-    median = total["l0_median"]
+        return f"{subject} flipped none of the {count(total['attacked'], 'prediction')} it tried."
     text = (
-        f"Of {count(total['attacked'], 'prediction')} that were attacked, {total['flipped']:,} "
-        f"({percent(total['success'])}) could be flipped"
+        f"{subject} flipped {total['flipped']:,} of {count(total['attacked'], 'prediction')} "
+        f"({percent(total['success'])})"
     )
-    if median is not None:
-        text += f", half of them by changing at most {math.floor(median)} of the stay's values"
+    if total["l0_median"] is not None:
+        text += f", half of them by changing at most {count(math.floor(total['l0_median']), 'value')} of the stay"
     parts = []
     for condition, words in (("survival_to_death", "survival"), ("death_to_survival", "death")):
-        line = _line(susceptibility, condition)
-        if line["attacked"]:
-            parts.append(f"{percent(line['success'])} of the predictions of {words} ({line['attacked']:,})")
-    return f"{text}. Flipped were {' and '.join(parts)}."
+        own = _line(attack, condition)
+        if own["attacked"]:
+            parts.append(f"{percent(own['success'])} of the predictions of {words} ({own['attacked']:,})")
+    text = f"{text}. Flipped were {listed(parts)}."
+    if line.threat_model == "grid" and line.charted is not None:
+        text = f"{charted_sentence(line.charted, subject)} {text}"
+    return text
 
 
-def _where_sentence(attack: AttackResult, susceptibility: SusceptibilityResult) -> tuple[str, ...]:
-    variables = susceptibility.tables["variables"].filter(
+def _where_sentences(attack: AttackResults) -> list[str]:
+    variables = attack.susceptibility.tables["variables"].filter(
         pl.col("example") == "best", pl.col("stays") >= SMALLEST_GROUP
     )
-    by_name = {variable.name: variable for variable in attack.variables}
+    by_name = {variable.name: variable for variable in attack.result.variables}
     sentences = []
-    for condition, words in (
-        ("survival_to_death", "To turn survival into death"),
-        ("death_to_survival", "To turn death into survival"),
-    ):
+    for condition, words in TURNED.items():
         part = variables.filter(pl.col("condition") == condition, pl.col("touched") > 0)
         top = part.sort("touched", "variable", descending=[True, False]).head(3)
-        if not top.height:
-            continue
-        names = [_changed(by_name[line["variable"]], line) for line in top.iter_rows(named=True)]
-        sentences.append(f"{words}, the attack most often changed {_listed(names)}.")
-    return tuple(sentences)
+        if top.height:
+            names = [_changed(by_name[line["variable"]], line) for line in top.iter_rows(named=True)]
+            sentences.append(f"{words}, the attack most often changed {listed(names)}.")
+    return sentences
 
 
 def _changed(variable: Variable, line: dict[str, Any]) -> str:
     size = f"{number(line['ganzp_clinical'])} {variable.unit}".strip()
     return f"{variable.label} ({percent(line['touched'])} of these stays, by {size} on average)"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

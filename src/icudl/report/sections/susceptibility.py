@@ -1,4 +1,4 @@
-"""Section of the page: at which hours and in which variables predictions hang."""
+"""Section of the page: on which hours and variables predictions hang."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityR
     if tables["cells"]["changed"].sum() == 0:
         blocks.append(Note("No prediction was flipped. The maps are empty."))
     blocks += [
-        map_figure(attack, tables["cells"], tables.get("importance_cells")),
+        map_figure(attack, susceptibility),
         ranking_figure(tables["variables"], attack),
         hours_figure(tables["hours"]),
     ]

@@ -2,98 +2,113 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import LineageEntry, TuningResult
-from icudl.report.elements import (
-    Block,
-    Entry,
-    Figure,
-    Section,
-    Switch,
-    Table,
-    Terms,
+from icudl.analysis.numbers.searches import (
+    LOG_RATIO,
+    finished,
+    history_table,
+    importance_table,
+    minimised,
+    score_name,
+    settings_of,
+    slices_table,
 )
-from icudl.report.figures.tuning import history_table, importance_table
+from icudl.artifacts import LineageEntry, TuningResult
+from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
+from icudl.report.elements import Block, Entry, Figure, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES
 from icudl.report.wording import columns, count, entry, number, rounded, row
 
-NAMES = {"tune-model": "model", "tune-attack": "attack"}
 TRIALS_LISTED = 100
 
+SCORED_ON = {
+    "model": "A trial of a model is scored by cross-validation on the training folds. The out-of-fold scores come from "
+    "the same folds, so those of a model chosen this way are somewhat too good; the test stays took no part.",
+    "attack": "A trial of an attack is scored on a sample of the out-of-fold stays; the test stays took no part.",
+}
 
-def trial_trained_with(lineage: Sequence[LineageEntry]) -> int:
-    """Return the trial that was asked for in place of the best one, or -1."""
-    trained = (entry.options.get("tuned", {}).get("trial", -1) for entry in lineage if entry.node == "train")
-    return int(next(trained, -1))
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """One search of a study.
 
-def tuning_section(tuning: Mapping[str, TuningResult], asked_for: int = -1) -> Section:
-    """Tell what was tried and what was chosen.
-
-    Args:
-        tuning: Searches by node.
-        asked_for: Trial of the model's search that was trained with in place of the best one, or -1.
+    Attributes:
+        of: ``"model"`` or ``"attack"``.
+        result: Its trials and its choice.
+        asked_for: Trial whose setting was asked for in place of the best one; None for the best one.
     """
+
+    of: str
+    result: TuningResult
+    asked_for: int | None = None
+
+
+def trial_asked_for(lineage: Sequence[LineageEntry], model: str) -> int | None:
+    """Return the trial that a model was to be trained with in place of the best one, or None."""
+    for made in lineage:
+        if made.node == "train" and made.name in {"train", f"train/{model}"}:
+            trial = int(made.requested.get("tuned", {}).get("trial", -1))
+            return trial if trial >= 0 else None
+    return None
+
+
+def tuning_section(searches: Sequence[Search]) -> Section:
+    """Tell what was tried and what was chosen."""
     blocks: list[Block] = []
-    for node, result in sorted(tuning.items()):
-        name = NAMES.get(node, node)
+    for search in searches:
+        name, result = search.of, search.result
         blocks += [_history(name, result), _slices(name, result), *_importance(name, result)]
-        blocks += [_chosen(name, result, asked_for if node == "tune-model" else -1), _trials(name, result)]
+        blocks += [_chosen(search), _trials(name, result)]
     lead = (
-        (
-            "A search tried settings one after another and kept the best. Scores come from stays set apart for the "
-            "search; the test stays took no part in it."
-        ),
+        "A search tried settings one after another and kept the best.",
+        *(SCORED_ON[name] for name in dict.fromkeys(search.of for search in searches)),
     )
     return Section("tuning", "Search for settings", "Tuning", lead, tuple(blocks))
 
 
-def _lower_is_better(result: TuningResult) -> bool:
-    return result.objective.startswith("minimize")
-
-
 def _score(result: TuningResult) -> str:
-    name = result.objective.partition(" ")[2] or result.objective
+    name = score_name(result)
     return METRIC_NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def _history(name: str, result: TuningResult) -> Figure:
     table = history_table(result)
     complete = pl.col("state").str.to_lowercase() == "complete"
-    series: list[dict[str, Any]] = []
+    series: list[Line] = []
     for words, part in (("Finished trial", table.filter(complete)), ("Stopped early", table.filter(~complete))):
         scored = part.filter(pl.col("value").is_not_null())
         numbers = scored["trial"].to_list()
         if numbers:
             series.append(
-                {
-                    "name": words,
-                    "marks": "only",
-                    "x": numbers,
-                    "y": rounded(scored["value"]),
-                    "labels": [f"Trial {trial}" for trial in numbers],
-                    "big": [int(trial == result.best_trial) for trial in numbers],
-                }
+                Line(
+                    name=words,
+                    x=numbers,
+                    y=rounded(scored["value"]),
+                    labels=tuple(f"Trial {trial}" for trial in numbers),
+                    big=tuple(int(trial == result.best_trial) for trial in numbers),
+                    marks="only",
+                )
             )
     best = table.filter(pl.col("best").is_not_null())
-    series.append({"name": "Best so far", "x": best["trial"].to_list(), "y": rounded(best["best"]), "step": True})
-    finished = table.filter(complete).height
-    ended = (
+    series.append(Line(name="Best so far", x=best["trial"].to_list(), y=rounded(best["best"]), step=True))
+    ended = table.filter(complete).height
+    how = (
         "all of which ran to the end."
-        if finished == table.height
-        else f"of which {finished:,} ran to the end; the others were stopped because they fell behind, or failed."
+        if ended == table.height
+        else f"of which {ended:,} ran to the end; the others were stopped because they fell behind, or failed."
     )
     return Figure(
         f"tuning-{name}-history",
         f"Search over the {name}: history",
-        f"{count(table.height, 'trial')}, {ended} The line is the best score so far: where it has been flat for long, "
+        f"{count(table.height, 'trial')}, {how} The line is the best score so far: where it has been flat for long, "
         "more trials would hardly help.",
-        {"kind": "lines", "x": {"label": "Trial"}, "y": {"label": _score(result)}, "series": series},
+        Lines(x=Axis(label="Trial"), y=Axis(label=_score(result)), series=tuple(series)),
     )
 
 
@@ -107,71 +122,59 @@ def _importance(name: str, result: TuningResult) -> list[Figure]:
             f"Search over the {name}: which settings mattered",
             "Share of the differences between the scores that each setting explains (functional analysis of variance, "
             "Hutter et al. 2014).",
-            {
-                "kind": "dots",
-                "bars": True,
-                "x": {"label": "Share explained", "percent": True, "min": 0},
-                "rows": shares["option"].to_list(),
-                "series": [{"name": "Share explained", "x": rounded(shares["importance"])}],
-            },
+            Dots(
+                x=Axis(label="Share explained", percent=True, min=0),
+                rows=tuple(shares["option"].to_list()),
+                series=(Dot(name="Share explained", x=rounded(shares["importance"])),),
+                bars=True,
+            ),
             size="full",
         )
     ]
 
 
-def _parameters(result: TuningResult) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in result.trials["parameters"]]
-
-
 def _slices(name: str, result: TuningResult) -> Figure:
-    settings = _parameters(result)
-    keys = sorted({key for setting in settings for key in setting})
-    values, trials = result.trials["value"].to_list(), result.trials["trial"].to_list()
-    variants = {}
-    for key in keys:
-        tried = [
-            (setting[key], value, trial)
-            for setting, value, trial in zip(settings, values, trials, strict=True)
-            if key in setting and value is not None
-        ]
-        variants[key] = _slice(key, tried, result)
+    table = slices_table(result)
+    keys = table["option"].unique().sort().to_list()
     return Figure(
         f"tuning-{name}-slices",
         f"Search over the {name}: one setting at a time",
-        "The score of every trial against one of its settings. A clear trend means that the setting matters.",
-        {"kind": "lines", "y": {"label": _score(result)}, "variants": variants},
-        (Switch("setting", "Setting", tuple((key, key) for key in keys)),),
+        f"The score of each of the {count(finished(result).height, 'finished trial')} against one of its settings. A "
+        "clear trend means that the setting matters.",
+        {key: _slice(key, table.filter(pl.col("option") == key), result) for key in keys}
+        or Lines(x=Axis(label="Setting"), y=Axis(label=_score(result)), series=()),
+        (Switch("setting", "Setting", tuple((key, key) for key in keys)),) if keys else (),
     )
 
 
-def _slice(key: str, tried: list[tuple[Any, float, int]], result: TuningResult) -> dict[str, Any]:
-    numeric = all(isinstance(setting, int | float) and not isinstance(setting, bool) for setting, _, _ in tried)
-    words = sorted({str(setting) for setting, _, _ in tried})
-    places = [setting if numeric else words.index(str(setting)) for setting, _, _ in tried]
-    log = numeric and bool(places) and min(places) > 0 and max(places) / min(places) > 50
-    return {
-        "x": {"label": key, "log": log} | ({} if numeric else {"words": words, "min": -0.5, "max": len(words) - 0.5}),
-        "series": [
-            {
-                "name": "Trial",
-                "marks": "only",
-                "x": rounded(places),
-                "y": rounded([value for _, value, _ in tried]),
-                "labels": [f"Trial {trial}: {setting}" for setting, _, trial in tried],
-                "big": [int(trial == result.best_trial) for _, _, trial in tried],
-            }
-        ],
-    }
+def _slice(key: str, tried: pl.DataFrame, result: TuningResult) -> Lines:
+    numeric = tried["number"].null_count() == 0
+    settings = [json.loads(setting) for setting in tried["setting"]]
+    words = () if numeric else tuple(sorted({str(setting) for setting in settings}))
+    places = tried["number"].to_list() if numeric else [words.index(str(setting)) for setting in settings]
+    log = numeric and min(places) > 0 and max(places) / min(places) > LOG_RATIO
+    trials = tried["trial"].to_list()
+    points = Line(
+        name="Trial",
+        x=rounded(places),
+        y=rounded(tried["value"]),
+        labels=tuple(f"Trial {trial}: {setting}" for trial, setting in zip(trials, settings, strict=True)),
+        big=tuple(int(trial == result.best_trial) for trial in trials),
+        marks="only",
+    )
+    axis = Axis(label=key, log=log) if numeric else Axis(label=key, words=words, min=-0.5, max=len(words) - 0.5)
+    return Lines(x=axis, y=Axis(label=_score(result)), series=(points,))
 
 
-def _chosen(name: str, result: TuningResult, asked_for: int) -> Terms:
+def _chosen(search: Search) -> Terms:
+    name, result = search.of, search.result
     best = f"trial {result.best_trial}, {_score(result)} {number(result.best_value, 4)}"
-    if asked_for < 0:
+    if search.asked_for is None:
         title, setting = f"Chosen for the {name}: {best}", result.best
     else:
         # The best trial is named beside it: a reader must see that another one was preferred, and at what price.
-        title = f"Asked for: the {name} is trained with the setting of trial {asked_for} (best was {best})"
-        setting = json.loads(result.trials.filter(trial=asked_for)["parameters"][0])
+        title = f"Asked for: the {name} is trained with the setting of trial {search.asked_for} (best was {best})"
+        setting = json.loads(result.trials.filter(trial=search.asked_for)["parameters"][0])
     return Terms(f"tuning-{name}-chosen", title, tuple((key, _word(value)) for key, value in sorted(setting.items())))
 
 
@@ -180,10 +183,10 @@ def _word(value: Any) -> str:
 
 
 def _trials(name: str, result: TuningResult) -> Table:
-    settings = _parameters(result)
+    settings = settings_of(result.trials)
     keys = sorted({key for setting in settings for key in setting})
     trials = result.trials.with_columns(settings=pl.Series(range(result.trials.height)))
-    ordered = trials.sort("value", "trial", descending=[not _lower_is_better(result), False], nulls_last=True)
+    ordered = trials.sort("value", "trial", descending=[not minimised(result), False], nulls_last=True)
     rows = []
     for line in ordered.head(TRIALS_LISTED).iter_rows(named=True):
         setting = settings[line["settings"]]

@@ -13,6 +13,7 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.data import Rows, stays_of
 from icudl.training.loop import logits_of
+from icudl.training.members import learnt_from
 from icudl.training.scores.calibration import calibrated_risks, differences_of
 
 
@@ -20,17 +21,13 @@ def unseen_rows(checkpoint: Checkpoint, grid: GridDataset, *, fitted_on_grid: bo
     """Return the stays of a grid that a member was not fitted on.
 
     Args:
-        checkpoint: ``"fold-K"`` was fitted on the other folds, ``"final"`` on all folds.
+        checkpoint: The member of a fold was fitted on the other folds, the final member on all folds.
         grid: The stays to score.
         fitted_on_grid: True where the checkpoint was fitted on this very grid; else every stay is unseen.
     """
     if not fitted_on_grid:
         return np.arange(len(grid.labels))
-    kind, _, number = checkpoint.member.partition("-")
-    unseen = grid.is_test.copy()
-    if kind == "fold":
-        unseen |= grid.folds == int(number)
-    return np.flatnonzero(unseen)
+    return np.flatnonzero(~learnt_from(grid, checkpoint.member))
 
 
 def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
@@ -43,7 +40,11 @@ def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) ->
 
 
 def differences(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
-    """Return (n,) logits of death minus logits of survival of the stays at ``rows``; raises as ``risks``."""
+    """Return (n,) logits of death minus logits of survival of the stays at ``rows``.
+
+    Raises:
+        StageError: As in ``risks``.
+    """
     return differences_of(_logits(checkpoint, grid, rows, device))
 
 
@@ -58,7 +59,7 @@ def predictions(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: s
     """Return the risks of the stays at ``rows`` as a table (``PREDICTIONS_SCHEMA``)."""
     columns = {
         "model": [str(checkpoint.model["name"])] * len(rows),
-        "member": [checkpoint.member] * len(rows),
+        "member": [str(checkpoint.member)] * len(rows),
         "split": [split] * len(rows),
         "fold": grid.folds[rows],
         "stay_id": grid.stay_ids[rows],

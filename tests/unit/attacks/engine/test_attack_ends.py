@@ -11,17 +11,16 @@ from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.engine.ends import Known
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Entries, StayTensors, grid_cells, measured_cells
-from icudl.models.build import load_model
-from icudl.models.options import ModelOptions
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.build import GROUP, build_model, load_model
+from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 
 N_HOURS = 7
 
 
-def engine_of(**options: object) -> tuple[Engine, AutogradEngine]:
+def engine_of(name: str = "lstm", **options: object) -> tuple[Engine, AutogradEngine]:
     torch.manual_seed(0)
-    model = RecurrentClassifier(dataclasses.replace(ModelOptions(hidden_size=6, fc_size=5), **options), 4).eval()
+    model = build_model(options_of(GROUP, name)(**{"hidden_size": 6, "fc_size": 5} | options), 4).eval()
     return make_engine(model.double()), AutogradEngine(model)
 
 

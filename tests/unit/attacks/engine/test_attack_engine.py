@@ -1,7 +1,5 @@
 """The hand-written cells against autograd through the library's RNN."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -10,15 +8,17 @@ from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
-from icudl.models.options import ModelOptions
-from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.build import GROUP, build_model
+from icudl.models.options import LstmOptions
+from icudl.models.recurrent.classifier import LstmClassifier, RecurrentClassifier
+from icudl.plugins import options_of
 
 READOUTS = ("final", "last_hour", "mean", "max", "attention")
 
 
-def model_of(**options: object) -> RecurrentClassifier:
+def model_of(name: str = "lstm", **options: object) -> RecurrentClassifier:
     torch.manual_seed(0)
-    return RecurrentClassifier(dataclasses.replace(ModelOptions(hidden_size=6, fc_size=5), **options), 4).eval()
+    return build_model(options_of(GROUP, name)(**{"hidden_size": 6, "fc_size": 5} | options), 4).eval()
 
 
 def features_of(dtype: torch.dtype, lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,7 +86,7 @@ class Rounded(SequenceClassifier):
         raise NotImplementedError
 
 
-class Doubled(RecurrentClassifier):
+class Doubled(LstmClassifier):
     """A plug-in that derives from ours may have changed anything: it must not get the hand-written pass."""
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -97,10 +97,10 @@ def test_other_models_fall_back_to_autograd() -> None:
     assert isinstance(make_engine(model_of(readout="final")), EndStateEngine)
     assert isinstance(make_engine(model_of(readout="mean")), StackEngine)
     assert isinstance(make_engine(model_of(n_layers=2)), StackEngine)
-    assert isinstance(make_engine(Doubled(ModelOptions(hidden_size=3), 4)), AutogradEngine)
+    assert isinstance(make_engine(Doubled(LstmOptions(hidden_size=3), 4)), AutogradEngine)
 
 
 def test_model_without_gradient_is_an_error() -> None:
-    engine = make_engine(Rounded(ModelOptions(), 4))
+    engine = make_engine(Rounded(LstmOptions(), 4))
     with pytest.raises(AttackError, match="Rounded is not differentiable"):
         engine.difference_and_gradient(*features_of(torch.float32, [7, 7]))

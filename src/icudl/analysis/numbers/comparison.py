@@ -1,0 +1,247 @@
+"""Models side by side and attacks side by side: the numbers of the first pages of a study of several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from icudl.analysis.conditions import CONDITIONS
+from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
+from icudl.artifacts.stored import ROW_GROUP
+from icudl.training.scores.evaluation import compare
+
+COMPARED = ("auroc", "auprc", "brier", "ece")
+"""Scores that stand side by side."""
+
+PAIRED = ("auroc", "auprc")
+"""Scores whose differences to the first model are told."""
+
+BOOTSTRAP_SAMPLES = 1000
+"""Resamples of the patients behind the interval of a difference."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; None where it, or its interval, does not exist."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedOn:
+    """A model, or a baseline, judged on one group of stays.
+
+    Attributes:
+        model: Name of the model in the study; of a baseline, the name of its plug-in.
+        baseline: Whether it is a baseline, fitted beside a model.
+        beside: Name of the model that a baseline was fitted beside; "" for a model.
+        data: Name of the data set.
+        split: ``"out-of-fold"`` or ``"test"``; ``"external"`` for a data set that nothing was fitted on.
+        predictions: ``PREDICTIONS_SCHEMA``, each stay once.
+        metrics: ``METRICS_SCHEMA``, of all stays together.
+    """
+
+    model: str
+    baseline: bool
+    beside: str
+    data: str
+    split: str
+    predictions: pl.DataFrame
+    metrics: pl.DataFrame
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelLine:
+    """One line of the comparison of models.
+
+    Attributes:
+        model: Name of the model, or of the baseline.
+        baseline: Whether it is a baseline.
+        beside: Model that the baseline was fitted beside, where baselines differ between models; else "".
+        data: Name of the data set.
+        split: ``"out-of-fold"``, ``"test"`` or ``"external"``.
+        stays: Number of stays.
+        deaths: How many of them died.
+        scores: By name of the score (``COMPARED``).
+        differences: To the first model on the same stays, by name of the score (``PAIRED``); empty for the first model
+            itself, and where the stays are not the same.
+    """
+
+    model: str
+    baseline: bool
+    beside: str
+    data: str
+    split: str
+    stays: int
+    deaths: int
+    scores: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+
+
+def models_side_by_side(
+    judged: Sequence[JudgedOn], stays: Mapping[str, pl.DataFrame], seed: int
+) -> tuple[ModelLine, ...]:
+    """Return a line a model and group of stays; baselines with equal predictions stand there once.
+
+    Args:
+        judged: What to compare, in the order of the models; the first of each data set and split is what the others
+            are compared with.
+        stays: Stays (``STAYS_SCHEMA``) by data set.
+        seed: Of the resamples.
+    """
+    groups: dict[tuple[str, str], list[JudgedOn]] = {}
+    for each in judged:
+        groups.setdefault((each.data, each.split), []).append(each)
+    lines: list[ModelLine] = []
+    for group in groups.values():
+        models = [each for each in group if not each.baseline]
+        baselines = _distinct([each for each in group if each.baseline])
+        names = [each.model for each in baselines]
+        for each in (*models, *baselines):
+            alone = names.count(each.model) < 2
+            first = models[0] if models and each is not models[0] else None
+            lines.append(_line(each, first, stays[each.data], seed, "" if alone else each.beside))
+    return tuple(lines)
+
+
+def _distinct(baselines: Sequence[JudgedOn]) -> list[JudgedOn]:
+    kept: list[JudgedOn] = []
+    for each in baselines:
+        risks = _risks(each)
+        if not any(other.model == each.model and _risks(other).equals(risks) for other in kept):
+            kept.append(each)
+    return kept
+
+
+def _risks(each: JudgedOn) -> pl.DataFrame:
+    return each.predictions.select("stay_id", "label", "probability").sort("stay_id")
+
+
+def _line(each: JudgedOn, first: JudgedOn | None, stays: pl.DataFrame, seed: int, beside: str) -> ModelLine:
+    whole = each.metrics.filter(pl.col("subgroup") == "all")
+    found = {row["metric"]: row for row in whole.iter_rows(named=True)}
+    return ModelLine(
+        model=each.model,
+        baseline=each.baseline,
+        beside=beside,
+        data=each.data,
+        split=each.split,
+        stays=each.predictions.height,
+        deaths=int((each.predictions["label"] == 1).sum()),
+        scores={
+            name: Estimate(found[name]["value"], found[name]["low"], found[name]["high"])
+            for name in COMPARED
+            if name in found
+        },
+        differences={} if first is None else _differences(each, first, stays, seed),
+    )
+
+
+def _differences(each: JudgedOn, first: JudgedOn, stays: pl.DataFrame, seed: int) -> dict[str, Estimate]:
+    ours, theirs = _risks(each), _risks(first)
+    if not ours.height or not ours.select("stay_id", "label").equals(theirs.select("stay_id", "label")):
+        return {}
+    table = compare(each.predictions, first.predictions, stays, BOOTSTRAP_SAMPLES, seed)
+    rows = {row["metric"]: row for row in table.iter_rows(named=True)}
+    return {name: Estimate(*(rows[name][key] for key in ("difference", "low", "high"))) for name in PAIRED}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flips:
+    """Stays of one direction of the flip.
+
+    Attributes:
+        attacked: How many were attacked.
+        flipped: How many of them were flipped.
+        share: With Wilson's interval; None where no stay was attacked.
+    """
+
+    attacked: int
+    flipped: int
+    share: Estimate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttackLine:
+    """One line of the comparison of attacks.
+
+    Attributes:
+        model: Name of the model.
+        attack: Name of the attack.
+        data: Name of the data set.
+        plugin: Name of the attack's plug-in.
+        threat_model: Its name.
+        flips: By direction of the flip, and ``"both"``.
+        fewest: Median, over the flipped stays, of the fewest values changed; None where none was flipped.
+        charted: Share of the changed cells that were charted; None where nothing was changed.
+    """
+
+    model: str
+    attack: str
+    data: str
+    plugin: str
+    threat_model: str
+    flips: Mapping[str, Flips]
+    fewest: float | None
+    charted: float | None
+
+
+def attack_line(
+    model: str, attack: str, data: str, result: AttackResult, analysis: SusceptibilityResult, grid: GridDataset
+) -> AttackLine:
+    """Return the line of one attack on one model and data set."""
+    return AttackLine(
+        model=model,
+        attack=attack,
+        data=data,
+        plugin=str(result.options.get("name", "")),
+        threat_model=result.threat_model,
+        flips={condition: _flips(analysis, condition) for condition in (*CONDITIONS, "both")},
+        fewest=fewest_changes(analysis),
+        charted=charted_share(result, grid),
+    )
+
+
+def _flips(analysis: SusceptibilityResult, condition: str) -> Flips:
+    line = analysis.tables["summary"].filter(pl.col("condition") == condition, pl.col("example") == "best")
+    row = line.row(0, named=True)
+    share = Estimate(row["success"], row["success_low"], row["success_high"])
+    return Flips(attacked=row["attacked"], flipped=row["flipped"], share=share)
+
+
+def fewest_changes(analysis: SusceptibilityResult) -> float | None:
+    """Return the median, over the flipped stays, of the fewest values changed; None where none was flipped."""
+    table = analysis.tables["smallest_change"]
+    fewest = np.repeat(table["changed"].to_numpy(), table["stays"].to_numpy())
+    return float(np.median(fewest)) if len(fewest) else None
+
+
+def charted_share(result: AttackResult, grid: GridDataset) -> float | None:
+    """Return the share of the best examples' changed cells in which something was charted; None where none is changed.
+
+    Args:
+        result: The attack; its changes are read some thousand at a time.
+        grid: The data set that was attacked.
+    """
+    order = np.argsort(grid.stay_ids, kind="stable")
+    ordered = grid.stay_ids[order]
+    changed = charted = 0
+    for stay, hour, variable in _best_cells(result):
+        rows = order[np.searchsorted(ordered, stay)]
+        changed += len(rows)
+        charted += int((~np.isnan(grid.values[rows, hour, variable])).sum())
+    return charted / changed if changed else None
+
+
+def _best_cells(result: AttackResult) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+    total = int(result.ask("perturbations", lambda table: table.select(pl.len())).item())
+    for start in range(0, total, ROW_GROUP):
+        block = result.ask("perturbations", lambda table, start=start: table.slice(start, ROW_GROUP))  # type: ignore[misc]
+        best = block.filter(pl.col("example") == "best")
+        yield tuple(best[name].to_numpy().astype(np.int64) for name in ("stay_id", "hour", "variable"))

@@ -1,0 +1,288 @@
+"""Sections of the page: models side by side, and attacks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.comparison import (
+    COMPARED,
+    PAIRED,
+    AttackLine,
+    Estimate,
+    JudgedOn,
+    ModelLine,
+    models_side_by_side,
+)
+from icudl.analysis.numbers.quality import model_names, own_models
+from icudl.report.charts.descriptions import Axis, Dot, Dots
+from icudl.report.elements import Entry, Figure, Note, Section, Switch, Table
+from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
+from icudl.report.sections.quality import judged_stays
+from icudl.report.study import StudyResults
+from icudl.report.wording import columns, entry, interval, listed, percent, rounded, row
+
+
+def models_section(study: StudyResults, seed: int) -> Section:
+    """Set the models, and the baselines, side by side.
+
+    Args:
+        study: The study.
+        seed: Of the resamples behind the differences.
+    """
+    lines = models_side_by_side(_judged(study), {data.name: data.grid.stays for data in study.data}, seed)
+    first = study.models[0].name
+    lead = (
+        (
+            "Each line is one model, judged on stays that it was not fitted on. Baselines stand below the models "
+            "of the same stays."
+        ),
+        (
+            f"Differences are to {first}, on the same resamples of the same patients: an interval without 0 speaks of "
+            "a difference that chance does not explain. Where the stays are not the same, no difference is told."
+        ),
+    )
+    return Section(
+        "models", "Models side by side", "Models", lead, (_models_table(study, lines, first), _models_figure(lines))
+    )
+
+
+def _judged(study: StudyResults) -> list[JudgedOn]:
+    found = []
+    for model in study.models:
+        own = own_models(model.training)
+        for group in judged_stays(study, model):
+            for name in model_names(group.predictions, own):
+                baseline = name not in own
+                found.append(
+                    JudgedOn(
+                        model=name if baseline else model.name,
+                        baseline=baseline,
+                        beside=model.name if baseline else "",
+                        data=group.data,
+                        split=group.split,
+                        predictions=group.predictions.filter(pl.col("model") == name),
+                        metrics=group.metrics.filter(pl.col("model") == name),
+                    )
+                )
+    return found
+
+
+def _line_name(line: ModelLine) -> str:
+    if not line.baseline:
+        return line.model
+    return f"{predictor_name(line.model)} (baseline{f' of {line.beside}' if line.beside else ''})"
+
+
+def _stays_name(line: ModelLine) -> str:
+    return f"{line.data}, {SPLIT_NAMES[line.split]}"
+
+
+def _estimate(of: Estimate | None, *, signed: bool = False) -> Entry:
+    if of is None:
+        return Entry("–", None)
+    found = interval(of.value, of.low, of.high)
+    return Entry(f"+{found.text}", found.sort) if signed and found.sort is not None and found.sort > 0 else found
+
+
+def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str) -> Table:
+    names = {model.name: own_models(model.training) for model in study.models}
+    rows = tuple(
+        row(
+            _line_name(line),
+            "–" if line.baseline else predictor_name(names[line.model][0] if names[line.model] else line.model),
+            _stays_name(line),
+            line.stays,
+            line.deaths,
+            *(_estimate(line.scores.get(name)) for name in COMPARED),
+            *(_estimate(line.differences.get(name), signed=True) for name in PAIRED),
+        )
+        for line in lines
+    )
+    return Table(
+        "models-table",
+        "Scores of all models, with 95 % intervals",
+        columns(
+            "Model",
+            "Kind",
+            "Judged on",
+            "#Stays",
+            "#Deaths",
+            *(f"#{METRIC_NAMES[name]}" for name in COMPARED),
+            *(f"#{METRIC_NAMES[name]} minus that of {first}" for name in PAIRED),
+        ),
+        rows,
+        "For AUROC and AUPRC more is better, for Brier score and calibration error less.",
+        filtered=True,
+    )
+
+
+def _models_figure(lines: Sequence[ModelLine]) -> Figure:
+    stays = list(dict.fromkeys(_stays_name(line) for line in lines))
+    counted = {name: max((line.stays for line in lines if _stays_name(line) == name), default=0) for name in stays}
+    variants = {}
+    for place, name in enumerate(stays):
+        own = [line for line in lines if _stays_name(line) == name]
+        for metric in COMPARED:
+            found = [line.scores.get(metric, Estimate(None, None, None)) for line in own]
+            variants[f"{place}|{metric}"] = Dots(
+                x=Axis(label=METRIC_NAMES[metric]),
+                rows=tuple(_line_name(line) for line in own),
+                series=(
+                    Dot(
+                        name=METRIC_NAMES[metric],
+                        x=rounded([_number(each.value) for each in found]),
+                        low=rounded([_number(each.low) for each in found]),
+                        high=rounded([_number(each.high) for each in found]),
+                        notes=tuple(f"{line.stays:,} stays, {line.deaths:,} deaths" for line in own),
+                    ),
+                ),
+                sortable=True,
+            )
+    return Figure(
+        "models-figure",
+        "The same numbers as a picture",
+        "One dot a model, with its 95 % interval. Intervals of the same stays may overlap although the difference is "
+        "certain: the table above tells the differences themselves.",
+        variants,
+        (
+            Switch(
+                "stays",
+                "Judged on",
+                tuple((str(place), f"{name}: {counted[name]:,}") for place, name in enumerate(stays)),
+            ),
+            Switch("metric", "Score", tuple((name, METRIC_NAMES[name]) for name in COMPARED)),
+        ),
+        "full",
+    )
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def attacks_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section:
+    """Set the attacks side by side."""
+    lead = (
+        (
+            "Each line is one attack on one model and data set. Shares are of the stays attacked; attacks with "
+            "different threat models answer different questions, and only lines that may change the same "
+            "things compare models."
+        ),
+    )
+    main = study.main.name
+    filled = [
+        f"{_attack_name(line, main)} ({percent(1 - line.charted)})"
+        for line in lines
+        if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
+    ]
+    notes = (
+        Note(
+            f"Most of the cells that these attacks changed were never charted: {listed(filled)}. They could change "
+            "any cell of the filled-in record; nobody could have entered such values wrongly."
+        ),
+    )
+    blocks = (*(notes if filled else ()), _attacks_table(lines), _attacks_figure(lines, main))
+    return Section("attacks", "Attacks side by side", "Attacks", lead, blocks)
+
+
+def _attack_name(line: AttackLine, main: str) -> str:
+    return ", ".join([line.model, line.attack, *([line.data] if line.data != main else [])])
+
+
+def _flipped(of: Estimate) -> Entry:
+    if of.value is None or of.low is None or of.high is None:
+        return Entry("–", None)
+    return Entry(f"{percent(of.value)} ({percent(of.low)} to {percent(of.high)})", of.value)
+
+
+def _attacks_table(lines: Sequence[AttackLine]) -> Table:
+    rows = tuple(
+        row(
+            line.model,
+            line.attack,
+            line.data,
+            line.plugin or "–",
+            short_threat(line.threat_model),
+            line.flips["both"].attacked,
+            *(_flipped(line.flips[name].share) for name in (*CONDITIONS, "both")),
+            entry(line.fewest),
+            Entry("–", None) if line.charted is None else Entry(percent(line.charted), line.charted),
+        )
+        for line in lines
+    )
+    return Table(
+        "attacks-table",
+        "What each attack reached",
+        columns(
+            "Model",
+            "Attack",
+            "Data set",
+            "Method",
+            "What may be changed",
+            "#Stays attacked",
+            "#Survival flipped to death (95 %)",
+            "#Death flipped to survival (95 %)",
+            "#Both (95 %)",
+            "#Fewest values changed, median",
+            "#Changed cells that were charted",
+        ),
+        rows,
+        "The median of the fewest values changed is that of the flipped stays: an attack that flips few, easy stays "
+        "has a small one. Changed cells are those of the best examples.",
+        filtered=True,
+    )
+
+
+def _attacks_figure(lines: Sequence[AttackLine], main: str) -> Figure:
+    names = tuple(_attack_name(line, main) for line in lines)
+
+    def share(condition: str) -> Dot:
+        found = [line.flips[condition] for line in lines]
+        return Dot(
+            name=CONDITION_NAMES[condition].capitalize(),
+            x=rounded([_number(each.share.value) for each in found]),
+            low=rounded([_number(each.share.low) for each in found]),
+            high=rounded([_number(each.share.high) for each in found]),
+            notes=tuple(f"{each.flipped:,} of {each.attacked:,} attacked stays" for each in found),
+        )
+
+    flipped = Dots(
+        x=Axis(label="Stays flipped", percent=True, min=0, max=1),
+        rows=names,
+        series=tuple(share(condition) for condition in ("both", *CONDITIONS)),
+        sortable=True,
+    )
+    fewest = Dots(
+        x=Axis(label="Fewest values changed, median", min=0),
+        rows=names,
+        series=(Dot(name="Flipped stays", x=rounded([_number(line.fewest) for line in lines])),),
+        sortable=True,
+    )
+    charted = Dots(
+        x=Axis(label="Changed cells that were charted", percent=True, min=0, max=1),
+        rows=names,
+        series=(Dot(name="Best examples", x=rounded([_number(line.charted) for line in lines])),),
+        sortable=True,
+    )
+    return Figure(
+        "attacks-figure",
+        "The same numbers as a picture",
+        "One line an attack; shares with their 95 % intervals.",
+        {"flipped": flipped, "fewest": fewest, "charted": charted},
+        (
+            Switch(
+                "number",
+                "Number",
+                (
+                    ("flipped", "Stays flipped"),
+                    ("fewest", "Fewest values changed"),
+                    ("charted", "Charted cells"),
+                ),
+            ),
+        ),
+        "full",
+    )

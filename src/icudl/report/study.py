@@ -1,0 +1,122 @@
+"""What a report is about: a table of data sets, models and attacks, with the results in its cells."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from icudl.artifacts import (
+    AttackResult,
+    GridDataset,
+    LineageEntry,
+    Scores,
+    SourceTables,
+    SusceptibilityResult,
+    TrainingResult,
+    TuningResult,
+)
+
+MAIN = "main"
+"""Role of the data set that models are fitted on; every other data set is external."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class DataResults:
+    """One data set.
+
+    Attributes:
+        name: Its name in the configuration.
+        role: ``"main"`` (fitted on, cross-validated, with a held-out test) or ``"external"`` (never fitted on).
+        tables: What its source gave.
+        grid: Its cohort.
+    """
+
+    name: str
+    role: str
+    tables: SourceTables
+    grid: GridDataset
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ModelResults:
+    """One model, fitted on the main data set.
+
+    Attributes:
+        name: Its name in the configuration.
+        training: Fitted members, predictions and scores.
+        tuning: The search for its options; None without a search.
+        scores: Predictions and scores of the final member, by external data set.
+    """
+
+    name: str
+    training: TrainingResult
+    tuning: TuningResult | None
+    scores: Mapping[str, Scores]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class AttackResults:
+    """One attack on one model and one data set.
+
+    Attributes:
+        model: Name of the model.
+        attack: Name of the attack.
+        data: Name of the data set.
+        result: The adversarial examples.
+        susceptibility: Measures over them.
+        tuning: The search for the attack's options; None without a search.
+    """
+
+    model: str
+    attack: str
+    data: str
+    result: AttackResult
+    susceptibility: SusceptibilityResult
+    tuning: TuningResult | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class StudyResults:
+    """Everything that a report tells.
+
+    Attributes:
+        data: The main data set first, then the external ones.
+        models: In the order of the configuration; the first one is what the others are compared with.
+        attacks: In the order of the configuration.
+        lineage: Origin of every artifact above, inputs before what is made from them.
+    """
+
+    data: tuple[DataResults, ...]
+    models: tuple[ModelResults, ...]
+    attacks: tuple[AttackResults, ...]
+    lineage: tuple[LineageEntry, ...]
+
+    @property
+    def main(self) -> DataResults:
+        """The data set that the models were fitted on."""
+        return next(data for data in self.data if data.role == MAIN)
+
+    @property
+    def external(self) -> tuple[DataResults, ...]:
+        """The data sets that nothing was fitted on."""
+        return tuple(data for data in self.data if data.role != MAIN)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether any data underneath are credentialed."""
+        return any(entry.restricted for entry in self.lineage)
+
+    def data_named(self, name: str) -> DataResults:
+        """Return the data set of this name."""
+        return next(data for data in self.data if data.name == name)
+
+    def model_named(self, name: str) -> ModelResults:
+        """Return the model of this name."""
+        return next(model for model in self.models if model.name == name)
+
+    def attack_title(self, attack: AttackResults) -> str:
+        """Return the names of model and attack; the data set is named unless it is the main one."""
+        names = [attack.model, attack.attack]
+        if attack.data != self.main.name:
+            names.append(attack.data)
+        return ", ".join(names)

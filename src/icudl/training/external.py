@@ -1,0 +1,122 @@
+"""Data sets that a model was not trained on: laid out as its checkpoint expects, without the patients it has met."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from icudl.artifacts import Checkpoint, GridDataset, Member
+from icudl.errors import StageError
+from icudl.training.data import Rows
+from icudl.training.members import learnt_from
+
+
+def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
+    """Return the patients whose stays a member was fitted on or validated with, sorted.
+
+    Args:
+        grid: The data set of the training.
+        member: The final member has met all patients but those of the test stays; the member of a fold has not met the
+            patients of its fold either.
+    """
+    return np.unique(grid.patient_ids[learnt_from(grid, member)])
+
+
+def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) -> Rows:
+    """Return the stays of a data set whose patients a member has not met; what decides is the patient, never the split.
+
+    Two data sets of one population are the same patients under the same ids. A data set whose population is unknown
+    (``""``) shares no patient with any other.
+
+    Args:
+        grid: The stays to choose from.
+        training_grid: The data set of the training.
+        member: As in ``met_patients``.
+    """
+    if not grid.population or grid.population != training_grid.population:
+        return np.arange(len(grid.labels))
+    return np.flatnonzero(~np.isin(grid.patient_ids, met_patients(training_grid, member)))
+
+
+def missing_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the variables and static descriptors that a checkpoint expects and a data set lacks, in its order."""
+    there = {variable.name for variable in grid.variables}
+    variables = [variable.name for variable in checkpoint.variables if variable.name not in there]
+    return (*variables, *(name for name in checkpoint.static_names if name not in grid.static_names))
+
+
+def unused_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the variables of a data set that a checkpoint does not read, in the order of the data set."""
+    expected = {variable.name for variable in checkpoint.variables}
+    return tuple(variable.name for variable in grid.variables if variable.name not in expected)
+
+
+def align_grid(grid: GridDataset, checkpoint: Checkpoint) -> GridDataset:
+    """Return a data set with the variables and static descriptors of a checkpoint, matched by name, in its order.
+
+    What the data set lacks enters as never measured, so that the checkpoint's scaler fills it with the training median.
+    What the checkpoint does not read is left out. Stays, outcomes and split stay as they are.
+
+    Args:
+        grid: N stays of T hours with variables and descriptors of its own.
+        checkpoint: F variables, S descriptors, T hours.
+
+    Returns:
+        The N stays with (N, T, F) values and counts and (N, S) descriptors.
+
+    Raises:
+        StageError: The windows differ, a variable is in another unit, or the two have no variable in common.
+    """
+    _check_window(grid, checkpoint)
+    _check_units(grid, checkpoint)
+    theirs = [variable.name for variable in grid.variables]
+    ours = [variable.name for variable in checkpoint.variables]
+    if not set(ours) & set(theirs):
+        raise StageError(
+            f"The data hold the variables {', '.join(theirs)}; the checkpoint expects {', '.join(ours)}. They have "
+            "none in common. Extract the data with the variables.use of the checkpoint."
+        )
+    return dataclasses.replace(
+        grid,
+        values=_chosen(grid.values, theirs, ours, np.nan),
+        counts=_chosen(grid.counts, theirs, ours, 0),
+        statics=_chosen(grid.statics, grid.static_names, checkpoint.static_names, np.nan),
+        static_names=checkpoint.static_names,
+        variables=checkpoint.variables,
+    )
+
+
+def _chosen(
+    array: npt.NDArray[Any], there: list[str] | tuple[str, ...], wanted: list[str] | tuple[str, ...], empty: float
+) -> npt.NDArray[Any]:
+    """Return the last columns of an array by name, those that are not there filled with ``empty``."""
+    if list(there) == list(wanted):
+        return array  # mapped from its file, where it was read from one
+    chosen = np.full((*array.shape[:-1], len(wanted)), empty, array.dtype)
+    for place, name in enumerate(wanted):
+        if name in there:
+            chosen[..., place] = array[..., there.index(name)]
+    return chosen
+
+
+def _check_window(grid: GridDataset, checkpoint: Checkpoint) -> None:
+    hours = grid.values.shape[1]
+    if hours != checkpoint.n_hours:
+        raise StageError(
+            f"The data hold {hours} hours a stay; the checkpoint expects {checkpoint.n_hours}. Extract the data with "
+            "the window.hours of the checkpoint."
+        )
+
+
+def _check_units(grid: GridDataset, checkpoint: Checkpoint) -> None:
+    units = {variable.name: variable.unit for variable in checkpoint.variables}
+    for variable in grid.variables:
+        unit = units.get(variable.name, variable.unit)
+        if variable.unit != unit:
+            raise StageError(
+                f"The data hold {variable.name} in {variable.unit!r}; the checkpoint expects it in {unit!r}. Convert "
+                "it in the source of the data."
+            )

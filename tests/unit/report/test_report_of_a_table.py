@@ -1,0 +1,121 @@
+"""The report of several models, attacks and data sets: what stands side by side, and what is named."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from icudl.report.build import build_report
+from icudl.report.options import ReportOptions
+from icudl.report.study import StudyResults
+from report_study import fake_study, fake_table
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyResults:
+    return fake_table(100)
+
+
+@pytest.fixture(scope="module")
+def page(study: StudyResults) -> str:
+    return build_report(study, ReportOptions(explorer_stays=5)).html
+
+
+def rows_of(page: str, table: str) -> list[list[str]]:
+    """Return the cells of a table of the page, row after row."""
+    body = page.split(f'id="{table}"')[1].split("<tbody>")[1].split("</tbody>", maxsplit=1)[0]
+    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in body.split("<tr>")[1:]]
+
+
+def test_no_identifier_stands_twice(page: str) -> None:
+    ids = re.findall(r'\sid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_model_and_data_set_has_a_line(study: StudyResults, page: str) -> None:
+    rows = rows_of(page, "models-table")
+    found = {(row[0], row[2]) for row in rows}
+    stays = ("main, held-out test stays", "main, out-of-fold stays", "elsewhere, external stays")
+    assert {(model.name, words) for model in study.models for words in stays} <= found
+    external = next(row for row in rows if row[0] == "summary" and row[2] == "elsewhere, external stays")
+    assert external[3] == f"{len(study.external[0].grid.labels):,}"
+    assert external[5] == "0.882 (0.862 to 0.902)"
+
+
+def test_the_first_model_has_no_difference_to_itself_and_the_second_has(page: str) -> None:
+    rows = {(row[0], row[2]): row for row in rows_of(page, "models-table")}
+    assert rows["lstm", "main, held-out test stays"][-2:] == ["–", "–"]
+    assert re.match(r"[+-]?\d\.\d{3} \(-?\d", rows["summary", "main, held-out test stays"][-2])
+
+
+def test_every_attack_has_a_line_with_what_may_be_changed(study: StudyResults, page: str) -> None:
+    rows = rows_of(page, "attacks-table")
+    assert [tuple(row[:3]) for row in rows] == [(each.model, each.attack, each.data) for each in study.attacks]
+    for row, each in zip(rows, study.attacks, strict=True):
+        both = each.susceptibility.tables["summary"].filter(condition="both", example="best").row(0, named=True)
+        assert row[4] == ("charted values" if each.attack == "one_value" else "any cell of the filled-in record")
+        assert row[5] == f"{both['attacked']:,}"
+        assert row[8].startswith(f"{100 * both['success']:.1f} %")
+
+
+def test_cells_that_were_never_charted_are_told_of(study: StudyResults, page: str) -> None:
+    attack = next(each for each in study.attacks if each.attack == "fewest")
+    grid = study.data_named(attack.data).grid
+    row_of = {stay: row for row, stay in enumerate(grid.stay_ids.tolist())}
+    best = attack.result.perturbations.filter(example="best").select("stay_id", "hour", "variable").rows()
+    charted = sum(grid.counts[row_of[stay], hour, variable] > 0 for stay, hour, variable in best) / len(best)
+    row = next(row for row in rows_of(page, "attacks-table") if row[:3] == ["lstm", "fewest", "main"])
+    assert row[-1] == f"{100 * charted:.1f} %"
+    assert "Most of the cells that these attacks changed were never charted" in page
+
+
+def test_headings_say_names(page: str) -> None:
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    assert "lstm: how well the model predicts" in headings
+    assert "summary, one_value, elsewhere: how easily predictions are flipped" in headings
+    assert "elsewhere: who was studied" in headings
+    assert "lstm, fewest: search for settings" in headings
+
+
+def test_single_stays_are_shown_for_one_attack_of_each_model(study: StudyResults, page: str) -> None:
+    data = json.loads(page.split('id="report-data">')[1].split("</script>", 1)[0])
+    assert [item["id"] for item in data["explorers"]] == [
+        "stay-explorer--lstm-one_value-main",
+        "stay-explorer--summary-one_value-main",
+    ]
+    first = study.attacks[0].susceptibility.tables["fragility"].sort("rank")["stay_id"].head(5).to_list()
+    assert [stay["id"] for stay in data["explorers"][0]["pack"]["stays"]] == first
+    assert "it shows single stays for one attack on each model only" in page
+
+
+def test_every_figure_of_an_attack_says_its_stays(study: StudyResults, page: str) -> None:
+    attack = next(each for each in study.attacks if each.data == "elsewhere")
+    attacked = attack.susceptibility.tables["fragility"].height
+    anchor = f"map--{attack.model}-{attack.attack}-elsewhere"
+    assert (
+        f"elsewhere: {attacked:,} attacked stays"
+        in page.split(f'id="{anchor}"')[1].split("</figcaption>", maxsplit=1)[0]
+    )
+
+
+def test_no_single_stay_of_restricted_data_is_shown() -> None:
+    study = fake_table(60, restricted=True)
+    page = build_report(study, ReportOptions()).html
+    assert "stay-explorer" not in page.split("<script>")[1].split('id="report-data">')[1]
+    numbers = set(re.findall(r"(?<![\d.])\d{6}(?!\d)", page))
+    assert numbers & {str(stay) for data in study.data for stay in data.grid.stay_ids.tolist()} == set()
+
+
+def test_the_lineage_speaks_in_names(page: str) -> None:
+    assert ["attack/summary/fewest/elsewhere", "attack"] not in rows_of(page, "lineage")
+    assert "attack/summary/fewest/elsewhere" in [row[0] for row in rows_of(page, "lineage")]
+
+
+def test_a_study_of_one_of_each_has_no_comparison_and_no_choice() -> None:
+    page = build_report(fake_study(60), ReportOptions(explorer_stays=0)).html
+    sections = re.findall(r'<section id="([^"]*)"', page)
+    assert sections == ["summary", "cohort", "quality", "attack", "where", "tuning", "origin"]
+    assert "<select" not in page.split('id="summary"')[1].split('id="cohort"')[0]
+    assert "data-chapters autocomplete" not in page

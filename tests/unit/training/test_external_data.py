@@ -1,0 +1,125 @@
+"""Data sets from elsewhere: which patients count as met, and what a checkpoint is given to read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attack_cases import make_checkpoint
+from icudl.artifacts import FINAL, GridDataset, Member
+from icudl.errors import StageError
+from icudl.preprocessing.scaling import InputOptions
+from icudl.training.external import align_grid, met_patients, missing_names, unmet_rows, unused_names
+from icudl.training.members import divide
+from icudl.training.scores.scoring import risks
+from icudl.variables import STUDY_VARIABLES
+from training_grids import make_grid
+
+INPUTS = InputOptions(channels=("value", "observed"), statics=("age_years",))
+N_HOURS = 6
+
+
+def five_stays(patients: tuple[int, ...] = (10, 10, 11, 12, 13), **changes: object) -> GridDataset:
+    """Five stays of four patients: 10 in fold 0, 11 in fold 1, 12 and 13 held out; as external data without a split."""
+    grid = make_grid(5)
+    stays = grid.stays.with_columns(patient_id=pl.Series(patients, dtype=pl.Int64))
+    split = {"is_test": np.array([False, False, False, True, True]), "folds": np.array([0, 0, 1, -1, -1], np.int8)}
+    return dataclasses.replace(grid, stays=stays, **{**split, "population": "ward a"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("member", "met"), [(FINAL, [10, 11]), (Member(0), [11]), (Member(1), [10])], ids=["final", "fold-0", "fold-1"]
+)
+def test_a_member_has_met_the_patients_it_learnt_from_by_hand(member: Member, met: list[int]) -> None:
+    assert met_patients(five_stays(), member).tolist() == met
+
+
+def test_a_member_has_met_exactly_the_patients_of_its_division() -> None:
+    grid = make_grid(80, n_folds=3)
+    for fold in (-1, 0, 1, 2):
+        division = divide(grid, fold, 0.15, seed=4)
+        learnt = np.union1d(grid.patient_ids[division.fit], grid.patient_ids[division.valid])
+        met = met_patients(grid, Member.of_fold(fold))
+        assert met.tolist() == learnt.tolist()
+        assert not np.isin(grid.patient_ids[division.scored], met).any()
+
+
+@pytest.mark.parametrize("is_test", [True, False])
+def test_the_patient_decides_and_never_the_split(is_test: bool) -> None:
+    """Patients 10 and 11 were learnt from: no flag of the other data set makes them unmet. 12 and 13 were held out."""
+    elsewhere = five_stays(
+        (13, 11, 10, 99, 12), is_test=np.full(5, is_test), folds=np.full(5, -1 if is_test else 0, np.int8)
+    )
+    assert unmet_rows(elsewhere, five_stays(), FINAL).tolist() == [0, 3, 4]
+    assert unmet_rows(elsewhere, five_stays(), Member(0)).tolist() == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("ward b", "ward a"), ("", "ward a"), ("", "")])
+def test_equal_numbers_of_other_or_unknown_populations_are_other_patients(theirs: str, ours: str) -> None:
+    elsewhere, training_grid = five_stays(population=theirs), five_stays(population=ours)
+    assert unmet_rows(elsewhere, training_grid, FINAL).tolist() == [0, 1, 2, 3, 4]
+
+
+def shuffled(grid: GridDataset) -> GridDataset:
+    """The same stays with their variables in another order, and one variable and one descriptor more."""
+    order = [2, 0, 1]
+    more = np.full((*grid.values.shape[:2], 1), 7.0, np.float32)
+    return dataclasses.replace(
+        grid,
+        values=np.concatenate([grid.values[:, :, order], more], axis=2),
+        counts=np.concatenate([grid.counts[:, :, order], np.ones_like(more, np.uint16)], axis=2),
+        variables=(*(grid.variables[place] for place in order), STUDY_VARIABLES[9]),
+        statics=np.concatenate([np.full((len(grid.labels), 1), 1.0, np.float32), grid.statics], axis=1),
+        static_names=("sex_male", "age_years"),
+    )
+
+
+def test_variables_and_descriptors_are_matched_by_name() -> None:
+    grid = make_grid(40)
+    checkpoint = make_checkpoint(grid, "final", inputs=INPUTS)
+    aligned = align_grid(shuffled(grid), checkpoint)
+    for name in ("values", "counts", "statics"):
+        np.testing.assert_array_equal(getattr(aligned, name), getattr(grid, name))
+    assert (aligned.variables, aligned.static_names) == (grid.variables, ("age_years",))
+    assert aligned.stays.equals(grid.stays)
+    assert missing_names(shuffled(grid), checkpoint) == ()
+    assert unused_names(shuffled(grid), checkpoint) == (STUDY_VARIABLES[9].name,)
+
+
+def test_what_is_missing_is_filled_with_the_training_median() -> None:
+    grid = make_grid(40)
+    checkpoint = make_checkpoint(grid, "final", inputs=dataclasses.replace(INPUTS, channels=("value",)))
+    lacking = dataclasses.replace(
+        grid,
+        values=grid.values[:, :, [0, 2]],
+        counts=grid.counts[:, :, [0, 2]],
+        variables=(grid.variables[0], grid.variables[2]),
+        statics=np.zeros((40, 0), np.float32),
+        static_names=(),
+    )
+    assert missing_names(lacking, checkpoint) == (grid.variables[1].name, "age_years")
+    aligned = align_grid(lacking, checkpoint)
+    assert not aligned.counts[:, :, 1].any()
+    values, statics = grid.values.copy(), np.full_like(grid.statics, checkpoint.scaler.static_median[0])
+    inside = np.arange(N_HOURS) < grid.lengths[:, None]
+    values[:, :, 1] = np.where(inside, checkpoint.scaler.median[1], np.nan)
+    by_hand = dataclasses.replace(grid, values=values, statics=statics)
+    rows = np.arange(40)
+    np.testing.assert_array_equal(risks(checkpoint, aligned, rows, "cpu"), risks(checkpoint, by_hand, rows, "cpu"))
+
+
+def test_what_cannot_be_aligned_is_refused() -> None:
+    grid = make_grid(20)
+    checkpoint = make_checkpoint(grid, "final")
+    with pytest.raises(StageError, match=r"hold 5 hours a stay; the checkpoint expects 6"):
+        align_grid(dataclasses.replace(grid, values=grid.values[:, :5]), checkpoint)
+    first = grid.variables[0]
+    other = (dataclasses.replace(first, unit="mg/dL"), *grid.variables[1:])
+    with pytest.raises(StageError, match=rf"{first.name} in 'mg/dL'; the checkpoint expects it in '{first.unit}'"):
+        align_grid(dataclasses.replace(grid, variables=other), checkpoint)
+    strange = tuple(dataclasses.replace(variable, name=f"my_{variable.name}") for variable in grid.variables)
+    with pytest.raises(StageError, match="none in common"):
+        align_grid(dataclasses.replace(grid, variables=strange), checkpoint)
