@@ -69,7 +69,10 @@ class TargetModel(Protocol):
 
 @runtime_checkable
 class FocusedTarget(TargetModel, Protocol):
-    """A target that can leave out parts of the gradient, and is faster for it; its margins stay exact."""
+    """A target that computes only a part of the gradient where that is enough; its margins stay exact.
+
+    Attacks ask for it by ``survey`` and ``on_changed_cells`` below, which give any other target back as it is.
+    """
 
     def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
         """Return margins and full gradient at ``values``, and a target that leaves out what is faint in it."""
@@ -105,8 +108,8 @@ class Perturbation:
         best: (B, T, F) change of the best example by the attack's own measure; zero where there is none.
         first_iteration: (B,) int64 iteration of discovery, counted from 1; -1 where there is none.
         best_iteration: (B,) int64.
-        tables: Whatever else the attack found out, by name of table and column: one-dimensional tensors of equal
-            length. The column ``stay`` tells the stay by its position in the batch.
+        tables: What else the attack found out, by name of table and column: one-dimensional tensors of equal length.
+            The column ``stay`` holds the position of each row's stay in the batch.
     """
 
     first: Tensor
@@ -133,7 +136,7 @@ def allowed_change(target: TargetModel) -> tuple[Tensor, Tensor]:
     A change between the two gives a value between the target's bounds after rounding, not only before.
 
     Raises:
-        AttackError: A cell that may change lies outside its bounds to begin with.
+        AttackError: An unchanged cell that may change lies outside its bounds.
     """
     values, lower, upper = target.values, target.lower, target.upper
     outside = target.attackable & ~((values >= lower) & (values <= upper))

@@ -1,4 +1,4 @@
-"""Book-keeping of a search: first and best example of each stay, and when a stay has nothing more to gain."""
+"""The record of a search: first and best example of each stay, and whether a stay still gains by searching."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ExampleRecord:
         self._score[rows[better]] = score[better]
 
     def converged(self, rows: Tensor, iteration: int, patience: int) -> Tensor:
-        """Return (K,) bool: stays whose last better example is ``patience`` iterations old (never where 0)."""
+        """Return (K,) bool: stays whose last better example is ``patience`` iterations old; none if it is 0."""
         last = self._found.best_iteration[rows]
         if patience == 0:
             return torch.zeros_like(last, dtype=torch.bool)

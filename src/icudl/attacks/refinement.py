@@ -124,7 +124,7 @@ def margins_of(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
 def polish(target: TargetModel, change: Tensor, steps: int = POLISH_STEPS) -> Tensor:
     """Move magnitude from cells that do little per unit of change to those that do much: a smaller L1, the same cells.
 
-    While the stay is flipped every cell gives up magnitude, the less efficient the more; while it is not, every cell
+    While the stay is flipped every cell gives up magnitude, the less efficient ones more; while it is not, every cell
     gains magnitude in proportion to its efficiency. The step falls from 0.1 to 0.002.
 
     Args:
@@ -175,7 +175,7 @@ def shrink(target: TargetModel, change: Tensor) -> Tensor:
         excess = target.margin(target.values + change * middle[:, None, None])
         works = excess < 0
         smallest = torch.where(works, middle, smallest)
-        # The end that stays has its weight halved, so that it does not stay for ever.
+        # Halving the weight of the end that stays keeps it from staying for ever.
         above, below = torch.where(works, above / 2, excess), torch.where(works, excess, below / 2)
         low, high = torch.where(works, low, middle), torch.where(works, middle, high)
     return change * smallest[:, None, None]

@@ -1,4 +1,4 @@
-"""The contract of attacks as checks."""
+"""The contract of attacks, as checks that authors of plug-ins run."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icudl.artifacts import TuningResult
-from icudl.attacks.options import ProximalOptions
+from icudl.attacks.options import ProximalOptions, SweepOptions
 from icudl.errors import ConfigError
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.options import LstmOptions, SummaryOptions
@@ -171,6 +171,16 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays_and_resumed(contex
     resumed = tune_attack(grid, training, attack, longer, _fresh(context, tmp_path, "c"))
     assert len(runs) == 1
     assert resumed.trials.head(3).equals(first.trials)
+
+
+def test_without_a_space_the_options_of_the_attack_itself_vary(context, tmp_path):
+    grid = make_grid(30, ragged=False)
+    training = train(grid, InputOptions(), MODEL, TRAINING, context)
+    attack, tuning = SweepOptions(), AttackTuningOptions(trials=1, stays=4, objective="smallest_l0")
+    left = tune_attack(grid, training, attack, tuning, _fresh(context, tmp_path, "left"))
+    assert set(left.best) == set(SweepOptions.SPACE)
+    said = dataclasses.replace(tuning, space=dict(SweepOptions.SPACE))
+    assert tune_attack(grid, training, attack, said, _fresh(context, tmp_path, "said")).trials.equals(left.trials)
 
 
 def test_a_database_keeps_the_trials_for_every_machine(grid, context, tmp_path, database, monkeypatch):

@@ -15,7 +15,7 @@ class Engine(Protocol):
     """Scores features: (B,) logit of death minus logit of survival."""
 
     def remember(self, features: Tensor, lengths: Tensor) -> Memory | None:
-        """Read stays that others will be variants of; None where this engine gains nothing from knowing them."""
+        """Read stays of which variants will be scored; return None where that makes this engine no faster."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """Return the (B,) logit differences of ``features`` (B, T, C).
@@ -23,21 +23,21 @@ class Engine(Protocol):
         Args:
             features: Of B stays.
             lengths: (B,) hours of each.
-            known: Known stays of the same lengths that these stays are variants of; changes the time it takes only.
+            known: Stays of the same lengths, read before, of which these are variants. Saves time, changes no result.
         """
 
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the (B,) logit differences and their (B, T, C) gradient; as far back as ``known.reach`` says."""
+        """Return the (B,) logit differences and their (B, T, C) gradient, followed as far back as ``known.reach``."""
 
     def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return differences and gradient, and the reach of the gradient (``ends.Known``) where the engine uses one.
+        """Return differences, gradient, and the reach of the gradient (``ends.Known``) if the engine has one.
 
         Args:
             features: Of B stays.
             lengths: (B,).
-            faint: Share of a stay's steepest slope below which slopes may be left out later on.
+            faint: Share of a stay's steepest slope; later gradients may leave out slopes below it.
         """
 
 
@@ -48,7 +48,7 @@ class AutogradEngine:
 
     Args:
         model: (features, lengths) to (B, 2) logits.
-        name: What error messages call the model; its class where not given.
+        name: What error messages call the model; by default the name of its class.
     """
 
     def __init__(self, model: nn.Module, name: str = "") -> None:
@@ -56,7 +56,7 @@ class AutogradEngine:
         self.name = name or type(model).__name__
 
     def remember(self, features: Tensor, lengths: Tensor) -> None:
-        """See ``Engine``: any model may depend on every hour in any way."""
+        """See ``Engine``: a model may depend on every hour in any way, so nothing is remembered."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
         """See ``Engine``."""

@@ -10,7 +10,7 @@ from icudl.models.recurrent.classifier import GruClassifier, LstmClassifier
 
 
 def make_engine(model: SequenceClassifier) -> Engine:
-    """Return the fastest engine that is exact for a model: hand-written for LSTM and GRU, else autograd."""
+    """Return the fastest engine that is exact for a model: a hand-written one for LSTM and GRU, else autograd."""
     if type(model) is not LstmClassifier and type(model) is not GruClassifier:
         return AutogradEngine(model)
     reads_ends = model.options.readout in {"final", "last_hour"} and model.options.n_layers == 1

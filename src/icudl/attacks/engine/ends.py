@@ -50,7 +50,7 @@ class Known:
 
 
 class EndStateEngine:
-    """See the module, and ``engine.Engine``.
+    """See the module, and ``engine.autograd.Engine``.
 
     Args:
         model: One layer, read-out ``final`` or ``last_hour``. Its weights are used as they are.
@@ -65,14 +65,14 @@ class EndStateEngine:
         self.single_hour = backward if is_last_hour else None
 
     def remember(self, features: Tensor, lengths: Tensor) -> Memory:
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         features = without_padding(features, lengths)
         with torch.no_grad():
             readings = self._readings(features, lengths, None)
             return Memory(features.clone(), tuple(_at_start(*reading.course(), lengths) for reading in readings))
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         features = without_padding(features, lengths)
         with torch.no_grad():
             ends = [
@@ -86,12 +86,12 @@ class EndStateEngine:
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None
     ) -> tuple[Tensor, Tensor]:
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         difference, gradients = self._pass(without_padding(features, lengths), lengths, known)
         return difference, sum(gradients[1:], gradients[0])
 
     def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         difference, gradients = self._pass(without_padding(features, lengths), lengths, None)
         gradient = sum(gradients[1:], gradients[0])
         weakest = faint * gradient.abs().amax(dim=(1, 2))

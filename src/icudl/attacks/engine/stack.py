@@ -16,7 +16,7 @@ from icudl.models.recurrent.readout import max_over_hours, mean_over_hours
 
 
 class StackEngine:
-    """``RecurrentClassifier`` through ``attacks.engine.recurrence``; see ``engine.Engine``.
+    """``RecurrentClassifier`` through ``attacks.engine.recurrence``; see ``engine.autograd.Engine``.
 
     Hours beyond the longest stay of a batch are left out, which is exact.
 
@@ -34,10 +34,10 @@ class StackEngine:
         ]
 
     def remember(self, features: Tensor, lengths: Tensor) -> None:
-        """See ``engine.Engine``: every hour may change what the upper layers or the read-out see."""
+        """See ``engine.autograd.Engine``: every hour may change what the upper layers or the read-out see."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         n_hours = int(lengths.max())
         with torch.no_grad():
             current = without_padding(features, lengths)[:, :n_hours]
@@ -45,7 +45,7 @@ class StackEngine:
             return self._score(outputs, lengths)
 
     def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, None]:  # noqa: ARG002
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         return *self.difference_and_gradient(features, lengths), None
 
     def difference_and_gradient(
@@ -54,7 +54,7 @@ class StackEngine:
         lengths: Tensor,
         known: Known | None = None,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """See ``engine.Engine``."""
+        """See ``engine.autograd.Engine``."""
         n_hours = int(lengths.max())
         order = _backward_order(lengths, n_hours)
         with torch.no_grad():

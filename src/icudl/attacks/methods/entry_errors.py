@@ -1,4 +1,4 @@
-"""The errors that people make: which of them, in one entry of a record, would flip the prediction?"""
+"""The errors that people make: which of them, made in one entry of a record, flips the prediction?"""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class EntryErrorAttack:
         """See ``attacks.base.Attack``.
 
         Raises:
-            AttackError: The target does not know what was charted.
+            AttackError: The target has no charted values.
         """
         entries = target.entries
         if entries is None:
@@ -190,7 +190,7 @@ def enumerate_errors(
     caught = np.zeros(len(KINDS), np.int64)
     for kind, wrong in _single_cell_errors(means, entries.variables):
         plausible = _plausible(wrong, entries.variables)
-        # An "error" that leaves the value as it is, is none.
+        # A slip that leaves the value as it is counts as no error.
         differs = np.isfinite(wrong) & ~np.isclose(wrong, means)
         caught[kind] += int((differs & ~plausible).sum())
         unit = _unit_with(entries, row, wrong)

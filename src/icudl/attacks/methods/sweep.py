@@ -85,7 +85,7 @@ class SweepAttack:
         return _Flips(cells[cell], low, high)
 
     def _edge(self, target: TargetModel, row: int, cells: Tensor, outside: Tensor, inside: Tensor) -> Tensor:
-        """Return the flipping end of intervals of which one end flips and the other (if different) does not."""
+        """Return the end of each flipping interval, between ``inside``, which flips, and ``outside``, which may not."""
         for _ in range(BISECTIONS if len(cells) else 0):
             middle = (outside + inside) / 2
             flips = self._try(target, row, cells, middle)
@@ -119,7 +119,8 @@ class SweepAttack:
         stay = torch.cat([torch.full_like(flips.cell, row) for row, flips in enumerate(intervals)])
         cell = torch.cat([flips.cell for flips in intervals])
         now = target.values.flatten(1)[stay, cell]
-        low, high = (now + torch.cat([getattr(flips, end) for flips in intervals]) for end in ("low", "high"))
+        low = now + torch.cat([flips.low for flips in intervals])
+        high = now + torch.cat([flips.high for flips in intervals])
         n_variables = target.values.shape[2]
         hour, variable = cell // n_variables, cell % n_variables
         table = {

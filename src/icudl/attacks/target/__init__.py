@@ -1,1 +1,1 @@
-"""What an attack attacks: threat models, bounds, a checkpoint bound to stays, the independent verification."""
+"""Targets of attacks: threat models with their bounds, checkpoints bound to stays, the check of what attacks claim."""

@@ -23,8 +23,8 @@ from icudl.preprocessing.scaling import InputOptions, to_clinical
 from icudl.training.scores.risk_curve import difference_at
 
 SLACK = 1e-4
-"""Added to the margin that attacks see, in logits. The hand-written pass and the library's differ by rounding (below
-1e-5); without it, examples shrunk to the very boundary would fail the independent check."""
+"""Logits added to the margin that attacks see. The hand-written pass and the library's differ by rounding (below 1e-5):
+without the slack, examples shrunk to the very boundary would fail the independent check."""
 
 
 def decision_shift(threshold: float, curve: npt.NDArray[np.float64] | None = None) -> float:
@@ -48,7 +48,8 @@ class CheckpointTarget:
 
     Masks of observation, hours since the last measurement and static descriptors stay as they are.
 
-    A selection of stays is taken apart only where it is asked for: attacks select candidates by the hundred.
+    ``select`` copies row numbers only, and the arrays of the selected stays are made when they are first read: attacks
+    select candidates by the hundred.
 
     Attributes:
         engine: Scores features.
@@ -161,7 +162,7 @@ class CheckpointTarget:
 
     @property
     def _are_features(self) -> bool:
-        """Whether the numbers of the threat model are what the model reads, but for padding, which it blanks itself."""
+        """Whether the model reads the numbers of the threat model as they are, apart from padding, which it ignores."""
         only_values = tuple(self.inputs.channels) == ("value",) and self.inputs.scaling == "minmax"
         return only_values and self.bound_cells.filling is None and self.bound.statics.shape[1] == 0
 
@@ -200,9 +201,10 @@ class CheckpointTarget:
         return self._margin(difference), gradient
 
     def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
-        """Return margins and gradient, and this target with gradients no farther back than where they are not faint.
+        """Return margins, gradient, and this target with gradients followed back only as far as they are not faint.
 
-        What it leaves out is below the share ``faint`` of the steepest slope here; its margins are the same.
+        The target returned leaves out slopes below the share ``faint`` of the steepest slope here. Its margins are the
+        same.
         """
         reach: list[Tensor | None] = []
 
@@ -215,7 +217,7 @@ class CheckpointTarget:
         return self._margin(difference), gradient, dataclasses.replace(self, reach=reach[0])
 
     def on_changed_cells(self) -> Self:
-        """Return this target with gradients that are followed back to the changed hours and no farther."""
+        """Return this target with gradients that are followed back to the changed hours and no further."""
         if self.memory is None:
             return self
         reach = torch.zeros(len(self.rows), len(self.memory.courses), dtype=torch.int64, device=self.rows.device)

@@ -156,7 +156,7 @@ class Cells:
         )
 
     def only(self, variables: Sequence[Variable], names: Collection[str]) -> Self:
-        """Lock all variables but those named; no name leaves all of them free."""
+        """Lock all variables but those named. Without a name all variables stay free."""
         if not names:
             return self
         free = torch.tensor([variable.name in names for variable in variables], device=self.values.device)
@@ -182,7 +182,7 @@ def measured_cells(stays: StayTensors, entries: Entries) -> Cells:
     low = np.array([variable.low for variable in entries.variables])
     high = np.array([variable.high for variable in entries.variables])
     counts = np.maximum(entries.counts, 1)
-    # An hour that holds an implausible mean already may be left as it is, but not made worse.
+    # An hour whose mean is implausible already may stay as it is, but may not get worse.
     least = entries.means + (np.minimum(low, entries.means) - entries.means) / counts
     most = entries.means + (np.maximum(high, entries.means) - entries.means) / counts
     bounds = [

@@ -1,4 +1,4 @@
-"""The runner's own check of what an attack claims: a plain forward pass of the model's module, never the engine."""
+"""The check of what an attack claims: a plain forward pass of the model's module, never the engine that attacks use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from icudl.attacks.base import Perturbation, TargetModel
 
 
 class CheckedTarget(TargetModel, Protocol):
-    """A target whose examples can be checked by its model, and told in the units of its data."""
+    """A target whose examples the model itself can check, and whose values have units of their own."""
 
     @property
     def lengths(self) -> Tensor:
@@ -93,7 +93,13 @@ def verify(
     """Check first and best examples of B stays.
 
     An example holds if it flips the model's decision at its threshold with confidence kappa, lies inside the target's
-    bounds and touches attackable cells only. Where only one of a stay's two examples holds it stands for both.
+    bounds and touches attackable cells only. Where only one of a stay's two examples holds, it stands for both.
+
+    Args:
+        model: (features, lengths) to (B, 2) logits.
+        target: B stays. Its own margin is not used.
+        found: What the attack claims.
+        kappa: Logits by which the other class must win.
     """
     before = score(model, target, target.values)
     first, best = (

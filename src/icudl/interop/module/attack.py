@@ -101,10 +101,10 @@ def attack_module(
         seed: Root of the random streams, for attacks that draw numbers.
 
     Raises:
-        AttackError: Inputs of a wrong shape, not finite or outside the bounds; a module that fails, gives something
-            other than two logits, is not differentiable, or mixes the stays of a batch.
-        ConfigError: An option that has no meaning here, or variables that are not named one by one.
-        PluginError: There is no such attack.
+        AttackError: The inputs have a wrong shape, are not finite or lie outside the bounds; or the module fails, gives
+            something other than two logits, is not differentiable, or mixes the stays of a batch.
+        ConfigError: An option has no meaning for a module, or the variables are not named one by one.
+        PluginError: No attack has this name.
     """
     options = default_options(attack) if isinstance(attack, str) else attack
     _require_plain(options, threshold)
@@ -151,7 +151,7 @@ def probe(model: SequenceClassifier | TwoLogits, given: ModuleInputs) -> None:
     """Check that a module in eval mode decides for each stay by that stay alone.
 
     Raises:
-        AttackError: It gives other logits the second time, or where a stay has other batch mates.
+        AttackError: The module gives other logits the second time, or where a stay has other batch mates.
     """
     name = model.name if isinstance(model, TwoLogits) else type(model).__name__
     rows = slice(0, min(len(given.inputs), 4))

@@ -50,8 +50,8 @@ def check_inputs(
     """Check what was given, and bring it to the module's device and dtype.
 
     Raises:
-        AttackError: Something has another shape, is not finite, or lies outside the bounds.
-        ConfigError: The names of the variables are not one for each.
+        AttackError: An array has a wrong shape, is not finite, or lies outside the bounds.
+        ConfigError: There is not one name for each variable.
     """
     first = next((tensor for tensor in module.parameters() if tensor.is_floating_point()), torch.zeros(()))
     cells = _tensor("inputs", inputs).to(first)

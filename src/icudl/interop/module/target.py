@@ -40,7 +40,7 @@ class TwoLogits(nn.Module):
         """Return the logits.
 
         Raises:
-            AttackError: The module cannot be called so, or gives something else.
+            AttackError: The call fails, or the module gives something other than logits.
         """
         try:
             logits = self.module(inputs, lengths) if self.takes_lengths else self.module(inputs)

@@ -1,1 +1,1 @@
-"""Attacks of other libraries as attack plug-ins."""
+"""Attacks of other libraries (Foolbox, ART) as attack plug-ins."""

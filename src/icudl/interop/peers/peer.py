@@ -1,13 +1,13 @@
-"""Attacks of other libraries inside our runner: what a library's attack sees, and what is made of what it gives.
+"""Attacks of other libraries in this project's runner: the model that they see, and what becomes of their examples.
 
 A library attacks a model of (n, T, F) inputs whose larger logit is the class. It gets one whose logits are a stay's
 margin and 0, so that class 0 is the present decision and class 1 the flipped one. Cells that may not change have no
 effect and no gradient; cells beyond their bounds count as if they lay on them.
 
-Which stay a row is cannot be told from its numbers. A call with as many rows as there are stays is taken to be all of
-them in order; a library that calls with fewer or more rows, or fails on a batch, is given the stays one at a time
-instead. Where it fails on some of them (Foolbox's L0FMNAttack does on a stay that nothing can flip) these count as not
-flipped; where it fails on all, its error is told.
+The numbers of a row do not tell which stay it is. A call with as many rows as there are stays is taken to be all of
+them in order. A library that calls with fewer or more rows, or fails on a batch, gets the stays one at a time instead.
+Stays on which it then fails count as not flipped (Foolbox's L0FMNAttack fails on a stay that nothing can flip); if it
+fails on all of them, its error is raised.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MarginModel(nn.Module):
     """A target as a two-class model of (n, T, F) cells: logits (margin, 0).
 
     Attributes:
-        record: First example of each stay that the library came by, by the number of its call.
+        record: First example of each stay among the cells that the library asked about, by the number of its call.
         calls: Calls so far.
     """
 
@@ -113,7 +113,7 @@ class _Margin(torch.autograd.Function):
 
 
 class Library(Protocol):
-    """What tells one library from another."""
+    """One library: its attacks, and how they are run."""
 
     name: str
 
@@ -141,7 +141,9 @@ class PeerAttack:
         self.options, self.library = options, library
         known = library.attacks()
         if options.peer not in known:
-            given = f"attack.peer = {options.peer!r} is no attack" if options.peer else "attack.peer names no attack"
+            given = (
+                f"attack.peer = {options.peer!r} is not an attack" if options.peer else "attack.peer names no attack"
+            )
             raise ConfigError(
                 f"{given} of {library.name}.{suggestion(options.peer, known)} Known: {', '.join(sorted(known))}."
             )
@@ -199,7 +201,7 @@ class PeerAttack:
 
 
 def _put_together(seen: Perturbation, change: Tensor, flips: Tensor, calls: int) -> Perturbation:
-    """Take what the library gave for the best example, and what it came by for the first."""
+    """Take what the library gave as the best example, and the first flip among its calls as the first."""
     last = torch.full_like(seen.first_iteration, calls)
     only_given = flips & ~seen.found
     return Perturbation(
@@ -212,7 +214,7 @@ def _put_together(seen: Perturbation, change: Tensor, flips: Tensor, calls: int)
 
 @contextmanager
 def _isolated(seed: int) -> Iterator[None]:
-    """Let a library draw from the global random states, seeded, and warn, without a trace of either."""
+    """Seed the global random states for a library and silence its warnings; restore both afterwards."""
     drawn, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -239,7 +241,7 @@ def make(attack: Callable[..., Any], library: str, arguments: Mapping[str, Any])
     """Call the constructor of a library's attack.
 
     Raises:
-        ConfigError: It does not take these arguments.
+        ConfigError: The attack does not take these arguments.
     """
     try:
         return attack(**arguments)

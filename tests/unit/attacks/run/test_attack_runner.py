@@ -280,6 +280,9 @@ def test_target_gradient_against_autograd(inputs: InputOptions) -> None:
     assert (margin > 0).all()
     says_death = torch.from_numpy(decisions(grid, checkpoint)[0])
     assert torch.equal(target.sign > 0, says_death)
+    confident = CheckpointTarget.bind(checkpoint, model, stays, grid_cells(stays), confidence=0.5)
+    torch.testing.assert_close(confident.margin(target.values), margin + 0.5)
+    torch.testing.assert_close(confident.select(torch.tensor([7])).margin(target.values[[7]]), margin[[7]] + 0.5)
     part = target.select(torch.tensor([7, 2]))
     torch.testing.assert_close(part.margin(part.values), margin[[7, 2]])
 

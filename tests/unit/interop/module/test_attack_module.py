@@ -119,6 +119,16 @@ def test_our_own_module_gives_what_the_pipeline_gives(context: RunContext) -> No
         assert (ours - theirs).abs().max() < 1e-4, column  # type: ignore[operator]
 
 
+def test_the_other_class_wins_by_the_confidence(reader: OneLogit, cells: Tensor) -> None:
+    found = icudl.attack_module(reader, cells, attack=GreedyOptions(kappa=0.4))
+    assert found.flipped.any()
+    with torch.no_grad():
+        logits = reader.eval()(torch.as_tensor(found.best)).numpy()
+    margins = np.abs(logits[:, 1] - logits[:, 0])[found.flipped]
+    assert (margins > 0.4).all()
+    assert margins.min() < 0.41
+
+
 def test_our_own_module_takes_the_fast_engine() -> None:
     _, training = make_case(30)
     model = load_model(training.checkpoints["final"], "cpu")
