@@ -43,7 +43,8 @@ def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
         files = list_files(folder)
         return Manifest(
             identity=own, id=own.id, name=own.node, content=content_hash(files), files=files,
-            upstream_content={}, options={}, used={}, origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
+            upstream_content={}, options={}, used={}, origins={}, restricted=False,
+            citations=(), counts={}, warnings=(), environment={},
         )  # fmt: skip
 
     return store.seal(own.node, own.id, Note(text), describe)

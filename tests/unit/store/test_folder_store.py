@@ -25,8 +25,8 @@ def test_what_is_sealed_is_read_back(tmp_path: Path) -> None:
 
 def test_every_part_of_an_identity_changes_the_id() -> None:
     changes: list[dict[str, object]] = [
-        {"node": "other"}, {"stage_version": 2}, {"options": {"table": {"key": 2}}}, {"upstream": {"a": Upstream(node="b", id="c")}},
-        {"plugin": "x"}, {"seed": 2}, {"fingerprint": "f"},
+        {"node": "other"}, {"stage_version": 2}, {"options": {"table": {"key": 2}}},
+        {"upstream": {"a": Upstream(node="b", id="c")}}, {"plugin": "x"}, {"seed": 2}, {"fingerprint": "f"},
     ]  # fmt: skip
     ids = {identity().id, *(identity(**change).id for change in changes)}
     assert len(ids) == len(changes) + 1
