@@ -42,8 +42,9 @@ def seal(store: Store, text: str = "hello", **changes: object) -> Manifest:
     def describe(folder: Path) -> Manifest:
         files = list_files(folder)
         return Manifest(
-            identity=own, id=own.id, content=content_hash(files), files=files, upstream_content={}, options={},
-            origins={}, restricted=False, citations=(), counts={}, warnings=(), environment={},
+            identity=own, id=own.id, name=own.node, content=content_hash(files), files=files,
+            upstream_content={}, options={}, used={}, origins={}, restricted=False,
+            citations=(), counts={}, warnings=(), environment={},
         )  # fmt: skip
 
     return store.seal(own.node, own.id, Note(text), describe)

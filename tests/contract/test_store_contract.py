@@ -12,7 +12,7 @@ import pytest
 
 from icudl.errors import StoreError
 from icudl.store.base import Store, open_store
-from icudl.store.manifest import FORMAT, Manifest, digest
+from icudl.store.manifest import FORMAT, Manifest, Upstream, digest
 from icudl.store.objects import Objects
 from notes import Note, identity, seal
 
@@ -214,7 +214,8 @@ def test_an_input_that_was_exchanged_is_told_and_one_that_was_deleted_is_not(kin
     store = kind.open()
     source = seal(store)
     reader = dataclasses.replace(
-        seal(store, node="reader", upstream={"note": source.id}), upstream_content={"note": source.content}
+        seal(store, node="reader", upstream={"note": Upstream(node="note", id=source.id)}),
+        upstream_content={"note": source.content},
     )
     assert store.check_inputs(reader) == []
     store.remove(source)

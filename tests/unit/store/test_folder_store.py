@@ -10,7 +10,7 @@ import pytest
 
 from icudl.errors import StoreError
 from icudl.store.folder import FolderStore
-from icudl.store.manifest import Identity
+from icudl.store.manifest import Identity, Upstream
 from notes import Note, identity, seal
 
 
@@ -25,8 +25,8 @@ def test_what_is_sealed_is_read_back(tmp_path: Path) -> None:
 
 def test_every_part_of_an_identity_changes_the_id() -> None:
     changes: list[dict[str, object]] = [
-        {"node": "other"}, {"stage_version": 2}, {"options": {"table": {"key": 2}}}, {"upstream": {"a": "b"}},
-        {"plugin": "x"}, {"seed": 2}, {"fingerprint": "f"},
+        {"node": "other"}, {"stage_version": 2}, {"options": {"table": {"key": 2}}},
+        {"upstream": {"a": Upstream(node="b", id="c")}}, {"plugin": "x"}, {"seed": 2}, {"fingerprint": "f"},
     ]  # fmt: skip
     ids = {identity().id, *(identity(**change).id for change in changes)}
     assert len(ids) == len(changes) + 1
