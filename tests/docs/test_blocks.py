@@ -56,7 +56,10 @@ def fault_of_call(words: list[str]) -> str:
     context = click.Context(command)
     try:
         values, _, _ = command.make_parser(context).parse_args(rest)
-        load_config(None, [setting for setting in values.get("settings") or [] if "$" not in setting])
+        # A file of the repository decides which options the tables have; one that the page makes is not there yet.
+        file = REPOSITORY / str(values.get("config_path") or "none")
+        settings = [setting for setting in values.get("settings") or [] if "$" not in setting]
+        load_config(file if file.is_file() else None, settings)
     except (click.UsageError, IcudlError) as error:
         return str(error)
     return ""
