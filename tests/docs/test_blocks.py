@@ -56,7 +56,9 @@ def fault_of_call(words: list[str]) -> str:
     context = click.Context(command)
     try:
         values, _, _ = command.make_parser(context).parse_args(rest)
-        load_config(None, [setting for setting in values.get("settings") or [] if "$" not in setting])
+        shipped = REPOSITORY / str(values.get("config_path"))
+        settings = [setting for setting in values.get("settings") or [] if "$" not in setting]
+        load_config(shipped if shipped.is_file() else None, settings)
     except (click.UsageError, IcudlError) as error:
         return str(error)
     return ""
