@@ -36,9 +36,9 @@ from icudl.store.manifest import Identity, Manifest, digest
         ("attack.kappa = 1" + "0" * 400, "attack.kappa"),
         ('source.path = "a\\u0000b"', "source.path"),
         ('source.path = "~nobody-of-this-name/x"', "source.path"),
-        ("source.items = { potassium = 1979-05-27 }", "source.items.potassium"),
+        ('source.name = "mimic3"\nsource.items = { potassium = 1979-05-27 }', "source.items.potassium"),
         ("variables.ranges = { potassium = [nan, 10] }", "variables.ranges.potassium"),
-        ("source.items = { potassium = { a = [[inf]] } }", "source.items.potassium.a"),
+        ('source.name = "mimic3"\nsource.items = { potassium = { a = [[inf]] } }', "source.items.potassium.a"),
     ],
 )
 def test_configurations(text: str, words: str, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_settings(setting: str) -> None:
 
 def test_a_setting_that_is_not_utf_8() -> None:
     with pytest.raises(ConfigError, match="not UTF-8"):
-        load_config(None, [b"source.path=/data/\xff".decode("utf-8", "surrogateescape")])
+        load_config(None, ["source.name=mimic3", b"source.path=/data/\xff".decode("utf-8", "surrogateescape")])
 
 
 @pytest.mark.parametrize("item", [2**31, -1, True, 99999999999999999999])

@@ -140,7 +140,12 @@ class _Table:
 
 def _keys_of(options: Options, rename: Mapping[str, str] | None = None) -> list[_Key]:
     return [
-        _Key(name=(rename or {}).get(field.name, field.name), value=getattr(options, field.name), doc=_explained(field))
+        _Key(
+            name=(rename or {}).get(field.name, field.name),
+            value=getattr(options, field.name),
+            doc=_explained(field),
+            secret=bool(field.metadata.get("secret")),
+        )
         for field in dataclasses.fields(options)
     ]
 

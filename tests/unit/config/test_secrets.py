@@ -58,7 +58,8 @@ def test_what_holds_no_password_is_left_alone(text: str) -> None:
 def test_options_show_none(key: str, connection: str, tmp_path: Path) -> None:
     table, _, name = key.partition(".")
     file = tmp_path / "study.toml"
-    file.write_text(f"[{table}]\n{name} = {json.dumps(connection)}\n", "utf-8")
+    plugin = 'name = "mimic3_postgres"\n' if table == "source" else ""
+    file.write_text(f"[{table}]\n{plugin}{name} = {json.dumps(connection)}\n", "utf-8")
     config = load_config(file)
     assert getattr(getattr(config, table), name) == connection
     assert SECRET not in repr(config)
@@ -82,7 +83,8 @@ def test_messages_about_the_file_show_none(text: str, tmp_path: Path, capsys: py
 @pytest.mark.parametrize("words", [("config", "show"), ("config", "show", "--json"), ("config", "check")])
 def test_commands_that_show_the_configuration(words: tuple[str, ...], tmp_path, capsys) -> None:
     file = tmp_path / "study.toml"
-    file.write_text(f'[source]\nurl = "{CONNECTIONS[0]}"\n[tune_model]\nstorage = "{CONNECTIONS[9]}"\n', "utf-8")
+    source = f'[source]\nname = "mimic3_postgres"\nurl = "{CONNECTIONS[0]}"\n'
+    file.write_text(f'{source}[tune_model]\nstorage = "{CONNECTIONS[9]}"\n', "utf-8")
     assert main([*words, "--config", str(file)]) == 0
     assert SECRET not in "".join(capsys.readouterr())
 
