@@ -23,7 +23,7 @@ from icudl.artifacts import LineageEntry, TuningResult
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES
-from icudl.report.wording import columns, count, entry, number, rounded, row
+from icudl.report.wording import columns, count, entry, number, numeric, rounded, row
 
 TRIALS_LISTED = 100
 
@@ -200,7 +200,7 @@ def _trials(name: str, result: TuningResult) -> Table:
     return Table(
         f"tuning-{name}-trials",
         f"Trials of the {name}, best first",
-        columns("#Trial", "State", f"#{_score(result)}", "#Steps", *(f"{key}" for key in keys)),
+        columns(numeric("Trial"), "State", numeric(_score(result)), numeric("Steps"), *keys),
         tuple(rows),
         f"The best {TRIALS_LISTED} are listed." if result.trials.height > TRIALS_LISTED else "",
         filtered=True,
