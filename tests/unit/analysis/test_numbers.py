@@ -19,14 +19,16 @@ from report_study import fake_study
 
 
 def judged(n_stays: int, patients: int, seed: int = 0) -> Judged:
-    rng = np.random.default_rng(seed)
-    labels = (np.arange(n_stays) % 4 == 0).astype(np.int8)
+    """Make predictions; all stays of a patient are given one risk and have one outcome."""
+    patient = np.arange(n_stays) % patients
+    labels = (patient % 4 == 0).astype(np.int8)
+    chance = np.random.default_rng(seed).uniform(0, 0.7, patients)
     return Judged(
         model="lstm",
         stays="test",
         labels=labels,
-        risks=np.round(np.clip(0.3 * labels + rng.uniform(0, 0.7, n_stays), 0, 1), 2),
-        patients=np.arange(n_stays) % patients,
+        risks=0.1 * labels + chance[patient],
+        patients=patient,
     )
 
 
@@ -38,7 +40,7 @@ def test_calibration_has_ten_groups_unless_they_would_hold_fewer_than_five_stays
 
 
 def test_the_band_draws_patients_and_is_wider_where_stays_are_of_few_patients() -> None:
-    wide, narrow = (roc_band(judged(240, patients)) for patients in (20, 240))
+    wide, narrow = (roc_band(judged(240, patients)) for patients in (40, 240))
     assert (wide.high - wide.low).mean() > 1.5 * (narrow.high - narrow.low).mean()
     curve = roc_curve(judged(240, 240))
     at = np.searchsorted(curve.x, narrow.x, side="right") - 1
@@ -103,9 +105,9 @@ def test_the_share_of_charted_cells_and_the_fewest_changes_by_hand() -> None:
     examples = {
         ids[0]: {"best": [(0, 0, 0.1), (1, 0, 0.1)]},
         ids[1]: {"best": [(2, 1, 0.2)]},
-        ids[2]: {"best": [(3, 1, 0.2), (4, 1, 0.2), (4, 2, 0.2)]},
+        ids[2]: {"best": [(3, 1, 0.2), (4, 1, 0.2), (5, 1, 0.2)]},
     }
-    attack = make_attack(examples)
+    attack = make_attack(examples, n_hours=6)
     assert charted_share(attack, dataclasses.replace(grid, values=values)) == pytest.approx(2 / 6)
     analysis = analyse_attack(attack, AnalysisOptions(bootstrap_samples=10), lambda *_: np.random.default_rng(0))
     assert fewest_changes(analysis) == 2
