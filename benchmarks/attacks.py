@@ -28,16 +28,16 @@ from torch import Tensor, nn
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.attacks import distances
 from icudl.attacks.base import make_attack
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.execution.threads import tune_process
 
 OURS: dict[str, AttackOptions] = {
-    "icudl greedy (prune, shrink)": AttackOptions(name="greedy"),
-    "icudl greedy, as found": AttackOptions(name="greedy", refine=False),
-    "icudl proximal (fista; prune, polish, shrink)": AttackOptions(),
-    "icudl proximal, as found": AttackOptions(refine=False),
-    "icudl proximal ista 200 (prune, polish, shrink)": AttackOptions(optimizer="ista", iterations=200, lambda_1=0.02),
+    "icudl greedy (prune, shrink)": GreedyOptions(),
+    "icudl greedy, as found": GreedyOptions(refine=False),
+    "icudl proximal (fista; prune, polish, shrink)": ProximalOptions(),
+    "icudl proximal, as found": ProximalOptions(refine=False),
+    "icudl proximal ista 200 (prune, polish, shrink)": ProximalOptions(optimizer="ista", iterations=200, lambda_1=0.02),
 }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from icudl.attacks.engine.choice import AutogradEngine, make_engine
+from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.execution.threads import tune_process
 from icudl.models.build import GROUP, build_model
 from icudl.plugins import options_of

@@ -91,11 +91,10 @@ def _tensors(source: Any, clock: Clock, scratch: Path) -> Any:
 
 
 def ours(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    from icudl.sources.base import SourceOptions
-    from icudl.sources.mimic3.files import Mimic3Files
+    from icudl.sources.mimic3 import Mimic3Files, Mimic3Options
 
     clock = Clock()
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     with tempfile.TemporaryDirectory(dir=arguments.work) as scratch:
         tables = _tensors(source, clock, Path(scratch))
         if arguments.keep:
@@ -154,11 +153,10 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def postgres(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    from icudl.sources.base import SourceOptions
-    from icudl.sources.mimic3.postgres import Mimic3Postgres
+    from icudl.sources.mimic3 import Mimic3Postgres, Mimic3PostgresOptions
 
     clock = Clock()
-    options = SourceOptions(name="mimic3_postgres", url=arguments.postgres, schema=arguments.schema)
+    options = Mimic3PostgresOptions(url=arguments.postgres, schema=arguments.schema)
     with tempfile.TemporaryDirectory(dir=arguments.work) as scratch:
         _tensors(Mimic3Postgres(options, seed=0), clock, Path(scratch))
     return clock.parts

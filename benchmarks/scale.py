@@ -45,7 +45,7 @@ from icudl.artifacts import (
     GridDataset,
     Member,
 )
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.base import Executor
 from icudl.execution.context import RunContext, SilentProgress
@@ -61,11 +61,11 @@ N_VARIABLES = len(STUDY_VARIABLES)
 SEARCHES = {
     "short": (
         LstmOptions(hidden_size=8, fc_size=8, bidirectional=False),
-        AttackOptions(
+        ProximalOptions(
             iterations=3, learning_rate=1.0, lambda_1=0.3, refine=False, batch_size=500, attack_misclassified=True
         ),
     ),
-    "default": (LstmOptions(), AttackOptions(attack_misclassified=True)),
+    "default": (LstmOptions(), ProximalOptions(attack_misclassified=True)),
 }
 
 

@@ -24,7 +24,8 @@ def hourly(patients: int, seed: int) -> Any:
     """Extract a hospital with a window that reaches beyond hour 48."""
     from icudl.execution.context import RunContext, SilentProgress
     from icudl.execution.serial import SerialExecutor
-    from icudl.sources.base import SourceOptions, WindowOptions
+    from icudl.sources.base import WindowOptions
+    from icudl.sources.synthetic.options import SyntheticOptions
     from icudl.sources.synthetic.source import SyntheticSource
     from icudl.variables import STUDY_VARIABLES
 
@@ -32,7 +33,7 @@ def hourly(patients: int, seed: int) -> Any:
         context = RunContext(
             executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=Path(scratch), seed=seed
         )
-        source = SyntheticSource(SourceOptions(patients=patients), seed)
+        source = SyntheticSource(SyntheticOptions(patients=patients), seed)
         return source.extract(STUDY_VARIABLES, WindowOptions(hours=LEAK), context)
 
 

@@ -33,7 +33,8 @@ from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.search.options import ModelTuningOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.stages.preprocess import preprocess
 from icudl.stages.tune import tune_model
 from icudl.training.options import TrainingOptions
@@ -55,7 +56,7 @@ SPACE = {
 
 def stays(patients: int, context: RunContext) -> GridDataset:
     """Return the grid of a synthetic hospital."""
-    source = load_plugin("icudl.sources", "synthetic")(SourceOptions(name="synthetic", patients=patients), 2018)
+    source = load_plugin("icudl.sources", "synthetic")(SyntheticOptions(patients=patients), 2018)
     tables = source.extract(STUDY_VARIABLES, WindowOptions(), context)
     return preprocess(tables, CohortOptions(), SplitOptions(test_fraction=0.0, folds=2), context)
 

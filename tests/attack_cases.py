@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from icudl.artifacts import FINAL, Checkpoint, GridDataset, Member, TrainingResult
-from icudl.attacks.run.outcome import ShardArrays
-from icudl.attacks.run.shard import Shard, ShardData, attack_shard
+from icudl.attacks.run.outcome import ShardOutcome
+from icudl.attacks.run.shards import Shard, ShardData, attack_shard
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors, grid_cells
 from icudl.attacks.target.verification import score
@@ -95,7 +95,7 @@ def make_case(
     return dataclasses.replace(grid, labels=labels), training
 
 
-def attack_and_die_once(data: ShardData, shard: Shard, tick: Tick) -> ShardArrays:
+def attack_and_die_once(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
     """Attack a shard in a worker process that leaves a note of it; the first to be asked for the third kills itself."""
     ledger = Path(os.environ["ICUDL_TEST_LEDGER"])
     with (ledger / f"shard-{shard.member}-{shard.rows[0]}").open("a", encoding="utf-8") as notes:

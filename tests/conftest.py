@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Before torch or polars are imported anywhere: one thread a process (docs/decisions), xdist gives the parallelism.
+# Set before anything imports torch or polars: each process computes with one thread (docs/decisions/0004).
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -22,7 +22,7 @@ from hypothesis import settings
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 
-# CI draws the same examples every time: a run tells about the change, not about luck. Elsewhere they are drawn anew.
+# CI draws the same examples in every run, so that a failure is due to the change. Other runs draw new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
@@ -58,7 +58,7 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
-    """URL of a server of our own, or of the one that ICUDL_TEST_DATABASE names."""
+    """URL of a PostgreSQL server: the one that ICUDL_TEST_DATABASE names, else one that is started here."""
     given = os.environ.get("ICUDL_TEST_DATABASE")
     if given:
         yield given
@@ -82,7 +82,7 @@ def database() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """Address of an S3 server of our own, on the loopback."""
+    """Address of an S3 server that is started here, on the loopback interface."""
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -105,7 +105,7 @@ S3_CREDENTIALS = {
 
 @pytest.fixture
 def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address of a store in an empty bucket; the environment holds what is needed to reach it."""
+    """Address of a store in an empty bucket; the environment variables to reach it are set."""
     for name, value in (
         S3_CREDENTIALS | {"AWS_ENDPOINT_URL": s3_server, "ICUDL_CACHE": str(tmp_path / "cache")}
     ).items():

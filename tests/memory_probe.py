@@ -23,14 +23,15 @@ import polars as pl
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_VARIABLES
 
@@ -58,7 +59,7 @@ def _context() -> RunContext:
 
 def extraction(_size: int, folder: Path) -> Callable[[], object]:
     """Read the MIMIC-III tables of a folder."""
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     return lambda: source.extract(STUDY_VARIABLES, WindowOptions(), _context())
 
 
@@ -115,7 +116,7 @@ def attack(_size: int, folder: Path) -> Callable[[], object]:
     few = make_grid(200, n_hours=48, n_variables=N_VARIABLES)
     members = ("final", *(f"fold-{fold}" for fold in range(few.n_folds)))
     checkpoints = {member: make_checkpoint(few, member) for member in members}
-    options = AttackOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)
+    options = ProximalOptions(iterations=3, learning_rate=1.0, refine=False, attack_misclassified=True)
 
     def work() -> None:
         grid, target = GridDataset.read(folder), folder / "result"

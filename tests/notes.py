@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Self
 
+from icudl.store.base import Store
 from icudl.store.manifest import Identity, Manifest, content_hash, list_files
-from icudl.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True)

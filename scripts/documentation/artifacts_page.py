@@ -13,7 +13,9 @@ import polars as pl
 from icudl import artifacts
 from icudl.analysis import susceptibility
 from icudl.artifacts import Artifact
-from icudl.pipeline.graph import NODES
+from icudl.config.load import load_config
+from icudl.pipeline.graph import build_graph
+from icudl.pipeline.stages import STAGES
 from icudl.store.manifest import Manifest
 
 INTRODUCTION = """# Artifacts
@@ -25,16 +27,24 @@ weights safetensors, the rest JSON: any tool opens them, and reading them runs n
 | --- | --- | --- | --- |
 """
 
+EVERYTHING = (
+    "data.elsewhere.source=synthetic",
+    "data.elsewhere.role=external",
+    "tune_model.trials=1",
+    "tune_attack.trials=1",
+)
+"""Settings that give every stage a node."""
+
 FILE = re.compile(r'folder / (f?)"([^"]+)"|folder\) / (f?)"([^"]+)"|folder / "checkpoints"')
 
 
 def render() -> str:
     """Return the page."""
-    kinds = list(dict.fromkeys(node.artifact for node in NODES.values()))
+    kinds = list(dict.fromkeys(stage.artifact for stage in STAGES.values()))
     rows = [
-        f"| `{node.name}` | `icudl {node.verb}` | [{node.artifact.__name__}](#{node.artifact.__name__.lower()}) "
-        f"| {', '.join(f'`{name}`' for name in node.upstream) or 'the source'} |"
-        for node in NODES.values()
+        f"| `{stage.name}` | `icudl {stage.verb}` | [{stage.artifact.__name__}](#{stage.artifact.__name__.lower()}) "
+        f"| {_inputs(stage.name)} |"
+        for stage in STAGES.values()
     ]
     parts = [INTRODUCTION + "\n".join(rows) + "\n"]
     parts += [
@@ -46,6 +56,14 @@ def render() -> str:
     parts += [_schema(name) for name in vars(artifacts) if name.endswith("_SCHEMA")]
     parts.append(f"## manifest.json\n\n{_documentation(Manifest)}\n")
     return "\n".join(parts)
+
+
+def _inputs(stage: str) -> str:
+    """What a stage reads in a study that has every kind of node."""
+    study = load_config(None, ["data.main.source=synthetic", *EVERYTHING])
+    reads = [node.upstream for node in build_graph(study).values() if node.key.stage == stage]
+    stages = dict.fromkeys(key.stage for upstream in reads for key in upstream.values())
+    return ", ".join(f"`{name}`" for name in stages) or "the source"
 
 
 def _documentation(kind: type) -> str:

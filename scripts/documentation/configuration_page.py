@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from icudl.config.document import key_table
-from icudl.config.schema import TABLES
+from icudl.config.document import key_table, options_by_table
+from icudl.config.schema import PLUGINS
 
 INTRODUCTION = """# Configuration
 
@@ -21,7 +21,12 @@ the key. What is not part of a result's identity can be changed without anything
 def render() -> str:
     """Return the page."""
     parts = [INTRODUCTION]
-    for name, options in TABLES.items():
-        text = inspect.cleandoc(options.__doc__ or "").split("\n\n")[0]
-        parts.append(f"## [{name}]\n\n{text}\n\n{key_table(name)}")
+    for table, plugins in options_by_table().items():
+        for name, options in plugins.items():
+            text = inspect.cleandoc(options.__doc__ or "").split("\n\n")[0]
+            parts.append(f"## {_heading(table, name)}\n\n{text}\n\n{key_table(options, table)}")
     return "\n".join(parts)
+
+
+def _heading(table: str, plugin: str) -> str:
+    return f'[{table}] {PLUGINS[table].key} = "{plugin}"' if plugin else f"[{table}]"

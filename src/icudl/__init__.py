@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from icudl.errors import IcudlError
     from icudl.interop.module.attack import attack_module
     from icudl.pipeline.run import Pipeline
-    from icudl.store.store import Store
+    from icudl.store.base import Store
 
 _HOMES = {
     "Config": "icudl.config.schema",
     "IcudlError": "icudl.errors",
     "Pipeline": "icudl.pipeline.run",
-    "Store": "icudl.store.store",
+    "Store": "icudl.store.base",
     "attack_module": "icudl.interop.module.attack",
     "load_config": "icudl.config.load",
 }

@@ -15,18 +15,18 @@ _UNFINISHED = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any], *, keep_name: bool = True) -> None:
-    """Let ``write`` make a file beside ``path``, then move it into place in one step, its bytes on the disk.
+    """Let ``write`` make a file beside ``path``, sync it, then move it into place in one step.
 
     A reader, or a run resumed after a kill, sees either the whole file or none; of several writers one wins.
 
     Args:
         path: File to be made or replaced.
-        write: Writes it, to the path that it is given.
-        keep_name: Whether the renaming has to be on the disk too before anything else is done. Without it a loss of
-            power may bring back the file before this one, or none.
+        write: Writes the file, to the path that it is given.
+        keep_name: Whether to sync the new name too. Without it, a power failure may bring back the previous file, or
+            no file.
     """
     partial = _unfinished(path)
-    # On a worker of another machine the folder may not exist yet.
+    # A worker on another machine may be the first to write into the folder.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write(partial)
@@ -40,10 +40,14 @@ def write_atomically(path: Path, write: Callable[[Path], Any], *, keep_name: boo
 
 
 def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a new folder beside ``folder``, then move it into place in one step, its bytes on the disk.
+    """Let ``write`` fill a new folder beside ``folder``, sync it, then move it into place in one step.
+
+    Args:
+        folder: Folder to be made.
+        write: Writes the files, into the folder that it is given.
 
     Raises:
-        OSError: ``folder`` is there already and not empty.
+        OSError: ``folder`` already exists and is not empty.
     """
     partial = _unfinished(folder)
     try:
@@ -59,19 +63,19 @@ def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Move a folder out of sight in one step, then delete it: a kill leaves all of it in its place, or nothing."""
+    """Move a folder out of sight in one step, then delete it: after a kill, the folder is there whole or not at all."""
     aside = folder
     if not folder.name.endswith(_UNFINISHED):
         aside = _unfinished(folder)
         with contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
-            # A disk that loses its power could otherwise hold the deletions and not the move.
+            # Otherwise a power failure could keep the deletions and lose the move.
             sync(aside.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _unfinished(path: Path) -> Path:
-    """Name what is not yet, or no longer, at ``path``; no two processes use the same name."""
+    """Return a hidden name beside ``path`` that no other process uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
 
 

@@ -24,6 +24,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     identity: bool = True,
     secret: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declare one option of an ``Options`` class.
 
@@ -35,6 +36,7 @@ def option(
         choices: The legal strings, or the legal members of a tuple of strings.
         identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
         secret: True for a connection URL or string: its password is masked wherever options are printed or recorded.
+        path: True for the place of a file or folder: in a configuration file, a relative one starts at that file.
     """
     metadata = {
         "doc": doc,
@@ -43,6 +45,7 @@ def option(
         "choices": choices,
         "identity": identity,
         "secret": secret,
+        "path": path,
     }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -61,23 +64,19 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            self._check(field, getattr(self, field.name))
+            _check(f"{self.table}.{field.name}" if self.table else field.name, field, getattr(self, field.name))
 
-    def _check(self, field: dataclasses.Field[Any], value: object) -> None:
-        key = f"{self.table}.{field.name}" if self.table else field.name
-        low, high = field.metadata.get("low"), field.metadata.get("high")
-        _check_plain(key, value)
-        members = value if isinstance(value, tuple | list) else (value,)
-        for member in members:
-            is_number = isinstance(member, int | float) and not isinstance(member, bool)
-            if is_number and ((low is not None and member < low) or (high is not None and member > high)):
-                raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
-            choices = field.metadata.get("choices")
-            if choices is not None and member not in choices:
-                raise ConfigError(
-                    f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}."
-                    + suggestion(str(member), choices)
-                )
+    @classmethod
+    def checked(cls, where: str, values: Mapping[str, Any]) -> Self:
+        """Make the options of values that stand at ``where`` in a configuration (``"models.lstm"``).
+
+        Raises:
+            ConfigError: A value lies outside its limits or is not among its choices; the message names ``where``.
+        """
+        for field in dataclasses.fields(cls):
+            if field.name in values:
+                _check(f"{where}.{field.name}", field, values[field.name])
+        return cls(**values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -93,6 +92,22 @@ class Options:
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
+
+
+def _check(key: str, field: dataclasses.Field[Any], value: object) -> None:
+    """Check one value against what its option declares; ``key`` names it in messages."""
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    _check_plain(key, value)
+    members = value if isinstance(value, tuple | list) else (value,)
+    for member in members:
+        is_number = isinstance(member, int | float) and not isinstance(member, bool)
+        if is_number and ((low is not None and member < low) or (high is not None and member > high)):
+            raise ConfigError(f"{key} = {member!r} is out of range: {_limits(low, high)}.")
+        choices = field.metadata.get("choices")
+        if choices is not None and member not in choices:
+            raise ConfigError(
+                f"{key} = {member!r} is not one of {', '.join(map(repr, choices))}." + suggestion(str(member), choices)
+            )
 
 
 def _check_plain(key: str, value: object) -> None:

@@ -30,14 +30,14 @@ from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import single_thread
 from icudl.models.options import LstmOptions, ModelOptions
-from icudl.plugins import load_plugin
+from icudl.plugins import load_plugin, options_of
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.preprocessing.splits import SplitOptions, split_patients
 from icudl.search.options import ModelTuningOptions
 from icudl.search.space import apply_parameters
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources import DataSource, WindowOptions
 from icudl.stages.preprocess import preprocess
 from icudl.stages.tune import tune_model
 from icudl.training.data import Rows, hold_out_patients, stays_of
@@ -144,9 +144,10 @@ def run_fold(study: Study, job: tuple[Protocol, int], tick: Tick) -> tuple[Rows,
 
 def read(args: argparse.Namespace, context: RunContext) -> tuple[GridDataset, GridDataset]:
     """Return the honest grid, and the one whose stays were interpolated whole."""
-    options = SourceOptions(name=args.source, path=args.path, patients=args.patients)
-    source = load_plugin("icudl.sources", args.source)(options, args.seed)
-    known = getattr(source, "available", None) or STUDY_NAMES
+    given = {"patients": args.patients} if args.source == "synthetic" else {"path": args.path}
+    options = options_of("icudl.sources", args.source)(**given)
+    source: DataSource = load_plugin("icudl.sources", args.source)(options, args.seed)
+    known = source.available or STUDY_NAMES
     variables = select(tuple(name for name in STUDY_NAMES if name in known), known)
     tables = source.extract(variables, WindowOptions(hours=WINDOW), context)
     cohort = CohortOptions()

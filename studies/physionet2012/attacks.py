@@ -125,11 +125,11 @@ def main() -> None:
         *MODEL,
         f"source.path={args.path}",
         f"attack.max_stays={args.stays}",
-        f"attack.sweep_points={args.points}",
     )
     lines, kinds = [HEADER], []
     for title, settings in ROWS.items():
-        result = icudl.Pipeline(icudl.load_config(settings=[*common, *settings]), args.store).run("attack")
+        points = (f"attack.sweep_points={args.points}",) if "attack.name=sweep" in settings else ()
+        result = icudl.Pipeline(icudl.load_config(settings=[*common, *settings, *points]), args.store).run("attack")
         name = str(result.options["name"])
         lines.append(row_of(title, result, name))
         print(lines[-1], flush=True)

@@ -29,7 +29,8 @@ from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.stages.preprocess import preprocess
 from icudl.training.members import MemberJob, Plan, run_member
@@ -43,7 +44,7 @@ SAMPLES = 1000
 
 def grids(args: argparse.Namespace, names: tuple[str, ...], context: RunContext) -> dict[str, GridDataset]:
     """Return the cross-validation grid and the grid whose test stays are set B."""
-    source = PhysioNet2012(SourceOptions(name="physionet2012", path=args.path), args.seed)
+    source = PhysioNet2012(PhysioNet2012Options(path=args.path), args.seed)
     tables = source.extract(select(names, source.available), WindowOptions(), context)
     cohort = CohortOptions()
     return {

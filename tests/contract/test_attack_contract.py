@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from icudl.attacks.base import Attack
+from icudl.attacks.base import Attack, default_options, make_attack
 from icudl.attacks.methods.greedy import GreedyAttack
-from icudl.attacks.methods.proximal import ProximalAttack
-from icudl.attacks.options import AttackOptions
-from icudl.errors import AttackError
-from icudl.plugins import load_plugin, registered
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions
+from icudl.errors import AttackError, ConfigError
+from icudl.plugins import load_plugin, options_of, registered
+from icudl.search.space import parse_space
 from icudl.testing import (
     ATTACK_CHECKS,
     AttackFactory,
@@ -20,26 +20,26 @@ from icudl.testing import (
 )
 
 
-def with_options(make: AttackFactory, **options: object) -> AttackFactory:
-    def factory(given: AttackOptions) -> Attack:
-        return make(dataclasses.replace(given, **options))
+def with_options(name: str, **options: object) -> AttackFactory:
+    def factory() -> Attack:
+        return make_attack(dataclasses.replace(default_options(name), **options))
 
     return factory
 
 
 # entry_errors works on clinical values only, which an oracle does not have: tests/unit/attacks/test_attack_entries.py
 NEEDS_ENTRIES = {"entry_errors"}
-# Other libraries' attacks promise less: tests/unit/interop/test_interop_peers.py
+# Other libraries' attacks promise less: tests/unit/interop/peers/test_interop_peers.py
 OF_PEERS = {"art", "foolbox"}
 NAMES = set(registered("icudl.attacks")) - NEEDS_ENTRIES - OF_PEERS
-FACTORIES: dict[str, AttackFactory] = {name: load_plugin("icudl.attacks", name) for name in sorted(NAMES)}
-FACTORIES |= {f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule) for rule in ("ista", "fista")}
+FACTORIES: dict[str, AttackFactory] = {name: with_options(name) for name in sorted(NAMES)}
+FACTORIES |= {f"proximal-{rule}": with_options("proximal", optimizer=rule) for rule in ("ista", "fista")}
 FACTORIES |= {
-    f"proximal-{rule}": with_options(ProximalAttack, optimizer=rule, learning_rate=rate, lambda_1=0.003, iterations=100)
+    f"proximal-{rule}": with_options("proximal", optimizer=rule, learning_rate=rate, lambda_1=0.003, iterations=100)
     for rule, rate in (("adam", 0.03), ("rmsprop", 0.03), ("sgd", 0.1))
 }
-FACTORIES |= {f"pgd-{norm}": with_options(FACTORIES["pgd"], norm=norm) for norm in ("l1", "l2")}
-FACTORIES |= {f"{name}-plain": with_options(FACTORIES[name], refine=False) for name in ("proximal", "greedy")}
+FACTORIES |= {f"pgd-{norm}": with_options("pgd", norm=norm) for norm in ("l1", "l2")}
+FACTORIES |= {f"{name}-plain": with_options(name, refine=False) for name in ("proximal", "greedy")}
 
 
 @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
@@ -75,7 +75,7 @@ def test_reaches_the_optimum(name: str, norm: str, factor: float) -> None:
 
 def test_greedy_ends_on_bounds_without_refinement() -> None:
     oracle = LinearOracle.draw(4, 6, 3, seed=1)
-    found = GreedyAttack(AttackOptions(refine=False))(oracle, range(4))
+    found = GreedyAttack(GreedyOptions(refine=False))(oracle, range(4))
     moved = (oracle.values + found.best)[found.best != 0]
     assert ((moved == 0) | (moved == 1)).all()
 
@@ -84,4 +84,37 @@ def test_cells_outside_their_bounds_are_an_error() -> None:
     oracle = LinearOracle.draw(2, 4, 3, seed=1)
     outside = dataclasses.replace(oracle, values=oracle.values + 1.5)
     with pytest.raises(AttackError, match="Clip the inputs"):
-        GreedyAttack(AttackOptions())(outside, range(2))
+        GreedyAttack(GreedyOptions())(outside, range(2))
+
+
+@pytest.mark.parametrize("name", sorted(registered("icudl.attacks")))
+def test_an_attack_names_its_options_and_says_whether_it_needs_a_gradient(name: str) -> None:
+    plugin, options = load_plugin("icudl.attacks", name), default_options(name)
+    assert plugin.Options is options_of("icudl.attacks", name), "the configuration reads another class than the attack"
+    assert options == plugin.Options(), "the options do not bear the name of the attack"
+    assert isinstance(plugin.needs_gradient, bool)
+    assert parse_space("tune_attack", options.SPACE, {"attack": options})
+
+
+class NoGradient(LinearOracle):
+    """The oracle as a model without a gradient."""
+
+    def margin_and_gradient(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        raise AttackError("This model has no gradient.")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_only_attacks_that_say_so_ask_for_a_gradient(name: str) -> None:
+    oracle = NoGradient(**vars(LinearOracle.draw(4, 6, 3, seed=1, reach=0.05)))
+    attack = FACTORIES[name]()
+    if attack.needs_gradient:
+        with pytest.raises(AttackError, match="no gradient"):
+            attack(oracle, range(4))
+    else:
+        assert attack(oracle, range(4)).found.any()
+
+
+@pytest.mark.parametrize("options", [AttackOptions(name="greedy"), ProximalOptions(name="greedy")])
+def test_options_of_another_attack_are_refused(options: AttackOptions) -> None:
+    with pytest.raises(ConfigError, match=r"Expected icudl\.attacks\.options\.GreedyOptions"):
+        make_attack(options)

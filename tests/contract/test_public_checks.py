@@ -19,9 +19,11 @@ from icudl.execution.context import RunContext
 from icudl.execution.serial import SerialExecutor
 from icudl.models.base import SequenceClassifier
 from icudl.models.options import ModelOptions
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources import count_unknown_names
+from icudl.sources.base import SourceFingerprint, WindowOptions
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.sources.synthetic.source import SyntheticSource
-from icudl.testing import EXECUTOR_CHECKS, SOURCE_CHECKS
+from icudl.testing import EXECUTOR_CHECKS, SOURCE_CHECKS, check_counts_unknown_names
 from icudl.testing import model as of_models
 from icudl.variables import Variable
 
@@ -162,7 +164,13 @@ class Broken(SerialExecutor):
         return [1] if self.fault == "invents" and not jobs else super().map(task, jobs, **more)
 
 
-FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads"), EXECUTOR_CHECKS, strict=True))
+class Unnamed(Broken):
+    """An executor whose options are of no class of ours."""
+
+    Options: ClassVar[Any] = dict
+
+
+FAULTS = dict(zip(("order", "greedy", "invents", "rephrases", "threads", "unnamed"), EXECUTOR_CHECKS, strict=True))
 
 
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS, ids=lambda check: check.__name__)
@@ -173,17 +181,20 @@ def test_the_serial_executor_passes(check: Callable[[Callable[[], Executor]], No
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_executor_is_found(fault: str) -> None:
     with pytest.raises(AssertionError):
-        FAULTS[fault](lambda: Broken(fault))
+        FAULTS[fault](lambda: Unnamed(fault) if fault == "unnamed" else Broken(fault))
 
 
 class BrokenSource(SyntheticSource):
     """The synthetic hospital with one fault."""
 
     def __init__(self, fault: str, tables: SourceTables) -> None:
-        super().__init__(SourceOptions(patients=40), 5)
+        super().__init__(SyntheticOptions(patients=40), 5)
         self.fault, self.tables, self.calls = fault, tables, 0
         if fault == "check_is_a_source":
-            self.citations = ["a list"]  # type: ignore[misc,assignment]
+            self.citations = ["a list"]  # type: ignore[assignment]
+
+    def reach(self) -> str:
+        return "" if self.fault == "check_is_reached" else super().reach()
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
         sound = super().fingerprint(memory)
@@ -203,8 +214,9 @@ class BrokenSource(SyntheticSource):
         if self.fault == "check_deaths_are_consistent":
             stays = stays.with_columns(death_hours=pl.lit(60.0))
         if self.fault == "check_no_date_leaves_the_source":
-            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours, population="")
-        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours, population="")
+            return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours, population="x")
+        named = "else" if self.fault == "check_says_whose_patients_these_are" else self.population
+        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours, population=named)
 
 
 class _WithDates(SourceTables):
@@ -217,7 +229,7 @@ class _WithDates(SourceTables):
 def tables(tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
     from icudl.testing.source import extract
 
-    return extract(SyntheticSource(SourceOptions(patients=40), 5), tmp_path_factory.mktemp("source") / "scratch", 48)
+    return extract(SyntheticSource(SyntheticOptions(patients=40), 5), tmp_path_factory.mktemp("source") / "scratch", 48)
 
 
 @pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)
@@ -227,3 +239,12 @@ def test_a_source_without_a_fault_passes_and_one_with_it_fails(
     check(BrokenSource("", tables), tmp_path / "sound")
     with pytest.raises(AssertionError):
         check(BrokenSource(check.__name__, tables), tmp_path / "broken")
+
+
+def test_unknown_names_that_are_not_counted_are_found(tables: SourceTables, tmp_path: Path) -> None:
+    counted = pl.concat([tables.cleaning, count_unknown_names(pl.Series(["hart rate", "hart rate"]))])
+    sound = BrokenSource("", dataclasses.replace(tables, cleaning=counted))
+    check_counts_unknown_names(sound, tmp_path / "sound", {"hart rate": 2})
+    for number, unknown in enumerate(({}, {"hart rate": 1}, {"hart rate": 2, "sp02": 1})):
+        with pytest.raises(AssertionError, match="unknown name"):
+            check_counts_unknown_names(sound, tmp_path / f"broken-{number}", unknown)

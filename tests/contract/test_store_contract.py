@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from icudl.errors import StoreError
+from icudl.store.base import Store, open_store
 from icudl.store.manifest import FORMAT, Manifest, digest
 from icudl.store.objects import Objects
-from icudl.store.remote import RemoteStore
-from icudl.store.store import Store
-from notes import Note, seal
+from notes import Note, identity, seal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +46,12 @@ def kind_of_folder(root: Path) -> Kind:
     def write(manifest: Manifest, name: str, data: bytes | None) -> None:
         place(manifest, name).unlink() if data is None else place(manifest, name).write_bytes(data)
 
-    return Kind(lambda: Store(root), lambda manifest, name: place(manifest, name).read_bytes(), write)
+    return Kind(lambda: open_store(root), lambda manifest, name: place(manifest, name).read_bytes(), write)
 
 
 def kind_of_bucket(address: str, caches: Path) -> Kind:
     """Every store that is opened has a cache of its own, as on a machine of its own."""
-    opened: list[Store] = []
-
-    def open_store() -> Store:
-        opened.append(RemoteStore(address, caches / str(len(opened))))
-        return opened[-1]
+    numbers = itertools.count()
 
     def key(manifest: Manifest, name: str) -> str:
         inside = "" if name == "manifest.json" else f"{manifest.content[:12]}/"
@@ -70,7 +66,7 @@ def kind_of_bucket(address: str, caches: Path) -> Kind:
         objects = Objects(address)
         objects.delete([key(manifest, name)]) if data is None else objects.write(key(manifest, name), data)
 
-    return Kind(open_store, read, write)
+    return Kind(lambda: open_store(address, caches / str(next(numbers))), read, write)
 
 
 def test_what_is_sealed_is_read_back_elsewhere(kind: Kind) -> None:
@@ -180,3 +176,48 @@ def test_a_store_that_takes_files(kind: Kind) -> None:
     store.require_writable()
     assert store.leftovers() == []
     assert kind.open().references() == []
+
+
+def test_work_in_progress_lies_on_this_machine_and_goes_with_sealing(kind: Kind) -> None:
+    store = kind.open()
+    own = identity()
+    (store.scratch("note", own.id) / "half").touch()
+    assert store.leftovers() == [f".scratch/note-{own.id}"]
+    with store.lock("note", own.id):
+        assert store.leftovers() == [], "a process works on it"
+    assert store.scratch("note", own.id).is_relative_to(store.root)
+    assert seal(store).id == own.id
+    assert store.leftovers() == []
+
+
+def test_leftovers_are_discarded_by_their_names(kind: Kind) -> None:
+    store = kind.open()
+    store.scratch("note", "0123456789ab")
+    (store.logs("note", "ba9876543210")).mkdir()
+    assert store.leftovers() == [".scratch/note-0123456789ab", "logs/note-ba9876543210"]
+    for leftover in store.leftovers():
+        store.discard(leftover)
+    assert store.leftovers() == []
+
+
+def test_logs_stay_with_a_sealed_artifact_and_go_with_it(kind: Kind) -> None:
+    store = kind.open()
+    manifest = seal(store)
+    logs = store.logs("note", manifest.id)
+    logs.mkdir()
+    assert store.leftovers() == []
+    store.remove(manifest)
+    assert not logs.exists()
+
+
+def test_an_input_that_was_exchanged_is_told_and_one_that_was_deleted_is_not(kind: Kind) -> None:
+    store = kind.open()
+    source = seal(store)
+    reader = dataclasses.replace(
+        seal(store, node="reader", upstream={"note": source.id}), upstream_content={"note": source.content}
+    )
+    assert store.check_inputs(reader) == []
+    store.remove(source)
+    assert store.check_inputs(reader) == []
+    assert seal(store, "made anew").id == source.id
+    assert store.check_inputs(reader) == [f"made from other content of note/{source.id} than is there now"]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from icudl.execution.context import RunContext
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.synthetic.source import write_hospital
 from icudl.variables import STUDY_VARIABLES
 from pandas_extraction import hourly_means
@@ -19,7 +20,7 @@ ROUNDING = 1e-6
 
 
 def assert_equal(folder: Path, context: RunContext, *, at_least: int, hours: int = 48) -> None:
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     ours = source.extract(STUDY_VARIABLES, WindowOptions(hours=hours), context).hours
     theirs = hourly_means(folder, {variable.name: (variable.low, variable.high) for variable in STUDY_VARIABLES}, hours)
     index = {variable.name: position for position, variable in enumerate(STUDY_VARIABLES)}

@@ -10,9 +10,10 @@ import pytest
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import VariableOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract
 
 pytestmark = pytest.mark.data
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.data
 
 @pytest.fixture(scope="module")
 def demo(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(data_folder / "mimic-iii-demo-1.4")), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(data_folder / "mimic-iii-demo-1.4")), seed=0)
     scratch = tmp_path_factory.mktemp("scratch")
     context = RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=1)
     return extract(source, VariableOptions(), WindowOptions(), context)

@@ -9,9 +9,10 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.physionet2012 import cleaning
 from icudl.sources.physionet2012.files import find_sets
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.parameters import PARAMETERS, SERIES
 from icudl.sources.physionet2012.records import read_lines
 from icudl.sources.physionet2012.source import PhysioNet2012
@@ -78,7 +79,7 @@ def tables(data_folder, tmp_path_factory):
         scratch=tmp_path_factory.mktemp("scratch"),
         seed=7,
     )
-    source = PhysioNet2012(SourceOptions(path=str(data_folder / "physionet-2012")), 0)
+    source = PhysioNet2012(PhysioNet2012Options(path=str(data_folder / "physionet-2012")), 0)
     return source.extract(select(["all"], source.available), WindowOptions(), context)
 
 

@@ -11,8 +11,9 @@ import pytest
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs, select_statics
 from icudl.preprocessing.splits import SplitOptions
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_NAMES, select
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.data
 
 @pytest.fixture
 def demo(data_folder, context):
-    source = Mimic3Files(SourceOptions(path=str(data_folder / "mimic-iii-demo-1.4")), 0)
+    source = Mimic3Files(Mimic3Options(path=str(data_folder / "mimic-iii-demo-1.4")), 0)
     return source.extract(select(STUDY_NAMES), WindowOptions(), context)
 
 
@@ -85,7 +86,7 @@ def test_nothing_charted_after_the_window_reaches_the_grid(demo, data_folder, co
         shutil.copy(folder / f"{name}.csv.gz", target)
     assert _scramble_outside_the_windows(folder, target, "CHARTEVENTS") > 100_000
     assert _scramble_outside_the_windows(folder, target, "LABEVENTS") > 10_000
-    source = Mimic3Files(SourceOptions(path=str(target)), 0)
+    source = Mimic3Files(Mimic3Options(path=str(target)), 0)
     scrambled = source.extract(select(STUDY_NAMES), WindowOptions(), context)
     for part, other in ((demo.stays, scrambled.stays), (demo.hours, scrambled.hours)):
         assert part.equals(other)

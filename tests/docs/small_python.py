@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +26,20 @@ READS_ONLY = {"config", "doctor"}
 """Commands that show the configuration: there the page is followed to the letter."""
 
 
+def has_option(config: Config, setting: str) -> bool:
+    """Whether the plug-ins of a configuration have the option that a setting is about."""
+    table, _, key = setting.partition("=")[0].partition(".")
+    return key in {field.name for field in dataclasses.fields(getattr(config, table))}
+
+
 def cut_small() -> None:
     """Let every configuration that is read from now on be a small one; what the page sets itself stands."""
     whole = loading.load_config
 
     def small(path: Path | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()) -> Config:
-        keys = {setting.partition("=")[0] for setting in settings}
-        added = [setting for setting in SMALL if setting.partition("=")[0] not in keys - {"source.patients"}]
+        keys = {setting.partition("=")[0] for setting in settings} - {"source.patients"}
+        asked = whole(path, settings, defaults=defaults)
+        added = [item for item in SMALL if item.partition("=")[0] not in keys and has_option(asked, item)]
         kept = [setting for setting in settings if not setting.startswith("source.patients=")]
         return whole(path, (*added, *kept), defaults=defaults)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -71,13 +72,14 @@ def test_formulae_are_drawn_by_the_browser_itself(site: Path) -> None:
 
 def test_the_references_hold_what_the_code_has(site: Path) -> None:
     from icudl.cli.app import app
-    from icudl.config.schema import Config
+    from icudl.config.document import options_by_table
 
     commands = (site / "reference/command_line.html").read_text("utf-8")
     for name in app.commands:
         assert f"icudl {name}" in commands
     keys = (site / "reference/configuration.html").read_text("utf-8")
-    for table, values in Config().to_dict().items():
-        for key in values:
-            assert f"<code>{table}.{key}</code>" in keys
+    for table, plugins in options_by_table().items():
+        for options in plugins.values():
+            for field in dataclasses.fields(options):
+                assert f"<code>{table}.{field.name}</code>" in keys
     assert "hours.parquet" in (site / "reference/artifacts.html").read_text("utf-8")

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, icudl
 
+from icudl.store.base import open_store
 from icudl.store.objects import Objects
-from icudl.store.remote import RemoteStore
-from icudl.store.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +32,9 @@ def on_machine(cache: Path) -> dict[str, str]:
 
 def require_the_same(address: str, reference: Path, cache: Path) -> None:
     """The bucket holds the artifacts of a store in a folder, byte by byte."""
-    bucket = RemoteStore(address, cache)
+    bucket = open_store(address, cache)
     found = {manifest.reference: manifest.files for manifest in bucket.manifests()}
-    assert found == {manifest.reference: manifest.files for manifest in Store(reference).manifests()}
+    assert found == {manifest.reference: manifest.files for manifest in open_store(reference).manifests()}
     assert [line for manifest in bucket.manifests() for line in bucket.check(manifest)] == []
 
 
@@ -95,7 +94,7 @@ def test_a_killed_machine_leaves_nothing_half_written(
         time.sleep(0.02)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    seen = RemoteStore(bucket, tmp_path / "looking")
+    seen = open_store(bucket, tmp_path / "looking")
     assert [line for manifest in seen.manifests() for line in seen.check(manifest)] == []
     subprocess.run(command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / "one"), check=True)
     require_the_same(bucket, small_study, tmp_path / "checking")

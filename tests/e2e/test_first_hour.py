@@ -146,8 +146,7 @@ def test_the_doctor_and_the_others_say_which_library_is_broken(tmp_path: Path) -
 
 
 def test_sources_that_read_files_tell_what_they_found(tmp_path: Path) -> None:
-    from icudl.plugins import load_plugin
-    from icudl.sources.base import SourceOptions
+    from icudl.plugins import load_plugin, options_of
     from icudl.sources.synthetic.source import write_hospital
     from source_cases import physionet_folder
 
@@ -155,7 +154,7 @@ def test_sources_that_read_files_tell_what_they_found(tmp_path: Path) -> None:
     (tmp_path / "challenge").mkdir()
     physionet_folder(tmp_path / "challenge")
     for name, folder, expected in (("mimic3", "hospital", "tables"), ("physionet2012", "challenge", "sets a in")):
-        options = SourceOptions(name=name, path=str(tmp_path / folder))
+        options = options_of("icudl.sources", name)(path=str(tmp_path / folder))
         assert expected in load_plugin("icudl.sources", name)(options, 1).reach()
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from names import Names, of_handle
 
+from icudl.artifacts import TrialState
 from icudl.files import remove_folder, write_atomically, write_folder_atomically
-from icudl.search.trials import COMPLETE, FolderTrials, Outcome, remove_work
+from icudl.search.trials import FolderTrials, Outcome, remove_work
 from icudl.store.modes import make_folder
 
 
@@ -67,7 +68,7 @@ def test_a_new_store_in_new_folders(disk: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_first_trial_of_a_study(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = watch(disk, monkeypatch)
-    outcome = Outcome(number=0, parameters={}, state=COMPLETE, value=0.5)
+    outcome = Outcome(number=0, parameters={}, state=TrialState.COMPLETE, value=0.5)
     FolderTrials(disk / "study").keep(outcome)
     names.lose(1.0, 0)
     assert FolderTrials(disk / "study").read(0) == outcome

@@ -17,8 +17,8 @@ from launcher import Launcher
 from study import PARALLEL, SERIAL, VERBS, contents, words
 
 from icudl.artifacts import write_json
+from icudl.store.base import MANIFEST
 from icudl.store.manifest import content_hash, digest, list_files
-from icudl.store.store import MANIFEST
 
 pytestmark = pytest.mark.slow
 

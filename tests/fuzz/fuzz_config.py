@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from decisions import Decisions
 from target import Target, seeds_of
@@ -11,14 +13,17 @@ from target import Target, seeds_of
 from icudl.config.document import to_document, to_toml
 from icudl.config.load import load_config
 from icudl.config.schema import TABLES, Config
-from icudl.pipeline.graph import NODES
+from icudl.options import Options
+from icudl.pipeline.graph import build_graph
+from icudl.pipeline.stages import options_of_tables
 from icudl.search.space import parse_space
 from icudl.sources.rules import TABLES as EVENT_TABLES
 from icudl.sources.rules import mimic3_rules
 from icudl.store.manifest import Identity
 
-KEYS = tuple((table, field.name) for table, kind in TABLES.items() for field in dataclasses.fields(kind))
-DOCUMENT = to_document(Config()).encode()
+DEFAULT = load_config()
+KEYS = tuple((table, field.name) for table in TABLES for field in dataclasses.fields(getattr(DEFAULT, table)))
+DOCUMENT = to_document(DEFAULT).encode()
 
 VALUES: tuple[bytes, ...] = (
     b"1", b"0", b"-1", b"2.5", b"1e400", b"-0.0", b"nan", b"inf", b"true", b'""', b'"x"', b"[]", b"{}", b"[1]",
@@ -78,7 +83,7 @@ def _value(table: str, key: str, decisions: Decisions) -> bytes:
     """The default, or a value of any type."""
     if decisions.one_in(3) or (table, key) not in KEYS:
         return decisions.of(VALUES)
-    return to_toml(getattr(getattr(Config(), table), key)).encode()
+    return to_toml(getattr(getattr(DEFAULT, table), key)).encode()
 
 
 def _setting(decisions: Decisions) -> str:
@@ -91,20 +96,27 @@ def _setting(decisions: Decisions) -> str:
 
 def _used(config: Config) -> None:
     """Ask of a configuration what a run asks before any work is done."""
-    for node in NODES.values():
-        tables = {table: getattr(config, table).to_dict(identity_only=True) for table in node.tables}
+    for node in build_graph(config).values():
+        tables = options_of_tables(node.tables)
         identity = Identity(
-            node=node.name, stage_version=1, options=tables, upstream={}, plugin="", seed=config.run.seed
+            node=node.key.stage, stage_version=1, options=tables, upstream={}, plugin="", seed=config.run.seed
         )
         assert len(identity.id) == 12
-    rules, chosen = mimic3_rules().with_items(config.source.items), config.variables.chosen()
+    items = config.source.to_dict().get("items", {})
+    rules, chosen = mimic3_rules().with_items(items), config.variables.chosen()
     assert sum(rules.table(chosen, table).height for table in EVENT_TABLES) <= sum(
         len(rule.items) for rule in rules.rules
     )
-    tables = {"inputs": config.inputs, "model": config.model, "training": config.training}
-    for name, options in (("tune_model", tables), ("tune_attack", {"attack": config.attack})):
-        for dimension in parse_space(name, getattr(config, name).space, options):
-            dimension.distribution()
+    for model in config.models.values():
+        tables = {"inputs": model.inputs, "model": model.model, "training": model.training}
+        _require_drawn("tune_model", model.tune_model.space or model.model.SPACE, tables)
+    for attack in config.attacks.values():
+        _require_drawn("tune_attack", attack.tune_attack.space or attack.attack.SPACE, {"attack": attack.attack})
+
+
+def _require_drawn(table: str, space: Mapping[str, Any], tables: Mapping[str, Options]) -> None:
+    for dimension in parse_space(table, space, tables):
+        dimension.distribution()
 
 
 def feed(data: bytes, folder: Path) -> None:

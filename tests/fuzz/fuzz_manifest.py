@@ -10,15 +10,16 @@ from typing import Any
 from decisions import Decisions
 from target import Target, seeds_of
 
-from icudl.pipeline.provenance import differing, lineage_entry
-from icudl.store.manifest import FORMAT, FileEntry, Identity, Manifest, content_hash, digest
-from icudl.store.store import Store, dump
+from icudl.pipeline.provenance import differences, lineage_entry
+from icudl.store.base import dump
+from icudl.store.folder import FolderStore
+from icudl.store.manifest import FORMAT, FileEntry, Identity, Manifest, Upstream, content_hash, digest
 
 IDENTITY = Identity(
     node="train",
     stage_version=1,
     options={"model": {"name": "lstm", "hidden_size": 16}, "training": {"learning_rate": 0.001}},
-    upstream={"preprocess": "0123456789ab"},
+    upstream={"preprocess": Upstream(node="preprocess", id="0123456789ab", data="elsewhere")},
     plugin="lstm (icu-deep-learning 1.0)",
     seed=7,
 )
@@ -29,10 +30,12 @@ FILES = (
 MANIFEST = Manifest(
     identity=IDENTITY,
     id=IDENTITY.id,
+    name="train/lstm",
     content=content_hash(FILES),
     files=FILES,
     upstream_content={"preprocess": "2" * 64},
     options=IDENTITY.options,
+    used=IDENTITY.options,
     origins={"model.hidden_size": "--set"},
     restricted=True,
     citations=("physionet",),
@@ -49,6 +52,7 @@ VALUES: tuple[Any, ...] = (
     [], [None], ["x"], [[]], {}, {"x": 1}, {"": None}, {"name": "x"}, {"name": "x", "bytes": 1, "sha256": "y"},
     [{"name": "x", "bytes": "1", "sha256": 2}], [{"name": "../x", "bytes": 1, "sha256": "0" * 64}], {"node": 1}, 1e400,
     "0123456789ab", {"model": 1}, {"nothing": {}}, {"model": {"x": 1}}, {"preprocess": 1}, {"__class__": "x"},
+    {"x": {"node": "x", "id": 1}},
 )  # fmt: skip
 TOKENS = (b"{", b"}", b"[" * 3000, b'"', b"null", b"NaN", b"1e999", b"9" * 5000, b"\xff", b"\\ud800", b"\0", b":", b",")
 
@@ -102,7 +106,7 @@ def feed(data: bytes, folder: Path) -> None:
     """Read it as the store does, and do with it what the commands that look at manifests do."""
     decisions = Decisions(data)
     text = _text(decisions)
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
     path = store.folder("train", IDENTITY.id) / "manifest.json"
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
@@ -113,7 +117,7 @@ def feed(data: bytes, folder: Path) -> None:
     assert manifest.identity.id == manifest.id == IDENTITY.id
     assert Manifest.from_json(json.loads(dump(manifest)), path) == manifest
     assert all(line.strip() for line in store.check(manifest))
-    assert differing(manifest.identity, manifest.identity) == []
+    assert differences(manifest.identity, manifest.identity) == []
     assert lineage_entry(manifest).node == "train"
     assert set(vars(manifest)) == set(FIELDS)
 

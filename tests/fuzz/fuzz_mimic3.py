@@ -15,10 +15,11 @@ from target import Target, seeds_of
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.binning import FATES, classified
 from icudl.sources.mimic3.files import Mimic3Files, _events, _read_stays
 from icudl.sources.mimic3.folder import find_tables, translated
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.mimic3.stays import StayIndex
 from icudl.sources.rules import mimic3_rules
 from icudl.variables import select
@@ -94,7 +95,7 @@ def _whole(folder: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     context = RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=1)
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder / "tables")), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder / "tables")), seed=0)
     tables = source.extract(VARIABLES, WindowOptions(hours=48), context)
     _correct(tables)
 

@@ -15,9 +15,10 @@ from test_physionet2012 import OUTCOMES, record
 
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.physionet2012.cleaning import FATES, numbered
 from icudl.sources.physionet2012.files import find_sets
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.parameters import PARAMETERS
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.sources.physionet2012.source import PhysioNet2012, _check_match
@@ -108,7 +109,7 @@ def _write(folder: Path, decisions: Decisions) -> None:
 
 def _extract(folder: Path) -> None:
     context = RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=folder, seed=1)
-    source = PhysioNet2012(SourceOptions(name="physionet2012", path=str(folder)), seed=0)
+    source = PhysioNet2012(PhysioNet2012Options(path=str(folder)), seed=0)
     source.fingerprint(folder)
     tables = source.extract(VARIABLES, WindowOptions(hours=48), context)
     assert tables.hours["hour"].is_between(0, 47).all()

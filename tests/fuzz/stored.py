@@ -10,8 +10,8 @@ from typing import Any
 from fuzz_manifest import MANIFEST
 
 from icudl.artifacts import Artifact, Checkpoint
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import content_hash, list_files
-from icudl.store.store import Store
 from report_study import fake_study
 
 NODES = ("extract", "preprocess", "train", "attack", "analyse", "tune-model")
@@ -66,7 +66,7 @@ class Stored:
             files = list_files(own)
             identity = dataclasses.replace(MANIFEST.identity, node=node)
             manifest = dataclasses.replace(MANIFEST, identity=identity, files=files, content=content_hash(files))
-            loaded: Artifact = Store(self._folder).load(type(self._artifacts[node]), manifest)
+            loaded: Artifact = FolderStore(self._folder).load(type(self._artifacts[node]), manifest)
             return loaded
         finally:
             _replace(own / name, self.files[node, name])

@@ -24,8 +24,8 @@ from icudl.sources.mimic3.folder import find_tables
 from icudl.sources.physionet2012.files import find_sets
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.sources.rules import mimic3_rules
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import Identity, Manifest, digest
-from icudl.store.store import Store
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_manifests_that_no_store_could_have_written(text: str, tmp_path: Path) -
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
     with pytest.raises(StoreError):
-        Store(tmp_path).manifest("train", IDENTITY.id)
+        FolderStore(tmp_path).manifest("train", IDENTITY.id)
 
 
 def test_a_manifest_with_a_table_of_another_version_can_be_looked_at() -> None:

@@ -27,9 +27,10 @@ import polars as pl
 
 import icudl
 from icudl.artifacts import write_json
-from icudl.pipeline.graph import NODES
+from icudl.pipeline.stages import STAGES
+from icudl.store.base import MANIFEST
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import FORMAT, Manifest
-from icudl.store.store import MANIFEST, Store
 
 FORMATS = Path(__file__).resolve().parent / "formats"
 
@@ -98,10 +99,10 @@ def unpacked(version: int, folder: Path) -> Path:
     return folder / "runs"
 
 
-def numbers(store: Store) -> dict[str, Any]:
+def numbers(store: FolderStore) -> dict[str, Any]:
     """Read every artifact of a store and describe all that it holds, by reference."""
     return {
-        manifest.reference: described(store.load(NODES[manifest.node].artifact, manifest))
+        manifest.reference: described(store.load(STAGES[manifest.node].artifact, manifest))
         for manifest in store.manifests()
     }
 
@@ -165,7 +166,7 @@ def differences(then: Any, now: Any, place: str = "") -> list[str]:
     return [] if then == now else [f"{place}: {then!r} then, {now!r} now"]
 
 
-def _without_machine(store: Store, manifest: Manifest) -> None:
+def _without_machine(store: FolderStore, manifest: Manifest) -> None:
     """Seal the manifest again without what tells of the machine that it was made on."""
     facts = dict(manifest.environment)
     facts["versions"] = {key: text for key, text in facts["versions"].items() if key != "platform"}
@@ -182,7 +183,7 @@ def main() -> None:
     if archive(FORMAT).exists() and not wanted.replace:
         parser.error(f"{archive(FORMAT)} exists. A released format does not change; before a release give --replace.")
     scratch = Path(tempfile.mkdtemp(prefix="icudl-golden-"))
-    store = Store(scratch / "runs")
+    store = FolderStore(scratch / "runs")
     for target, settings in STUDIES.items():
         icudl.Pipeline(icudl.load_config(None, settings), store).update(target)
     for manifest in store.manifests():

@@ -20,28 +20,29 @@ from golden_artifacts import unpacked
 from icudl.artifacts import write_json
 from icudl.cli import main
 from icudl.errors import StoreError
+from icudl.store.base import MANIFEST
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import FORMAT, Manifest, content_hash, digest, list_files
-from icudl.store.store import MANIFEST, Store
 
 Verify = Callable[..., str]
 """Runs ``icudl verify``, of one artifact or of all, and returns what it says; what it finds is an error."""
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
     """A store of artifacts of every kind; whoever damages it mends it."""
-    return Store(unpacked(FORMAT, tmp_path_factory.mktemp("sound")))
+    return FolderStore(unpacked(FORMAT, tmp_path_factory.mktemp("sound")))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> FolderStore:
     """The same, of the test's own."""
-    return Store(unpacked(FORMAT, tmp_path))
+    return FolderStore(unpacked(FORMAT, tmp_path))
 
 
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
-    def run(store: Store, *words: str, code: int = 5) -> str:
+    def run(store: FolderStore, *words: str, code: int = 5) -> str:
         assert main(["verify", *words, "--store", str(store.root)]) == code
         said = capsys.readouterr()
         assert "Traceback" not in said.err
@@ -50,12 +51,12 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
     return run
 
 
-def artifacts(store: Store) -> Iterator[tuple[Manifest, Path]]:
+def artifacts(store: FolderStore) -> Iterator[tuple[Manifest, Path]]:
     for manifest in store.manifests():
         yield manifest, store.folder(manifest.node, manifest.id)
 
 
-def of(store: Store, node: str) -> tuple[Manifest, Path]:
+def of(store: FolderStore, node: str) -> tuple[Manifest, Path]:
     manifest = store.manifests(node)[0]
     return manifest, store.folder(node, manifest.id)
 
@@ -72,7 +73,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     write_json(folder / MANIFEST, body | {"sha256": digest(body)})
 
 
-def test_a_flipped_byte_or_a_cut_in_any_file_is_found_and_named(sound: Store, verify: Verify) -> None:
+def test_a_flipped_byte_or_a_cut_in_any_file_is_found_and_named(sound: FolderStore, verify: Verify) -> None:
     tried = 0
     for manifest, folder in artifacts(sound):
         for entry in manifest.files:
@@ -90,7 +91,7 @@ def test_a_flipped_byte_or_a_cut_in_any_file_is_found_and_named(sound: Store, ve
     assert "corrupt" not in verify(sound, code=0)
 
 
-def test_a_missing_file_is_found_and_named(sound: Store, verify: Verify) -> None:
+def test_a_missing_file_is_found_and_named(sound: FolderStore, verify: Verify) -> None:
     for manifest, folder in artifacts(sound):
         for entry in manifest.files:
             aside = sound.root / ".aside"
@@ -100,7 +101,7 @@ def test_a_missing_file_is_found_and_named(sound: Store, verify: Verify) -> None
             aside.rename(folder / entry.name)
 
 
-def test_a_missing_manifest_is_found_and_named(store: Store, verify: Verify) -> None:
+def test_a_missing_manifest_is_found_and_named(store: FolderStore, verify: Verify) -> None:
     for manifest, folder in list(artifacts(store)):
         content = (folder / MANIFEST).read_bytes()
         (folder / MANIFEST).unlink()
@@ -112,7 +113,7 @@ def test_a_missing_manifest_is_found_and_named(store: Store, verify: Verify) -> 
 
 
 @pytest.mark.parametrize("name", ["stray", ".hidden", "checkpoints/fold-9.json", "deep/er/manifest.json"])
-def test_an_extra_file_is_found_and_named(name: str, store: Store, verify: Verify) -> None:
+def test_an_extra_file_is_found_and_named(name: str, store: FolderStore, verify: Verify) -> None:
     for manifest, folder in list(artifacts(store)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -120,7 +121,7 @@ def test_an_extra_file_is_found_and_named(name: str, store: Store, verify: Verif
         (folder / name).unlink()
 
 
-def test_any_byte_of_a_manifest_that_is_flipped_is_found(store: Store, verify: Verify) -> None:
+def test_any_byte_of_a_manifest_that_is_flipped_is_found(store: FolderStore, verify: Verify) -> None:
     manifest, folder = of(store, "report")
     path = folder / MANIFEST
     content = path.read_bytes()
@@ -149,7 +150,7 @@ def with_value(value: Any, place: tuple[Any, ...], item: Any) -> Any:
     return changed
 
 
-def test_any_edited_value_of_a_manifest_is_found_and_the_file_named(store: Store, verify: Verify) -> None:
+def test_any_edited_value_of_a_manifest_is_found_and_the_file_named(store: FolderStore, verify: Verify) -> None:
     for _, folder in list(artifacts(store)):
         path = folder / MANIFEST
         content = path.read_bytes()
@@ -201,7 +202,7 @@ def other_origin(body: dict[str, Any]) -> None:
     ],
 )
 def test_an_edit_that_mends_the_manifests_own_hash_is_found_as_well(
-    change: Callable[[dict[str, Any]], None], words: str, store: Store, verify: Verify
+    change: Callable[[dict[str, Any]], None], words: str, store: FolderStore, verify: Verify
 ) -> None:
     manifest, folder = of(store, "train")
     rewritten(folder, change)
@@ -211,7 +212,7 @@ def test_an_edit_that_mends_the_manifests_own_hash_is_found_as_well(
 
 
 def test_a_file_exchanged_together_with_all_its_hashes_is_found_by_what_was_made_from_it(
-    store: Store, verify: Verify
+    store: FolderStore, verify: Verify
 ) -> None:
     manifest, folder = of(store, "preprocess")
     (folder / "flow.parquet").write_bytes((folder / "stays.parquet").read_bytes())
@@ -225,7 +226,7 @@ def test_a_file_exchanged_together_with_all_its_hashes_is_found_by_what_was_made
     assert words in verify(store)
 
 
-def test_hashes_are_no_signature(store: Store, verify: Verify) -> None:
+def test_hashes_are_no_signature(store: FolderStore, verify: Verify) -> None:
     """Whoever mends the manifest's own hash can change what nothing else is computed from; only ``diff`` shows it."""
     manifest, folder = of(store, "train")
     rewritten(folder, lambda body: body["environment"].update(device="cuda"))
@@ -234,7 +235,7 @@ def test_hashes_are_no_signature(store: Store, verify: Verify) -> None:
 
 @pytest.mark.parametrize("names", [("checkpoints/final.safetensors",), ("checkpoints/final.json",), None])
 def test_checkpoints_swapped_between_two_artifacts_are_found(
-    names: tuple[str, ...] | None, store: Store, verify: Verify
+    names: tuple[str, ...] | None, store: FolderStore, verify: Verify
 ) -> None:
     """One file, or both files of the checkpoint."""
     (one, first), (other, second) = ((item, store.folder("train", item.id)) for item in store.manifests("train"))
@@ -249,7 +250,7 @@ def test_checkpoints_swapped_between_two_artifacts_are_found(
         assert f"{other.reference}: {name}: content differs" in said
 
 
-def test_members_swapped_within_an_artifact_are_found(store: Store, verify: Verify) -> None:
+def test_members_swapped_within_an_artifact_are_found(store: FolderStore, verify: Verify) -> None:
     manifest, folder = of(store, "train")
     one, other = (folder / "checkpoints" / f"fold-{fold}.safetensors" for fold in (0, 1))
     content = one.read_bytes()
@@ -260,7 +261,7 @@ def test_members_swapped_within_an_artifact_are_found(store: Store, verify: Veri
     assert "checkpoints/fold-1.safetensors: content differs" in said
 
 
-def test_whole_artifacts_in_each_others_place_are_found(store: Store, verify: Verify) -> None:
+def test_whole_artifacts_in_each_others_place_are_found(store: FolderStore, verify: Verify) -> None:
     (one, first), (other, second) = ((item, store.folder("train", item.id)) for item in store.manifests("train"))
     aside = store.root / ".aside"
     first.rename(aside)
@@ -271,7 +272,7 @@ def test_whole_artifacts_in_each_others_place_are_found(store: Store, verify: Ve
     assert f"{second / MANIFEST} belongs to {one.reference}" in said
 
 
-def test_what_changes_nothing_is_tolerated(store: Store, verify: Verify) -> None:
+def test_what_changes_nothing_is_tolerated(store: FolderStore, verify: Verify) -> None:
     manifest, folder = of(store, "train")
     body = json.loads((folder / MANIFEST).read_text("utf-8"))
     (folder / MANIFEST).write_text(json.dumps(dict(reversed(body.items())), indent=7), "utf-8")
@@ -289,7 +290,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_commands_refuse_damaged_artifacts(
-    damage: str, sound: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: str, sound: FolderStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training, grid = of(sound, "train")[0].reference, of(sound, "preprocess")[0].reference
     calls = {

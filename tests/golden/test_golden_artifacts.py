@@ -12,9 +12,10 @@ from golden_artifacts import archive, described, differences, numbers, record, u
 
 from icudl.artifacts import write_json
 from icudl.cli import main
-from icudl.pipeline.graph import NODES
+from icudl.pipeline.stages import STAGES
+from icudl.store.base import MANIFEST
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import FORMAT, OLDEST_FORMAT, digest
-from icudl.store.store import MANIFEST, Store
 
 FORMATS = range(OLDEST_FORMAT, FORMAT + 1)
 
@@ -26,25 +27,25 @@ def version(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def store(version: int, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(version: int, tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
     """The artifacts of a format; no test changes them."""
-    return Store(unpacked(version, tmp_path_factory.mktemp(f"format-{version}")))
+    return FolderStore(unpacked(version, tmp_path_factory.mktemp(f"format-{version}")))
 
 
 def test_every_format_that_is_read_has_artifacts_of_every_kind(version: int) -> None:
     recorded = json.loads(record(version).read_text("utf-8"))
-    assert {reference.partition("/")[0] for reference in recorded} == set(NODES)
+    assert {reference.partition("/")[0] for reference in recorded} == set(STAGES)
     assert archive(version).stat().st_size + record(version).stat().st_size < 300_000
 
 
-def test_the_present_code_reads_what_was_recorded(version: int, store: Store) -> None:
+def test_the_present_code_reads_what_was_recorded(version: int, store: FolderStore) -> None:
     recorded = json.loads(record(version).read_text("utf-8"))
     assert differences(recorded, json.loads(json.dumps(numbers(store)))) == []
 
 
-def test_they_hold_examples_and_everything_that_may_be_absent(store: Store) -> None:
+def test_they_hold_examples_and_everything_that_may_be_absent(store: FolderStore) -> None:
     """Empty tables and optional parts that are missing would be read whatever became of their layout."""
-    kinds = [(manifest.node, store.load(NODES[manifest.node].artifact, manifest)) for manifest in store.manifests()]
+    kinds = [(manifest.node, store.load(STAGES[manifest.node].artifact, manifest)) for manifest in store.manifests()]
     attacks: list[Any] = [artifact for node, artifact in kinds if node == "attack"]
     trainings: list[Any] = [artifact for node, artifact in kinds if node == "train"]
     assert all(attack.perturbations.height > 0 for attack in attacks)
@@ -53,9 +54,9 @@ def test_they_hold_examples_and_everything_that_may_be_absent(store: Store) -> N
     assert any(final.curve is not None and final.folds > 0 and final.static_names for final in finals)
 
 
-def test_what_is_read_can_be_written_and_read_again(store: Store, tmp_path: Path) -> None:
+def test_what_is_read_can_be_written_and_read_again(store: FolderStore, tmp_path: Path) -> None:
     for manifest in store.manifests():
-        kind = NODES[manifest.node].artifact
+        kind = STAGES[manifest.node].artifact
         folder = tmp_path / manifest.id
         folder.mkdir()
         artifact = store.load(kind, manifest)
@@ -63,17 +64,17 @@ def test_what_is_read_can_be_written_and_read_again(store: Store, tmp_path: Path
         assert differences(described(artifact), described(kind.read(folder))) == [], manifest.reference
 
 
-def test_verify_and_show_accept_them(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_and_show_accept_them(store: FolderStore, capsys: pytest.CaptureFixture[str]) -> None:
     references = [manifest.reference for manifest in store.manifests()]
     assert main(["verify", "--store", str(store.root)]) == 0
     assert capsys.readouterr().out.split() == [word for reference in references for word in (reference, "sound")]
     report = next(reference for reference in references if reference.startswith("report/"))
     assert main(["show", report, "--lineage", "--store", str(store.root)]) == 0
     shown = capsys.readouterr().out
-    assert all(f"{node}/" in shown for node in NODES)
+    assert all(f"{node}/" in shown for node in STAGES)
 
 
-def test_a_stored_model_gives_the_risks_that_were_stored(store: Store, tmp_path: Path) -> None:
+def test_a_stored_model_gives_the_risks_that_were_stored(store: FolderStore, tmp_path: Path) -> None:
     data = store.manifests("preprocess")[0]
     for training in store.manifests("train"):
         out = tmp_path / f"{training.id}.parquet"
@@ -104,7 +105,7 @@ def test_a_manifest_of_another_format_is_refused_with_advice(
     found: object, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its own hash agrees: it is the format that is refused."""
-    store = Store(unpacked(FORMAT, tmp_path))
+    store = FolderStore(unpacked(FORMAT, tmp_path))
     path = next((store.root / "train").glob(f"*/{MANIFEST}"))
     body = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if key != "sha256"}
     body["format"] = found

@@ -1,11 +1,13 @@
 """The defects of the original study, put back one at a time: the suite must fail for each.
 
 Each case changes a few characters in a copy of the package and runs the tests that are to notice. The numbers are those
-of the list of defects in ``docs/decisions/0005``.
+of the list of defects in ``docs/decisions/0005``. Where a file has moved or its text has changed,
+``test_every_defect_can_be_put_back`` names the entry of ``DEFECTS`` to adapt.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import os
 import shutil
@@ -16,15 +18,44 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "src" / "icudl"
 
 
 @dataclasses.dataclass(frozen=True)
 class Defect:
+    """One defect.
+
+    Attributes:
+        name: Its number in the list, and what it is.
+        file: Where the sound code stands, below ``src/icudl``.
+        text: The sound code; the file holds it once.
+        replacement: What brings the defect back.
+        tests: Files below ``tests``. One test in them at least must fail.
+    """
+
     name: str
-    module: str
-    sound: str
-    broken: str
-    tests: str
+    file: str
+    text: str
+    replacement: str
+    tests: tuple[str, ...]
+
+    def put_back(self, package: Path) -> str:
+        """Return the file's text with the defect in it.
+
+        Raises:
+            ValueError: The file does not exist, or does not hold ``text`` exactly once; says what to adapt.
+        """
+        where = f"defect {self.name}: src/icudl/{self.file}"
+        path = package / self.file
+        if not path.is_file():
+            raise ValueError(f"{where} does not exist. Name the file that holds {self.text!r} now.")
+        source = path.read_text("utf-8")
+        if source.count(self.text) != 1:
+            raise ValueError(
+                f"{where} holds {self.text!r} {source.count(self.text)} times, expected once. "
+                "Give the sound code as it stands now, and a replacement with the same defect."
+            )
+        return source.replace(self.text, self.replacement)
 
 
 DEFECTS = (
@@ -33,106 +64,122 @@ DEFECTS = (
         "training/members.py",
         "scored = grid.folds == fold if fold >= 0 else grid.is_test",
         "scored = own",
-        "tests/unit/stages/test_training_stage.py",
+        ("unit/stages/test_training_stage.py",),
     ),
     Defect(
         "2-softmax-before-the-loss",
         "models/recurrent/readout.py",
         "logits: Tensor = self.out(hidden)",
         "logits: Tensor = torch.softmax(self.out(hidden), dim=1)",
-        "tests/contract/test_model_contract.py",
+        ("contract/test_model_contract.py",),
     ),
     Defect(
         "3-induced-matrix-norm",
         "attacks/distances.py",
         "return change.flatten(1).abs().sum(dim=1)",
         "return torch.linalg.matrix_norm(change, ord=1)",
-        "tests/unit/attacks/test_attack_distances.py",
+        ("unit/attacks/test_attack_distances.py",),
     ),
     Defect(
         "4-batch-mates-change-an-attack",
         "attacks/methods/proximal.py",
         "largest = movable.abs().amax(dim=(1, 2), keepdim=True)",
         "largest = movable.abs().amax()",
-        "tests/contract/test_attack_contract.py",
+        ("contract/test_attack_contract.py",),
     ),
     Defect(
         "5-backward-half-sees-one-hour",
         "models/recurrent/classifier.py",
-        '        if self.options.readout == "final":\n            return final\n',
-        '        if self.options.readout == "final":\n            return last_hour(outputs, lengths)\n',
-        "tests/unit/models/test_recurrent_models.py",
+        'if self.options.readout == "final":\n            return final\n',
+        'if self.options.readout == "final":\n            return last_hour(outputs, lengths)\n',
+        ("unit/models/test_recurrent_models.py",),
     ),
     Defect(
         "6-the-future-leaks-in",
         "sources/mimic3/binning.py",
         '.when(offset_of(pl.col("packed")) >= window_hours * _SECONDS_PER_HOUR)',
         '.when(offset_of(pl.col("packed")) >= 2 * window_hours * _SECONDS_PER_HOUR)',
-        "tests/unit/sources/mimic3/test_mimic3_golden.py",
+        ("unit/sources/mimic3/test_mimic3_golden.py",),
     ),
     Defect(
         "7-scaler-fitted-on-scored-stays",
         "training/members.py",
         "scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)",
         "scaler = fit_scaler_on(plan.grid, ~plan.grid.is_test, plan.inputs)",
-        "tests/unit/stages/test_training_stage.py",
+        ("unit/stages/test_training_stage.py",),
     ),
     Defect(
         "8-measurements-not-assigned-by-time",
         "sources/mimic3/stays.py",
         "inside = (position >= 0) & (key < self.ends[position])",
         "inside = position >= 0",
-        "tests/unit/sources/mimic3/test_mimic3_golden.py",
+        ("unit/sources/mimic3/test_mimic3_golden.py",),
     ),
     Defect(
         "9-folds-not-by-patient",
         "preprocessing/splits.py",
         "unique, of_stay = np.unique(patient_ids, return_inverse=True)",
         "unique, of_stay = np.unique(np.arange(patient_ids.size), return_inverse=True)",
-        "tests/unit/preprocessing/test_splits.py",
+        ("unit/preprocessing/test_splits.py",),
     ),
     Defect(
         "10-options-lost-on-the-way",
         "pipeline/run.py",
         "to_dict(identity_only=True) for table in node.tables}",
         "to_dict(identity_only=True) for table in node.tables[:1]}",
-        "tests/meta/test_identity.py",
+        ("meta/test_identity.py",),
     ),
     Defect(
         "11-unknown-keys-pass",
         "config/load.py",
-        "            if key not in known:\n",
-        "            if key in () and key not in known:\n",
-        "tests/unit/config/test_config.py",
+        "if key not in fields:",
+        "if key in () and key not in fields:",
+        ("unit/config/test_config.py",),
     ),
     Defect(
         "12-gap-is-a-scalar",
         "analysis/measures.py",
         "return _ratio(cells.total, cells.n)",
         "return _ratio(np.mean(cells.total), cells.n)",
-        "tests/unit/analysis/test_susceptibility.py",
+        ("unit/analysis/test_susceptibility.py",),
     ),
     Defect(
         "13-nineteen-variables-written-into-the-attack",
-        "attacks/run/shard.py",
+        "attacks/run/shards.py",
         "InputOptions.from_dict(checkpoint.inputs), shard.values,",
         "InputOptions.from_dict(checkpoint.inputs), np.resize(shard.values, (*shard.values.shape[:2], 19)),",
-        "tests/unit/attacks/run/test_attack_runner.py",
+        ("unit/attacks/run/test_attack_runner.py",),
     ),
 )
+
+
+def test_every_defect_can_be_put_back() -> None:
+    problems = []
+    for defect in DEFECTS:
+        try:
+            ast.parse(defect.put_back(PACKAGE))
+        except (ValueError, SyntaxError) as error:
+            problems.append(f"{defect.name}: {error}" if isinstance(error, SyntaxError) else str(error))
+        problems += [
+            f"defect {defect.name}: tests/{path} does not exist. Name the tests that notice the defect."
+            for path in defect.tests
+            if not (REPOSITORY / "tests" / path).is_file()
+        ]
+    assert not problems, "\n".join(problems)
+    assert [int(defect.name.partition("-")[0]) for defect in DEFECTS] == list(range(1, 14))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_the_suite_fails_when_a_defect_is_put_back(defect: Defect, tmp_path: Path) -> None:
     package = tmp_path / "src" / "icudl"
-    shutil.copytree(REPOSITORY / "src" / "icudl", package, ignore=shutil.ignore_patterns("__pycache__"))
-    module = package / defect.module
-    text = module.read_text("utf-8")
-    assert text.count(defect.sound) == 1, f"{defect.module} has changed: the defect cannot be put back"
-    module.write_text(text.replace(defect.sound, defect.broken), "utf-8")
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / defect.file).write_text(defect.put_back(PACKAGE), "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", defect.tests],
+        [
+            sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+            *(f"tests/{path}" for path in defect.tests),
+        ],
         cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")}, capture_output=True, text=True,
         timeout=600, check=False,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the source must not contain: anything that runs what it reads, and SQL or commands built from text."""
+"""The source runs nothing that it reads, and builds no SQL and no command from text."""
 
 from __future__ import annotations
 
@@ -68,9 +68,10 @@ def built(node: ast.expr) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_nothing_that_is_read_is_run(path: Path) -> None:
-    assert list(unsafe(ast.parse(path.read_text("utf-8")))) == []
+def test_nothing_that_is_read_is_run() -> None:
+    trees = {path.relative_to(REPOSITORY): ast.parse(path.read_text("utf-8")) for path in MODULES}
+    found = [f"{path}:{line}" for path, tree in trees.items() for line in unsafe(tree)]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

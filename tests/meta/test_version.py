@@ -1,4 +1,4 @@
-"""One version, in one place; the changelog and the installed package agree with it."""
+"""The version stands in one place; the changelog and the installed package agree with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_build_reads_the_version_from_the_code() -> None:
 
 
 def test_dev_brings_whatever_an_extra_brings() -> None:
-    """The tests exercise every extra; what an extra needs is needed by them as well."""
+    """The tests exercise every extra, so they need what each extra needs."""
     extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
     everything = {line for name, lines in extras.items() if name not in {"dev", "all"} for line in lines}
     assert everything <= set(extras["dev"])

@@ -32,29 +32,25 @@ from mutants import Mutant, mutants
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "icudl"
 LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.extra.numpy", "pandas")
-"""Loaded before forking. polars is not: its threads do not outlive a fork."""
+"""Loaded before forking. polars is left out, because its threads do not survive a fork."""
 
 TESTS: dict[str, tuple[str, ...]] = {
     "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py",),
     "preprocessing/features.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_scaling.py",
         "unit/models/test_window_summaries.py",
         "unit/attacks/engine/test_attack_engine.py",
     ),
     "preprocessing/grid.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_grid.py",
         "unit/stages/test_preprocess_stage.py",
     ),
     "preprocessing/imputation.py": ("unit/preprocessing/test_imputation.py", "property/test_imputation_properties.py"),
     "preprocessing/scaling.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_scaling.py",
         "property/test_imputation_properties.py",
     ),
     "preprocessing/splits.py": (
-        "unit/training/scores/test_scientific_edges.py",
         "unit/preprocessing/test_splits.py",
         "property/test_splits_properties.py",
     ),
@@ -68,12 +64,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/attacks/target/test_attack_verification.py",
         "unit/attacks/run/test_attack_runner.py",
     ),
-    "analysis/intervals.py": ("unit/training/scores/test_scientific_edges.py", "unit/analysis/test_susceptibility.py"),
+    "analysis/intervals.py": ("unit/analysis/test_intervals.py", "unit/analysis/test_susceptibility.py"),
     "analysis/conditions.py": ("unit/analysis/test_susceptibility.py",),
     "analysis/examples.py": ("unit/analysis/test_susceptibility.py",),
     "analysis/resampled.py": ("unit/analysis/test_analysis_blocks.py", "unit/analysis/test_susceptibility.py"),
     "analysis/measures.py": (
-        "unit/training/scores/test_scientific_edges.py",
+        "unit/analysis/test_measures.py",
         "unit/analysis/test_susceptibility.py",
         "property/test_susceptibility_properties.py",
     ),
@@ -81,11 +77,11 @@ TESTS: dict[str, tuple[str, ...]] = {
 """The tests that are to notice a change of each module."""
 
 SECONDS = 300
-"""A mutant whose tests take longer of processor time hangs, and is noticed so."""
+"""Processor time of a mutant's tests. A mutant that takes longer hangs, and counts as noticed."""
 
 
 def is_noticed(copy: Path, tests: tuple[str, ...]) -> bool:
-    """Run the tests on the package under ``copy`` in a forked process; any end but success is a notice."""
+    """Run the tests on the package under ``copy`` in a forked process; the mutant is noticed unless they succeed."""
     child = os.fork()
     if child == 0:
         try:
@@ -113,10 +109,10 @@ def _run(copy: Path, tests: tuple[str, ...]) -> int:
 
 
 def survivors(module: str, sample: int, seed: int, copy: Path) -> tuple[int, list[Mutant]]:
-    """Try mutants of one module; return how many, and those that no test noticed.
+    """Try mutants of one module; return their number, and those that no test noticed.
 
     Raises:
-        SystemExit: The tests fail without any change.
+        SystemExit: The tests of the unchanged module fail.
     """
     source = (PACKAGE / module).read_text("utf-8")
     target = copy / "icudl" / module

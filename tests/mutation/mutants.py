@@ -1,4 +1,4 @@
-"""Small changes to a module: each makes a mutant that the tests of the module should notice."""
+"""Small changes to a module. The tests of the module should notice each of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """One changed place.
+    """A module with one change.
 
     Attributes:
         line: Where.
@@ -38,7 +38,7 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All mutants of a module, in the order of its places; errors, documents and limits of options are left alone."""
+    """Yield the mutants of a module in the order of its lines; errors, docstrings and limits of options stay."""
     tree = ast.parse(source)
     places = [node for node in ast.walk(tree) if not _is_exempt(node)]
     exempt = {id(inner) for node in ast.walk(tree) if _is_exempt(node) for inner in ast.walk(node)}
@@ -83,7 +83,7 @@ def _changes(node: ast.AST):
     elif isinstance(node, ast.BoolOp):
         yield "and <-> or", *swapped("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert | ast.USub):
-        # The same operator twice is none.
+        # Applied twice, the operator changes nothing.
         twice = ast.UnaryOp(type(node.op)(), node.operand)
         yield f"{type(node.op).__name__} left out", *swapped("operand", twice)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):

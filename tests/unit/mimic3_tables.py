@@ -11,8 +11,9 @@ import polars as pl
 
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext
-from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import VariableOptions, WindowOptions
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
 
@@ -129,7 +130,7 @@ def _typed(column: str) -> pl.Expr:
 
 def read(folder: Path, context: RunContext, *, use: tuple[str, ...] = STUDY_NAMES, hours: int = 48) -> SourceTables:
     """Extract from a folder."""
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     return extract(source, VariableOptions(use=use), WindowOptions(hours=hours), context)
 
 

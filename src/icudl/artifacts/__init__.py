@@ -1,4 +1,4 @@
-"""The vocabulary: every typed value that crosses a stage, and the files it is kept in.
+"""The vocabulary, one type a file: every typed value that crosses a stage, and the files that keep it.
 
 N stays, T hours, F variables, S static descriptors. Tables are polars frames with a declared schema, arrays are NumPy;
 files are Parquet, safetensors and JSON, so nothing here can execute code when it is read.
@@ -19,7 +19,7 @@ from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.source_tables import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.artifacts.susceptibility import SusceptibilityResult
 from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult, network_histories
-from icudl.artifacts.tuning import TRIALS_SCHEMA, TuningResult
+from icudl.artifacts.tuning import TRIALS_SCHEMA, TrialState, TuningResult
 
 __all__ = [
     "ATTACKED_SCHEMA",
@@ -50,6 +50,7 @@ __all__ = [
     "SourceTables",
     "SusceptibilityResult",
     "TrainingResult",
+    "TrialState",
     "TuningResult",
     "check_schema",
     "network_histories",

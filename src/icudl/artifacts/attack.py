@@ -17,18 +17,18 @@ from icudl.variables import Variable
 
 ATTACKED_SCHEMA: Schema = {
     "stay_id": pl.Int64,
-    "label": pl.Int8,
+    "label": pl.Int8,  # 1 for death
     "member": pl.String,  # text of the Member that was attacked: one that was not fitted on the stay
-    "split": pl.String,
+    "split": pl.String,  # "out-of-fold" or "test"
     "length": pl.Int16,  # hours of the sequence
     "status": pl.String,  # an AttackStatus value
-    "probability_before": pl.Float64,
-    "first_iteration": pl.Int32,  # iteration of discovery; null where there is no example
-    "best_iteration": pl.Int32,
-    "first_probability": pl.Float64,  # re-computed by the runner
+    "probability_before": pl.Float64,  # of death, for the unchanged stay
+    "first_iteration": pl.Int32,  # that found the first example; null where none was found
+    "best_iteration": pl.Int32,  # that found the best example
+    "first_probability": pl.Float64,  # of death, by the verification's own forward pass
     "best_probability": pl.Float64,
-    "first_l0": pl.Int32,
-    "first_l1": pl.Float64,
+    "first_l0": pl.Int32,  # changed cells
+    "first_l1": pl.Float64,  # unit coordinates, as all distances
     "first_l2": pl.Float64,
     "first_linf": pl.Float64,
     "best_l0": pl.Int32,
@@ -40,7 +40,7 @@ PERTURBATIONS_SCHEMA: Schema = {
     "stay_id": pl.Int64,
     "example": pl.String,  # "first" or "best"
     "hour": pl.Int16,
-    "variable": pl.UInt8,
+    "variable": pl.UInt8,  # index into the variables of the same artifact
     "before": pl.Float32,  # unit coordinates: 0 and 1 are the winsor limits of the variable
     "change": pl.Float32,  # unit coordinates, never 0
     "before_clinical": pl.Float32,  # in the variable's unit
@@ -60,18 +60,18 @@ class AttackStatus(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class AttackResult:
-    """The adversarial examples found, re-verified by an independent forward pass.
+    """The adversarial examples that an attack found, verified again by an independent forward pass.
 
-    The tables of an attack on many stays lie in files, and are read when they are asked for.
+    A result that was read leaves its tables in their files until they are asked for.
 
     Attributes:
         stays: One row per stay considered (``ATTACKED_SCHEMA``).
         perturbations: One row per changed cell of each example (``PERTURBATIONS_SCHEMA``).
         curves: Further tables by name (budget curves, sweep, entry errors, noise); empty for most attacks.
         variables: F variables.
-        n_hours: T.
-        threat_model: Its name.
-        options: Resolved ``[attack]`` options.
+        n_hours: Length T of the window.
+        threat_model: Name of the threat model.
+        options: Options that the attack used.
     """
 
     stays: Table = Table()  # noqa: RUF009 - a descriptor
@@ -83,15 +83,15 @@ class AttackResult:
     options: Mapping[str, Any]
 
     def ask(self, name: str, question: Question) -> pl.DataFrame:
-        """Put a question to ``"stays"`` or ``"perturbations"`` without reading all of it.
+        """Put a question to ``"stays"`` or ``"perturbations"`` without reading the whole table.
 
         Raises:
-            StoreError: The table is in a file that cannot be read.
+            StoreError: The file of the table cannot be read.
         """
         return answer(vars(self)[name], question)
 
     def write(self, folder: Path) -> None:
-        """Write tables as Parquet and the rest as JSON."""
+        """Write the tables as Parquet and the rest as JSON."""
         for name, schema in (("stays", ATTACKED_SCHEMA), ("perturbations", PERTURBATIONS_SCHEMA)):
             table = vars(self)[name]
             if isinstance(table, pl.DataFrame):
@@ -111,7 +111,7 @@ class AttackResult:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``write`` wrote; the tables when they are asked for."""
+        """Read what ``write`` wrote; the tables stay in their files."""
         meta = read_json(folder / "attack.json")
         return cls(
             stays=table_file(folder / "stays.parquet", ATTACKED_SCHEMA),

@@ -25,7 +25,7 @@ from icudl.variables import Variable
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureScaler:
-    """Statistics of training stays; ``preprocessing.scaling`` fits and applies them.
+    """Statistics of a member's training stays; ``preprocessing.scaling`` fits and applies them.
 
     A value x of variable j becomes unit coordinate u = (clip(x, lower_j, upper_j) - lower_j) / (upper_j - lower_j),
     and the model sees (lower_j + u (upper_j - lower_j) - offset_j) / scale_j.
@@ -33,14 +33,14 @@ class FeatureScaler:
     Attributes:
         lower: (F,) lower winsor limits, in clinical units.
         upper: (F,) upper winsor limits; always above ``lower``.
-        median: (F,) filling of a variable that a stay never had measured.
-        offset: (F,) subtracted before the model.
-        scale: (F,) divided by before the model.
-        static_median: (S,) filling of unknown static descriptors.
-        static_offset: (S,).
-        static_scale: (S,).
+        median: (F,) values of variables that were never measured during a stay, in clinical units.
+        offset: (F,) subtracted from a value before the model sees it, in clinical units.
+        scale: (F,) that the difference is then divided by, in clinical units.
+        static_median: (S,) values of unknown static descriptors.
+        static_offset: (S,) subtracted from a static descriptor.
+        static_scale: (S,) that the difference is then divided by.
         imputation: ``"linear"`` or ``"forward"``.
-        fitted_on: Number of stays the statistics come from.
+        fitted_on: Number of stays that the statistics come from.
     """
 
     lower: Floats
@@ -74,16 +74,16 @@ class Checkpoint:
         member: Which model of its training it is.
         model: Resolved ``[model]`` options.
         inputs: Resolved ``[inputs]`` options.
-        variables: F variables the model expects.
-        static_names: S static descriptors the model expects.
-        n_hours: T.
+        variables: F variables that the model expects.
+        static_names: S static descriptors that the model expects.
+        n_hours: Length T of the window.
         scaler: Fitted on the member's training stays.
         threshold: Decision threshold on the probability of death, chosen on the member's validation stays.
         weights: Parameters by name.
         curve: (2, K) isotonic calibration: logit differences (death minus survival), rising, and the risks there
             (``training.scores.risk_curve``); None where the softmax of the logits is the risk.
-        folds: Networks of this architecture that the model is the mean of, each with a scale of its own
-            (``models.rescaled``); 0 for a model that was fitted as a whole.
+        folds: Number of networks, each with a scale of its own (``models.rescaled``), whose mean the model is;
+            0 for a model that was fitted as a whole.
     """
 
     member: Member
@@ -120,7 +120,11 @@ class Checkpoint:
 
     @classmethod
     def read_member(cls, folder: Path, member: str) -> Self:
-        """Read the member whose text is ``member``."""
+        """Read the member whose text is ``member``.
+
+        Raises:
+            StoreError: A file of the member is missing or cannot be read.
+        """
         meta = read_json(folder / f"{member}.json")
         arrays = read_arrays(folder / f"{member}.safetensors")
         statistics: dict[str, Any] = {key: arrays[f"scaler.{key}"] for key in FeatureScaler.ARRAYS} | meta["scaler"]

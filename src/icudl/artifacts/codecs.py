@@ -1,6 +1,6 @@
 """The three kinds of files: JSON, Parquet and safetensors.
 
-A file that cannot be read raises ``StoreError``; a table without its declared columns raises ``StageError``.
+A file that cannot be read, or does not hold what is expected, raises ``StoreError``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from icudl.artifacts.base import Schema, check_schema
 from icudl.artifacts.stored import TableFile, map_arrays, readable
-from icudl.errors import StoreError
+from icudl.errors import StageError, StoreError
 from icudl.variables import Variable
 
 
@@ -50,30 +50,36 @@ def read_frame(path: Path, schema: Schema | None = None) -> pl.DataFrame:
     """Read a whole table and check its columns.
 
     Raises:
-        StoreError: The file is missing or is not Parquet.
-        StageError: A column is missing or of another type.
+        StoreError: The file is missing, is not Parquet, or lacks a declared column.
     """
     frame = TableFile(path).read()
-    return frame if schema is None else check_schema(path.name, frame, schema)
+    return frame if schema is None else _checked(path, frame, schema)
 
 
 def table_file(path: Path, schema: Schema | None = None) -> TableFile:
     """Check the columns of a table, which stays in its file.
 
     Raises:
-        StoreError: The file is missing or is not Parquet.
-        StageError: A column is missing or of another type.
+        StoreError: The file is missing, is not Parquet, or lacks a declared column.
     """
     with readable(path):
         found = pl.read_parquet_schema(path)
     if schema is not None:
-        check_schema(path.name, pl.DataFrame(schema=found), schema)
+        _checked(path, pl.DataFrame(schema=found), schema)
     return TableFile(path)
+
+
+def _checked(path: Path, frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    try:
+        return check_schema(path.name, frame, schema)
+    except StageError as error:
+        raise StoreError(f"{path} holds another table: {error} Delete the artifact and run its stage again.") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write arrays by name as safetensors."""
-    safetensors.numpy.save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, path)
+    # Not np.ascontiguousarray, which would make an array of one element of a single number.
+    safetensors.numpy.save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, path)
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

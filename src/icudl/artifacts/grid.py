@@ -37,7 +37,7 @@ FLOW_SCHEMA: Schema = {
 class GridDataset:
     """Clean hourly tensors of the cohort, in clinical units: never imputed, never scaled.
 
-    ``values`` and ``counts`` of a data set that was read are mapped from its file and cannot be written to.
+    A data set that was read maps ``values`` and ``counts`` from its file; they cannot be written to.
 
     Attributes:
         values: (N, T, F) float32 hourly means, NaN where nothing was charted.
@@ -47,7 +47,7 @@ class GridDataset:
         statics: (N, S) float32 static descriptors, NaN where unknown.
         static_names: Names of the S descriptors.
         stays: The cohort's rows of ``SourceTables.stays``, in the order of the arrays.
-        is_test: (N,) bool, held out from everything that is fitted.
+        is_test: (N,) bool, held out from everything that is fitted; all True in an external data set.
         folds: (N,) int8 fold of cross-validation, -1 for test stays.
         flow: Attrition table (``FLOW_SCHEMA``).
         variables: F variables.
@@ -79,7 +79,7 @@ class GridDataset:
 
     @property
     def n_folds(self) -> int:
-        """Number of folds."""
+        """Number of folds; 0 in an external data set."""
         return int(self.folds.max()) + 1
 
     def write(self, folder: Path) -> None:

@@ -41,7 +41,11 @@ HOURS_SCHEMA: Schema = {
     "mean": pl.Float64,  # of the values charted in that hour, in the variable's unit
     "count": pl.UInt32,  # how many values that mean is made of
 }
-CLEANING_SCHEMA: Schema = {"variable": pl.String, "rule": pl.String, "rows": pl.Int64}
+CLEANING_SCHEMA: Schema = {
+    "variable": pl.String,
+    "rule": pl.String,
+    "rows": pl.Int64,  # that the rule touched
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,9 +98,9 @@ class SourceTables:
         """Read what ``write`` wrote."""
         meta = read_json(folder / "tables.json")
         return cls(
-            stays=read_frame(folder / "stays.parquet"),
-            hours=read_frame(folder / "hours.parquet"),
-            cleaning=read_frame(folder / "cleaning.parquet"),
+            stays=read_frame(folder / "stays.parquet", STAYS_SCHEMA),
+            hours=read_frame(folder / "hours.parquet", HOURS_SCHEMA),
+            cleaning=read_frame(folder / "cleaning.parquet", CLEANING_SCHEMA),
             variables=variables_from_json(meta["variables"]),
             window_hours=meta["window_hours"],
             population=meta["population"],
@@ -104,7 +108,7 @@ class SourceTables:
 
 
 def _in_order(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """Return ``frame`` sorted by columns without nulls; one that is sorted already is returned without a copy."""
+    """Return ``frame`` sorted by columns without nulls; a sorted frame is returned without a copy."""
     ordered = pl.lit(value=True)
     for column in reversed(columns):
         now, before = pl.col(column), pl.col(column).shift(1)

@@ -1,6 +1,6 @@
-"""Values that stay in their files: arrays that are mapped, tables that are read when they are asked for.
+"""Values that stay in their files: mapped arrays, and tables that are read when they are asked for.
 
-What is larger than memory can be worked on piece by piece, and what is never looked at is never read.
+So a stage can work piece by piece on what is larger than memory, and never reads what it never looks at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import safetensors
 from icudl.errors import StoreError
 
 ROW_GROUP = 1 << 17
-"""Rows of a row group. Fixed, so that a table has the same bytes whether it was written at once or piece by piece."""
+"""Rows of a row group. The number is fixed, so that a table has the same bytes when it is written piece by piece."""
 
 _DTYPES = {
     "F64": np.float64,
@@ -38,15 +38,15 @@ _DTYPES = {
 
 
 Question = Callable[[pl.LazyFrame], pl.LazyFrame]
-"""From a table to what is asked of it."""
+"""A query: takes the whole table and returns what is asked of it."""
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Say in one way that a table cannot be read.
+    """Turn every error of reading a Parquet file into one.
 
     Raises:
-        StoreError: polars could not read ``path``.
+        StoreError: Polars cannot read ``path``.
     """
     try:
         yield
@@ -63,11 +63,11 @@ def map_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     (8 bytes, little endian), then the arrays.
 
     Raises:
-        ValueError: The file is not one, or holds a type that no artifact has.
-        OSError: It cannot be read.
+        ValueError: The file is not safetensors, or holds a type that no artifact has.
+        OSError: The file cannot be read.
     """
     try:
-        # The library holds the header against the file; what is behind it can then be mapped without a second thought.
+        # The library checks the header against the size of the file, so that the arrays can be mapped safely.
         with safetensors.safe_open(path, framework="numpy"):
             pass
     except safetensors.SafetensorError as error:
@@ -91,7 +91,7 @@ def map_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 def forget_pages(array: npt.NDArray[Any]) -> None:
     """Take the pages of a mapped array out of this process's memory; they are read again when they are touched.
 
-    Does nothing to an array that is not mapped, or where the system cannot.
+    Does nothing to an array that is not mapped, or on a system without ``madvise``.
     """
     base: object = array
     while isinstance(base, np.ndarray | memoryview):
@@ -102,7 +102,7 @@ def forget_pages(array: npt.NDArray[Any]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class TableFile:
-    """A table in a Parquet file that nobody has asked for yet.
+    """A table in a Parquet file that has not been read yet.
 
     Attributes:
         path: The file.
@@ -114,16 +114,16 @@ class TableFile:
         """Read the whole table.
 
         Raises:
-            StoreError: It cannot be read as Parquet.
+            StoreError: The file cannot be read as Parquet.
         """
         with readable(self.path):
             return pl.read_parquet(self.path)
 
     def answer(self, question: Question) -> pl.DataFrame:
-        """Read as much as a query needs, some row groups at a time.
+        """Read only what a query needs, a few row groups at a time.
 
         Raises:
-            StoreError: What the query needs cannot be read as Parquet.
+            StoreError: The file cannot be read as Parquet.
         """
         with readable(self.path):
             return question(pl.scan_parquet(self.path)).collect(engine="streaming")
@@ -168,25 +168,25 @@ class TableFiles(Mapping[str, pl.DataFrame]):
         return self.files[name].read()
 
     def __iter__(self) -> Iterator[str]:
-        """Names in order."""
+        """Iterate over the names."""
         return iter(self.files)
 
     def __len__(self) -> int:
-        """How many tables there are."""
+        """Return the number of tables."""
         return len(self.files)
 
 
 def answer(table: pl.DataFrame | TableFile, question: Question) -> pl.DataFrame:
-    """Put a question to a table, of which no more is read than it needs.
+    """Answer a question about a table and read no more of the table than that takes.
 
     Raises:
-        StoreError: The table is in a file that cannot be read.
+        StoreError: The file of the table cannot be read.
     """
     return table.answer(question) if isinstance(table, TableFile) else question(table.lazy()).collect()
 
 
 def write_table(path: Path, table: pl.DataFrame | TableFile) -> None:
-    """Write a table as Parquet; a table that is in a file already is copied."""
+    """Write a table as Parquet; copy the file of a table that has not been read."""
     if isinstance(table, TableFile):
         shutil.copyfile(table.path, path)
     else:
@@ -194,7 +194,7 @@ def write_table(path: Path, table: pl.DataFrame | TableFile) -> None:
 
 
 def join_tables(parts: Iterable[Path], path: Path) -> None:
-    """Write one table from parts that follow one another, without holding it."""
+    """Write one table from the files of its consecutive parts, without holding the table in memory."""
     pl.scan_parquet(list(parts)).sink_parquet(
         path, compression="zstd", statistics=False, row_group_size=ROW_GROUP, maintain_order=True
     )

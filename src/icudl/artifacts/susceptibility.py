@@ -14,7 +14,7 @@ from icudl.artifacts.codecs import read_frame, read_json, write_frame, write_jso
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SusceptibilityResult:
-    """Where predictions hang: measures over the adversarial examples.
+    """How susceptible predictions are: measures over the adversarial examples.
 
     Attributes:
         tables: By name, each a polars frame with one row per observation; the names and columns are documented in
@@ -24,7 +24,7 @@ class SusceptibilityResult:
     tables: Mapping[str, pl.DataFrame]
 
     def write(self, folder: Path) -> None:
-        """Write one Parquet file a table."""
+        """Write one Parquet file for each table."""
         for name, table in self.tables.items():
             write_frame(folder / f"{name}.parquet", table)
         write_json(folder / "tables.json", sorted(self.tables))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,12 +16,20 @@ from icudl.artifacts.objective import Direction, Objective
 
 TRIALS_SCHEMA: Schema = {
     "trial": pl.Int32,
-    "state": pl.String,
-    "value": pl.Float64,
+    "state": pl.String,  # a TrialState value
+    "value": pl.Float64,  # score; null for a failed trial
     "parameters": pl.String,  # JSON object keyed by dotted configuration paths
-    "seconds": pl.Float64,
-    "steps": pl.Int32,
+    "seconds": pl.Float64,  # always null: a duration would differ from run to run
+    "steps": pl.Int32,  # intermediate scores
 }
+
+
+class TrialState(enum.StrEnum):
+    """What became of a trial."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # given up early, because it could hardly win
+    FAILED = "failed"  # the model diverged with these parameters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +38,7 @@ class TuningResult:
 
     Attributes:
         trials: ``TRIALS_SCHEMA``.
-        best: Chosen values keyed by dotted configuration path.
+        best: Chosen values, keyed by dotted configuration path.
         best_trial: Number of the chosen trial.
         best_value: Its score.
         objective: What was optimised.

@@ -1,21 +1,23 @@
 """The seam of attacks: the smallest change of a record that flips a prediction.
 
 B stays, T hours, F variables. Every attack works in *unit coordinates*: 0 and 1 are a variable's winsor limits. The
-margin of a stay is what its present class wins by, in logits; a negative margin means that the prediction has flipped.
+margin of a stay is what its present class wins by, in logits, plus the confidence that the target was bound with. A
+negative margin means that the prediction has flipped with that confidence.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from icudl.attacks.options import AttackOptions
-from icudl.errors import AttackError
-from icudl.plugins import load_plugin
+from icudl.attacks.target.threat import Entries
+from icudl.errors import AttackError, ConfigError, PluginError
+from icudl.plugins import load_plugin, options_of
 
 ENTRY_POINT_GROUP = "icudl.attacks"
 
@@ -24,13 +26,15 @@ class TargetModel(Protocol):
     """A model frozen for attack and bound to a batch of stays.
 
     The margin of stay b is the logit of its present class minus the other one's, shifted by the logit of the decision
-    threshold: positive on the unchanged stay, negative where the decision has flipped. It depends on stay b alone.
+    threshold, plus the confidence that the target was bound with. It is positive on the unchanged stay, and negative
+    where the other class wins by more than the confidence. It depends on stay b alone.
 
     Attributes:
         values: (B, T, F) cells of the unchanged stays.
         lower: (B, T, F) smallest value each cell may take; never above ``values``.
         upper: (B, T, F) largest value each cell may take; never below ``values``.
         attackable: (B, T, F) bool, cells that may change; False on padding.
+        entries: What was charted; None where the cells are no charted values.
     """
 
     @property
@@ -48,6 +52,10 @@ class TargetModel(Protocol):
     @property
     def attackable(self) -> Tensor:
         """(B, T, F) bool."""
+
+    @property
+    def entries(self) -> Entries | None:
+        """What was charted; None where the cells are no charted values."""
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values`` (B, T, F)."""
@@ -149,7 +157,12 @@ class Attack(Protocol):
 
     Contract: changes stay inside the bounds, on attackable cells, and are zero elsewhere; the target and the global
     random state are left as they were; what is found for a stay depends neither on its batch mates nor on their order.
+
+    Attributes:
+        needs_gradient: Whether the attack is of no use on a model without a gradient.
     """
+
+    needs_gradient: ClassVar[bool]
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:
         """Attack every stay of ``target``.
@@ -161,7 +174,15 @@ class Attack(Protocol):
 
 
 class AttackPlugin(Protocol):
-    """What the entry-point group ``icudl.attacks`` holds: a class that is made from the options table."""
+    """What the entry-point group ``icudl.attacks`` holds: a class that is made from the options it names.
+
+    Attributes:
+        Options: Class that validates the table ``[attack]``.
+        needs_gradient: See ``Attack``.
+    """
+
+    Options: ClassVar[type[AttackOptions]]
+    needs_gradient: ClassVar[bool]
 
     def __call__(self, options: AttackOptions) -> Attack:
         """Make the attack."""
@@ -171,7 +192,29 @@ def make_attack(options: AttackOptions) -> Attack:
     """Make the attack that ``options.name`` names.
 
     Raises:
-        PluginError: There is no such plug-in, or it cannot be loaded.
+        PluginError: No plug-in has this name, or it cannot be loaded.
+        ConfigError: The options are not of the class that the attack names as its own.
     """
     plugin: AttackPlugin = load_plugin(ENTRY_POINT_GROUP, options.name)
+    own = options_of(ENTRY_POINT_GROUP, options.name)
+    if not isinstance(options, own):
+        raise ConfigError(
+            f"The attack {options.name!r} was given {type(options).__name__}, which may lack what it reads. Expected "
+            f"{own.__module__}.{own.__name__}."
+        )
     return plugin(options)
+
+
+def default_options(name: str) -> AttackOptions:
+    """Return the options of an attack as they are where nothing is set.
+
+    Raises:
+        PluginError: No plug-in has this name, it cannot be imported, or its options are not those of an attack.
+    """
+    own = options_of(ENTRY_POINT_GROUP, name)
+    if not issubclass(own, AttackOptions):
+        raise PluginError(
+            f"The attack {name!r} names {own.__name__} as its options. Expected a class derived from "
+            "icudl.attacks.options.AttackOptions."
+        )
+    return own(name=name)

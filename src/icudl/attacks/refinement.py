@@ -1,6 +1,6 @@
 """Prune, polish, shrink: make an adversarial example smaller, whatever attack it comes from.
 
-Every step keeps the example adversarial (margin below -kappa), inside the bounds and on the cells it already uses.
+Every step keeps the example adversarial (margin below 0), inside the bounds and on the cells it already uses.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ SECANTS = 6
 POLISH_STEPS = 16
 
 
-Refinement = Callable[[TargetModel, Tensor, float], Tensor]
-"""(target, (K, T, F) examples, kappa) -> smaller examples."""
+Refinement = Callable[[TargetModel, Tensor], Tensor]
+"""(target, (K, T, F) examples) -> smaller examples."""
 
 
-def refine(target: TargetModel, found: Perturbation, kappa: float, steps: Sequence[Refinement]) -> Perturbation:
+def refine(target: TargetModel, found: Perturbation, steps: Sequence[Refinement]) -> Perturbation:
     """Make the best examples smaller; the first ones stay as they were found.
 
     Args:
         target: The stays of ``found``.
         found: What an attack found.
-        kappa: Confidence that the examples keep.
         steps: Some of ``prune``, ``polish`` and ``shrink``, in order. Polishing is for a small L1, not for few cells.
     """
     rows = found.found.nonzero().squeeze(1)
@@ -39,27 +38,26 @@ def refine(target: TargetModel, found: Perturbation, kappa: float, steps: Sequen
         return found
     chosen, change = target.select(rows), found.best[rows]
     for step in steps:
-        change = step(chosen, change, kappa)
+        change = step(chosen, change)
     best = found.best.clone()
     best[rows] = change
     return dataclasses.replace(found, best=best)
 
 
-def prune(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+def prune(target: TargetModel, change: Tensor) -> Tensor:
     """Drop cells that are not needed: first all but the largest, then by leaving one out at a time.
 
     Args:
         target: K stays.
         change: (K, T, F) examples.
-        kappa: Confidence.
 
     Returns:
         (K, T, F) examples from which no single cell can be dropped.
     """
-    return _leave_out(target, _keep_largest(target, change, kappa), kappa)
+    return leave_out(target, keep_largest(target, change))
 
 
-def _keep_largest(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+def keep_largest(target: TargetModel, change: Tensor) -> Tensor:
     """Find by bisection a smallest number of largest changes that suffices."""
     flat = change.flatten(1)
     rank = flat.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)
@@ -70,12 +68,12 @@ def _keep_largest(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
 
     while bool((enough - too_few > 1).any()):
         middle = (too_few + enough) // 2
-        flips = target.margin(target.values + largest(middle)) < -kappa
+        flips = target.margin(target.values + largest(middle)) < 0
         enough, too_few = torch.where(flips, middle, enough), torch.where(flips, too_few, middle)
     return largest(enough)
 
 
-def _leave_out(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+def leave_out(target: TargetModel, change: Tensor) -> Tensor:
     """Drop cells while one can go.
 
     All candidates of all stays with one cell less are evaluated together. As many of them as would fit if their effects
@@ -92,23 +90,23 @@ def _leave_out(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
         table = margins.new_full((len(active), change[0].numel()), torch.inf)
         table[stay, cell] = margins
         now = margins_of(target, active, current)
-        together = _drop(current, table, now, kappa)
-        works = margins_of(target, active, together) < -kappa
+        together = drop_together(current, table, now)
+        works = margins_of(target, active, together) < 0
         single = table.min(dim=1)
         alone = current.flatten(1).clone()
         alone[torch.arange(len(active), device=active.device), single.indices] = 0.0
-        can_drop = single.values < -kappa
+        can_drop = single.values < 0
         reduced = torch.where(works[:, None, None], together, alone.view_as(current))
         change[active[can_drop]] = reduced[can_drop]
         active = active[can_drop]
     return change
 
 
-def _drop(current: Tensor, table: Tensor, now: Tensor, kappa: float) -> Tensor:
+def drop_together(current: Tensor, table: Tensor, now: Tensor) -> Tensor:
     """Drop the cells that matter least, as many as fit if their effects on the margin add up (but at least one)."""
     order = table.argsort(dim=1, stable=True)
     rise = (table.gather(1, order) - now[:, None]).clamp(min=0.0)
-    fits = now[:, None] + rise.cumsum(dim=1) < -kappa
+    fits = now[:, None] + rise.cumsum(dim=1) < 0
     fits[:, 0] = True
     dropped = torch.zeros_like(fits).scatter(1, order, fits)
     return current.flatten(1).masked_fill(dropped, 0.0).view_as(current)
@@ -123,7 +121,7 @@ def margins_of(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def polish(target: TargetModel, change: Tensor, kappa: float, steps: int = POLISH_STEPS) -> Tensor:
+def polish(target: TargetModel, change: Tensor, steps: int = POLISH_STEPS) -> Tensor:
     """Move magnitude from cells that do little per unit of change to those that do much: a smaller L1, the same cells.
 
     While the stay is flipped every cell gives up magnitude, the less efficient the more; while it is not, every cell
@@ -132,7 +130,6 @@ def polish(target: TargetModel, change: Tensor, kappa: float, steps: int = POLIS
     Args:
         target: K stays.
         change: (K, T, F) examples.
-        kappa: Confidence.
         steps: Gradients per stay.
 
     Returns:
@@ -147,7 +144,7 @@ def polish(target: TargetModel, change: Tensor, kappa: float, steps: int = POLIS
     for step_number in range(steps):
         moved = direction * size
         margin, gradient = target.margin_and_gradient(target.values + moved)
-        flips, length = margin < -kappa, distances.l1(moved)
+        flips, length = margin < 0, distances.l1(moved)
         better = flips & (length < best_l1)
         best, best_l1 = torch.where(better[:, None, None], moved, best), torch.where(better, length, best_l1)
         efficiency = -torch.nan_to_num(gradient) * direction
@@ -159,7 +156,7 @@ def polish(target: TargetModel, change: Tensor, kappa: float, steps: int = POLIS
     return best
 
 
-def shrink(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
+def shrink(target: TargetModel, change: Tensor) -> Tensor:
     """Scale each example down as far as it stays adversarial.
 
     The factor is found by regula falsi with the Illinois rule (Dowell & Jarratt 1971): along the way the margin is
@@ -168,15 +165,14 @@ def shrink(target: TargetModel, change: Tensor, kappa: float) -> Tensor:
     Args:
         target: K stays.
         change: (K, T, F) examples.
-        kappa: Confidence.
     """
     low, high = change.new_zeros(len(change)), change.new_ones(len(change))
-    above, below = (target.margin(target.values + part) + kappa for part in (torch.zeros_like(change), change))
+    above, below = (target.margin(target.values + part) for part in (torch.zeros_like(change), change))
     smallest = high
     for _ in range(SECANTS):
         share = (above / (above - below)).clamp(0.02, 0.98).nan_to_num(0.5)
         middle = low + share * (high - low)
-        excess = target.margin(target.values + change * middle[:, None, None]) + kappa
+        excess = target.margin(target.values + change * middle[:, None, None])
         works = excess < 0
         smallest = torch.where(works, middle, smallest)
         # The end that stays has its weight halved, so that it does not stay for ever.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from icudl import __version__
+from icudl.cli.commands.comparing import compare, diff
 from icudl.cli.commands.configuring import config_group
 from icudl.cli.commands.data import database_group, synth
 from icudl.cli.commands.doctor import doctor
 from icudl.cli.commands.exporting import export
-from icudl.cli.commands.inspecting import clean, diff, plugins, show, status, verify
+from icudl.cli.commands.inspecting import list_results, show, status, verify
+from icudl.cli.commands.keeping import clean, plugins
 from icudl.cli.commands.results import figures, trials
 from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
 from icudl.cli.commands.scoring import evaluate, predict
@@ -30,7 +32,7 @@ WELCOME = """ICU Deep Learning {version}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Everything": (demo, run),
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
-    "Look": (status, show, diff, verify),
+    "Look": (list_results, status, show, compare, diff, verify),
     "Use results": (trials, predict, evaluate, export, figures),
     "Data": (synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),

@@ -17,6 +17,7 @@ from icudl.store.objects import is_address
 
 if TYPE_CHECKING:
     from icudl.config.schema import Config
+    from icudl.sources.base import DataSource
 
 DISTRIBUTION = "icu-deep-learning"
 OLDEST_PYTHON = (3, 11)
@@ -163,7 +164,7 @@ def _store(store: Path) -> Iterator[Finding]:
 
 
 def _bucket(address: str) -> Iterator[Finding]:
-    from icudl.store.opening import open_store
+    from icudl.store.base import open_store
 
     try:
         store = open_store(address)
@@ -198,10 +199,9 @@ def _source(config: Config) -> Iterator[Finding]:
 
     name = config.source.name
     try:
-        source = load_plugin("icudl.sources", name)(config.source, config.run.seed)
-        reach = getattr(source, "reach", None)
-        found = reach() if reach else "made, not asked for its data"
-        config.variables.chosen(getattr(source, "available", None))
+        source: DataSource = load_plugin("icudl.sources", name)(config.source, config.run.seed)
+        found = source.reach()
+        config.variables.chosen(source.available)
     except IcudlError as error:
         yield Finding("source", "broken", *_split(error))
     else:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from icudl.execution.context import Progress
     from icudl.pipeline.plan import Step
     from icudl.pipeline.run import Pipeline
+    from icudl.store.base import Store
     from icudl.store.manifest import Manifest
-    from icudl.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Session:
 
     def store(self) -> Store:
         """Open the store."""
-        from icudl.store.opening import open_store
+        from icudl.store.base import open_store
 
         return open_store(self.store_path)
 
@@ -53,6 +53,20 @@ class Session:
         from icudl.pipeline.run import Pipeline
 
         return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=Printer(self))
+
+    def plan(self) -> list[Step]:
+        """Return the plan of the study that the command names; nothing where it names none."""
+        return self.pipeline().plan() if self.config_path is not None or self.settings else []
+
+    def find(self, reference: str, stage: str = "") -> Manifest:
+        """Return the manifest of the result that a reference means (``pipeline.references.find_result``).
+
+        Raises:
+            StoreError: Nothing matches, several ids do, or the result is of another stage.
+        """
+        from icudl.pipeline.references import find_result
+
+        return find_result(self.store(), reference, stage=stage, plan=self.plan())
 
     def progress(self) -> Progress:
         """Return bars on a terminal, lines elsewhere, nothing when quiet."""
@@ -84,9 +98,9 @@ class Session:
         """Print an artifact's reference to standard output, and where it lies."""
         folder = self.store().fetch(manifest)
         path = folder / "index.html" if manifest.node == "report" else folder
-        data = {"node": manifest.node, "id": manifest.id, "reference": manifest.reference, "path": str(path)}
-        self.emit(manifest.reference, data)
-        self.say(f"[bold]{manifest.node.capitalize()}:[/] {escape(str(path))}")
+        data = {"name": manifest.name, "node": manifest.node, "id": manifest.id, "reference": manifest.reference}
+        self.emit(manifest.reference, data | {"path": str(path)})
+        self.say(f"[bold]{escape(manifest.name.capitalize())}:[/] {escape(str(path))}")
 
 
 class Printer:
@@ -97,12 +111,12 @@ class Printer:
 
     def reused(self, step: Step) -> None:
         """Print that nothing had to be done."""
-        self._session.say(f"[dim]=[/] {step.reference} [dim]up to date[/]")
+        self._session.say(f"[dim]=[/] {step.name} [dim]up to date[/]")
 
     def started(self, step: Step) -> None:
         """Print the stage and why it runs."""
-        self._session.say(f"[bold cyan]>[/] [bold]{step.reference}[/] [dim]{escape(step.reason)}[/]")
-        if step.node.name == "train":
+        self._session.say(f"[bold cyan]>[/] [bold]{step.name}[/] [dim]{escape(step.reason)}[/]")
+        if step.node.key.stage == "train":
             from icudl.training.events import can_be_written
 
             if not can_be_written():
@@ -110,7 +124,7 @@ class Printer:
 
     def waiting(self, step: Step) -> None:
         """Print that another run is at it."""
-        self._session.say(f"[yellow]…[/] {step.reference} is being made by another run; waiting for it")
+        self._session.say(f"[yellow]…[/] {step.name} is being made by another run; waiting for it")
 
     def warned(self, step: Step, text: str) -> None:  # noqa: ARG002 - the text names the stage
         """Print what is likely to go wrong."""
@@ -122,7 +136,7 @@ class Printer:
         memory = manifest.environment["peak_memory_bytes"] / 2**20
         size = sum(entry.bytes for entry in manifest.files) / 2**20
         self._session.say(
-            f"[green]✓[/] {step.reference} [dim]{seconds:.1f} s, peak {memory:,.0f} MB, {size:,.1f} MB written[/]"
+            f"[green]✓[/] {step.name} [dim]{step.id}  {seconds:.1f} s, peak {memory:,.0f} MB, {size:,.1f} MB written[/]"
         )
 
 

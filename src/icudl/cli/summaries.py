@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from icudl.artifacts import AttackResult, AttackStatus, Direction, TrainingResult, TuningResult
+from icudl.artifacts import AttackResult, AttackStatus, Direction, TrainingResult, TrialState, TuningResult
+from icudl.store.base import Store
 from icudl.store.manifest import Manifest
-from icudl.store.store import Store
 
 FEWEST_DEATHS = 100
 """Below so many deaths in a split its scores are called no evidence, here as in the report."""
@@ -86,7 +86,9 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
 
 def best_first(tuning: TuningResult) -> pl.DataFrame:
     """Return the trials: the complete ones from the best on, then those given up, then those that failed."""
-    rank = pl.col("state").replace_strict({"complete": 0, "pruned": 1}, default=2, return_dtype=pl.Int8)
+    rank = pl.col("state").replace_strict(
+        {TrialState.COMPLETE.value: 0, TrialState.PRUNED.value: 1}, default=2, return_dtype=pl.Int8
+    )
     falling = tuning.objective.direction is Direction.MAXIMIZE
     return tuning.trials.sort(rank, "value", "trial", descending=[False, falling, False], nulls_last=True)
 

@@ -1,4 +1,4 @@
-"""The configuration explained: the commented ``config.toml``, the key table of the docs, the JSON schema."""
+"""The configuration explained: the commented ``config.toml``, the key tables of the docs, the JSON schema."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ import inspect
 import json
 import textwrap
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from icudl.config.schema import TABLES, Config
-from icudl.options import Options, plain
+from icudl.config.load import load_config
+from icudl.config.schema import (
+    COMMON,
+    FAMILIES,
+    MAIN,
+    OVERRIDES,
+    PLUGINS,
+    SHARED,
+    TABLES,
+    Attack,
+    Config,
+    DataSet,
+    Model,
+    Plugin,
+    RoleOptions,
+)
+from icudl.options import Options, masked, plain
+from icudl.plugins import registered
+
+_ON = (
+    "Models and data sets that the attack is run on, by name; empty: all of them. Naming a model leaves out the other "
+    "models, naming a data set the other data sets."
+)
 
 
 def to_toml(value: Any) -> str:
@@ -45,44 +66,158 @@ def _comment(text: str) -> str:
     return "\n".join("# " + line for line in textwrap.wrap(text, 110))
 
 
+def _explained(field: dataclasses.Field[Any]) -> str:
+    return f"{field.metadata['doc']} {_limits(field)}".strip()
+
+
+def summary_of(options: type[Options]) -> str:
+    """Return the first paragraph of the docstring of an options class."""
+    return inspect.cleandoc(options.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
 def to_document(config: Config) -> str:
-    """Return a ``config.toml`` in which every key is explained; reading it back gives the same configuration."""
-    parts = [
-        _comment(
-            "The whole study. Every key stands at its default unless changed; `icudl config check` reads the file, "
-            "and any key can be set for one run with --set table.key=value."
-        )
+    """Return a ``config.toml`` in which every key is explained; reading it back gives the same configuration.
+
+    A data set, a model or an attack that is the only one of its kind and called ``main`` is written as ``[source]``,
+    ``[model]`` or ``[attack]``; others are written as entries of ``[data]``, ``[models]`` and ``[attacks]``.
+    """
+    head = _comment(
+        "The whole study. Every key stands at its default unless changed; `icudl config check` reads the file, "
+        "and any key can be set for one run with --set table.key=value."
+    )
+    return "\n\n".join([head, *("\n".join(table.explained()) for table in _tables(config))]) + "\n"
+
+
+def to_listing(config: Config) -> str:
+    """Return the tables of ``to_document`` without explanations; what is not at its default says where it came from."""
+    return "\n".join(line for table in _tables(config) for line in table.listed(config.origins))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Key:
+    """One key of a table that is written."""
+
+    name: str
+    value: Any
+    doc: str
+    secret: bool = False
+
+    def masked(self) -> _Key:
+        """Return the key with the password of its value masked."""
+        return dataclasses.replace(self, value=masked(self.value)) if self.secret else self
+
+    def assignments(self) -> list[str]:
+        """Assign the value; a long mapping becomes one dotted line an entry, which TOML allows anywhere in a table."""
+        if isinstance(self.value, Mapping) and self.value:
+            return [f"{self.name}.{json.dumps(str(name))} = {to_toml(item)}" for name, item in self.value.items()]
+        return [f"{self.name} = {to_toml(self.value)}"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Table:
+    """One table that is written."""
+
+    heading: str
+    doc: str
+    keys: tuple[_Key, ...]
+
+    def explained(self) -> list[str]:
+        """Return its lines with comments."""
+        lines = [_comment(self.doc)] if self.doc else []
+        lines.append(f"[{self.heading}]")
+        for key in self.keys:
+            lines += [_comment(key.doc), *key.assignments()]
+        return lines
+
+    def listed(self, origins: Mapping[str, str]) -> list[str]:
+        """Return its lines without comments but for origins."""
+        lines = [f"[{self.heading}]"]
+        for key in self.keys:
+            origin = origins.get(f"{self.heading}.{key.name}")
+            lines += [line + (f"  # {origin}" if origin else "") for line in key.masked().assignments()]
+        return lines
+
+
+def _keys_of(options: Options, rename: Mapping[str, str] | None = None) -> list[_Key]:
+    return [
+        _Key(name=(rename or {}).get(field.name, field.name), value=getattr(options, field.name), doc=_explained(field))
+        for field in dataclasses.fields(options)
     ]
-    for name, options in TABLES.items():
-        lines = [_comment(inspect.cleandoc(options.__doc__ or "").split("\n\n")[0].replace("\n", " ")), f"[{name}]"]
-        table = getattr(config, name)
-        for field in dataclasses.fields(options):
-            doc = f"{field.metadata['doc']} {_limits(field)}".strip()
-            lines += [_comment(doc), *_assignments(name, field.name, getattr(table, field.name))]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
 
 
-def _assignments(table: str, key: str, value: Any) -> list[str]:
-    """Assign a value; a long mapping becomes one dotted line per entry, which TOML allows anywhere in a table."""
-    if isinstance(value, Mapping) and value:
-        del table
-        return [f"{key}.{json.dumps(str(name))} = {to_toml(item)}" for name, item in value.items()]
-    return [f"{key} = {to_toml(value)}"]
+def _tables(config: Config) -> Iterator[_Table]:
+    shared = _shared(config)
+    for table in TABLES:
+        if table in PLUGINS and PLUGINS[table].family:
+            yield from _family(config, table, shared)
+        else:
+            options = shared[table]
+            yield _Table(heading=table, doc=summary_of(type(options)), keys=tuple(_keys_of(options)))
 
 
-def key_table(name: str) -> str:
-    """Return the Markdown table of the keys of one table, for the documentation."""
-    options = TABLES[name]
+def _shared(config: Config) -> dict[str, Options]:
+    """Return what is written as the shared tables: of a family, what its first entry says."""
+    tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
+    for family in FAMILIES:
+        first = next(iter(getattr(config, family).values()))
+        tables |= {name: getattr(first, name) for name in OVERRIDES[family]}
+    return tables
+
+
+def _family(config: Config, table: str, shared: Mapping[str, Options]) -> Iterator[_Table]:
+    """Write the entries of a family; a lone ``main`` as the table that stands alone."""
+    plugin = PLUGINS[table]
+    entries: Mapping[str, DataSet | Model | Attack] = getattr(config, plugin.family)
+    alone = list(entries) == [MAIN]
+    for name, entry in entries.items():
+        options: Options = getattr(entry, table)
+        heading = table if alone else f"{plugin.family}.{name}"
+        keys = _keys_of(options, {} if alone else {plugin.key: plugin.family_key})
+        yield _Table(heading=heading, doc=summary_of(type(options)), keys=(*keys, *_entry_keys(entry)))
+        for override in OVERRIDES[plugin.family]:
+            own, common = _keys_of(getattr(entry, override)), _keys_of(shared[override])
+            if own != common:
+                differing = tuple(key for key, other in zip(own, common, strict=True) if key != other)
+                yield _Table(heading=f"{heading}.{override}", doc="", keys=differing)
+
+
+def _entry_keys(entry: DataSet | Model | Attack) -> list[_Key]:
+    """Return the keys of an entry that are none of its plug-in's options."""
+    match entry:
+        case DataSet():
+            return _keys_of(entry.role)
+        case Attack():
+            return [_Key(name="on", value=entry.on, doc=_ON)]
+        case _:
+            return []
+
+
+def key_table(options: type[Options], heading: str) -> str:
+    """Return the Markdown table of the keys of an options class, for the documentation.
+
+    Args:
+        options: The class.
+        heading: Table that the keys stand in, such as ``"training"``.
+    """
     defaults = options()
     rows = ["| key | default | meaning |", "| --- | --- | --- |"]
     for field in dataclasses.fields(options):
-        doc = f"{field.metadata['doc']} {_limits(field)}".strip()
+        doc = _explained(field)
         if not field.metadata["identity"]:
             doc += " Not part of a result's identity."
         doc, default = (text.replace("|", "\\|") for text in (doc, to_toml(getattr(defaults, field.name))))
-        rows.append(f"| `{name}.{field.name}` | `{default}` | {doc} |")
+        rows.append(f"| `{heading}.{field.name}` | `{default}` | {doc} |")
     return "\n".join(rows) + "\n"
+
+
+def options_by_table() -> dict[str, dict[str, type[Options]]]:
+    """Return the options classes of each table by plug-in; a table that no plug-in validates has one, ``""``."""
+    return {
+        table: {name: PLUGINS[table].options(name) for name in registered(PLUGINS[table].group)}
+        if table in PLUGINS
+        else {"": SHARED[table]}
+        for table in TABLES
+    }
 
 
 _JSON_TYPES: dict[Any, dict[str, Any]] = {
@@ -111,21 +246,70 @@ def _json_property(field: dataclasses.Field[Any], hint: Any, default: Any) -> di
     return schema | {"description": field.metadata["doc"], "default": plain(default)}
 
 
+def _json_properties(options: type[Options]) -> dict[str, Any]:
+    hints, defaults = typing.get_type_hints(options), options()
+    return {
+        field.name: _json_property(field, hints[field.name], getattr(defaults, field.name))
+        for field in dataclasses.fields(options)
+    }
+
+
+def _json_table(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict(properties),
+        "required": list(required),
+    }
+
+
+def _json_plugin(plugin: Plugin, key: str, extra: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:
+    """Return the schema of a table that a plug-in validates: one variant for each plug-in that is installed.
+
+    Args:
+        plugin: The table.
+        key: Key that names the plug-in.
+        extra: Properties that every variant has beside the plug-in's options.
+        alone: Whether the table may leave the key out, which then means the default plug-in.
+    """
+    variants = []
+    for name in registered(plugin.group):
+        properties = _json_properties(plugin.options(name))
+        named = properties.pop(plugin.key) | {"const": name}
+        optional = alone and name == plugin.default
+        variants.append(_json_table({key: named} | properties | dict(extra), () if optional else (key,)))
+    return {"anyOf": variants}
+
+
 def json_schema() -> dict[str, Any]:
     """Return a JSON schema of the configuration, for editors."""
-
-    def table(options: type[Options]) -> dict[str, Any]:
-        hints, defaults = typing.get_type_hints(options), options()
-        properties = {
-            field.name: _json_property(field, hints[field.name], getattr(defaults, field.name))
-            for field in dataclasses.fields(options)
-        }
-        return {"type": "object", "additionalProperties": False, "properties": properties}
-
+    properties: dict[str, Any] = {}
+    for table in TABLES:
+        if table not in PLUGINS:
+            properties[table] = _json_table(_json_properties(SHARED[table]))
+            continue
+        plugin = PLUGINS[table]
+        extra: dict[str, Any] = {}
+        if table == "source":
+            extra = _json_properties(RoleOptions)
+        if table == "attack":
+            extra = {"on": {"type": "array", "items": {"type": "string"}, "description": _ON, "default": []}}
+        properties[table] = _json_plugin(plugin, plugin.key, extra, alone=True)
+        if plugin.family:
+            overrides = {name: _json_table(_json_properties(SHARED[name])) for name in OVERRIDES[plugin.family]}
+            entry = _json_plugin(plugin, plugin.family_key, extra | overrides, alone=False)
+            # An entry that is called like a plug-in may leave out which one it is.
+            entry["anyOf"].append({"type": "object", "not": {"required": [plugin.family_key]}})
+            properties[plugin.family] = {"type": "object", "additionalProperties": entry}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ICU Deep Learning configuration",
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: table(options) for name, options in TABLES.items()},
+        "properties": properties,
     }
+
+
+def default_document() -> str:
+    """Return the document of a study in which nothing is set."""
+    return to_document(load_config())

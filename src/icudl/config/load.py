@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from icudl.config.schema import TABLES, Config
+from icudl.config.schema import (
+    FAMILIES,
+    MAIN,
+    OVERRIDES,
+    PLUGINS,
+    SHARED,
+    TABLES,
+    Attack,
+    Config,
+    DataSet,
+    Model,
+    Plugin,
+    RoleOptions,
+    class_of,
+)
 from icudl.errors import ConfigError, suggestion
 from icudl.options import Options, masked
-from icudl.plugins import options_of
+from icudl.plugins import registered
 
 TOML_NAMES = {
     bool: "true or false",
@@ -22,6 +37,11 @@ TOML_NAMES = {
     tuple: "a list",
     Mapping: "a table",
 }
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_RESERVED = ("latest",)
+
+Entry = TypeVar("Entry")
 
 
 def load_config(
@@ -36,26 +56,23 @@ def load_config(
 
     Raises:
         ConfigError: The file is missing or not TOML, or a key or value is illegal.
+        PluginError: A table names a plug-in that is not installed.
     """
-    values: dict[str, dict[str, Any]] = {}
-    origins: dict[str, str] = {}
+    tree = _Tree()
     for setting in defaults:
-        table, key, value = parse_setting(setting)
-        _merge(values, origins, {table: {key: value}}, origin="demo")
+        tree.set(*parse_setting(setting), origin="demo")
     if path is not None:
         path = Path(path)
-        _merge(values, origins, _read_toml(path), origin=path.name)
-        _anchor_source_path(values, path)
+        tree.merge(_read_toml(path), path)
     for setting in settings:
-        table, key, value = parse_setting(setting)
-        _merge(values, origins, {table: {key: value}}, origin="--set")
-    tables = {name: _build(name, table, origins) for name, table in values.items()}
-    return Config(**tables, origins=origins)  # type: ignore[arg-type]
+        tree.set(*parse_setting(setting), origin="--set")
+    return _assemble(tree)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        # An editor may have put a byte order mark before the first character.
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"Configuration file {str(path)!r} does not exist. Give --config an existing file, "
@@ -67,44 +84,93 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}. Mend the file at that place.") from error
 
 
-def _absolute(folder: Path, text: str) -> str:
+class _Tree:
+    """What was set, by table, and where each value came from, by dotted key.
+
+    A table is addressed by its path: ``("training",)``, ``("models", "lstm")`` or ``("models", "lstm", "training")``.
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.origins: dict[str, str] = {}
+
+    def merge(self, document: Mapping[str, Any], file: Path) -> None:
+        """Take in a TOML document; a relative path of data starts at its file."""
+        for table, entries in document.items():
+            _require_table(table, file.name)
+            self._merge_table((table,), entries, file)
+
+    def _merge_table(self, table: tuple[str, ...], entries: object, file: Path) -> None:
+        if not isinstance(entries, Mapping):
+            raise ConfigError(
+                f"{'.'.join(table)} = {masked(repr(entries))} ({file.name}) is not a table. "
+                f"Write [{'.'.join(table)}] and its keys below it."
+            )
+        if len(table) > 1:
+            self.tables.setdefault(table, {})
+        for key, value in cast("Mapping[str, Any]", entries).items():
+            if _holds_tables(table, key):
+                self._merge_table((*table, key), value, file)
+            else:
+                self.put(table, key, value, file.name, file.parent)
+
+    def set(self, path: tuple[str, ...], value: Any, *, origin: str) -> None:
+        """Take in one value at a dotted path."""
+        table, key = path[:-1], path[-1]
+        _require_table(table[0], origin)
+        for depth in range(1, len(table)):
+            if not _holds_tables(table[:depth], table[depth]):
+                raise ConfigError(
+                    f"Unknown key {'.'.join(path)} ({origin}). [{'.'.join(table[:depth])}] has no tables."
+                )
+        if _holds_tables(table, key):
+            raise ConfigError(f"{'.'.join(path)} ({origin}) is a table. Set one of its keys.")
+        self.put(table, key, value, origin, Path())
+
+    def put(self, table: tuple[str, ...], key: str, value: Any, origin: str, folder: Path) -> None:
+        """Keep one value."""
+        dotted = ".".join((*table, key))
+        if key == "path" and table[0] in {"source", "data"} and isinstance(value, str) and value:
+            value = _absolute(folder, value, dotted)
+        self.tables.setdefault(table, {})[key] = value
+        self.origins[dotted] = origin
+
+    def names(self, family: str) -> list[str]:
+        """Return the names of a family's entries, in the order in which they were met."""
+        return list(dict.fromkeys(table[1] for table in self.tables if table[0] == family and len(table) > 1))
+
+
+def _require_table(table: str, origin: str) -> None:
+    known = (*TABLES, *FAMILIES)
+    if table not in known:
+        raise ConfigError(
+            f"Unknown table [{table}] ({origin}).{suggestion(table, known)} Known tables: {', '.join(known)}."
+        )
+
+
+def _holds_tables(table: tuple[str, ...], key: str) -> bool:
+    """Tell whether ``key`` of this table is a table of the configuration itself (not a value that is a mapping)."""
+    if len(table) == 1:
+        return table[0] in FAMILIES
+    return len(table) == 2 and key in OVERRIDES[table[0]]
+
+
+def _absolute(folder: Path, text: str, key: str) -> str:
     try:
         return str((folder / Path(text).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"source.path = {text!r} is no path: {error}. Give the place of the data.") from error
+        raise ConfigError(f"{key} = {text!r} is no path: {error}. Give the place of the data.") from error
 
 
-def _anchor_source_path(values: dict[str, dict[str, Any]], file: Path) -> None:
-    """Make a relative ``source.path`` start at the file it is written in, so that a study can be run from anywhere."""
-    source = values.get("source", {})
-    if isinstance(source.get("path"), str) and source["path"]:
-        source["path"] = _absolute(file.parent, source["path"])
-
-
-def _merge(values: dict[str, dict[str, Any]], origins: dict[str, str], new: Mapping[str, Any], *, origin: str) -> None:
-    for table, entries in new.items():
-        if table not in TABLES:
-            raise ConfigError(
-                f"Unknown table [{table}] ({origin}).{suggestion(table, TABLES)} Known tables: {', '.join(TABLES)}."
-            )
-        if not isinstance(entries, Mapping):
-            raise ConfigError(
-                f"{table} = {masked(repr(entries))} ({origin}) is not a table. Write [{table}] and its keys below it."
-            )
-        for key, value in entries.items():
-            values.setdefault(table, {})[key] = value
-            origins[f"{table}.{key}"] = origin
-
-
-def parse_setting(setting: str) -> tuple[str, str, Any]:
-    """Split ``"table.key=value"`` into table, key and value.
+def parse_setting(setting: str) -> tuple[tuple[str, ...], Any]:
+    """Split ``"table.key=value"`` into the dotted path and the value.
 
     Raises:
         ConfigError: The text has no ``=`` or no dot.
     """
     dotted, equals, text = setting.partition("=")
-    table, dot, key = dotted.strip().partition(".")
-    if not equals or not dot or not key:
+    path = tuple(dotted.strip().split("."))
+    if not equals or len(path) < 2 or not all(path):
         raise ConfigError(
             f"--set {masked(setting)!r} cannot be read. Expected table.key=value, for example training.max_epochs=20."
         )
@@ -113,41 +179,190 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text
-    if table == "source" and key == "path" and value:
-        value = _absolute(Path(), str(value))
-    return table, key, value
+    return path, value
 
 
-PLUGIN_KEYS = {
-    "source": ("icudl.sources", "name"),
-    "model": ("icudl.models", "name"),
-    "attack": ("icudl.attacks", "name"),
-    "execution": ("icudl.executors", "executor"),
-}
-"""Entry-point group of each table that a plug-in validates, and the key that names the plug-in."""
+def _assemble(tree: _Tree) -> Config:
+    """Make the configuration of all that was set.
+
+    Raises:
+        ConfigError: A key, a value, a name or the study as a whole is illegal.
+    """
+    shared = {table: build(table, table, tree.tables.get((table,), {}), tree.origins) for table in SHARED}
+    execution = build("execution", "execution", tree.tables.get(("execution",), {}), tree.origins)
+    data = _entries(tree, "data", "source", DataSet, shared)
+    models = _entries(tree, "models", "model", Model, shared)
+    attacks = _entries(tree, "attacks", "attack", Attack, shared)
+    _require_names({"data": data, "models": models, "attacks": attacks})
+    _require_targets(attacks, models, data)
+    chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
+    return Config(
+        **chosen,
+        execution=cast("Any", execution),
+        data=_main_first(data),
+        models=models,
+        attacks=attacks,
+        origins=tree.origins,
+    )
 
 
-def _class_of(table: str, values: Mapping[str, Any]) -> type[Options]:
-    """Return the options class of a table: that of the plug-in that the table names, where there is one."""
-    options = TABLES[table]
-    if table not in PLUGIN_KEYS:
-        return options
-    group, key = PLUGIN_KEYS[table]
-    name = values.get(key, getattr(options(), key))
-    return options_of(group, name) if isinstance(name, str) else options
+def _entries(
+    tree: _Tree, family: str, table: str, kind: type[Entry], shared: Mapping[str, Options]
+) -> dict[str, Entry]:
+    """Return the entries of a family; the table that stands alone (``[model]``) is the entry ``main``."""
+    names = tree.names(family)
+    alone = tree.tables.get((table,))
+    if alone is not None and names:
+        raise ConfigError(
+            f"[{table}] is for a study of one; this one has [{family}.{names[0]}]. Write the keys of [{table}] in "
+            f"[{family}.NAME], which has to name the {table} by a key of its own: {PLUGINS[table].family_key} = ..."
+        )
+    entries: dict[str, Entry] = {}
+    if alone is not None or not names:
+        entries[MAIN] = _entry(tree, family, (), alone or {}, table, kind, shared)
+    for name in names:
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            raise ConfigError(
+                f"{family}.{name!r} cannot be a name. Expected a letter, then letters, digits, - or _, and not "
+                f"{', '.join(map(repr, _RESERVED))}."
+            )
+        where = (family, name)
+        values = _named_plugin(tree, where, tree.tables.get(where, {}), PLUGINS[table])
+        entries[name] = _entry(tree, family, where, values, table, kind, shared)
+    return entries
 
 
-def _build(table: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> Options:
-    options = _class_of(table, values)
+def _named_plugin(tree: _Tree, where: tuple[str, ...], values: Mapping[str, Any], plugin: Plugin) -> dict[str, Any]:
+    """Return the values of an entry with the name of its plug-in where the options classes expect it.
+
+    Raises:
+        ConfigError: The entry names no plug-in and is not called like one.
+    """
+    dotted, own = ".".join(where), dict(values)
+    if plugin.key in own:
+        raise ConfigError(
+            f"Unknown key {dotted}.{plugin.key} ({tree.origins[f'{dotted}.{plugin.key}']}). "
+            f"Write {plugin.family_key} = ... in [{dotted}]."
+        )
+    if plugin.family_key in own:
+        own[plugin.key] = own.pop(plugin.family_key)
+        return own
+    installed = registered(plugin.group)
+    if where[1] not in installed:
+        raise ConfigError(
+            f"[{dotted}] names no {plugin.family_key}. Write {plugin.family_key} = ... with one of "
+            f"{', '.join(installed)}."
+        )
+    return own | {plugin.key: where[1]}
+
+
+def _entry(
+    tree: _Tree,
+    family: str,
+    where: tuple[str, ...],
+    values: Mapping[str, Any],
+    table: str,
+    kind: type[Entry],
+    shared: Mapping[str, Options],
+) -> Entry:
+    """Make one entry of a family from its own table and what it says instead of the shared ones."""
+    own = dict(values)
+    parts: dict[str, Any] = {}
+    dotted = ".".join(where) if where else table
+    if family == "data":
+        role = {"role": own.pop("role")} if "role" in own else {}
+        parts["role"] = build(dotted, RoleOptions.table, role, tree.origins)
+    if family == "attacks" and "on" in own:
+        parts["on"] = convert(f"{dotted}.on", own.pop("on"), tuple[str, ...])
+    parts[table] = build(dotted, table, own, tree.origins)
+    for name in OVERRIDES[family]:
+        overrides = tree.tables.get((*where, name), {}) if where else {}
+        parts[name] = (
+            build(f"{dotted}.{name}", name, tree.tables.get((name,), {}) | overrides, tree.origins)
+            if overrides
+            else shared[name]
+        )
+    return kind(**parts)
+
+
+def _require_names(families: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that a name tells a data set, a model or an attack from every other.
+
+    Raises:
+        ConfigError: Two entries have one name.
+    """
+    owner: dict[str, str] = {}
+    for family, entries in families.items():
+        for name in entries:
+            if name != MAIN and name in owner:
+                raise ConfigError(
+                    f"{owner[name]}.{name} and {family}.{name} have one name, and results are spoken of by name. "
+                    "Rename one of them."
+                )
+            owner[name] = family
+
+
+def _require_targets(attacks: Mapping[str, Attack], models: Mapping[str, Model], data: Mapping[str, DataSet]) -> None:
+    known = [*models, *data]
+    for name, attack in attacks.items():
+        for target in attack.on:
+            if target not in known:
+                raise ConfigError(
+                    f"attacks.{name}.on names {target!r}, which is neither a model nor a data set of this study."
+                    f"{suggestion(target, known)} Models: {', '.join(models)}; data sets: {', '.join(data)}."
+                )
+
+
+def _main_first(data: Mapping[str, DataSet]) -> dict[str, DataSet]:
+    mains = [name for name, entry in data.items() if entry.role.role == "main"]
+    if len(mains) != 1:
+        found = " and ".join(f"data.{name}" for name in mains) or "none"
+        raise ConfigError(
+            f"A study has one main data set, on which models are fitted; here: {found}. "
+            'Give every other data set role = "external".'
+        )
+    return {mains[0]: data[mains[0]]} | dict(data)
+
+
+def build(where: str, table: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> Options:
+    """Make the options of one table.
+
+    Args:
+        where: Dotted name of the table in the configuration, for messages.
+        table: Kind of table (``Options.table``).
+        values: What was set.
+        origins: Where each value came from, by dotted key.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is of another type, out of range or no choice.
+    """
+    options = class_of(table, values)
     fields = {field.name: field for field in dataclasses.fields(options)}
     for key in values:
         if key not in fields:
+            origin = origins.get(f"{where}.{key}", "")
             raise ConfigError(
-                f"Unknown key {table}.{key} ({origins[f'{table}.{key}']}).{suggestion(key, fields)} "
-                f"Known keys of [{table}]: {', '.join(fields)}."
+                f"Unknown key {where}.{key}{f' ({origin})' if origin else ''}.{suggestion(key, fields)} "
+                f"Known keys of [{where}]{_of_plugin(table, values)}: {', '.join(_legal(where, table, fields))}."
             )
     hints = typing.get_type_hints(options)
-    return options(**{key: convert(f"{table}.{key}", value, hints[key]) for key, value in values.items()})
+    converted = {key: convert(f"{where}.{key}", value, hints[key]) for key, value in values.items()}
+    return options.checked(where, converted)
+
+
+def _of_plugin(table: str, values: Mapping[str, Any]) -> str:
+    if table not in PLUGINS:
+        return ""
+    plugin = PLUGINS[table]
+    return f" for the {plugin.kind} {values.get(plugin.key, plugin.default)!r}"
+
+
+def _legal(where: str, table: str, fields: Collection[str]) -> list[str]:
+    """Return the keys that may be written in a table; in a family, the key that names the plug-in has another name."""
+    if table not in PLUGINS or "." not in where:
+        return list(fields)
+    plugin = PLUGINS[table]
+    return [plugin.family_key if key == plugin.key else key for key in fields]
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:

@@ -1,15 +1,18 @@
-"""The configuration: one frozen dataclass per table of ``config.toml``, assembled from the algorithms' options."""
+"""The configuration of a study: a table of data sets, models and attacks, assembled from the algorithms' options."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.attacks.options import AttackOptions
+from icudl.errors import ConfigError
 from icudl.execution.base import ExecutionOptions
-from icudl.models.options import LstmOptions, ModelOptions
+from icudl.models.options import ModelOptions
 from icudl.options import Options, option
+from icudl.plugins import options_of
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
@@ -17,6 +20,9 @@ from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
+
+MAIN = "main"
+"""Name of the one data set, model or attack of a study that names none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,54 +35,281 @@ class RunOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """The whole configuration; one attribute per table.
+class RoleOptions(Options):
+    """What a data set is for."""
 
-    ``origins`` tells for each dotted key that is not at its default where the value came from.
+    table: ClassVar[str] = "data"
+
+    role: str = option(
+        "main",
+        "main: split, trained on and cross-validated, with a held-out test set; external: scored and attacked by the "
+        "final model only, never fitted on.",
+        choices=("main", "external"),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A table that a plug-in validates.
+
+    Attributes:
+        group: Entry-point group of the plug-ins.
+        key: Key that names the plug-in where the table stands alone (``[model] name = ...``).
+        family: Table of which each entry is one such table (``[models.NAME]``); "" where there is none.
+        family_key: Key that names the plug-in in an entry of the family (``[models.NAME] model = ...``).
+        base: Options that all plug-ins of the group share.
+        default: Plug-in where none is named.
     """
 
-    run: RunOptions = dataclasses.field(default_factory=RunOptions)
-    source: SourceOptions = dataclasses.field(default_factory=SourceOptions)
-    variables: VariableOptions = dataclasses.field(default_factory=VariableOptions)
-    window: WindowOptions = dataclasses.field(default_factory=WindowOptions)
-    cohort: CohortOptions = dataclasses.field(default_factory=CohortOptions)
-    split: SplitOptions = dataclasses.field(default_factory=SplitOptions)
-    inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
-    model: ModelOptions = dataclasses.field(default_factory=LstmOptions)
-    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
-    tune_model: ModelTuningOptions = dataclasses.field(default_factory=ModelTuningOptions)
-    tuned: TunedOptions = dataclasses.field(default_factory=TunedOptions)
-    attack: AttackOptions = dataclasses.field(default_factory=AttackOptions)
-    tune_attack: AttackTuningOptions = dataclasses.field(default_factory=AttackTuningOptions)
-    analysis: AnalysisOptions = dataclasses.field(default_factory=AnalysisOptions)
-    report: ReportOptions = dataclasses.field(default_factory=ReportOptions)
-    execution: ExecutionOptions = dataclasses.field(default_factory=ExecutionOptions)
-    origins: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    group: str
+    key: str
+    base: type[Options]
+    default: str
+    family: str = ""
+    family_key: str = ""
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return all tables as plain values."""
-        return {name: getattr(self, name).to_dict() for name in TABLES}
+    @property
+    def kind(self) -> str:
+        """What a plug-in of the group is: source, model, attack or executor."""
+        return self.group.rpartition(".")[2].removesuffix("s")
+
+    def options(self, name: str) -> type[Options]:
+        """Return the options class of a plug-in of the group.
+
+        Raises:
+            PluginError: The group has no plug-in of this name, or the plug-in names no options.
+        """
+        return options_of(self.group, name)
 
 
-TABLES: dict[str, type[Options]] = {
+PLUGINS: dict[str, Plugin] = {
+    "source": Plugin(
+        group="icudl.sources", key="name", base=SourceOptions, default="synthetic", family="data", family_key="source"
+    ),
+    "model": Plugin(
+        group="icudl.models", key="name", base=ModelOptions, default="lstm", family="models", family_key="model"
+    ),
+    "attack": Plugin(
+        group="icudl.attacks", key="name", base=AttackOptions, default="proximal", family="attacks", family_key="attack"
+    ),
+    "execution": Plugin(group="icudl.executors", key="executor", base=ExecutionOptions, default="processes"),
+}
+"""The tables that plug-ins validate."""
+
+SHARED: dict[str, type[Options]] = {
     options.table: options
     for options in (
         RunOptions,
-        SourceOptions,
         VariableOptions,
         WindowOptions,
         CohortOptions,
         SplitOptions,
         InputOptions,
-        LstmOptions,
         TrainingOptions,
         ModelTuningOptions,
         TunedOptions,
-        AttackOptions,
         AttackTuningOptions,
         AnalysisOptions,
         ReportOptions,
-        ExecutionOptions,
     )
 }
-"""Option class of each table, in the order of the file."""
+"""Options class of each table that no plug-in validates."""
+
+TABLES: tuple[str, ...] = (
+    "run", "source", "variables", "window", "cohort", "split", "inputs", "model", "training", "tune_model", "tuned",
+    "attack", "tune_attack", "analysis", "report", "execution",
+)  # fmt: skip
+"""The tables of a study of one data set, one model and one attack, in the order of the file."""
+
+FAMILIES = ("data", "models", "attacks")
+"""The tables of which each entry is a data set, a model or an attack with a name."""
+
+COMMON = ("analysis", "report", "execution")
+"""The tables that a whole study shares and no entry of a family can hold."""
+
+OVERRIDES: dict[str, tuple[str, ...]] = {
+    "data": ("variables", "window", "cohort", "split"),
+    "models": ("inputs", "training", "tune_model", "tuned"),
+    "attacks": ("tune_attack",),
+}
+"""Shared tables that an entry of a family may hold itself: what they say there goes before what they say for all."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """One entry of ``[data]``: where its stays come from, and how they become a grid."""
+
+    source: SourceOptions
+    role: RoleOptions
+    variables: VariableOptions
+    window: WindowOptions
+    cohort: CohortOptions
+    split: SplitOptions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """One entry of ``[models]``: an architecture, what it sees, how it is trained and searched."""
+
+    model: ModelOptions
+    inputs: InputOptions
+    training: TrainingOptions
+    tune_model: ModelTuningOptions
+    tuned: TunedOptions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One entry of ``[attacks]``: a method, a threat model, and how its options are searched.
+
+    Attributes:
+        attack: Options of the attack.
+        tune_attack: Search over them.
+        on: Names of the models and data sets that it is run on; empty for all. A name of a model leaves out the other
+            models, a name of a data set the other data sets.
+    """
+
+    attack: AttackOptions
+    tune_attack: AttackTuningOptions
+    on: tuple[str, ...] = ()
+
+    def concerns(self, name: str, among: Mapping[str, Any]) -> bool:
+        """Tell whether the attack is run on ``name``, one of the models or one of the data sets ``among`` all."""
+        chosen = set(self.on) & set(among)
+        return not chosen or name in chosen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole study: data sets x models x attacks.
+
+    Attributes:
+        run: Seed.
+        data: Data sets by name, the main one first.
+        models: Models by name.
+        attacks: Attacks by name.
+        analysis: Of every attack.
+        report: The page.
+        execution: Where and how work runs.
+        origins: For each dotted key that is not at its default, where the value came from.
+    """
+
+    run: RunOptions
+    data: Mapping[str, DataSet]
+    models: Mapping[str, Model]
+    attacks: Mapping[str, Attack]
+    analysis: AnalysisOptions
+    report: ReportOptions
+    execution: ExecutionOptions
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def main(self) -> str:
+        """Name of the data set that models are fitted on."""
+        return next(name for name, entry in self.data.items() if entry.role.role == "main")
+
+    @property
+    def source(self) -> SourceOptions:
+        """The source of the main data set."""
+        return self.data[self.main].source
+
+    @property
+    def variables(self) -> VariableOptions:
+        """The variables of the main data set."""
+        return self.data[self.main].variables
+
+    @property
+    def window(self) -> WindowOptions:
+        """The window of the main data set."""
+        return self.data[self.main].window
+
+    @property
+    def cohort(self) -> CohortOptions:
+        """The criteria of the main data set."""
+        return self.data[self.main].cohort
+
+    @property
+    def split(self) -> SplitOptions:
+        """The split of the main data set."""
+        return self.data[self.main].split
+
+    @property
+    def model(self) -> ModelOptions:
+        """The architecture, in a study of one model."""
+        options: ModelOptions = _only("models", self.models).model
+        return options
+
+    @property
+    def inputs(self) -> InputOptions:
+        """What the model sees, in a study of one model."""
+        options: InputOptions = _only("models", self.models).inputs
+        return options
+
+    @property
+    def training(self) -> TrainingOptions:
+        """How the model is trained, in a study of one model."""
+        options: TrainingOptions = _only("models", self.models).training
+        return options
+
+    @property
+    def tune_model(self) -> ModelTuningOptions:
+        """The search over the model, in a study of one model."""
+        options: ModelTuningOptions = _only("models", self.models).tune_model
+        return options
+
+    @property
+    def tuned(self) -> TunedOptions:
+        """What is taken from that search, in a study of one model."""
+        options: TunedOptions = _only("models", self.models).tuned
+        return options
+
+    @property
+    def attack(self) -> AttackOptions:
+        """The attack, in a study of one attack."""
+        options: AttackOptions = _only("attacks", self.attacks).attack
+        return options
+
+    @property
+    def tune_attack(self) -> AttackTuningOptions:
+        """The search over the attack, in a study of one attack."""
+        options: AttackTuningOptions = _only("attacks", self.attacks).tune_attack
+        return options
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all tables as plain values, passwords masked; an entry of a family holds one dictionary a table."""
+        plain: dict[str, Any] = {name: getattr(self, name).to_dict() for name in ("run", *COMMON)}
+        for family in FAMILIES:
+            plain[family] = {name: _entry_to_dict(entry) for name, entry in getattr(self, family).items()}
+        return plain
+
+
+def _only(family: str, entries: Mapping[str, Any]) -> Any:
+    """Return the one entry of a family.
+
+    Raises:
+        ConfigError: The family has several entries.
+    """
+    if len(entries) != 1:
+        raise ConfigError(f"The study has {len(entries)} {family}: {', '.join(entries)}. Name one of them.")
+    return next(iter(entries.values()))
+
+
+def _entry_to_dict(entry: DataSet | Model | Attack) -> dict[str, Any]:
+    values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    return {key: value.to_dict() if isinstance(value, Options) else list(value) for key, value in values.items()}
+
+
+def class_of(table: str, values: Mapping[str, Any]) -> type[Options]:
+    """Return the options class of a table with these values: the plug-in's, where a plug-in validates the table.
+
+    Raises:
+        PluginError: The table names no plug-in that is installed.
+    """
+    if table == RoleOptions.table:
+        return RoleOptions
+    if table not in PLUGINS:
+        return SHARED[table]
+    plugin = PLUGINS[table]
+    name = values.get(plugin.key, plugin.default)
+    # A name of another type is refused by the base class, which names the key.
+    return plugin.options(name) if isinstance(name, str) else plugin.base

@@ -1,1 +1,46 @@
-"""Executors, and what a stage may know of the machine."""
+"""Where and how work runs: executors, and what a stage may know of the run and the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icudl.execution.base import ExecutionOptions, Executor, Tick, make_executor
+    from icudl.execution.context import Progress, RunContext, SilentProgress, seed_for
+    from icudl.execution.pool.executor import ProcessExecutor
+    from icudl.execution.serial import SerialExecutor
+
+_HOMES = {
+    "ExecutionOptions": "icudl.execution.base",
+    "Executor": "icudl.execution.base",
+    "ProcessExecutor": "icudl.execution.pool.executor",
+    "Progress": "icudl.execution.context",
+    "RunContext": "icudl.execution.context",
+    "SerialExecutor": "icudl.execution.serial",
+    "SilentProgress": "icudl.execution.context",
+    "Tick": "icudl.execution.base",
+    "make_executor": "icudl.execution.base",
+    "seed_for": "icudl.execution.context",
+}
+
+__all__ = [
+    "ExecutionOptions",
+    "Executor",
+    "ProcessExecutor",
+    "Progress",
+    "RunContext",
+    "SerialExecutor",
+    "SilentProgress",
+    "Tick",
+    "make_executor",
+    "seed_for",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name on first use: a process is tuned before it loads numpy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

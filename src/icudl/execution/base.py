@@ -15,33 +15,31 @@ ENTRY_POINT_GROUP = "icudl.executors"
 Shared = TypeVar("Shared")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Own = TypeVar("Own", bound="ExecutionOptions")
 
 Tick = Callable[[int], None]
 """Reports that so many units of work (epochs, iterations, files) are done; may be called from a worker process."""
 
-
 JOBS_AHEAD = 3
-"""Jobs made for each worker at a time: one in work, the others so that it need not wait."""
+"""Jobs made for each worker at a time: one in work, the others so that the worker need not wait."""
 
 MAX_ATTEMPTS = 3
-"""How often a job may lose its worker before it is taken for the cause."""
+"""How often a job may lose its worker before the job is taken for the cause."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecutionOptions(Options):
-    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id."""
+    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id.
+
+    Every executor reads these options. An executor that needs more derives a class and names it as its ``Options``.
+    """
 
     table: ClassVar[str] = "execution"
 
     executor: str = option("processes", "Executor plug-in: serial, processes or dask.", identity=False)
-    address: str = option(
-        "",
-        "Scheduler of a running Dask cluster, tcp://HOST:PORT or tls://HOST:PORT; empty: dask starts workers here.",
-        identity=False,
-    )
     workers: int = option(
         0,
-        "Worker processes on this machine, one thread each; 0 takes one per processor core.",
+        "Worker processes on this machine, one thread each; 0 takes one per processor core. serial starts none.",
         low=0,
         high=4096,
         identity=False,
@@ -54,8 +52,14 @@ class Executor(Protocol):
     """Runs independent jobs; serial, processes and clusters must give identical results.
 
     A ``with`` block opens and closes what outlives a single call (a connection, workers that stay). Opening finds out
-    whether it can be reached; an executor that was not opened opens itself when it is first used.
+    whether a cluster can be reached; an executor that was not opened opens itself when it is first used.
+
+    Attributes:
+        Options: Class that validates the table ``[execution]`` where it names this executor.
+        workers: How many jobs run side by side.
     """
+
+    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
 
     workers: int
 
@@ -63,17 +67,21 @@ class Executor(Protocol):
     def from_options(cls, options: ExecutionOptions) -> Self:
         """Make the executor as ``options`` say; nothing is started or connected to yet.
 
+        Args:
+            options: Of the class ``Options``, or of the base class; ``completed`` makes the first of the second.
+
         Raises:
-            PluginError: It needs an extra that is not installed.
+            ConfigError: A value of the executor's own options is illegal.
+            PluginError: The executor needs an extra that is not installed.
         """
         ...
 
     def __enter__(self) -> Self:
-        """Open it."""
+        """Open what outlives a single call."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close what was opened."""
         return
 
     def run(
@@ -98,7 +106,7 @@ class Executor(Protocol):
             tick: Called in this process for every unit of work that a job reports.
 
         Raises:
-            IcudlError: What a job raised, unchanged. A job whose worker died is run again elsewhere first.
+            IcudlError: A job raised it; it arrives unchanged. A job whose worker died is first run again elsewhere.
         """
         ...
 
@@ -127,14 +135,28 @@ def make_executor(options: ExecutionOptions) -> Executor:
     """Make the executor that ``options.executor`` names.
 
     Raises:
-        PluginError: There is no such plug-in, or what it needs is not installed.
+        ConfigError: A value of the executor's own options is illegal.
+        PluginError: There is no such plug-in, or the extra that it needs is not installed.
     """
     plugin: type[Executor] = load_plugin(ENTRY_POINT_GROUP, options.executor)
     return plugin.from_options(options)
 
 
+def completed(kind: type[Own], options: ExecutionOptions) -> Own:
+    """Return ``options`` as an executor's own class; what only that class has keeps its default.
+
+    Args:
+        kind: Class of the executor's options.
+        options: Of that class already, or of another executor's.
+    """
+    if isinstance(options, kind):
+        return options
+    shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(ExecutionOptions)}
+    return kind(**shared)
+
+
 def lost_workers(n_missing: int, n_jobs: int) -> StageError:
-    """Return the error of jobs that lost their worker again and again."""
+    """Return the error of jobs that lost their worker ``MAX_ATTEMPTS`` times."""
     return StageError(
         f"{n_missing} of {n_jobs} jobs lost their worker process {MAX_ATTEMPTS} times; most often memory ran out. "
         "Use fewer workers (--workers 1) or smaller batches; finished work is kept."
@@ -142,4 +164,4 @@ def lost_workers(n_missing: int, n_jobs: int) -> StageError:
 
 
 def ignore_ticks(units: int) -> None:
-    """Let nobody know of finished work."""
+    """Report finished units of work to nobody."""

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, even before their first line runs: they inherit the signal mask."""
+    """Start processes inside the ``with`` block that Ctrl-C never reaches, for they inherit the signal mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -28,10 +28,10 @@ def interrupts_held() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let this process end as soon as the one that started it is gone, however that ended.
+    """Let this process end as soon as its parent has ended, in whatever way.
 
-    The first thing a process of ``multiprocessing`` should do. On Linux the kernel sends the signal; elsewhere, and
-    where the parent was gone before it could be asked, a thread waits for the pipe that the parent holds.
+    Every process of ``multiprocessing`` should call this first. On Linux the kernel sends the signal. Elsewhere, and
+    where the parent ended before the kernel could be asked, a thread waits for the pipe that the parent holds.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -15,7 +15,7 @@ from icudl.execution.base import Executor
 
 
 class ProgressTask(Protocol):
-    """One bar."""
+    """One progress bar."""
 
     def advance(self, units: int = 1) -> None:
         """Report ``units`` more units done."""
@@ -30,11 +30,11 @@ class Progress(Protocol):
     def task(
         self, description: str, total: int | None = None, unit: str = "it"
     ) -> contextlib.AbstractContextManager[ProgressTask]:
-        """Open a bar of ``total`` units (None where unknown) for the time of a ``with`` block."""
+        """Show a bar of ``total`` units (None if unknown) while the ``with`` block lasts."""
 
 
 class SilentProgress:
-    """Progress that nobody watches."""
+    """A sink that shows nothing."""
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None = None, unit: str = "it") -> Iterator[ProgressTask]:  # noqa: ARG002
@@ -58,11 +58,11 @@ class RunContext:
         executor: Runs folds, trials, attack batches and file shards.
         device: Device of the models: ``"cpu"`` or ``"cuda:N"``.
         progress: Where to report progress.
-        scratch: Private folder, kept until the stage has finished: what a killed stage resumes from.
+        scratch: Private folder, kept until the stage has finished; a killed stage resumes from it.
         seed: Root of every random stream.
-        logs: Folder beside the artifact for TensorBoard event files (never part of it); None where not wanted.
-        studies: Folder that keeps the trials of searches for longer studies to go on from; None keeps them in
-            ``scratch``.
+        logs: Folder for TensorBoard event files, which are never part of the artifact; None writes no event files.
+        studies: Folder that keeps the trials of searches, so that a longer search continues a shorter one; None keeps
+            them in ``scratch``.
     """
 
     executor: Executor
@@ -74,7 +74,7 @@ class RunContext:
     studies: Path | None = None
 
     def seed_for(self, *name: str | int) -> int:
-        """Return a 63-bit seed of its own for each purpose, the same on every machine and in any order of asking."""
+        """Return a 63-bit seed for a purpose, the same on every machine and whatever was asked before."""
         return seed_for(self.seed, *name)
 
     def rng(self, *name: str | int) -> np.random.Generator:

@@ -9,7 +9,7 @@ def resolve_device(name: str) -> str:
     """Return ``"cpu"`` or ``"cuda:N"`` for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        DeviceError: The device does not exist here.
+        DeviceError: The name is not that of a device, or the device does not exist on this machine.
     """
     import torch
 
@@ -20,7 +20,7 @@ def resolve_device(name: str) -> str:
         return "cpu"
     kind, _, number = name.partition(":")
     if kind != "cuda" or not (number or "0").isdigit():
-        raise DeviceError(f"execution.device = {name!r} is no device. Expected auto, cpu, cuda or cuda:N.")
+        raise DeviceError(f"execution.device = {name!r} is not a device. Expected auto, cpu, cuda or cuda:N.")
     index = int(number or 0)
     if index >= available:
         raise DeviceError(

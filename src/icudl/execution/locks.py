@@ -1,4 +1,4 @@
-"""Locks of the kernel: they end with the process that holds them, however that ends."""
+"""File locks of the kernel: a lock ends with the process that holds it, however that process ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pathlib import Path
 from icudl.errors import StoreError
 
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
-"""POSIX has more than one number for it where ranges of a file are locked, as NFS does when a file is to be."""
+"""Numbers for a lock that another process holds. NFS locks a whole file by ranges, for which POSIX allows several."""
 
 
 @contextlib.contextmanager
 def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of a file, made where it is not there; call ``waiting`` first where another process holds it.
+    """Hold the lock of a file while the ``with`` block lasts.
+
+    Args:
+        path: The file; made if it does not exist.
+        waiting: Called if another process holds the lock, before this one waits for it.
 
     Raises:
         StoreError: The file cannot be made, or its file system knows no locks.
@@ -38,7 +42,7 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock; never waits, and works where nothing can be written.
+    """Tell whether any process holds the lock, without waiting and without writing.
 
     Raises:
         StoreError: The file cannot be read, or its file system knows no locks.
@@ -52,22 +56,22 @@ def is_held(path: Path) -> bool:
             f"The lock {str(path)!r} cannot be read: {error.strerror}. Run this as a user who may read the store."
         ) from error
     try:
-        # A shared lock, for it asks no more than reading. On NFS an exclusive one needs a file open for writing.
+        # A shared lock needs no more than reading; on NFS an exclusive one needs a file that is open for writing.
         return not take(handle, path, fcntl.LOCK_SH | fcntl.LOCK_NB)
     finally:
         os.close(handle)
 
 
 def take(handle: int, path: Path, kind: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
-    """Take the lock of an open file, and tell whether it was free; it ends when the file is closed.
+    """Take the lock of an open file, and tell whether it was free; closing the file ends the lock.
 
     Args:
         handle: The open file.
-        path: Its path, for the message.
-        kind: Of ``fcntl.flock``; by default exclusive, and without waiting.
+        path: Path of the file, for the message.
+        kind: Operation of ``fcntl.flock``; by default an exclusive lock, without waiting.
 
     Raises:
-        StoreError: Its file system knows no locks, or fails.
+        StoreError: The file system knows no locks, or locking fails.
     """
     try:
         fcntl.flock(handle, kind)

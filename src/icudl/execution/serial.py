@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import Self
 
 from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared, Tick, ignore_ticks
 
@@ -11,14 +11,12 @@ from icudl.execution.base import ExecutionOptions, Executor, Job, Result, Shared
 class SerialExecutor(Executor):
     """Runs jobs one after another in this process."""
 
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
-
     def __init__(self) -> None:
         self.workers = 1
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:  # noqa: ARG003 - there is one way to be serial
-        """Make it; no option matters."""
+        """Make the executor; it reads no option."""
         return cls()
 
     def run(

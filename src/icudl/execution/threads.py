@@ -27,14 +27,14 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
 }
-"""What a worker's environment must hold before it starts."""
+"""Environment variables that a worker process needs before it starts."""
 
 
 def tune_process() -> None:
-    """Make this process single-threaded in its arithmetic and keep freed memory mapped.
+    """Make this process compute on one thread and keep freed memory mapped.
 
-    Has its full effect only before torch or numpy are imported; does nothing to the allocator where the C library is
-    not glibc.
+    Call this before torch or numpy are imported; later it has only part of its effect. The allocator stays as it is
+    where the C library is not glibc.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -46,7 +46,7 @@ def tune_process() -> None:
 
 
 def usable_cores() -> int:
-    """Number of processor cores this process may use (cgroup affinity respected)."""
+    """Return the number of processor cores that this process may use, by its affinity."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -72,7 +72,7 @@ def single_thread() -> Iterator[None]:
 
 
 def limit_threads() -> None:
-    """Let torch use one thread in the thread that calls, where torch is loaded."""
+    """Let torch compute on one thread in the calling thread, if torch is loaded."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)

@@ -26,11 +26,13 @@ class SequenceClassifier(nn.Module, abc.ABC):
 
     Attributes:
         Options: What can be set about the model: ``ModelOptions``, or a subclass with the options that it adds.
+        citations: Keys of the works to cite (``icudl.report.citations``), or the works themselves.
         options: The architecture.
         n_features: C, columns of the input at each hour.
     """
 
     Options: ClassVar[type[ModelOptions]] = ModelOptions
+    citations: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: ModelOptions, n_features: int) -> None:
         super().__init__()

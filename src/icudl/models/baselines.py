@@ -1,6 +1,7 @@
 """Logistic regression and boosted trees on summaries of the window: what every network must beat.
 
-They see what the network sees (the same stays, variables, window and static descriptors), as eight numbers a variable.
+The baselines see what the network sees (the same stays, variables, window and static descriptors), as eight numbers a
+variable.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def fit_baseline(name: str, summaries: Float64s, labels: npt.NDArray[np.integer]
         seed: For the trees.
 
     Raises:
-        PluginError: There is no baseline of this name.
+        PluginError: No baseline has this name.
     """
     if name not in BASELINES:
         raise PluginError(f"Unknown baseline {name!r}.{suggestion(name, BASELINES)} Known: {', '.join(BASELINES)}.")

@@ -108,7 +108,7 @@ class SummaryEncoding(nn.Module):
         self.spread.copy_(torch.where(spread > 1e-4, spread, 1.0))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is left out."""
+        """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is not used."""
         n_features = len(self.charted_by)
         used = self.used.view(len(SUMMARIES), n_features)
         active = used.any(dim=0).nonzero().squeeze(1)

@@ -15,7 +15,7 @@ class RescaledClassifier(SequenceClassifier):
     Attributes:
         network: What scores.
         gain: (C,) by which a column is multiplied.
-        bias: (C,) what is then added.
+        bias: (C,) added to the product.
         low: (C,) smallest value the network has seen.
         high: (C,) largest.
     """

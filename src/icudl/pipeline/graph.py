@@ -1,178 +1,184 @@
-"""The stage graph: which stage reads what, which options are its own, and how it is called."""
+"""Which nodes a configuration has: each stage for each data set, model and attack that it concerns."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
 
-from icudl.artifacts import (
-    Artifact,
-    AttackResult,
-    GridDataset,
-    LineageEntry,
-    Report,
-    SourceTables,
-    SusceptibilityResult,
-    TrainingResult,
-    TuningResult,
-)
-from icudl.config.schema import Config
-from icudl.execution.context import RunContext
-from icudl.sources.base import DataSource
+from icudl.config.schema import MAIN, Config
+from icudl.errors import ConfigError, suggestion
+from icudl.options import Options
+from icudl.pipeline.stages import FITTED_ON, STAGES, Stage
 
 
-@dataclasses.dataclass(frozen=True)
-class StageInputs:
-    """What a stage of the graph is called with.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Key:
+    """What a node is of.
 
     Attributes:
-        config: The configuration, tuned values applied.
-        artifacts: Upstream artifacts by node.
-        source: The data source, for extract.
-        lineage: Origins of everything upstream, for the report.
-        context: Executor, device, progress, scratch folder, random streams.
+        stage: Name of its stage.
+        model: Name of its model in the configuration, or "".
+        attack: Name of its attack, or "".
+        data: Name of its data set; "" for a report, which is of all of them.
     """
 
-    config: Config
-    artifacts: Mapping[str, Any]
-    source: DataSource | None
-    lineage: Sequence[LineageEntry]
-    context: RunContext
+    stage: str
+    model: str = ""
+    attack: str = ""
+    data: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Node:
-    """One stage in the graph.
+    """A stage applied to one data set, model and attack.
 
     Attributes:
-        name: Its name, also the folder of its artifacts.
-        verb: Words of the command line that run it.
-        artifact: Type of its result.
-        tables: Option tables that are its own.
-        upstream: Nodes whose artifacts it reads.
-        run: Calls the stage.
-        stage_version: Raised when the stage's code changes what it computes.
-        plugin: (entry-point group, option table whose ``name`` chooses the plug-in).
+        key: What it is of.
+        name: What people call it: the stage, then model, attack and data set, as far as they are not called ``main``
+            (``attack/lstm/one_value/elsewhere``).
+        stage: Its stage.
+        tables: Its own options by table.
+        upstream: The nodes it reads, by the name that the stage has for each.
     """
 
+    key: Key
     name: str
-    verb: str
-    artifact: type[Artifact]
-    tables: tuple[str, ...]
-    upstream: tuple[str, ...]
-    run: Callable[[StageInputs], Artifact]
-    stage_version: int = 1
-    plugin: tuple[str, str] | None = None
+    stage: Stage
+    tables: Mapping[str, Options]
+    upstream: Mapping[str, Key]
 
 
-def _extract(inputs: StageInputs) -> Artifact:
-    from icudl.stages.extract import extract
-
-    source = cast("DataSource", inputs.source)
-    return extract(source, inputs.config.variables, inputs.config.window, inputs.context)
+def name_of(key: Key) -> str:
+    """Return what people call a node."""
+    return "/".join([key.stage, *(part for part in (key.model, key.attack, key.data) if part not in {"", MAIN})])
 
 
-def _preprocess(inputs: StageInputs) -> Artifact:
-    from icudl.stages.preprocess import preprocess
+def build_graph(config: Config) -> dict[Key, Node]:
+    """Return all nodes of a configuration, in an order in which they can be run.
 
-    return preprocess(inputs.artifacts["extract"], inputs.config.cohort, inputs.config.split, inputs.context)
-
-
-def _tune_model(inputs: StageInputs) -> Artifact:
-    from icudl.stages.tune import tune_model
-
-    config = inputs.config
-    return tune_model(
-        inputs.artifacts["preprocess"], config.inputs, config.model, config.training, config.tune_model, inputs.context
-    )
-
-
-def _train(inputs: StageInputs) -> Artifact:
-    from icudl.stages.train import train
-
-    config = inputs.config
-    return train(inputs.artifacts["preprocess"], config.inputs, config.model, config.training, inputs.context)
+    A search is a node where its table asks for trials. Every model is trained on the main data set, and scored on each
+    external one; every attack is run on each model and data set that it concerns.
+    """
+    graph = _Graph(config)
+    graph.add_data()
+    graph.add_models()
+    graph.add_attacks()
+    graph.add_report()
+    return graph.nodes
 
 
-def _tune_attack(inputs: StageInputs) -> Artifact:
-    from icudl.stages.tune import tune_attack
+class _Graph:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.nodes: dict[Key, Node] = {}
+        self.external = [name for name, entry in config.data.items() if entry.role.role == "external"]
 
-    grid, training = inputs.artifacts["preprocess"], inputs.artifacts["train"]
-    return tune_attack(grid, training, inputs.config.attack, inputs.config.tune_attack, inputs.context)
+    def _add(self, key: Key, tables: Iterable[Options], upstream: Mapping[str, Key]) -> Key:
+        self.nodes[key] = Node(
+            key=key,
+            name=name_of(key),
+            stage=STAGES[key.stage],
+            tables={table.table: table for table in tables},
+            upstream=dict(upstream),
+        )
+        return key
+
+    def add_data(self) -> None:
+        for name, entry in self.config.data.items():
+            extract = self._add(Key(stage="extract", data=name), (entry.source, entry.variables, entry.window), {})
+            # An external data set is not divided, so the options of the split are none of its own.
+            tables = (entry.role, entry.cohort) if name in self.external else (entry.role, entry.cohort, entry.split)
+            self._add(Key(stage="preprocess", data=name), tables, {"extract": extract})
+
+    def add_models(self) -> None:
+        grid = Key(stage="preprocess", data=self.config.main)
+        for name, entry in self.config.models.items():
+            tables: tuple[Options, ...] = (entry.inputs, entry.model, entry.training)
+            upstream = {"preprocess": grid}
+            if entry.tune_model.trials > 0:
+                search = Key(stage="tune-model", model=name, data=self.config.main)
+                upstream["tune-model"] = self._add(search, (*tables, entry.tune_model), upstream)
+            train = self._add(Key(stage="train", model=name, data=self.config.main), (*tables, entry.tuned), upstream)
+            for data in self.external:
+                inputs = {"preprocess": Key(stage="preprocess", data=data), FITTED_ON: grid, "train": train}
+                self._add(Key(stage="score", model=name, data=data), (entry.training,), inputs)
+
+    def add_attacks(self) -> None:
+        main = self.config.main
+        for name, entry in self.config.attacks.items():
+            for model in self.config.models:
+                if not entry.concerns(model, self.config.models):
+                    continue
+                upstream = {
+                    "preprocess": Key(stage="preprocess", data=main),
+                    "train": Key(stage="train", model=model, data=main),
+                }
+                searched: dict[str, Key] = {}
+                if entry.tune_attack.trials > 0:
+                    search = Key(stage="tune-attack", model=model, attack=name, data=main)
+                    searched = {"tune-attack": self._add(search, (entry.attack, entry.tune_attack), upstream)}
+                for data in self.config.data:
+                    if entry.concerns(data, self.config.data):
+                        self._add_attack(model, name, data, upstream | searched)
+
+    def _add_attack(self, model: str, attack: str, data: str, upstream: Mapping[str, Key]) -> None:
+        grid = Key(stage="preprocess", data=data)
+        inputs = dict(upstream)
+        if data in self.external:
+            inputs = inputs | {"preprocess": grid, FITTED_ON: upstream["preprocess"]}
+        options = self.config.attacks[attack].attack
+        found = self._add(Key(stage="attack", model=model, attack=attack, data=data), (options,), inputs)
+        self._add(
+            Key(stage="analyse", model=model, attack=attack, data=data),
+            (self.config.analysis,),
+            {"preprocess": grid, "train": upstream["train"], "attack": found},
+        )
+
+    def add_report(self) -> None:
+        # In the order of the stages, so that the report reads the same whatever was added to the table first.
+        order = list(STAGES)
+        keys = sorted(self.nodes, key=lambda key: order.index(key.stage))
+        self.nodes = {key: self.nodes[key] for key in keys}
+        self._add(Key(stage="report"), (self.config.report,), {name_of(key): key for key in keys})
 
 
-def _attack(inputs: StageInputs) -> Artifact:
-    from icudl.stages.attack import attack
+def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:
+    """Return the nodes of a stage (``"train"``), or the one of a name (``"train/lstm"``).
 
-    return attack(inputs.artifacts["preprocess"], inputs.artifacts["train"], inputs.config.attack, inputs.context)
-
-
-def _analyse(inputs: StageInputs) -> Artifact:
-    from icudl.stages.analyse import analyse
-
-    artifacts = inputs.artifacts
-    return analyse(
-        artifacts["preprocess"], artifacts["train"], artifacts["attack"], inputs.config.analysis, inputs.context
-    )
-
-
-def _report(inputs: StageInputs) -> Artifact:
-    from icudl.report.study import AttackResults, DataResults, ModelResults, StudyResults
-    from icudl.stages.report import report
-
-    artifacts = inputs.artifacts
-    study = StudyResults(
-        data=(DataResults(name="main", role="main", tables=artifacts["extract"], grid=artifacts["preprocess"]),),
-        models=(ModelResults(name="main", training=artifacts["train"], tuning=artifacts.get("tune-model"), scores={}),),
-        attacks=(
-            AttackResults(
-                model="main",
-                attack="main",
-                data="main",
-                result=artifacts["attack"],
-                susceptibility=artifacts["analyse"],
-                tuning=artifacts.get("tune-attack"),
-            ),
-        ),
-        lineage=tuple(inputs.lineage),
-    )
-    return report(study, inputs.config.report, inputs.context)
+    Raises:
+        ConfigError: The configuration has no such node.
+    """
+    named = [node for node in nodes.values() if node.name == target]
+    if named and target not in STAGES:
+        return named
+    if target in STAGES:
+        found = [node for node in nodes.values() if node.key.stage == target]
+        if found:
+            return found
+        raise ConfigError(f"This study has no {target}: {_why_not(target)}.")
+    known = dict.fromkeys([*STAGES, *(node.name for node in nodes.values())])
+    raise ConfigError(f"Unknown stage {target!r}.{suggestion(target, known)} This study has: {', '.join(known)}.")
 
 
-NODES: dict[str, Node] = {
-    node.name: node
-    for node in (
-        Node(
-            "extract", "extract", SourceTables, ("source", "variables", "window"), (), _extract,
-            plugin=("icudl.sources", "source"),
-        ),
-        Node("preprocess", "preprocess", GridDataset, ("cohort", "split"), ("extract",), _preprocess),
-        Node(
-            "tune-model", "tune model", TuningResult, ("inputs", "model", "training", "tune_model"), ("preprocess",),
-            _tune_model, stage_version=3, plugin=("icudl.models", "model"),
-        ),
-        Node(
-            "train", "train", TrainingResult, ("inputs", "model", "training", "tuned"), ("preprocess", "tune-model"),
-            _train, stage_version=3, plugin=("icudl.models", "model"),
-        ),
-        Node(
-            "tune-attack", "tune attack", TuningResult, ("attack", "tune_attack"), ("preprocess", "train"),
-            _tune_attack, stage_version=3, plugin=("icudl.attacks", "attack"),
-        ),
-        Node(
-            "attack", "attack", AttackResult, ("attack",), ("preprocess", "train", "tune-attack"), _attack,
-            stage_version=4, plugin=("icudl.attacks", "attack"),
-        ),
-        Node(
-            "analyse", "analyse", SusceptibilityResult, ("analysis",), ("preprocess", "train", "attack"), _analyse,
-            stage_version=2,
-        ),
-        Node(
-            "report", "report", Report, ("report",),
-            ("extract", "preprocess", "tune-model", "train", "tune-attack", "attack", "analyse"), _report,
-            stage_version=2,
-        ),
-    )
-}  # fmt: skip
-"""The graph, in an order in which it can be run."""
+def _why_not(stage: str) -> str:
+    if stage.startswith("tune-"):
+        table = stage.replace("-", "_")
+        return f"{table}.trials is 0: nothing to tune. Set {table}.trials to the number of trials"
+    if stage == "score":
+        return 'no data set has role = "external"'
+    return "no attack concerns any of its models and data sets"
+
+
+def leading_to(nodes: Mapping[Key, Node], targets: Iterable[Node]) -> list[Node]:
+    """Return the nodes that lead to ``targets``, themselves included, in the order of the graph."""
+    wanted: set[Key] = set()
+
+    def want(key: Key) -> None:
+        if key not in wanted:
+            wanted.add(key)
+            for upstream in nodes[key].upstream.values():
+                want(upstream)
+
+    for node in targets:
+        want(node.key)
+    return [node for node in nodes.values() if node.key in wanted]

@@ -9,7 +9,7 @@ from icudl.pipeline.graph import Node
 from icudl.store.manifest import Identity, Manifest
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
     """One node of a plan.
 
@@ -31,9 +31,14 @@ class Step:
         return self.identity.id
 
     @property
+    def name(self) -> str:
+        """What people call the step's artifact, such as ``train/lstm``."""
+        return self.node.name
+
+    @property
     def reference(self) -> str:
-        """``node/id``."""
-        return f"{self.node.name}/{self.id}"
+        """``stage/id``."""
+        return f"{self.node.key.stage}/{self.id}"
 
 
 class Listener(Protocol):

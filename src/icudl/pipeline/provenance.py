@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import enum
 import platform
 import resource
 import subprocess
@@ -20,15 +21,21 @@ import polars as pl
 from icudl import __version__
 from icudl.artifacts import (
     AttackResult,
+    AttackStatus,
     GridDataset,
     LineageEntry,
+    Scores,
     SourceTables,
     SusceptibilityResult,
     TrainingResult,
     TuningResult,
 )
-from icudl.config.schema import TABLES
-from icudl.store.manifest import Identity, Manifest
+from icudl.config.schema import class_of
+from icudl.errors import PluginError
+from icudl.store.manifest import Identity, Manifest, Upstream
+
+HEADLINE_METRICS = ("auroc", "auprc")
+"""Scores that a manifest holds, so that results can be listed without being opened."""
 
 OF_PEERS = ("adversarial-robustness-toolbox", "foolbox")
 """Libraries whose attacks a result may be made with; told only where they are installed."""
@@ -78,25 +85,76 @@ def _commit() -> str:
         return ""
 
 
-def differing(before: Identity, after: Identity) -> list[str]:
-    """Return one line for each thing in which two identities of a node differ."""
-    lines = [
-        f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}"
-        for old, new in [(_flat(before.options), _flat(after.options))]
+class Kind(enum.StrEnum):
+    """What two results of one stage can differ in."""
+
+    OPTION = "option"
+    INPUT = "input"
+    SEED = "seed"
+    PLUGIN = "plug-in"
+    VERSION = "stage version"
+    DATA = "data"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One thing in which two results of a stage differ.
+
+    Attributes:
+        kind: What kind of thing.
+        what: Dotted key of an option, or name of an input; "" for the others.
+        before: Value of the first result; None where it has none.
+        after: Value of the second result.
+    """
+
+    kind: Kind
+    what: str = ""
+    before: Any = None
+    after: Any = None
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        match self.kind:
+            case Kind.INPUT:
+                return f"{self.what} is new"
+            case Kind.DATA:
+                return "the source's data"
+            case _:
+                return f"{self.what or self.kind}: {_short(self.before)} -> {_short(self.after)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"kind": str(self.kind), "what": self.what, "before": self.before, "after": self.after}
+
+
+def differences(before: Identity, after: Identity) -> list[Difference]:
+    """Return the things in which two identities of a stage differ."""
+    old, new = _flat(before.options), _flat(after.options)
+    found = [
+        Difference(kind=Kind.OPTION, what=key, before=old.get(key), after=new.get(key))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
-    nodes = sorted(before.upstream.keys() | after.upstream.keys())
-    lines += [f"{name} is new" for name in nodes if before.upstream.get(name) != after.upstream.get(name)]
-    if before.seed != after.seed:
-        lines.append(f"run.seed: {before.seed} -> {after.seed}")
-    if before.plugin != after.plugin:
-        lines.append(f"plug-in: {before.plugin} -> {after.plugin}")
-    if before.stage_version != after.stage_version:
-        lines.append(f"stage version: {before.stage_version} -> {after.stage_version}")
-    if before.fingerprint != after.fingerprint:
-        lines.append("the source's data")
-    return lines
+    found += [
+        Difference(
+            kind=Kind.INPUT, what=name, before=_reference(before.upstream, name), after=_reference(after.upstream, name)
+        )
+        for name in sorted(before.upstream.keys() | after.upstream.keys())
+        if before.upstream.get(name) != after.upstream.get(name)
+    ]
+    for kind, one, other in (
+        (Kind.SEED, before.seed, after.seed),
+        (Kind.PLUGIN, before.plugin, after.plugin),
+        (Kind.VERSION, before.stage_version, after.stage_version),
+        (Kind.DATA, before.fingerprint, after.fingerprint),
+    ):
+        if one != other:
+            found.append(Difference(kind=kind, before=one, after=other))
+    return found
+
+
+def _reference(upstream: Mapping[str, Upstream], name: str) -> str | None:
+    return upstream[name].reference if name in upstream else None
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,32 +166,41 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def lineage_entry(manifest: Manifest) -> LineageEntry:
-    """Return what the report tells of an artifact's origin."""
-    options = {
-        table: {key: value for key, value in values.items() if _can_change_a_result(table, key)}
-        for table, values in manifest.options.items()
-    }
+def lineage_entry(manifest: Manifest, name: str = "") -> LineageEntry:
+    """Return what the report tells of an artifact's origin.
+
+    Args:
+        manifest: Of the artifact.
+        name: What the study calls it; what its maker called it where not given.
+    """
     return LineageEntry(
-        name=manifest.node,
         node=manifest.node,
         id=manifest.id,
-        upstream=manifest.identity.upstream,
-        options=options,
-        requested=options,
+        name=name or manifest.name,
+        upstream={key: entry.id for key, entry in manifest.identity.upstream.items()},
+        options=_that_can_change_a_result(manifest.used),
+        requested=_that_can_change_a_result(manifest.options),
         plugin=manifest.identity.plugin,
         citations=manifest.citations,
         restricted=manifest.restricted,
     )
 
 
-def _can_change_a_result(table: str, key: str) -> bool:
-    """Tell so of an option; of one that this version does not know it is taken for granted."""
-    fields = dataclasses.fields(TABLES[table]) if table in TABLES else ()
-    return next((bool(field.metadata["identity"]) for field in fields if field.name == key), True)
+def _that_can_change_a_result(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option tables without what cannot change a result, such as the place of the data."""
+    kept = {}
+    for table, values in tables.items():
+        try:
+            fields = dataclasses.fields(class_of(table, values))
+        except (PluginError, KeyError):
+            # An option of which this version knows nothing is taken to change a result.
+            fields = ()
+        without = {field.name for field in fields if not field.metadata["identity"]}
+        kept[table] = {key: value for key, value in values.items() if key not in without}
+    return kept
 
 
-def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line per type of artifact
+def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case per type of artifact
     """Return the counts of an artifact that are worth reading without opening it."""
     match artifact:
         case SourceTables():
@@ -143,15 +210,45 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one line p
             counts = {"stays": len(artifact.labels), "deaths": int(artifact.labels.sum())}
             return counts | {"test_stays": int(artifact.is_test.sum()), "attrition": artifact.flow.to_dicts()}
         case TrainingResult():
-            return {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
+            network = str(next(iter(artifact.checkpoints.values())).model["name"])
+            scores = artifact.metrics.filter(pl.col("model") == network)
+            members = {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
+            return members | {"scores": _scores(scores)}
+        case Scores():
+            counts = {"predictions": artifact.predictions.height, "left_out": artifact.left_out}
+            return counts | {"missing": list(artifact.missing), "scores": _scores(artifact.metrics)}
         case AttackResult():
-            statuses = artifact.ask("stays", lambda stays: stays.group_by("status").len().sort("status"))
-            cells = artifact.ask("perturbations", lambda changes: changes.select(pl.len())).item()
-            return {"status": dict(statuses.iter_rows()), "changed_cells": cells}
+            return _attacked(artifact)
         case TuningResult():
             best = {"best_trial": artifact.best_trial, "best_value": artifact.best_value}
-            return best | {"trials": artifact.trials.height}
+            return best | {"trials": artifact.trials.height, "objective": artifact.objective.metric}
         case SusceptibilityResult():
             return {"rows": {name: table.height for name, table in sorted(artifact.tables.items())}}
         case _:
             return {}
+
+
+def _scores(metrics: pl.DataFrame) -> dict[str, Any]:
+    """Return the main scores of one model by split, with the number of stays behind them."""
+    whole = metrics.filter(pl.col("subgroup") == "all")
+    return {
+        str(split): {row["metric"]: row["value"] for row in part.to_dicts() if row["metric"] in HEADLINE_METRICS}
+        | {"stays": part["stays"][0], "deaths": part["deaths"][0]}
+        for (split,), part in whole.group_by("split", maintain_order=True)
+    }
+
+
+def _attacked(result: AttackResult) -> dict[str, Any]:
+    statuses = dict(result.ask("stays", lambda stays: stays.group_by("status").len().sort("status")).iter_rows())
+    changed = result.ask(
+        "stays",
+        lambda stays: stays.filter(pl.col("status") == AttackStatus.SUCCESS.value).select(pl.col("best_l0").median()),
+    ).item()
+    flipped = statuses.get(AttackStatus.SUCCESS.value, 0)
+    return {
+        "status": statuses,
+        "changed_cells": result.ask("perturbations", lambda changes: changes.select(pl.len())).item(),
+        "attacked": flipped + statuses.get(AttackStatus.FAILED.value, 0),
+        "flipped": flipped,
+        "median_changed": changed,
+    }

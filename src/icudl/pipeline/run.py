@@ -1,39 +1,39 @@
-"""The stage graph: what depends on what, what is up to date, and how an artifact comes to be.
+"""A configuration brought up to date: what is sealed under its id is reused, the rest is run in order.
 
-The id of every artifact of a run follows from the configuration and the source's fingerprint alone, so a plan is made
-before anything is computed: what is sealed under its id is reused, the rest is run in order.
+The id of every artifact of a run follows from the configuration and the fingerprints of the sources alone, so a plan is
+made before anything is computed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from icudl.artifacts import TuningResult
-from icudl.config.load import convert
-from icudl.config.schema import TABLES, Config
-from icudl.errors import ConfigError, StageError, StoreError, suggestion
+from icudl.config.load import build
+from icudl.config.schema import PLUGINS, Config
+from icudl.errors import ConfigError, StageError, StoreError
 from icudl.execution.base import Executor, make_executor
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
 from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import single_thread
 from icudl.files import remove_folder
+from icudl.options import Options
 from icudl.pipeline import estimates
-from icudl.pipeline.graph import NODES, Node, StageInputs
+from icudl.pipeline.graph import Key, Node, build_graph, find_nodes, leading_to
 from icudl.pipeline.plan import Listener, Nobody, Step
-from icudl.pipeline.provenance import Clock, differing, lineage_entry, software, summarise
-from icudl.pipeline.tuned import TABLES_OF, require_trial, with_choices, without_storage
+from icudl.pipeline.provenance import Clock, differences, lineage_entry, software, summarise
+from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
+from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
 from icudl.plugins import load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
-from icudl.store.manifest import FileEntry, Identity, Manifest, content_hash, list_files
-from icudl.store.opening import open_store
-from icudl.store.store import Store
+from icudl.store.base import Store, open_store
+from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, content_hash, list_files
 
 
 class Pipeline:
@@ -57,136 +57,146 @@ class Pipeline:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.progress: Progress = progress or SilentProgress()
         self.listener: Listener = listener or Nobody()
-        self._source: DataSource | None = None
-        self._fingerprint: SourceFingerprint | None = None
+        self.graph = build_graph(config)
+        self._sources: dict[str, DataSource] = {}
+        self._fingerprints: dict[str, SourceFingerprint] = {}
         self._executor: Executor = SerialExecutor()
-        self._warnings: dict[str, tuple[str, ...]] = {}
+        self._warnings: dict[Key, tuple[str, ...]] = {}
 
     def nodes(self, target: str = "report") -> list[Node]:
-        """Return the nodes that lead to ``target``, in order; tuning only where it is switched on or asked for.
+        """Return the nodes that lead to ``target``, in order.
+
+        Args:
+            target: A stage (``"train"``: that of every model), or the name of one node (``"train/lstm"``).
 
         Raises:
-            ConfigError: There is no such node.
+            ConfigError: The configuration has no such node.
         """
-        if target not in NODES:
-            raise ConfigError(f"Unknown stage {target!r}.{suggestion(target, NODES)} Stages: {', '.join(NODES)}.")
-        active = {
-            "tune-model": self.config.tune_model.trials > 0,
-            "tune-attack": self.config.tune_attack.trials > 0,
-        }
-        if not active.get(target, True):
-            table = TABLES_OF[target]
-            raise ConfigError(f"{table}.trials is 0: nothing to tune. Set {table}.trials to the number of trials.")
-        require_trial(self.config)
-        wanted: set[str] = set()
+        require_trials(self.config)
+        return leading_to(self.graph, find_nodes(self.graph, target))
 
-        def want(name: str) -> None:
-            if active.get(name, True) and name not in wanted:
-                wanted.add(name)
-                for upstream in NODES[name].upstream:
-                    want(upstream)
+    def source(self, data: str = "") -> DataSource:
+        """Return the source of a data set; of the main one where none is named."""
+        data = data or self.config.main
+        if data not in self._sources:
+            options = self.config.data[data].source
+            plugin = load_plugin(PLUGINS["source"].group, options.name)
+            self._sources[data] = cast("DataSource", plugin(options, self.config.run.seed))
+        return self._sources[data]
 
-        want(target)
-        return [
-            dataclasses.replace(node, upstream=tuple(name for name in node.upstream if name in wanted))
-            for node in NODES.values()
-            if node.name in wanted
-        ]
-
-    def source(self) -> DataSource:
-        """Return the data source of the configuration."""
-        if self._source is None:
-            options = self.config.source
-            self._source = cast("DataSource", load_plugin("icudl.sources", options.name)(options, self.config.run.seed))
-        return self._source
-
-    def fingerprint(self) -> SourceFingerprint:
-        """Return the identity of the source's data, asked for once."""
-        if self._fingerprint is None:
-            self._fingerprint = self.source().fingerprint(self.store.memory())
-        return self._fingerprint
+    def fingerprint(self, data: str = "") -> SourceFingerprint:
+        """Return the identity of a data set's data, asked for once; of the main one's where none is named."""
+        data = data or self.config.main
+        if data not in self._fingerprints:
+            self._fingerprints[data] = self.source(data).fingerprint(self.store.hashes())
+        return self._fingerprints[data]
 
     def plan(self, target: str = "report") -> list[Step]:
         """Tell for each node that leads to ``target`` under which id its result stands, and whether it is there."""
-        steps: dict[str, Step] = {}
+        steps: dict[Key, Step] = {}
         for node in self.nodes(target):
-            identity = self._identity(node, {name: steps[name].id for name in node.upstream})
-            done = self.store.has(node.name, identity.id)
-            steps[node.name] = Step(node, identity, done, "" if done else self._reason(identity))
+            identity = self._identity(node, {key: step.id for key, step in steps.items()})
+            done = self.store.has(node.key.stage, identity.id)
+            reason = "" if done else self._reason(identity)
+            steps[node.key] = Step(node=node, identity=identity, done=done, reason=reason)
         return list(steps.values())
 
-    def _identity(self, node: Node, upstream: Mapping[str, str]) -> Identity:
-        tables = {table: getattr(self.config, table).to_dict(identity_only=True) for table in node.tables}
+    def identity_of(self, node: Node) -> Identity:
+        """Return the identity of one node, planned or not; nothing of the store is asked but hashes of source files."""
+        ids: dict[Key, str] = {}
+        nodes = self.graph | {node.key: node}
+        for each in leading_to(nodes, [node]):
+            ids[each.key] = self._identity(each, ids).id
+        return self._identity(node, ids)
+
+    def _identity(self, node: Node, ids: Mapping[Key, str]) -> Identity:
         return Identity(
-            node=node.name,
-            stage_version=node.stage_version,
-            options=tables,
-            upstream=upstream,
-            plugin=self._plugin(node),
+            node=node.key.stage,
+            stage_version=node.stage.version,
+            options=options_of_tables(node.tables),
+            upstream={name: self._upstream(node, key, ids[key]) for name, key in node.upstream.items()},
+            plugin=_plugin_of(node.stage, node.tables),
             seed=self.config.run.seed,
-            fingerprint=self.fingerprint().digest if node.name == "extract" else "",
+            fingerprint=self.fingerprint(node.key.data).digest if node.key.stage == "extract" else "",
         )
 
-    def _plugin(self, node: Node) -> str:
-        if node.plugin is None:
-            return ""
-        group, table = node.plugin
-        name = str(getattr(self.config, table).name)
-        return f"{name} ({plugin_version(group, name) or 'unknown version'})"
+    @staticmethod
+    def _upstream(node: Node, key: Key, artifact_id: str) -> Upstream:
+        """Return an input of a node. Only a report tells models, attacks and data sets apart by their names."""
+        if node.key.stage != "report":
+            return Upstream(node=key.stage, id=artifact_id)
+        return Upstream(node=key.stage, id=artifact_id, model=key.model, attack=key.attack, data=key.data)
 
     def _reason(self, identity: Identity) -> str:
-        """Name what differs from the most similar artifact of the node."""
-        differences = [differing(manifest.identity, identity) for manifest in self.store.manifests(identity.node)]
-        fewest = min(map(len, differences), default=0)
-        return next(("; ".join(lines) for lines in differences if len(lines) == fewest), "not computed yet")
+        """Name what differs from the most similar artifact of the stage."""
+        found = [differences(manifest.identity, identity) for manifest in self.store.manifests(identity.node)]
+        fewest = min(map(len, found), default=0)
+        return next(("; ".join(map(str, each)) for each in found if len(each) == fewest), "not computed yet")
 
     def run(self, target: str = "report") -> Any:
         """Bring everything up to ``target`` up to date and return its artifact.
 
+        Args:
+            target: A stage of which the study has one node, or the name of a node.
+
         Raises:
+            ConfigError: The study has several nodes of this stage: one has to be named.
             IcudlError: Whatever went wrong; finished artifacts stay, the unfinished one resumes next time.
         """
+        found = find_nodes(self.graph, target)
+        if len(found) > 1:
+            raise ConfigError(
+                f"This study has several results of {target}: {', '.join(node.name for node in found)}. Name one of "
+                f"them, or bring all of them up to date with Pipeline.update({target!r})."
+            )
         manifest = self.update(target)[-1]
-        return self.store.load(NODES[target].artifact, manifest)
+        return self.store.load(found[0].stage.artifact, manifest)
 
     def update(self, target: str = "report") -> list[Manifest]:
         """Bring everything up to ``target`` up to date and return the manifests, in order."""
-        manifests: dict[str, Manifest] = {}
-        loaded: dict[str, Any] = {}
+        manifests: dict[Key, Manifest] = {}
+        loaded: dict[Key, Any] = {}
         steps = self.plan(target)
         with contextlib.ExitStack() as stack:
             if not all(step.done for step in steps):
                 self.check()
                 self._executor = stack.enter_context(make_executor(self.config.execution))
-            for step in steps:
-                if step.node.name == "preprocess":
-                    self._warn(steps, manifests["extract"])
+            for position, step in enumerate(steps):
+                if step.node.key.stage == "preprocess":
+                    self._warn(steps, step.node.key.data, manifests)
                 if step.done:
                     self.listener.reused(step)
-                    self.store.settle(step.node.name, step.id)
-                    manifests[step.node.name] = self._sealed(step)
+                    self.store.settle(step.node.key.stage, step.id)
+                    manifests[step.node.key] = self._sealed(step)
                 else:
-                    manifests[step.node.name] = self._make(step, manifests, loaded)
+                    manifests[step.node.key] = self._make(step, manifests, loaded)
+                _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
 
-    def _warn(self, steps: Sequence[Step], extracted: Manifest) -> None:
-        """Tell, before the work after extract begins, what of it will not fit in memory or on the disk."""
-        n_variables = len(self.config.variables.chosen(getattr(self.source(), "available", None)))
-        cells = int(extracted.counts["stays"]) * self.config.window.hours * n_variables
-        pending = {step.node.name: step for step in steps if not step.done}
-        self._warnings = estimates.foreseen(tuple(pending), cells, self._executor.workers, self.store.root)
-        for name, text in ((name, text) for name, texts in self._warnings.items() for text in texts):
-            self.listener.warned(pending[name], text)
+    def _warn(self, steps: Sequence[Step], data: str, manifests: Mapping[Key, Manifest]) -> None:
+        """Tell, before the work on a data set begins, what of it will not fit in memory or on the disk."""
+        entry = self.config.data[data]
+        extracted = manifests[Key(stage="extract", data=data)]
+        n_variables = len(entry.variables.chosen(self.source(data).available))
+        cells = int(extracted.counts["stays"]) * entry.window.hours * n_variables
+        pending = [step for step in steps if not step.done and step.node.key.data in {data, ""}]
+        stages = tuple(dict.fromkeys(step.node.key.stage for step in pending))
+        found = estimates.foreseen(stages, cells, self._executor.workers, self.store.root)
+        for step in pending:
+            texts = found[step.node.key.stage]
+            self._warnings[step.node.key] = texts
+            for text in texts:
+                self.listener.warned(step, text)
 
     def _sealed(self, step: Step) -> Manifest:
         """Return the manifest of an artifact, unless its inputs have become others since."""
-        manifest = self.store.manifest(step.node.name, step.id)
+        manifest = self.store.manifest(step.node.key.stage, step.id)
         problems = self.store.check_inputs(manifest)
         if problems:
             raise StoreError(
-                f"{step.reference} was {'; '.join(problems)}: one of them was exchanged, or made again by other "
-                f"software. `icudl verify --rerun` tells which. Delete {self.store.location(step.node.name, step.id)} "
-                "to have it made again."
+                f"{step.name} ({step.reference}) was {'; '.join(problems)}: one of them was exchanged, or made again "
+                f"by other software. `icudl verify --rerun` tells which. Delete "
+                f"{self.store.location(step.node.key.stage, step.id)} to have it made again."
             )
         return manifest
 
@@ -194,53 +204,64 @@ class Pipeline:
         """Find out before any work is done whether the plug-ins, the device and the variables asked for exist.
 
         Raises:
-            IcudlError: One of them does not.
+            IcudlError: One of them does not exist.
         """
-        for group, table in (("models", "model"), ("attacks", "attack")):
-            load_plugin(f"icudl.{group}", getattr(self.config, table).name)
-        make_executor(self.config.execution)
+        check_plugins(self.config)
         self.store.require_writable()
         resolve_device(self.config.execution.device)
-        self.config.variables.chosen()
 
-    def _make(self, step: Step, manifests: Mapping[str, Manifest], loaded: dict[str, Any]) -> Manifest:
-        node = step.node
-        with self.store.lock(node.name, step.id, lambda: self.listener.waiting(step)):
-            if self.store.has(node.name, step.id):
+    def _make(self, step: Step, manifests: Mapping[Key, Manifest], loaded: dict[Key, Any]) -> Manifest:
+        node, stage = step.node, step.node.stage
+        with self.store.lock(stage.name, step.id, lambda: self.listener.waiting(step)):
+            if self.store.has(stage.name, step.id):
                 self.listener.reused(step)
                 return self._sealed(step)
             self.listener.started(step)
-            for name in node.upstream:
-                if name not in loaded:
-                    loaded[name] = self.store.load(NODES[name].artifact, manifests[name])
-            upstream = {name: manifests[name] for name in node.upstream}
+            for key in node.upstream.values():
+                if key not in loaded:
+                    loaded[key] = self.store.load(STAGES[key.stage].artifact, manifests[key])
+            upstream = {name: manifests[key] for name, key in node.upstream.items()}
+            artifacts = {name: loaded[key] for name, key in node.upstream.items()}
             clock = Clock()
             context = dataclasses.replace(
-                self._context(self.store.scratch(node.name, step.id), self.store.logs(node.name, step.id)),
-                studies=self.store.studies() if node.artifact is TuningResult else None,
+                self._context(self.store.scratch(stage.name, step.id), self.store.logs(stage.name, step.id)),
+                studies=self.store.studies() if stage.artifact is TuningResult else None,
             )
-            with single_thread(), refusals.translated(f"Work on {step.reference}", self.store.root):
-                artifact = node.run(self._inputs(node, upstream, loaded, context))
+            with single_thread(), refusals.translated(f"Work on {step.name}", self.store.root):
+                source = self.source(node.key.data) if stage.name == "extract" else None
+                inputs = self._inputs(node, step.identity.upstream, upstream, artifacts, source, context)
+                artifact = stage.run(inputs)
 
             def describe(folder: Path) -> Manifest:
                 files = list_files(folder)
-                return self._describe(step, artifact, files, upstream, clock.stop() | self._environment(context))
+                environment = clock.stop() | self._environment(context)
+                return self._describe(step, inputs.options, artifact, files, upstream, environment)
 
             # What is made from it must not depend on who made it: the stages after it read what was sealed, as any
             # later run will. What it kept in the scratch folder is gone.
-            manifest = self.store.seal(node.name, step.id, artifact, describe)
+            manifest = self.store.seal(stage.name, step.id, artifact, describe)
         self.listener.finished(step, manifest)
         return manifest
 
     def _inputs(
-        self, node: Node, upstream: Mapping[str, Manifest], artifacts: Mapping[str, Any], context: RunContext
+        self,
+        node: Node,
+        origins: Mapping[str, Upstream],
+        upstream: Mapping[str, Manifest],
+        artifacts: Mapping[str, Any],
+        source: DataSource | None,
+        context: RunContext,
     ) -> StageInputs:
-        tunings = {name: artifacts[name] for name in TABLES_OF if name in node.upstream}
+        tunings = {name: artifacts[name] for name in TABLE_OF if name in node.upstream}
+        if node.key.stage == "report":
+            # A report shows searches; it takes no options from them.
+            tunings = {}
         return StageInputs(
-            config=with_choices(self.config, tunings),
-            artifacts={name: artifacts[name] for name in node.upstream},
-            source=self.source() if node.name == "extract" else None,
-            lineage=[lineage_entry(manifest) for manifest in upstream.values()],
+            options=with_choices(node.tables, tunings),
+            artifacts=artifacts,
+            upstream=origins,
+            source=source,
+            lineage={name: lineage_entry(manifest, name) for name, manifest in upstream.items()},
             context=context,
         )
 
@@ -257,34 +278,53 @@ class Pipeline:
     def _describe(
         self,
         step: Step,
+        used: Mapping[str, Options],
         artifact: Any,
         files: tuple[FileEntry, ...],
         upstream: Mapping[str, Manifest],
         environment: Mapping[str, Any],
     ) -> Manifest:
         node = step.node
-        tables = {table: getattr(self.config, table).to_dict() for table in node.tables}
-        is_extract = node.name == "extract"
-        plugin: object = self.source() if is_extract else None
-        if node.plugin is not None and not is_extract:
-            plugin = load_plugin(node.plugin[0], getattr(self.config, node.plugin[1]).name)
+        is_extract = node.key.stage == "extract"
         return Manifest(
             identity=step.identity,
             id=step.id,
+            name=node.name,
             content=content_hash(files),
             files=files,
             upstream_content={name: manifest.content for name, manifest in upstream.items()},
-            options=tables,
-            origins={
-                key: origin for key, origin in self.config.origins.items() if key.partition(".")[0] in node.tables
-            },
-            restricted=self.source().restricted if is_extract else any(item.restricted for item in upstream.values()),
-            citations=tuple(getattr(plugin, "citations", ())),
+            options={name: table.to_dict() for name, table in node.tables.items()},
+            used={name: table.to_dict() for name, table in used.items()},
+            origins=self._origins(node),
+            restricted=self.source(node.key.data).restricted
+            if is_extract
+            else any(item.restricted for item in upstream.values()),
+            citations=self._citations(node),
             counts=summarise(artifact),
-            warnings=self._warnings.get(node.name, ()),
+            warnings=self._warnings.get(node.key, ()),
             environment=environment,
-            source=self.fingerprint().details if is_extract else {},
+            source=self.fingerprint(node.key.data).details if is_extract else {},
         )
+
+    def _citations(self, node: Node) -> tuple[str, ...]:
+        """Return the works to cite for the plug-in of a node."""
+        if not node.stage.plugin:
+            return ()
+        if node.key.stage == "extract":
+            return tuple(self.source(node.key.data).citations)
+        name = _plugin_name(node.stage, node.tables)
+        return tuple(getattr(load_plugin(PLUGINS[node.stage.plugin].group, name), "citations", ()))
+
+    def _origins(self, node: Node) -> dict[str, str]:
+        """Return where the options of a node were set, by the dotted key that they have in the configuration."""
+        owners = [
+            owner
+            for owner in (("data", node.key.data), ("models", node.key.model), ("attacks", node.key.attack))
+            if owner[1]
+        ]
+        tables: set[tuple[str, ...]] = {(name,) for name in node.tables}
+        tables |= {*owners, *((*owner, name) for owner in owners for name in node.tables)}
+        return {key: origin for key, origin in self.config.origins.items() if tuple(key.split(".")[:-1]) in tables}
 
     def _environment(self, context: RunContext) -> dict[str, Any]:
         return software() | {
@@ -300,56 +340,118 @@ class Pipeline:
             StageError: The source's data are not those the artifact was made from.
             StoreError: An input is missing or corrupt.
         """
-        inputs = tuple(name for name in NODES if name in manifest.identity.upstream)
-        node = dataclasses.replace(NODES[manifest.node], upstream=inputs)
-        config = without_storage(config_of(manifest, self.config))
-        pipeline = Pipeline(config, self.store, progress=self.progress, listener=self.listener)
-        if node.name == "extract" and pipeline.fingerprint().digest != manifest.identity.fingerprint:
-            raise StageError(
-                f"{manifest.reference} was made from other data: the source's fingerprint is now "
-                f"{pipeline.fingerprint().digest[:12]}, then {manifest.identity.fingerprint[:12]}. "
-                "Restore the data, or run extract anew."
-            )
-        upstream = {name: self.store.manifest(name, manifest.identity.upstream[name]) for name in inputs}
-        artifacts = {name: self.store.load(NODES[name].artifact, item) for name, item in upstream.items()}
-        with self.store.lock(f"rerun-{node.name}", manifest.id):
-            again = pipeline._recompute(node, manifest, upstream, artifacts)
+        upstream = {
+            name: self.store.manifest(entry.node, entry.id) for name, entry in manifest.identity.upstream.items()
+        }
+        artifacts = {name: self.store.load(STAGES[item.node].artifact, item) for name, item in upstream.items()}
+        node = Node(
+            key=Key(stage=manifest.node),
+            name=manifest.name,
+            stage=STAGES[manifest.node],
+            tables=without_storage(tables_of(manifest)),
+            # The inputs are at hand; what they are of is told by the manifest.
+            upstream={name: Key(stage=item.node) for name, item in upstream.items()},
+        )
+        source = self._source_of(manifest, node) if manifest.node == "extract" else None
+        with self.store.lock(f"rerun-{manifest.node}", manifest.id):
+            hashes = self._recompute(node, manifest, upstream, artifacts, source)
         then = {entry.name: entry.sha256 for entry in manifest.files}
         return [
-            f"{name}: {'content differs' if name in again and name in then else 'in one of the two only'}"
-            for name in sorted(again.keys() | then.keys())
-            if again.get(name) != then.get(name)
+            f"{name}: {'content differs' if name in hashes and name in then else 'in one of the two only'}"
+            for name in sorted(hashes.keys() | then.keys())
+            if hashes.get(name) != then.get(name)
         ]
 
+    def _source_of(self, manifest: Manifest, node: Node) -> DataSource:
+        """Return the source that an extract was made from.
+
+        Raises:
+            StageError: The source now has other data.
+        """
+        options = node.tables["source"]
+        for entry in self.config.data.values():
+            # A manifest masks passwords; the configuration may have the same options with theirs.
+            if entry.source.to_dict() == options.to_dict():
+                options = entry.source
+        plugin = load_plugin(PLUGINS["source"].group, _plugin_name(node.stage, node.tables))
+        source = cast("DataSource", plugin(options, manifest.identity.seed))
+        digest = source.fingerprint(self.store.hashes()).digest
+        if digest != manifest.identity.fingerprint:
+            raise StageError(
+                f"{manifest.reference} was made from other data: the source's fingerprint is now {digest[:12]}, then "
+                f"{manifest.identity.fingerprint[:12]}. Restore the data, or run extract anew."
+            )
+        return source
+
     def _recompute(
-        self, node: Node, manifest: Manifest, upstream: Mapping[str, Manifest], artifacts: Mapping[str, Any]
+        self,
+        node: Node,
+        manifest: Manifest,
+        upstream: Mapping[str, Manifest],
+        artifacts: Mapping[str, Any],
+        source: DataSource | None,
     ) -> dict[str, str]:
         """Return the hash of every file that the stage gives now; nothing of an earlier attempt is used."""
-        scratch = self.store.scratch(f"rerun-{node.name}", manifest.id)
+        scratch = self.store.scratch(f"rerun-{manifest.node}", manifest.id)
         remove_folder(scratch)
         with refusals.translated(f"The second making of {manifest.reference}", self.store.root):
             (scratch / "work").mkdir(parents=True)
             (scratch / "artifact").mkdir()
             with make_executor(self.config.execution) as self._executor, single_thread():
-                context = self._context(scratch / "work", None)
-                node.run(self._inputs(node, upstream, artifacts, context)).write(scratch / "artifact")
+                context = dataclasses.replace(self._context(scratch / "work", None), seed=manifest.identity.seed)
+                inputs = self._inputs(node, manifest.identity.upstream, upstream, artifacts, source, context)
+                node.stage.run(inputs).write(scratch / "artifact")
         hashes = {entry.name: entry.sha256 for entry in list_files(scratch / "artifact")}
         remove_folder(scratch)
         return hashes
 
 
-def config_of(manifest: Manifest, config: Config) -> Config:
-    """Return the configuration an artifact was made with; how to execute is taken from ``config``."""
-    tables: dict[str, Any] = {"run": dataclasses.replace(config.run, seed=manifest.identity.seed)}
+def check_plugins(config: Config) -> None:
+    """Import every plug-in of a configuration, and look up the variables that it asks for.
+
+    Raises:
+        IcudlError: One of them does not exist.
+    """
+    for family, table in (("data", "source"), ("models", "model"), ("attacks", "attack")):
+        for entry in getattr(config, family).values():
+            load_plugin(PLUGINS[table].group, getattr(entry, table).name)
+    make_executor(config.execution)
+    for entry in config.data.values():
+        entry.variables.chosen()
+
+
+def _plugin_name(stage: Stage, tables: Mapping[str, Options]) -> str:
+    return str(getattr(tables[stage.plugin], PLUGINS[stage.plugin].key))
+
+
+def _plugin_of(stage: Stage, tables: Mapping[str, Options]) -> str:
+    """Return name and version of the plug-in that a node uses, or ""."""
+    if not stage.plugin:
+        return ""
+    name = _plugin_name(stage, tables)
+    return f"{name} ({plugin_version(PLUGINS[stage.plugin].group, name) or 'unknown version'})"
+
+
+def _forget(loaded: dict[Key, Any], ahead: Sequence[Step]) -> None:
+    """Let go of artifacts that no step ahead reads."""
+    needed = {key for step in ahead if not step.done for key in step.node.upstream.values()}
+    for key in loaded.keys() - needed:
+        del loaded[key]
+
+
+def tables_of(manifest: Manifest) -> dict[str, Options]:
+    """Return the option tables that an artifact was asked for with.
+
+    Raises:
+        StageError: The manifest holds options that this version does not know.
+    """
+    tables: dict[str, Options] = {}
     for table, values in manifest.options.items():
-        hints = typing.get_type_hints(TABLES[table])
-        known = {field.name for field in dataclasses.fields(TABLES[table])}
-        if set(values) - known:
+        try:
+            tables[table] = build(table, table, values, {})
+        except ConfigError as error:
             raise StageError(
-                f"{manifest.reference} was made with options that this version does not know: "
-                f"{', '.join(sorted(set(values) - known))}. Use icudl {manifest.environment['versions']['icudl']}."
-            )
-        tables[table] = TABLES[table](
-            **{key: convert(f"{table}.{key}", value, hints[key]) for key, value in values.items()}
-        )
-    return Config(**tables, execution=config.execution)
+                f"{manifest.reference} was made with options that this version does not know: {error} "
+                f"Use icudl {manifest.environment['versions']['icudl']}."
+            ) from error
+    return tables

@@ -11,23 +11,27 @@ from icudl.artifacts import TuningResult
 from icudl.config.schema import Config
 from icudl.errors import ConfigError
 from icudl.options import Options
+from icudl.store.base import Store
 from icudl.store.manifest import Identity
-from icudl.store.store import Store
 
-TABLES_OF = {"tune-model": "tune_model", "tune-attack": "tune_attack"}
-"""Option table of each search."""
+TABLE_OF = {"tune-model": "tune_model", "tune-attack": "tune_attack"}
+"""Option table of each search, by the name of its stage."""
 
 
-def require_trial(config: Config) -> None:
-    """Check that the study has the trial whose setting is asked for.
+def require_trials(config: Config) -> None:
+    """Check that the study of each model has the trial whose setting is asked for.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError: A study has no trial of that number.
     """
-    trial, trials = config.tuned.trial, config.tune_model.trials
-    if trial >= max(trials, 0):
+    for name, entry in config.models.items():
+        trial, trials = entry.tuned.trial, entry.tune_model.trials
+        if trial < max(trials, 0):
+            continue
         have = (
-            f"the study has {trials} trials, numbered from 0" if trials else "tune_model.trials is 0: there is no study"
+            f"the study of model {name!r} has {trials} trials, numbered from 0"
+            if trials
+            else f"tune_model.trials is 0 for model {name!r}: there is no study"
         )
         raise ConfigError(
             f"tuned.trial = {trial}, but {have}. Name a trial that `icudl trials` lists, and set tune_model.trials "
@@ -35,23 +39,28 @@ def require_trial(config: Config) -> None:
         )
 
 
-def with_choices(config: Config, tunings: Mapping[str, TuningResult]) -> Config:
-    """Return the configuration with what the searches decide, by node, in place.
+def with_choices(tables: Mapping[str, Options], tunings: Mapping[str, TuningResult]) -> dict[str, Options]:
+    """Return the option tables with what the searches decide in place.
+
+    Args:
+        tables: Options of a stage by table; ``tuned`` among them names the trial of a model.
+        tunings: Results of the searches that the stage reads, by the name of their stage.
 
     Raises:
-        ConfigError: The trial that is asked for failed, or the study has none of that number.
+        ConfigError: The trial that is asked for failed, or the study has no trial of that number.
     """
-    for node, result in tunings.items():
-        trial = config.tuned.trial if node == "tune-model" else -1
-        config = apply_choice(config, result.best if trial < 0 else setting_of(result, trial))
-    return config
+    chosen = dict(tables)
+    for stage, result in tunings.items():
+        trial = cast("Any", tables["tuned"]).trial if stage == "tune-model" else -1
+        chosen = apply_choice(chosen, result.best if trial < 0 else setting_of(result, trial))
+    return chosen
 
 
 def setting_of(result: TuningResult, trial: int) -> dict[str, Any]:
     """Return the setting of a trial, keyed by dotted path.
 
     Raises:
-        ConfigError: The trial failed, or there is none of that number.
+        ConfigError: The trial failed, or the study has no trial of that number.
     """
     found = result.trials.filter(trial=trial).to_dicts()
     if not found:
@@ -66,23 +75,13 @@ def setting_of(result: TuningResult, trial: int) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(found[0]["parameters"]))
 
 
-def apply_choice(config: Config, choice: Mapping[str, Any]) -> Config:
-    """Return the configuration with tuned values, keyed by dotted path, in place."""
-    tables: dict[str, dict[str, Any]] = {}
-    for key, value in choice.items():
-        table, _, name = key.partition(".")
-        tables.setdefault(table, {})[name] = value
-    changed: dict[str, Options] = {
-        table: dataclasses.replace(getattr(config, table), **values) for table, values in tables.items()
-    }
-    return dataclasses.replace(config, **cast("dict[str, Any]", changed))
-
-
-def with_trials(config: Config, node: str, trials: int) -> Config:
-    """Return the configuration with another length of a search."""
-    table = TABLES_OF[node]
-    changed: dict[str, Any] = {table: dataclasses.replace(getattr(config, table), trials=trials)}
-    return dataclasses.replace(config, **changed)
+def apply_choice(tables: Mapping[str, Options], choice: Mapping[str, Any]) -> dict[str, Options]:
+    """Return the option tables with tuned values, keyed by dotted path, in place."""
+    changed = dict(tables)
+    for path, value in choice.items():
+        table, _, key = path.partition(".")
+        changed[table] = dataclasses.replace(changed[table], **{key: value})
+    return changed
 
 
 def study_length(identity: Identity, store: Store) -> int:
@@ -90,16 +89,16 @@ def study_length(identity: Identity, store: Store) -> int:
 
     def but_length(other: Identity) -> Identity:
         tables = {table: dict(values) for table, values in other.options.items()}
-        tables[TABLES_OF[identity.node]].pop("trials", None)
+        tables[TABLE_OF[identity.node]].pop("trials", None)
         return dataclasses.replace(other, options=tables)
 
     same = [item for item in store.manifests(identity.node) if but_length(item.identity) == but_length(identity)]
     return max((int(item.counts["trials"]) for item in same), default=0)
 
 
-def without_storage(config: Config) -> Config:
-    """Return the configuration with searches that look up no trials that were run before."""
-    changed: dict[str, Any] = {
-        table: dataclasses.replace(getattr(config, table), storage="") for table in TABLES_OF.values()
+def without_storage(tables: Mapping[str, Options]) -> dict[str, Options]:
+    """Return option tables whose searches look up no trials that were run before."""
+    return {
+        name: dataclasses.replace(table, **cast("Any", {"storage": ""})) if name in TABLE_OF.values() else table
+        for name, table in tables.items()
     }
-    return dataclasses.replace(config, **changed)

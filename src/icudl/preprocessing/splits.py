@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import heapq
 from typing import ClassVar
 
@@ -14,6 +15,16 @@ from icudl.options import Options, option
 
 Integers = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
+
+
+class Role(enum.StrEnum):
+    """What a data set is for."""
+
+    MAIN = "main"
+    """Divided into test stays and folds: models are fitted on it, and scored on what they were not fitted on."""
+
+    EXTERNAL = "external"
+    """Scored and attacked only: no model is fitted on any of its stays."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,11 @@ class _Patients:
     of_stay: Integers  # (N,) index of each stay's patient
     n_stays: Integers
     died: Bools  # in any of the stays
+
+
+def hold_out_all(stays: int) -> tuple[Bools, npt.NDArray[np.int8]]:
+    """Return what ``split_patients`` returns, for an external data set: every stay a test stay, none in a fold."""
+    return np.ones(stays, dtype=bool), np.full(stays, -1, dtype=np.int8)
 
 
 def split_patients(

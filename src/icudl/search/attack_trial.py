@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import AttackResult, Checkpoint, GridDataset
+from icudl.artifacts import AttackResult, Checkpoint, GridDataset, TrialState
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
-from icudl.search.trials import COMPLETE, Outcome, Trials, remove_work
+from icudl.search.trials import Outcome, Trials, remove_work
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +63,7 @@ def run_attack_trial(search: AttackSearch, trial: Asked, context: RunContext) ->
             quiet = dataclasses.replace(context, scratch=shards, progress=SilentProgress())
             result = run_attack(search.checkpoints, search.grid, search.rows, options, quiet)
             value = attack_score(result, trial.rules.objective.metric, search.n_critical)
-            outcome = Outcome(number=trial.number, parameters=trial.parameters, state=COMPLETE, value=value)
+            outcome = Outcome(number=trial.number, parameters=trial.parameters, state=TrialState.COMPLETE, value=value)
             remove_work(search.scratch, trial.number)
             outcome = search.store.keep(outcome)
         return outcome

@@ -9,13 +9,14 @@ from typing import cast
 
 import numpy as np
 
+from icudl.artifacts import TrialState
 from icudl.execution.base import Tick
 from icudl.execution.threads import single_thread
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials, remove_work
+from icudl.search.trials import Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
 from icudl.training.options import TrainingOptions
@@ -24,7 +25,7 @@ from icudl.training.snapshot import Epoch
 
 
 class _GivenUpError(Exception):
-    """The pruner has spoken."""
+    """The pruner gave the trial up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,11 +86,11 @@ class _Trial:
             for fold in range(min(self.search.folds, self.plan.grid.n_folds)):
                 self.scores.append(self._fold(fold, tick))
         except _GivenUpError:
-            return self._outcome(PRUNED, self.intermediate[max(self.intermediate)])
+            return self._outcome(TrialState.PRUNED, self.intermediate[max(self.intermediate)])
         except DivergenceError:
-            return self._outcome(FAILED, None)
+            return self._outcome(TrialState.FAILED, None)
         value = float(np.nanmean(self.scores)) if not all(map(math.isnan, self.scores)) else None
-        return self._outcome(COMPLETE if value is not None else FAILED, value)
+        return self._outcome(TrialState.COMPLETE if value is not None else TrialState.FAILED, value)
 
     def _fold(self, fold: int, tick: Tick) -> float:
         job = MemberJob(fold=fold)
@@ -120,7 +121,7 @@ class _Trial:
 
         return report
 
-    def _outcome(self, state: str, value: float | None) -> Outcome:
+    def _outcome(self, state: TrialState, value: float | None) -> Outcome:
         return Outcome(
             number=self.trial.number,
             parameters=self.trial.parameters,

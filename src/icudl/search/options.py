@@ -9,15 +9,6 @@ from typing import Any, ClassVar
 from icudl.options import Options, option
 from icudl.training.scores.metrics import METRICS
 
-ATTACK_SPACE: Mapping[str, Any] = {
-    "attack.kappa": {"low": 0.0, "high": 2.0},
-    "attack.lambda_1": {"low": 1e-7, "high": 1.0, "log": True},
-    "attack.optimizer": {"choices": ["adam", "rmsprop", "sgd", "ista", "fista"]},
-    "attack.learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
-}
-"""The original's search space of the attack, and two step rules more. Its batch size is left out: here an attack's
-result does not depend on it."""
-
 SPACE_DOC = (
     "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
 )
@@ -81,5 +72,5 @@ class AttackTuningOptions(Options):
     )
     sampler: str = option("tpe", "Optuna sampler.", choices=("tpe", "random"))
     startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
-    space: Mapping[str, Any] = option(dict(ATTACK_SPACE), SPACE_DOC)
+    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the attack's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)

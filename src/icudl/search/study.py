@@ -18,11 +18,11 @@ from typing import Any
 
 import polars as pl
 
-from icudl.artifacts import TRIALS_SCHEMA, Objective, TuningResult
+from icudl.artifacts import TRIALS_SCHEMA, Objective, TrialState, TuningResult
 from icudl.errors import StageError
 from icudl.execution.context import seed_for
 from icudl.search.space import Dimension
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, Outcome, Trials
+from icudl.search.trials import Outcome, Trials
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """How long to wait for trials that other processes run, before looking again."""
@@ -150,7 +150,7 @@ def tuning_result(outcomes: Sequence[Outcome], objective: Objective) -> TuningRe
     Raises:
         StageError: No trial was completed.
     """
-    complete = [outcome for outcome in outcomes if outcome.state == COMPLETE and outcome.value is not None]
+    complete = [outcome for outcome in outcomes if outcome.state is TrialState.COMPLETE and outcome.value is not None]
     if not complete:
         raise StageError(
             f"None of {len(outcomes)} trials was completed. Narrow the search space (most often the learning rate is "
@@ -200,15 +200,15 @@ def _memory_study(rules: Rules, finished: Sequence[Outcome], space: Sequence[Dim
     study = optuna.create_study(direction=rules.objective.direction.value, pruner=pruner)
     distributions = {dimension.path: dimension.distribution() for dimension in space}
     states = {
-        COMPLETE: optuna.trial.TrialState.COMPLETE,
-        PRUNED: optuna.trial.TrialState.PRUNED,
-        FAILED: optuna.trial.TrialState.FAIL,
+        TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
+        TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
+        TrialState.FAILED: optuna.trial.TrialState.FAIL,
     }
     for outcome in finished:
         study.add_trial(
             optuna.trial.create_trial(
                 state=states[outcome.state],
-                value=outcome.value if outcome.state == COMPLETE else None,
+                value=outcome.value if outcome.state is TrialState.COMPLETE else None,
                 params=dict(outcome.parameters) if space else {},
                 distributions=distributions,
                 intermediate_values=dict(outcome.intermediate),

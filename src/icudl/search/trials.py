@@ -13,11 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from icudl.artifacts import read_json, write_json
+from icudl.artifacts import TrialState, read_json, write_json
 from icudl.execution import locks
 from icudl.files import sync, write_atomically
-
-COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,14 +25,14 @@ class Outcome:
     Attributes:
         number: From 0.
         parameters: By dotted path.
-        state: ``"complete"``, ``"pruned"`` or ``"failed"`` (the model diverged with these parameters).
+        state: How it ended.
         value: Score; for a pruned trial its last intermediate one; None for a failed one.
         intermediate: Scores by step.
     """
 
     number: int
     parameters: Mapping[str, Any]
-    state: str
+    state: TrialState
     value: float | None
     intermediate: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
@@ -46,7 +44,7 @@ class Outcome:
     def from_dict(cls, content: Mapping[str, Any]) -> Outcome:
         """Make an outcome of what JSON kept of ``to_dict``."""
         intermediate = {int(step): value for step, value in content["intermediate"].items()}
-        return cls(**{**content, "intermediate": intermediate})
+        return cls(**{**content, "state": TrialState(content["state"]), "intermediate": intermediate})
 
 
 class Trials(Protocol):

@@ -1,1 +1,25 @@
-"""Clinical data sources: a database in, stays and hourly means out."""
+"""Clinical data sources: a database in, stays and hourly means out; one folder a database."""
+
+from __future__ import annotations
+
+from icudl.sources.base import (
+    DataSource,
+    SourceBase,
+    SourceFingerprint,
+    SourceOptions,
+    VariableOptions,
+    WindowOptions,
+)
+from icudl.sources.names import UNKNOWN_NAME, count_unknown_names, rows_of_variables
+
+__all__ = [
+    "UNKNOWN_NAME",
+    "DataSource",
+    "SourceBase",
+    "SourceFingerprint",
+    "SourceOptions",
+    "VariableOptions",
+    "WindowOptions",
+    "count_unknown_names",
+    "rows_of_variables",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from collections.abc import Collection, Mapping
@@ -14,35 +15,21 @@ from icudl.execution.context import RunContext
 from icudl.options import Options, option
 from icudl.variables import STUDY_NAMES, Variable, select
 
+NAME_DOC = "Source plug-in: synthetic, mimic3, ..."
+PATH_DOC = "Folder (or file) of the data; a relative path starts at the configuration file."
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceOptions(Options):
-    """Which database is read. Each source uses the options that concern it."""
+    """Which database is read.
+
+    Each source derives a class from this one, beside its code, that adds what can be set about it, and names it as its
+    ``Options``. The default of ``name`` there is the plug-in's name.
+    """
 
     table: ClassVar[str] = "source"
 
-    name: str = option("synthetic", "Source plug-in: synthetic, mimic3, ...")
-    path: str = option(
-        "", "Folder (or file) of the data; a relative path starts at the configuration file.", identity=False
-    )
-    url: str = option(
-        "",
-        "PostgreSQL database of the source mimic3_postgres (postgresql://USER@HOST:PORT/DATABASE). What is left out "
-        "comes from libpq's environment variables, service file and .pgpass; best keep the password there.",
-        identity=False,
-        secret=True,
-    )
-    schema: str = option("mimiciii", "Schema of the tables in that database.", identity=False)
-    items: Mapping[str, Any] = option(
-        {},
-        "Item ids of a variable in MIMIC-III instead of those of the rules: { potassium = [50822, 50971] }. An id that "
-        "the rules know keeps its unit, gate and repair; any other is taken to be in the variable's unit.",
-    )
-    open_data: bool = option(
-        False,
-        "The data at source.path are open (the MIMIC-III demo): nothing made from them is marked restricted.",
-    )
-    patients: int = option(3000, "Patients in the synthetic hospital.", low=20, high=10_000_000)
+    name: str = option("synthetic", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,18 +105,22 @@ class SourceFingerprint:
 class DataSource(Protocol):
     """A clinical database.
 
+    ``SourceBase`` has defaults for everything but ``fingerprint`` and ``extract``.
+
     Attributes:
         restricted: True where the data are credentialed: everything derived from them is marked restricted.
         citations: Keys of the works to cite (``icudl.report.citations``).
-
-    A source that measures only some of the catalogue may say so by a further attribute, ``available``: the names of
-    the variables that ``variables.use = ["all"]`` takes. One that can tell quickly whether its data are there may do so
-    by a further method, ``reach() -> str``: it returns what was found in a few words, for `icudl doctor`, or raises
-    SourceError.
+        population: Whose patients these are (``"mimic-iii"``). Two data sets of one population are the same patients
+            under the same ids, whatever folder, server or split they came by: that decides which stays a model has
+            not seen.
+        available: Names of the variables that ``variables.use = ["all"]`` takes; None where every variable of the
+            catalogue may be there.
     """
 
     restricted: bool
     citations: tuple[str, ...]
+    population: str
+    available: frozenset[str] | None
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
         """Identify the data without extracting them.
@@ -152,3 +143,51 @@ class DataSource(Protocol):
             SourceError: A table or column is missing, a value cannot be read, or nothing was found.
         """
         ...
+
+    def reach(self) -> str:
+        """Look whether the data are there, without reading them all, and say in a few words what was found.
+
+        Raises:
+            SourceError: The data are missing or cannot be reached.
+        """
+        ...
+
+
+class SourceBase(abc.ABC):
+    """What a source need not write itself; see ``DataSource`` for the meaning of each attribute and method.
+
+    Attributes:
+        Options: Class that validates the table [source].
+        restricted: True unless the source says otherwise.
+        citations: No works.
+        population: Name of the plug-in: all data read by it count as those of the same patients.
+        available: None.
+    """
+
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
+
+    restricted: bool = True
+    citations: tuple[str, ...] = ()
+    population: str = ""
+    available: frozenset[str] | None = None
+
+    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002 - for sources that draw numbers
+        """Make the source; nothing is read yet.
+
+        Args:
+            options: An instance of the class's ``Options``.
+            seed: Root of the run's random streams.
+        """
+        self.population = self.population or options.name
+
+    @abc.abstractmethod
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the data without extracting them; see ``DataSource``."""
+
+    @abc.abstractmethod
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read, clean and bin the data; see ``DataSource``."""
+
+    def reach(self) -> str:
+        """Say that the data were not looked for; see ``DataSource``."""
+        return "not looked for its data"

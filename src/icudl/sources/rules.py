@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from icudl.artifacts import HOURS_SCHEMA
 from icudl.errors import ConfigError, SourceError, suggestion
 from icudl.variables import Variable
 
@@ -103,7 +104,7 @@ class RuleBook:
                 whatever variable it had; any other is in the variable's own table and unit.
 
         Raises:
-            ConfigError: A variable has no rule, an entry is no list of ids, or an id would have two variables.
+            ConfigError: A variable has no rule, an entry is no list of ids or names one twice, or there are too many.
         """
         if not items:
             return self
@@ -116,12 +117,31 @@ class RuleBook:
                 )
             if not isinstance(ids, list | tuple) or not ids or not all(map(_is_item, ids)):
                 raise ConfigError(f"source.items.{variable} = {ids!r}. Give a list of item ids.")
+            if len(set(ids)) < len(ids):
+                raise ConfigError(f"source.items.{variable} = {ids!r} names an item twice. Name it once.")
             rules += [self._rule_of(variable, item) for item in ids]
-        try:
-            _check_unique("source.items", rules)
-        except SourceError as error:
-            raise ConfigError(str(error)) from error
+        if sum(len(rule.items) for rule in rules) > MOST_ITEMS:
+            raise ConfigError(f"source.items makes more than {MOST_ITEMS} items. Name fewer.")
         return RuleBook.of(rules)
+
+    def require_one_variable_an_item(self, variables: Sequence[Variable]) -> None:
+        """Check that no item is read as two of the variables asked for; what others are read from does not matter.
+
+        Raises:
+            ConfigError: An item is that of two of these variables.
+        """
+        asked, owner = {variable.name for variable in variables}, dict[int, str]()
+        for rule in (rule for rule in self.rules if rule.variable in asked):
+            for item in rule.items:
+                if owner.setdefault(item, rule.variable) != rule.variable:
+                    raise ConfigError(
+                        f"Item {item} is that of {owner[item]} and of {rule.variable}, and variables.use names both. "
+                        "An item measures one variable: leave out one of the two, or change source.items."
+                    )
+
+    def tables_of(self, variable: str) -> tuple[str, ...]:
+        """Return the event tables that a variable is read from; none where it has no rule."""
+        return tuple(dict.fromkeys(rule.table for rule in self.rules if rule.variable == variable))
 
     def _rule_of(self, variable: str, item: int) -> ItemRule:
         for rule in self.rules:
@@ -173,7 +193,7 @@ RULE_COLUMNS: Mapping[str, type[pl.DataType]] = {
 """A rule as a row of numbers: what every engine joins to the events by item id."""
 
 
-def _row(item: int, code: int, index: int, rule: ItemRule, variable: Variable) -> tuple[float, ...]:
+def _row(item: int, code: int, index: int, rule: ItemRule, variable: Variable) -> tuple[Any, ...]:
     return (
         item,
         code,
@@ -226,17 +246,26 @@ def amount(canonical_value: pl.Expr) -> pl.Expr:
     return (canonical_value.clip("low", "high") * AMOUNT_SCALE + 0.5).floor().cast(pl.Int64)
 
 
+def means(sums: pl.DataFrame) -> pl.DataFrame:
+    """Return ``HOURS_SCHEMA`` rows of stay_id, hour, variable, total (sum of amounts) and count.
+
+    A mean is one division of two whole numbers: the same bits in every engine.
+    """
+    mean = pl.col("total").cast(pl.Float64) / (pl.col("count").cast(pl.Int64) * AMOUNT_SCALE)
+    return sums.with_columns(mean=mean).select(pl.col(column).cast(dtype) for column, dtype in HOURS_SCHEMA.items())
+
+
 @functools.cache
 def mimic3_rules() -> RuleBook:
-    """Return the rules of MIMIC-III (``mimic3.toml``)."""
-    return parse(resources.files("icudl.sources.mimic3").joinpath("rules.toml").read_text("utf-8"), "mimic3.toml")
+    """Return the rules of MIMIC-III (``mimic3/rules.toml``)."""
+    return parse(resources.files("icudl.sources.mimic3").joinpath("rules.toml").read_text("utf-8"), "mimic3/rules.toml")
 
 
 def parse(text: str, name: str) -> RuleBook:
     """Read a rule book.
 
     Args:
-        text: TOML with tables ``units`` and ``variables``; ``mimic3.toml`` is the example.
+        text: TOML with tables ``units`` and ``variables``; ``mimic3/rules.toml`` is the example.
         name: Name of the file, for messages.
 
     Raises:

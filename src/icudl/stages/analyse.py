@@ -14,9 +14,10 @@ from icudl.analysis.importance import Explained, choose_explained, importance_ta
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.set_statistics import units_of_reading
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
+from icudl.artifacts import FINAL, AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
+from icudl.training.external import align_grid
 
 
 def analyse(
@@ -25,7 +26,7 @@ def analyse(
     """Measure where, and by how little, the attacked predictions can be changed, and what they rest on.
 
     Args:
-        grid: What the models were trained on and the attack started from.
+        grid: What the attack started from; of an external data set, the variables are matched by name.
         training: Gives each attacked member's decision threshold.
         attack: Examples found.
         options: Filters and intervals.
@@ -38,6 +39,8 @@ def analyse(
     Raises:
         StageError: Attack and grid do not have the same hours and variables, or a checkpoint or stay is missing.
     """
+    if grid.variables != attack.variables and str(FINAL) in training.checkpoints:
+        grid = align_grid(grid, training.checkpoints[str(FINAL)])
     shape, expected = (attack.n_hours, len(attack.variables)), grid.values.shape[1:]
     if shape != expected:
         raise StageError(

@@ -20,4 +20,4 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         ConfigError: A variable is unknown, or a range is not one.
         SourceError: The source cannot be read or holds nothing that can be used.
     """
-    return source.extract(variables.chosen(getattr(source, "available", None)), window, context)
+    return source.extract(variables.chosen(source.available), window, context)

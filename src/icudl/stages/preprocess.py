@@ -1,4 +1,4 @@
-"""Source tables to the grid: cohort, dense arrays, statics, test split and folds. Nothing is imputed or scaled here."""
+"""Preprocess: cohort, dense arrays, statics, test split and folds. Nothing is imputed or scaled here."""
 
 from __future__ import annotations
 
@@ -9,32 +9,51 @@ from icudl.artifacts import Floats, GridDataset, SourceTables
 from icudl.execution.context import RunContext
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify, window_lengths
-from icudl.preprocessing.splits import SplitOptions, split_patients
+from icudl.preprocessing.splits import Role, SplitOptions, hold_out_all, split_patients
 
 
-def preprocess(tables: SourceTables, cohort: CohortOptions, split: SplitOptions, context: RunContext) -> GridDataset:
+def preprocess(
+    tables: SourceTables,
+    cohort: CohortOptions,
+    split: SplitOptions,
+    context: RunContext,
+    role: Role | str = Role.MAIN,
+) -> GridDataset:
     """Select the cohort, lay its hours out as arrays, divide it by patient.
+
+    An external data set is not divided: all its stays are test stays, no stay is in a fold, and no option of the split
+    is read.
 
     Args:
         tables: What a source gave.
         cohort: Criteria.
-        split: Test split and folds.
+        split: Test split and folds of a main data set.
         context: Gives the random stream of the split.
+        role: What the data set is for.
 
     Raises:
-        SourceError: The cohort is empty.
+        SourceError: The cohort is empty, or the outcome of a stay is unknown.
         StageError: The cohort cannot be divided as asked, or the hours are not as declared.
+        ValueError: There is no such role.
         ConfigError: ``split.test_sets`` names an unknown set.
     """
+    role = Role(role)
     with context.progress.task("Preparing the grid", total=3, unit="steps") as bar:
         stays, flow = select_cohort(tables, cohort)
         bar.advance()
         values, counts = densify(tables, stays)
         bar.advance()
         labels = stays["died"].to_numpy().astype(np.int8)
-        is_test, folds = split_patients(
-            stays["patient_id"].to_numpy(), labels, tuple(stays["source_set"].to_list()), split, context.rng("split")
-        )
+        if role is Role.EXTERNAL:
+            is_test, folds = hold_out_all(stays.height)
+        else:
+            is_test, folds = split_patients(
+                stays["patient_id"].to_numpy(),
+                labels,
+                tuple(stays["source_set"].to_list()),
+                split,
+                context.rng("split"),
+            )
         statics, static_names = static_descriptors(stays)
         bar.advance()
     return GridDataset(

@@ -91,6 +91,8 @@ def tune_attack(
         StageError: There is no stay to attack.
         AttackError: The model is not differentiable.
     """
+    # With the space in place the study is named after what it varies, whether that was said or left to the attack.
+    tuning = dataclasses.replace(tuning, space=dict(tuning.space or attack.SPACE))
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(
         objective=Objective(tuning.objective, Direction.MAXIMIZE),

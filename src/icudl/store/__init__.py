@@ -1,1 +1,30 @@
-"""Content-addressed artifacts and their manifests."""
+"""Where artifacts are kept: the store protocol, and the two stores that follow it, a folder and a bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icudl.store.base import Store, open_store
+    from icudl.store.bucket import BucketStore
+    from icudl.store.folder import FolderStore
+    from icudl.store.manifest import Manifest
+
+_HOMES = {
+    "BucketStore": "icudl.store.bucket",
+    "FolderStore": "icudl.store.folder",
+    "Manifest": "icudl.store.manifest",
+    "Store": "icudl.store.base",
+    "open_store": "icudl.store.base",
+}
+
+__all__ = ["BucketStore", "FolderStore", "Manifest", "Store", "open_store"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name on first use: a process is tuned before it loads numpy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

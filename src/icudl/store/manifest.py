@@ -12,11 +12,14 @@ from typing import Any, Self
 from icudl.errors import StoreError
 from icudl.files import hash_file
 
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest's layout; a store refuses newer ones."""
 
-OLDEST_FORMAT = 1
+OLDEST_FORMAT = 2
 """The oldest layout that is still read; ``tests/golden`` holds artifacts of each layout from this one on."""
+
+LAST_TO_READ = {1: "0.1.0"}
+"""The last version of icudl that reads a layout which this one refuses."""
 
 ID_LENGTH = 12
 
@@ -32,14 +35,41 @@ def digest(value: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """One input of a stage.
+
+    Attributes:
+        node: Stage that made it.
+        id: Its id.
+        model: Name of its model in the study, where the stage that reads it tells models apart (the report), or "".
+        attack: Name of its attack, likewise.
+        data: Name of its data set, likewise.
+    """
+
+    node: str
+    id: str
+    model: str = ""
+    attack: str = ""
+    data: str = ""
+
+    @property
+    def reference(self) -> str:
+        """``node/id``."""
+        return f"{self.node}/{self.id}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Identity:
     """Everything that decides what a stage computes; its hash is the artifact's id.
 
+    Names of a study's entries are no part of it, except of a report, which shows them: a result keeps its id when the
+    model that it is of is renamed.
+
     Attributes:
-        node: Name of the stage's node.
+        node: Name of the stage.
         stage_version: Raised when a stage's code changes what it computes.
         options: Own option tables, without those that cannot change a result.
-        upstream: Ids of the inputs by node.
+        upstream: Inputs by the name that the stage has for them.
         plugin: Name and version of the plug-in used, or "".
         seed: Root seed.
         fingerprint: Digest of the source's data, for extract only.
@@ -48,7 +78,7 @@ class Identity:
     node: str
     stage_version: int
     options: Mapping[str, Any]
-    upstream: Mapping[str, str]
+    upstream: Mapping[str, Upstream]
     plugin: str
     seed: int
     fingerprint: str = ""
@@ -75,10 +105,12 @@ class Manifest:
     Attributes:
         identity: What the id is the hash of.
         id: Id of the artifact.
+        name: What the artifact is called in the study that made it, such as ``train/lstm``.
         content: SHA-256 over names and hashes of all files: equal content, equal artifact.
         files: Every file but the manifest.
-        upstream_content: Content hashes of the inputs by node, as they were when they were read.
-        options: Resolved option tables, those without influence on the result included.
+        upstream_content: Content hashes of the inputs by name, as they were when they were read.
+        options: Option tables as they were asked for, those without influence on the result included.
+        used: Option tables as they were used: with what a search chose in place. What a reader is shown.
         origins: Where each value that is not a default came from, by dotted key.
         restricted: True where the artifact derives from credentialed data.
         citations: Keys of the works to cite.
@@ -90,10 +122,12 @@ class Manifest:
 
     identity: Identity
     id: str
+    name: str
     content: str
     files: tuple[FileEntry, ...]
     upstream_content: Mapping[str, str]
     options: Mapping[str, Any]
+    used: Mapping[str, Any]
     origins: Mapping[str, str]
     restricted: bool
     citations: tuple[str, ...]
@@ -132,7 +166,7 @@ class Manifest:
             raise StoreError(f"{path} was edited: its own hash differs. Delete the artifact and run its stage again.")
         body.pop("format")
         try:
-            identity = Identity(**body.pop("identity"))
+            identity = _identity_of(body.pop("identity"))
             files = tuple(FileEntry(**entry) for entry in body.pop("files"))
             for name in ("citations", "warnings"):
                 body[name] = tuple(body[name])
@@ -143,6 +177,11 @@ class Manifest:
         if manifest.identity.id != manifest.id:
             raise StoreError(f"{path} names id {manifest.id}, but its identity hashes to {manifest.identity.id}.")
         return manifest
+
+
+def _identity_of(value: Mapping[str, Any]) -> Identity:
+    upstream = {name: Upstream(**entry) for name, entry in value["upstream"].items()}
+    return Identity(**{**value, "upstream": upstream})
 
 
 def _digest_of(body: Mapping[str, Any]) -> str:
@@ -161,6 +200,9 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "fingerprint": str,
     "id": str,
     "content": str,
+    "model": str,
+    "attack": str,
+    "data": str,
     "name": str,
     "bytes": int,
     "sha256": str,
@@ -169,24 +211,29 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "environment": dict,
     "source": dict,
 }
-_TEXTS_BY_NAME = ("upstream", "upstream_content", "origins")
+_TEXTS_BY_NAME = ("upstream_content", "origins")
 
 
 def _check_types(manifest: Manifest) -> None:
     """Raise TypeError where a field does not hold what its annotation says."""
-    for part in (manifest, manifest.identity, *manifest.files):
+    for part in (manifest, manifest.identity, *manifest.identity.upstream.values(), *manifest.files):
         for name, value in vars(part).items():
             if name in _KINDS and not isinstance(value, _KINDS[name]):
                 raise TypeError(f"{name} = {value!r}")
             if name in _TEXTS_BY_NAME and not all(isinstance(item, str) for item in value.values()):
                 raise TypeError(f"{name} = {value!r}")
-            if name == "options" and not all(isinstance(item, dict) for item in value.values()):
+            if name in {"options", "used"} and not all(isinstance(item, dict) for item in value.values()):
                 raise TypeError(f"{name} = {value!r}")
             if name in {"citations", "warnings"} and not all(isinstance(item, str) for item in value):
                 raise TypeError(f"{name} = {value!r}")
 
 
 def _require_format(found: object, path: Path | str) -> None:
+    if type(found) is int and found in LAST_TO_READ:
+        raise StoreError(
+            f"{path} has format {found}, which icudl {LAST_TO_READ[found]} is the last to read. Install that version "
+            "beside this one to look at the result, or run the study again with another --store."
+        )
     if type(found) is not int or found < OLDEST_FORMAT:
         raise StoreError(
             f"{path} has format {found!r}; this version reads formats {OLDEST_FORMAT} to {FORMAT}. "

@@ -1,4 +1,4 @@
-"""Who may read a store: its owner alone, whatever the umask, or the group it was given to (docs/decisions/0064)."""
+"""Who may read a store: its owner alone, whatever the umask, or the group it is shared with (docs/decisions/0064)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SHARED = stat.S_ISGID | stat.S_IWGRP
 
 
 def is_shared(root: Path) -> bool:
-    """Tell whether a store was given to a group: its folder has the set-group-id bit and the group may write."""
+    """Tell whether a store is shared with a group: its folder has the set-group-id bit and the group may write."""
     return root.stat().st_mode & _SHARED == _SHARED
 
 
 def make_folder(root: Path, folder: Path) -> None:
-    """Make ``folder`` below a store at ``root``, which is made as well.
+    """Make ``folder`` below a store at ``root``, and ``root`` if it does not exist.
 
     Raises:
         OSError: The store cannot be written.
@@ -31,17 +31,17 @@ def make_folder(root: Path, folder: Path) -> None:
         with contextlib.suppress(PermissionError):
             sync(made.parent)
     place = root
-    # One by one: folders on the way would otherwise get the mode that the umask says.
+    # One by one, because ``parents=True`` would give the folders on the way the mode that the umask allows.
     for part in folder.relative_to(root).parts:
         place /= part
         place.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
         if is_shared(root):
-            with contextlib.suppress(PermissionError):  # another member of the group made it
+            with contextlib.suppress(PermissionError):  # another member of the group made the folder
                 place.chmod(_SHARED_FOLDER)
 
 
 def protect(root: Path, folder: Path) -> None:
-    """Set the modes of an artifact's folder and of everything in it."""
+    """Set the modes of an artifact's folder and of everything in the folder."""
     shared = is_shared(root)
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir():

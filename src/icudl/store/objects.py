@@ -1,4 +1,4 @@
-"""Objects of a bucket, by fsspec: whatever goes wrong is one error that says what to do."""
+"""Objects of a bucket, through fsspec; every failure becomes one error that says what to do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Objects:
             the endpoint (``AWS_ENDPOINT_URL``) come from the environment or from the files that every S3 client reads.
 
     Raises:
-        StoreError: It is no such address, the extra is not installed, or the bucket is not there or out of reach.
+        StoreError: The address is malformed, the extra is not installed, or the bucket is missing or out of reach.
     """
 
     def __init__(self, address: str) -> None:
@@ -54,7 +54,7 @@ class Objects:
             )
         if parts.scheme in {"file", "local", "http", "https"} or not parts.netloc or parts.query or parts.fragment:
             raise StoreError(
-                f"{address!r} is no address of a store. Expected s3://BUCKET/PREFIX, or a folder without '://'. "
+                f"{address!r} is not the address of a store. Expected s3://BUCKET/PREFIX, or a folder without '://'. "
                 "The endpoint of a server other than Amazon's goes into the variable AWS_ENDPOINT_URL."
             )
         self.address = address.rstrip("/")
@@ -64,7 +64,7 @@ class Objects:
             self._files.info(parts.netloc)
 
     def read(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return the bytes of an object, or None if it does not exist."""
         with self._told():
             try:
                 return bytes(self._files.cat_file(self._path(key)))
@@ -72,7 +72,7 @@ class Objects:
                 return None
 
     def read_all(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return objects side by side; those that are gone meanwhile are left out."""
+        """Read objects side by side and return them by key, without those that were deleted meanwhile."""
         if not keys:
             return {}
         paths = {self._path(key): key for key in keys}
@@ -85,7 +85,7 @@ class Objects:
         return {paths[path.lstrip("/")]: bytes(data) for path, data in found.items() if not isinstance(data, Exception)}
 
     def times(self, below: str = "") -> dict[str, dt.datetime | None]:
-        """Return the keys that begin with ``below/``, each with the time it was written."""
+        """Return the keys that begin with ``below/``, each with the time when it was written."""
         with self._told():
             found = self._files.find(self._path(below) if below else self._root, detail=True)
         start = len(self._root) + 1
@@ -103,7 +103,7 @@ class Objects:
         """Write an object's bytes into a file.
 
         Raises:
-            StoreError: There is no such object, or it cannot be read.
+            StoreError: The object does not exist or cannot be read.
         """
         with self._told():
             try:
@@ -112,7 +112,7 @@ class Objects:
                 raise StoreError(f"{self.address}/{key} is missing.") from error
 
     def entry(self, key: str, name: str) -> FileEntry:
-        """Read an object through and describe it as the file ``name``."""
+        """Read a whole object and return its size and hash under the file name ``name``."""
         digest, size = hashlib.sha256(), 0
         with self._told(), self._files.open(self._path(key), "rb", block_size=_BLOCK) as handle:
             while block := handle.read(_BLOCK):
@@ -121,9 +121,9 @@ class Objects:
         return FileEntry(name=name, bytes=size, sha256=digest.hexdigest())
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; return whether it was written.
+        """Write an object unless the key exists; return whether it was written.
 
-        Where the server knows no conditional writing, the last of two writers wins.
+        If the server knows no conditional writing, the last of two simultaneous writers wins.
         """
         with self._told():
             try:
@@ -139,7 +139,7 @@ class Objects:
         return True
 
     def write(self, key: str, data: bytes) -> None:
-        """Write an object, whatever was there."""
+        """Write an object, and replace the one under its key."""
         with self._told():
             self._files.pipe_file(self._path(key), data)
 
@@ -169,7 +169,7 @@ class Objects:
             raise StoreError(f"The store {self.address!r} needs a package that is not installed: {error}") from error
         except ValueError as error:
             raise StoreError(
-                f"{self.address!r} is no address of a store: {scheme}:// is unknown. Expected s3://BUCKET/PREFIX."
+                f"{self.address!r} is not the address of a store: {scheme}:// is unknown. Expected s3://BUCKET/PREFIX."
             ) from error
 
     @contextlib.contextmanager
@@ -190,8 +190,8 @@ class Objects:
             )
         if names & _UNREACHABLE or isinstance(error, TimeoutError | ConnectionError):
             return (
-                f"The server of {self.address!r} cannot be reached: {error}. Look at the network, and at "
-                "AWS_ENDPOINT_URL where it is not Amazon's. Finished work is kept; the same command goes on from it."
+                f"The server of {self.address!r} cannot be reached: {error}. Check the network and, for "
+                "a server other than Amazon's, AWS_ENDPOINT_URL. Finished work is kept; the same command continues."
             )
         if isinstance(error, PermissionError):
             return (
@@ -199,7 +199,7 @@ class Objects:
                 "read and write objects there, and to delete them for `icudl clean`."
             )
         if isinstance(error, FileNotFoundError):
-            return f"There is no bucket at {self.address!r} ({error}). Make it first, or look at its name."
+            return f"There is no bucket at {self.address!r} ({error}). Make the bucket first, or check its name."
         return f"The store {self.address!r} cannot be used: {type(error).__name__}: {error}."
 
 

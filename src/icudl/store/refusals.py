@@ -1,6 +1,6 @@
-"""A file system that refuses to keep what is written: full, over quota, or read-only.
+"""How to tell that a file system refuses to keep what is written: it is full, over quota, or read-only.
 
-Libraries report it each in their own way: as an ``OSError`` with its number, with the number in the text (Polars,
+Libraries report this in different ways: as an ``OSError`` with its number, with the number in the text (Polars,
 safetensors), or as a count of bytes that were not written (NumPy).
 """
 
@@ -21,7 +21,7 @@ _SHORT = re.compile(r"\d+ requested and \d+ written")
 
 
 def refusal(error: BaseException) -> str | None:
-    """Return why the file system refused to write, or None where the error is about something else."""
+    """Return why the file system refused to write, or None if the error is about something else."""
     if isinstance(error, OSError) and error.errno in _NUMBERS:
         return os.strerror(error.errno)
     if isinstance(error, StoreError):
@@ -33,18 +33,18 @@ def refusal(error: BaseException) -> str | None:
 
 
 def why(error: BaseException) -> str | None:
-    """Return the same, or whatever else the operating system said."""
+    """Return why the file system refused to write, or else what the operating system said of an ``OSError``."""
     return refusal(error) or (error.strerror or str(error) if isinstance(error, OSError) else None)
 
 
 @contextlib.contextmanager
 def translated(what: str, root: Path, reason_of: Callable[[BaseException], str | None] = refusal) -> Iterator[None]:
-    """Turn a refusal to write into an error that tells what to do.
+    """Turn a refusal to write into an error that says what to do.
 
     Args:
         what: What was to be written.
-        root: The store.
-        reason_of: Tells a refusal from other errors.
+        root: Folder of the store.
+        reason_of: Returns the reason of a refusal, or None for any other error.
 
     Raises:
         StoreError: Nothing more can be written.

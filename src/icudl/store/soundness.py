@@ -1,7 +1,7 @@
-"""What must hold of an artifact that was read: its parts fit each other, whoever wrote its files.
+"""Whether the parts of an artifact fit each other, whoever wrote its files.
 
-Hashes tell that files are the ones that were sealed. They say nothing of files that were made elsewhere and sealed by
-hand, or by a faulty plug-in: those are refused here, so that no stage computes with arrays that do not belong together.
+Hashes show that files are those that were sealed. They cannot show that a plug-in sealed sound files. This check
+refuses artifacts whose arrays do not belong together, before a stage computes with them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Fault = tuple[bool, str]
 
 
 def faults(artifact: object) -> list[str]:
-    """Return what is wrong with an artifact, one line per fault; nothing where it is sound or of another kind.
+    """Return what is wrong with an artifact, one line per fault; no line for artifacts of other kinds.
 
     Raises:
-        AttributeError, LookupError, TypeError, ValueError: A part is of a type that cannot even be asked.
+        AttributeError, LookupError, TypeError, ValueError: A part has a type that the check cannot read.
     """
     return [text for is_sound, text in _expectations(artifact) if not is_sound]
 

@@ -7,10 +7,10 @@ A check is a function that raises AssertionError where a promise is broken. In a
 
     @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
-        check(MyAttack)
+        check(lambda: MyAttack(MyAttack.Options()))
 
-``ATTACK_CHECKS`` take the attack's class, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a function that makes
-an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
+``ATTACK_CHECKS`` take a function that makes the attack, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a
+function that makes an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from icudl.testing.attack import (
 from icudl.testing.executor import EXECUTOR_CHECKS, ExecutorFactory, check_survives_a_killed_worker
 from icudl.testing.model import MODEL_CHECKS, ModelCheck
 from icudl.testing.oracle import LinearOracle
-from icudl.testing.source import SOURCE_CHECKS
+from icudl.testing.source import SOURCE_CHECKS, check_counts_unknown_names
 
 __all__ = [
     "ATTACK_CHECKS",
@@ -35,6 +35,7 @@ __all__ = [
     "ExecutorFactory",
     "LinearOracle",
     "ModelCheck",
+    "check_counts_unknown_names",
     "check_flips_every_stay",
     "check_survives_a_killed_worker",
     "excess_over_optimum",

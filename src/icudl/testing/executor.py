@@ -1,14 +1,15 @@
-"""The contract of executors as checks; their tasks are functions of this module, which a worker can import."""
+"""The contract of executors as checks; the tasks are functions of this module, so that a worker can import them."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icudl.errors import StageError
-from icudl.execution.base import Executor, Tick
+from icudl.execution.base import ExecutionOptions, Executor, Tick
 from icudl.testing.requirement import require
 
 ExecutorFactory = Callable[[], Executor]
@@ -85,7 +86,7 @@ def check_no_jobs(make: ExecutorFactory) -> None:
 
 
 def check_errors_arrive_unchanged(make: ExecutorFactory) -> None:
-    """What a job raised arrives as it was."""
+    """An error that a job raises arrives unchanged."""
     try:
         make().map(_refuse_three, [1, 2, 3, 4], shared=None)
     except StageError as error:
@@ -119,11 +120,28 @@ def check_survives_a_killed_worker(make: ExecutorFactory, folder: Path) -> None:
     require(results == [0, 10, 20, 30, 40, 50], f"after a killed worker the results are {results}")
 
 
+def check_is_made_from_options(make: ExecutorFactory) -> None:
+    """The class names the options that it reads, and is made from them as well as from those of the base class."""
+    kind = type(make())
+    named: object = kind.Options
+    require(
+        isinstance(named, type) and issubclass(named, ExecutionOptions),
+        f"{kind.__name__}.Options is {named!r}, not a class derived from ExecutionOptions",
+    )
+    fields = {field.name: field for field in dataclasses.fields(kind.Options)}
+    changing = [name for name, field in fields.items() if field.metadata.get("identity", True)]
+    require(not changing, f"options {changing} would change ids; declare them with identity=False")
+    for options in (kind.Options(workers=2), ExecutionOptions(workers=2)):
+        made = kind.from_options(options)
+        require(made.workers in {1, 2}, f"{made.workers} workers were made of workers = 2")
+
+
 EXECUTOR_CHECKS: tuple[Callable[[ExecutorFactory], None], ...] = (
     check_results_in_job_order,
     check_jobs_are_made_on_demand,
     check_no_jobs,
     check_errors_arrive_unchanged,
     check_workers_are_single_threaded,
+    check_is_made_from_options,
 )
-"""The contract of executors, one function a promise; each takes a function that makes the executor."""
+"""The contract of executors: a function for each promise, called with a function that makes the executor."""

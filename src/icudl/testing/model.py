@@ -51,13 +51,19 @@ def _stays() -> tuple[Tensor, Tensor]:
 
 
 def check_names_its_options(plugin: type[SequenceClassifier], options: ModelOptions | None = None) -> None:
-    """``Options`` derives from ``ModelOptions`` and has defaults; its ``SPACE`` names options that can vary."""
+    """``Options`` derives from ``ModelOptions`` and has defaults; its ``SPACE`` names options that can vary.
+
+    ``citations`` is a tuple of strings.
+    """
     kind = plugin.Options
     require(issubclass(kind, ModelOptions), f"Options is {kind!r}, not a subclass of ModelOptions")
     own = kind() if options is None else options
     require(isinstance(own, kind), f"the model is made with {type(own).__name__}, not {kind.__name__}")
     again = kind.from_dict(own.to_dict())
     require(again == own, "the options that a checkpoint keeps are not those that the model was made with")
+    works: object = plugin.citations
+    cited = isinstance(works, tuple) and all(isinstance(work, str) for work in works)
+    require(cited, f"citations is {works!r}, not a tuple of strings")
     tables = {"model": kind(), "training": TrainingOptions(), "inputs": InputOptions()}
     try:
         parse_space("Options.SPACE", kind.SPACE, tables)

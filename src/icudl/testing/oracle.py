@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
+from icudl.attacks.target.threat import Entries
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,7 +17,8 @@ class LinearOracle:
     """A target whose margin is linear: margin = sum of weights x values + bias, stay by stay.
 
     Cell i can lower the margin by at most a_i = |w_i| r_i, r_i being the room to the bound on the side that lowers it
-    (zero where the cell may not change). The margin m must fall below -kappa, so changes must gain g = m + kappa:
+    (zero where the cell may not change). The margin m of the unchanged stay must fall below 0, so changes must gain
+    more than g = m:
 
     * smallest L0: the fewest of the largest a_i whose sum exceeds g;
     * smallest L1: fill the cells with the largest |w_i| first, each up to r_i (a fractional knapsack);
@@ -30,6 +32,7 @@ class LinearOracle:
         attackable: (B, T, F) bool.
         weights: (B, T, F) slope of each stay's margin.
         bias: (B,).
+        entries: What was charted; None where the cells are no charted values.
     """
 
     values: Tensor
@@ -38,6 +41,7 @@ class LinearOracle:
     attackable: Tensor
     weights: Tensor
     bias: Tensor
+    entries: Entries | None = None
 
     @classmethod
     def draw(cls, n_stays: int, n_hours: int, n_variables: int, *, seed: int, reach: float = 0.3) -> Self:
@@ -73,8 +77,16 @@ class LinearOracle:
 
     def select(self, indices: Tensor) -> Self:
         """Return the oracle of the stays at ``indices``."""
-        fields = {field.name: getattr(self, field.name)[indices] for field in dataclasses.fields(self)}
-        return type(self)(**fields)
+        tensors = ("values", "lower", "upper", "attackable", "weights", "bias")
+        entries = None if self.entries is None else self.entries.select(indices)
+        return dataclasses.replace(self, **{name: getattr(self, name)[indices] for name in tensors}, entries=entries)
+
+    def with_confidence(self, kappa: float) -> Self:
+        """Return the oracle bound with a confidence: the other class must win by ``kappa``, so each margin is higher.
+
+        Every target does this when it is bound. An attack learns of the confidence by the margin alone.
+        """
+        return dataclasses.replace(self, bias=self.bias + kappa)
 
     def room(self) -> Tensor:
         """Return r (B, T, F): how far each cell can move in the direction that lowers the margin."""
@@ -85,12 +97,12 @@ class LinearOracle:
         """Return a = |w| r (B, T, F): what each cell can take off the margin."""
         return self.weights.abs() * self.room()
 
-    def smallest(self, norm: str, kappa: float = 0.0) -> Tensor:
+    def smallest(self, norm: str) -> Tensor:
         """Return the (B,) smallest distances (``"l0"``, ``"l1"``, ``"l2"``, ``"linf"``) that flip; inf where none does.
 
-        For L1, L2 and Linf it is the infimum: the margin there equals -kappa exactly.
+        For L1, L2 and Linf it is the infimum: the margin there is 0 exactly.
         """
-        goal = self.margin(self.values) + kappa
+        goal = self.margin(self.values)
         slope, room = self.weights.abs().flatten(1), self.room().flatten(1)
         if norm == "l0":
             smallest = _fewest(slope * room, goal)

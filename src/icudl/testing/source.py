@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -10,9 +10,9 @@ import polars as pl
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
-from icudl.sources.base import DataSource, WindowOptions
+from icudl.sources import UNKNOWN_NAME, DataSource, WindowOptions
 from icudl.testing.requirement import require
-from icudl.variables import STUDY_VARIABLES
+from icudl.variables import CATALOGUE, STUDY_VARIABLES
 
 _HOURS = 24
 
@@ -25,10 +25,29 @@ def extract(source: DataSource, scratch: Path, hours: int = _HOURS) -> SourceTab
 
 
 def check_is_a_source(source: DataSource, folder: Path) -> None:  # noqa: ARG001 - all checks are called alike
-    """It has what the protocol asks for."""
-    require(isinstance(source, DataSource), "the methods of icudl.sources.base.DataSource are not all there")
+    """The source has what the protocol asks for, in the right types."""
+    require(isinstance(source, DataSource), "what icudl.sources.DataSource declares is not all there")
     require(isinstance(source.restricted, bool), f"restricted is {source.restricted!r}, not True or False")
     require(isinstance(source.citations, tuple), f"citations is {source.citations!r}, not a tuple")
+    available: object = source.available
+    require(
+        available is None or (isinstance(available, frozenset) and available and available <= set(CATALOGUE)),
+        f"available is {available!r}, neither None nor a frozenset of names of icudl.variables.CATALOGUE",
+    )
+
+
+def check_is_reached(source: DataSource, folder: Path) -> None:  # noqa: ARG001 - all checks are called alike
+    """The source says in a few words, on one line, what it found."""
+    found: object = source.reach()
+    require(isinstance(found, str) and found and "\n" not in found, f"reach() gives {found!r}, not a few words")
+
+
+def check_says_whose_patients_these_are(source: DataSource, folder: Path) -> None:
+    """The population has a name, and the tables carry it."""
+    name: object = source.population
+    require(isinstance(name, str) and name.strip(), f"population is {name!r}, not the name of a population")
+    found = extract(source, folder / "tables").population
+    require(found == name, f"the tables are of the population {found!r}, the source says {name!r}")
 
 
 def check_tables_belong_together(source: DataSource, folder: Path) -> None:
@@ -96,8 +115,29 @@ def check_fingerprint_is_of_the_data(source: DataSource, folder: Path) -> None:
     require(str(folder) not in str(first), "the fingerprint tells a path")
 
 
+def check_counts_unknown_names(source: DataSource, folder: Path, unknown: Mapping[str, int]) -> None:
+    """Rows under a name that nobody knows are counted, not dropped without a word.
+
+    Not one of ``SOURCE_CHECKS``: it needs data with such rows, and is for sources whose rows name their variable.
+
+    Args:
+        source: A source of data that hold rows under unknown names.
+        folder: An empty folder to work in.
+        unknown: How many rows there are of each unknown name.
+    """
+    cleaning = extract(source, folder / "tables").cleaning.filter(pl.col("rule") == UNKNOWN_NAME)
+    found = dict(cleaning.select("variable", "rows").iter_rows())
+    require(
+        found == dict(unknown),
+        f"the cleaning table counts {found} under {UNKNOWN_NAME!r}, not {dict(unknown)}; "
+        "icudl.sources.count_unknown_names makes these rows",
+    )
+
+
 SOURCE_CHECKS: tuple[Callable[[DataSource, Path], None], ...] = (
     check_is_a_source,
+    check_is_reached,
+    check_says_whose_patients_these_are,
     check_tables_belong_together,
     check_values_are_plausible,
     check_deaths_are_consistent,

@@ -26,7 +26,7 @@ class Stays:
         features: (n, T, C) float32.
         lengths: (n,) int64 hours.
         labels: (n,) int64, 1 for death.
-        columns: The columns of each channel and of the statics; empty where that is not known.
+        columns: The columns of each channel and of the statics; empty where nobody knows what the columns are.
         targets: (n, 2) float32 probabilities that the loss compares with, or None where these are the labels.
     """
 
@@ -72,8 +72,8 @@ def hold_out_patients(
 ) -> npt.NDArray[np.bool_]:
     """Return a mask over stays: the validation part, drawn by patient.
 
-    Patients with a death among their stays and those without are drawn apart, ``fraction`` of each, and at least one
-    of each where that leaves one to train on.
+    Patients with a death among their stays and patients without one are drawn separately: ``fraction`` of each group,
+    and at least one patient of a group that keeps another one to train on.
 
     Raises:
         StageError: There is only one patient.
@@ -81,7 +81,7 @@ def hold_out_patients(
     identity, first = np.unique(patients, return_inverse=True)
     if len(identity) < 2:
         raise StageError(
-            f"{len(identity)} patient(s) cannot be divided into training and validation; two are the least. "
+            f"{len(identity)} patient(s) cannot be divided into training and validation. At least two are needed. "
             "Use more stays, fewer folds, or a smaller split.test_fraction."
         )
     died = np.bincount(first, weights=labels, minlength=len(identity)) > 0
@@ -99,8 +99,8 @@ def epoch_order(labels: npt.NDArray[np.integer], balance: str, rng: np.random.Ge
     """Return the indices of the stays in the order in which one epoch visits them.
 
     With ``balance = "oversample"`` an epoch has as many visits as there are stays, half of them to each class; the
-    visits to a class go through its stays in random order, again and again, so that none is visited twice before all
-    are visited once. Otherwise each stay is visited once.
+    visits to a class go through its stays in random order, again and again, so that no stay is visited twice before all
+    stays of the class are visited once. Otherwise each stay is visited once.
     """
     classes = [np.flatnonzero(labels == value) for value in (0, 1)]
     if balance != "oversample" or min(map(len, classes)) == 0:

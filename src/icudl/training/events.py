@@ -20,7 +20,7 @@ def can_be_written() -> bool:
 def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Epoch], None]]:
     """Give a function that logs an epoch of one of several networks.
 
-    It does nothing where ``folder`` is None, or TensorBoard (the extra ``tensorboard``) is not installed.
+    The function does nothing where ``folder`` is None, or TensorBoard (the extra ``tensorboard``) is not installed.
 
     A single network logs into ``folder`` itself, those of an ensemble into ``network-0``, ``network-1``, ...
     """
@@ -49,7 +49,7 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
 
 @contextmanager
 def _errors_told_once() -> Iterator[None]:
-    """Keep TensorBoard's thread from printing an error of the disk, which its writer raises again where it is used."""
+    """Keep TensorBoard's thread from printing a disk error that its writer raises again in the thread that uses it."""
     before = threading.excepthook
 
     def hook(args: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""Finished members of a cross-validation, and the folders that keep them until the stage is done."""
+"""Finished members of a training, and the folders that keep them until the stage is done."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Finished:
 
     Attributes:
         scored: Indices of the stays it scores.
-        probabilities: Their risks.
-        threshold: Chosen on its validation stays.
+        probabilities: Risks of these stays.
+        threshold: Chosen on the validation stays of the member.
         checkpoint: None for a baseline.
-        histories: Epochs of each of its networks; empty for a baseline.
+        histories: Epochs of each network of the member; empty for a baseline.
     """
 
     scored: Rows

@@ -1,8 +1,9 @@
 """The models of all folds as one: a checkpoint whose logits are the mean of theirs.
 
 Each fold's network keeps the scale of its own training stays. The ensemble reads one set of inputs, made by a scaler
-that spans the limits of all of them, and each network takes it back to its own (``models.rescaled``): exactly so in
-every charted cell, and but for the winsor limits' differences between folds in the imputed ones.
+that spans the limits of all folds, and each network takes the inputs back to its own scale (``models.rescaled``). In a
+charted cell the network then reads exactly what its own scaler gives. In an imputed cell the two differ as far as the
+winsor limits of the folds differ.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ def ensemble_of_folds(
     """Make one member of the models of all folds, and score the test stays with it.
 
     Threshold and isotonic curve come from the out-of-fold stays, each scored by the one model that was not fitted on
-    it; no test stay takes part.
+    it. No test stay takes part.
 
     Args:
         folds: The members of the folds, in order.
-        grid: What they were fitted on.
+        grid: The data set that the folds were fitted on.
         member: The new member.
         training: Calibration, and what the threshold maximises.
         device: Where to score.
@@ -70,7 +71,7 @@ def spanning_scaler(scalers: Sequence[FeatureScaler], fitted_on: int) -> Feature
 
     Args:
         scalers: Of the same inputs.
-        fitted_on: Number of stays that any of them was fitted on.
+        fitted_on: Number of stays that at least one fold was fitted on.
     """
 
     def mean(name: str) -> Floats:

@@ -32,7 +32,7 @@ OnEpoch = Callable[[Epoch], None]
 
 
 class DivergenceError(StageError):
-    """The loss of a training run is no finite number any more."""
+    """The loss of a training run is no longer finite."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Fitted:
     Attributes:
         model: In eval mode, on the device of training.
         history: Every epoch.
-        best_epoch: The one whose weights these are.
+        best_epoch: The epoch whose weights the model has.
     """
 
     model: SequenceClassifier
@@ -64,7 +64,7 @@ def fit(
     tick: Tick | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fitted:
-    """Train until the validation score has not risen for ``options.patience`` epochs, or for so many epochs.
+    """Train until the validation score has not risen for ``options.patience`` epochs, or for a given number of epochs.
 
     Args:
         model_options: Architecture.
@@ -72,16 +72,16 @@ def fit(
         train: Stays to fit.
         valid: Stays that choose the epoch; none of them is fitted. None where ``epochs`` is given.
         seed: Root of the initial weights, the order of the stays and the dropout.
-        epochs: How many to train for; the weights of the last one are kept.
+        epochs: Number of epochs to train for; the weights of the last one are kept.
         name: What error messages call the model.
         device: Where to compute.
         snapshot: File of the state after each epoch; training goes on from it where it exists.
-        tick: Told of every finished epoch, and at the end of those that were not needed.
+        tick: Told of every finished epoch, and at the end of the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
 
     Raises:
-        StageError: Both classes are not there to learn from.
-        DivergenceError: The loss diverged.
+        StageError: The training stays are all of one class.
+        DivergenceError: The loss is no longer finite.
     """
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
@@ -280,7 +280,7 @@ class _Run:
         return _copy(self.model)
 
     def _is_kept(self, epoch: Epoch) -> bool:
-        """Whether the weights after this epoch replace those kept: each of a given number, else the best so far."""
+        """Tell whether the weights after this epoch are kept: always for a given number of epochs, else if best."""
         if self.epochs is not None or not self.best:
             return True
         return self._merit(epoch) > self._merit(self.history[self.best_epoch - 1])

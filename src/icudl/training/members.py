@@ -107,7 +107,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """Fit one member, or read it where it is finished already.
 
     Raises:
-        StageError: It cannot be trained.
+        StageError: The member cannot be trained.
     """
     known = finished_member(plan, job)
     if known is not None:
@@ -121,7 +121,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
 
 
 def finished_member(plan: Plan, job: MemberJob) -> Finished | None:
-    """Return what a member was found to be before, or None."""
+    """Return a member that was finished before, or None."""
     folder = _folder(plan, job)
     return read(folder) if folder.is_dir() else None
 
@@ -133,7 +133,7 @@ def keep_member(plan: Plan, job: MemberJob, finished: Finished) -> None:
         if not folder.is_dir():
             keep(folder, finished)
     except OSError:
-        # Another machine was faster, and a network file system showed it late.
+        # Another machine was faster, and the network file system showed its folder late.
         if not folder.is_dir():
             raise
 
@@ -172,7 +172,7 @@ def train_network(
 ) -> Trained:
     """Fit scaler and network on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
 
-    With ``training.fit_again`` scaler and network are then fitted on both; what was chosen stays.
+    With ``training.fit_again`` scaler and network are then fitted on both parts; what was chosen stays.
 
     Args:
         plan: Data and options.

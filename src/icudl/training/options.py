@@ -61,8 +61,8 @@ class TrainingOptions(Options):
     )
     fit_again: bool = option(
         False,
-        "Fit each network a second time, on training and validation stays together, for the epochs that the validation "
-        "stays chose; calibration and threshold are those of the first fit. Takes twice the time.",
+        "Fit each network a second time, on training and validation stays together, for as many epochs as the "
+        "validation stays chose; calibration and threshold are those of the first fit. Takes twice the time.",
     )
     calibration: str = option(
         "platt",

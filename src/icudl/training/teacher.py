@@ -1,7 +1,7 @@
 """Soft targets: what a baseline fitted on other training stays thinks of each training stay (Hinton et al. 2015).
 
 A label says that a patient died; the baseline says how much of that the record shows. A network that is given both
-overfits later. Only training stays are used: the baseline learns from them and is needed at no later time.
+overfits later. The baseline learns from training stays only, and nothing after training needs it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def soft_targets(
         seed: Of the parts and of the teacher.
 
     Raises:
-        StageError: There are fewer patients who died, or survived, than parts.
+        StageError: Fewer patients died, or survived, than there are parts.
     """
     if options.teacher == "none":
         return None

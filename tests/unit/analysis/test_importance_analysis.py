@@ -23,7 +23,7 @@ from icudl.analysis.conditions import attacked_stays, example_sets
 from icudl.analysis.importance import Explained, choose_explained, importance_tables, spearman
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult, GridDataset, TrainingResult
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.target.checkpoint import StayTensors
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
@@ -54,7 +54,7 @@ def case() -> tuple[GridDataset, TrainingResult]:
 
 @pytest.fixture
 def attacked(case: tuple[GridDataset, TrainingResult], context: RunContext) -> AttackResult:
-    options = AttackOptions(iterations=15, refine=False, split="both")
+    options = ProximalOptions(iterations=15, refine=False, split="both")
     return attack_stage(*case, options, context)
 
 

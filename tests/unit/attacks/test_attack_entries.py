@@ -13,7 +13,14 @@ from icudl.artifacts import AttackResult, AttackStatus, Checkpoint, FeatureScale
 from icudl.attacks.base import make_attack
 from icudl.attacks.methods.entry_errors import KINDS, UNIT_FACTORS, EntryErrorAttack, enumerate_errors, transpose_digits
 from icudl.attacks.methods.sweep import SweepAttack
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import (
+    AttackOptions,
+    EntryErrorOptions,
+    GreedyOptions,
+    NoiseOptions,
+    ProjectedGradientOptions,
+    SweepOptions,
+)
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Entries, StayTensors, measured_cells
 from icudl.errors import AttackError
@@ -24,7 +31,7 @@ from icudl.stages.attack import attack
 from icudl.testing import LinearOracle
 from icudl.variables import select
 
-MEASURED = AttackOptions(name="greedy", threat_model="measured", iterations=40, batch_size=16)
+MEASURED = GreedyOptions(threat_model="measured", iterations=40, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +180,7 @@ def test_stay_with_nothing_charted_has_nothing_to_change(
 
 def test_sweep_on_the_oracle_is_exact() -> None:
     oracle = LinearOracle.draw(6, 5, 3, seed=4, reach=0.12)
-    found = SweepAttack(AttackOptions(sweep_points=5))(oracle, range(6))
+    found = SweepAttack(SweepOptions(sweep_points=5))(oracle, range(6))
     gains, margin = oracle.gains(), oracle.margin(oracle.values)
     at_risk = (gains > margin[:, None, None]).flatten(1).sum(dim=1)
     assert at_risk.sum() > 0
@@ -196,7 +203,7 @@ def test_sweep_on_the_oracle_is_exact() -> None:
 
 def test_sweep_tells_the_entries_that_flip(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
     grid, training = case
-    result = run(case, dataclasses.replace(MEASURED, name="sweep", sweep_points=5), context)
+    result = run(case, SweepOptions(threat_model="measured", sweep_points=5, batch_size=16), context)
     summary, flips = result.curves["sweep"], result.curves["sweep_flips"]
     assert summary["entries"].sum() == np.isfinite(grid.values).sum() - _immovable(result, grid, training)
     assert len(flips) > 0
@@ -345,7 +352,7 @@ def test_a_wrong_entry_among_several_counts_by_its_share() -> None:
 
 
 def test_entry_errors_end_to_end(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
-    result = run(case, dataclasses.replace(MEASURED, name="entry_errors"), context)
+    result = run(case, EntryErrorOptions(threat_model="measured", batch_size=16), context)
     counts, flips = result.curves["entry_errors"], result.curves["entry_flips"]
     for index, kind in enumerate(KINDS):
         assert (counts[f"{kind}_tried"] >= counts[f"{kind}_caught"] + counts[f"{kind}_flips"]).all()
@@ -359,7 +366,7 @@ def test_entry_errors_end_to_end(case: tuple[GridDataset, TrainingResult], conte
 def test_errors_of_which_none_flips_leave_an_empty_table(
     case: tuple[GridDataset, TrainingResult], context: RunContext
 ) -> None:
-    result = run(case, dataclasses.replace(MEASURED, name="entry_errors", kappa=50.0), context)
+    result = run(case, EntryErrorOptions(threat_model="measured", batch_size=16, kappa=50.0), context)
     assert result.curves["entry_flips"].is_empty()
     assert result.curves["entry_errors"]["copy_forward_tried"].sum() > 0
     assert result.curves["entry_errors"]["copy_forward_flips"].sum() == 0
@@ -367,11 +374,15 @@ def test_errors_of_which_none_flips_leave_an_empty_table(
 
 def test_entry_errors_need_charted_values() -> None:
     with pytest.raises(AttackError, match="threat_model = 'measured'"):
-        EntryErrorAttack(AttackOptions())(LinearOracle.draw(2, 3, 2, seed=1), range(2))
+        EntryErrorAttack(EntryErrorOptions())(LinearOracle.draw(2, 3, 2, seed=1), range(2))
 
 
 def test_noise_is_weaker_than_the_attack(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
-    result = run(case, dataclasses.replace(MEASURED, name="noise", noise_draws=20, threat_model="grid"), context)
+    result = run(
+        case,
+        NoiseOptions(iterations=40, batch_size=16, noise_draws=20),
+        context,
+    )
     noise = result.curves["noise"]
     assert set(noise["draws"]) <= {0, 20}
     assert (noise["flips"] <= noise["draws"]).all()
@@ -380,7 +391,7 @@ def test_noise_is_weaker_than_the_attack(case: tuple[GridDataset, TrainingResult
 
 
 def test_budget_curve_rises(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
-    options = AttackOptions(name="pgd", norm="linf", budgets=(0.5, 0.05, 0.2), iterations=30)
+    options = ProjectedGradientOptions(norm="linf", budgets=(0.5, 0.05, 0.2), iterations=30)
     curve = run(case, options, context).curves["budgets"]
     shares = curve.group_by("budget").agg(pl.col("flipped").mean()).sort("budget")
     assert shares["budget"].to_list() == [0.05, 0.2, 0.5]
@@ -391,8 +402,8 @@ def test_budget_curve_rises(case: tuple[GridDataset, TrainingResult], context: R
 def test_single_cell_optimum_by_exhaustion(case: tuple[GridDataset, TrainingResult]) -> None:
     """Where the sweep finds a single flipping cell, greedy with refinement needs no more than a few."""
     target = bound_target(case)
-    swept = SweepAttack(AttackOptions(sweep_points=9))(target, range(24))
-    greedy = make_attack(AttackOptions(name="greedy"))(target, list(range(24)))
+    swept = SweepAttack(SweepOptions(sweep_points=9))(target, range(24))
+    greedy = make_attack(GreedyOptions())(target, list(range(24)))
     single = swept.found
     assert single.any()
     assert greedy.found[single].all()

@@ -6,7 +6,7 @@ import torch
 
 from icudl.attacks import distances
 from icudl.attacks.methods.greedy import GreedyAttack
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import GreedyOptions
 from icudl.interop.module.target import ModuleTarget
 from icudl.models.options import LstmOptions
 from icudl.models.recurrent.classifier import LstmClassifier
@@ -49,7 +49,7 @@ def smallest_by_trying(target: ModuleTarget, stay: int) -> int:
 
 def test_greedy_finds_the_fewest_cells() -> None:
     _, _, target = make_target()
-    found = GreedyAttack(AttackOptions(name="greedy"))(target, range(N_STAYS))
+    found = GreedyAttack(GreedyOptions())(target, range(N_STAYS))
     smallest = torch.tensor([smallest_by_trying(target, stay) for stay in range(N_STAYS)])
     assert len(smallest.unique()) >= 2, "the stays are all alike"
     assert bool(found.found.all())

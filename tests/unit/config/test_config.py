@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from icudl.config.document import json_schema, key_table, to_document
+from icudl.config.document import json_schema, key_table, options_by_table, to_document
 from icudl.config.load import load_config
-from icudl.config.schema import TABLES, Config
+from icudl.config.schema import FAMILIES, TABLES
 from icudl.errors import ConfigError
 
 
@@ -77,19 +78,21 @@ def test_a_relative_source_path_starts_at_the_file(tmp_path: Path) -> None:
 
 
 def test_the_document_explains_every_key_and_reads_back(tmp_path: Path) -> None:
-    document = to_document(Config())
-    assert load_config(write(tmp_path, document)) == Config()
-    for name, values in Config().to_dict().items():
-        table = key_table(name)
-        for key in values:
+    config = load_config()
+    document = to_document(config)
+    assert load_config(write(tmp_path, document)) == config
+    for table in TABLES:
+        for key in getattr(config, table).to_dict():
             assert f"\n{key} " in document or f"\n{key}." in document
-            assert f"`{name}.{key}`" in table
+    for table, plugins in options_by_table().items():
+        for options in plugins.values():
+            assert all(f"`{table}.{field.name}`" in key_table(options, table) for field in dataclasses.fields(options))
 
 
 def test_the_schema_accepts_the_document_and_rejects_what_the_loader_rejects() -> None:
     schema = json_schema()
-    jsonschema.validate(tomllib.loads(to_document(Config())), schema)
+    jsonschema.validate(tomllib.loads(to_document(load_config())), schema)
     for bad in ({"attack": {"kapa": 1}}, {"attack": {"kappa": -1}}, {"model": {"readout": "none"}}, {"nothing": {}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
-    assert set(schema["properties"]) == set(TABLES)
+    assert set(schema["properties"]) == {*TABLES, *FAMILIES}

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from icudl.config.load import load_config
 from icudl.errors import ConfigError, PluginError
-from icudl.execution.base import ExecutionOptions, Tick, make_executor
-from icudl.execution.dask.executor import DaskExecutor
+from icudl.execution.base import ExecutionOptions, Tick, completed, make_executor
+from icudl.execution.dask.executor import DaskExecutor, DaskOptions
 from icudl.execution.dask.facts import Facts
 from icudl.execution.threads import ENVIRONMENT
 
@@ -166,9 +167,27 @@ def test_an_address_at_which_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("address", ["localhost:8786", "tcp://host", "http://host:8786", "tcp://me:secret@host:1"])
 def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(ConfigError, match="Expected tcp://HOST:PORT"):
+        DaskOptions(executor="dask", address=address)
     pytest.importorskip("distributed")
     with pytest.raises(ConfigError, match="Expected tcp://HOST:PORT"):
-        make_executor(ExecutionOptions(executor="dask", address=address))
+        DaskExecutor(address)
+
+
+def test_the_address_is_an_option_of_dask_alone() -> None:
+    pytest.importorskip("distributed")
+    config = load_config(None, ["execution.executor=dask", "execution.address=tcp://host:8786", "execution.workers=3"])
+    assert config.execution == DaskOptions(executor="dask", address="tcp://host:8786", workers=3)
+    with pytest.raises(ConfigError, match=r"Unknown key execution\.address"):
+        load_config(None, ["execution.address=tcp://host:8786"])
+
+
+def test_options_of_the_base_class_are_completed() -> None:
+    assert completed(DaskOptions, ExecutionOptions(executor="dask", workers=3)) == DaskOptions(
+        executor="dask", workers=3
+    )
+    given = DaskOptions(executor="dask", address="tcp://host:1")
+    assert completed(DaskOptions, given) is given
 
 
 def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from icudl.errors import StoreError
 from icudl.execution import locks
 from icudl.search.trials import FolderTrials
-from icudl.store.store import Store
+from icudl.store.folder import FolderStore
 from notes import Note, seal
 
 
@@ -38,7 +38,7 @@ def ask(path: Path) -> bool:
 
 @pytest.mark.usefixtures("nfs")
 def test_a_store_on_nfs(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = FolderStore(tmp_path)
     store.require_writable()
     path = tmp_path / ".locks" / "note-0123456789ab"
     with store.lock("note", "0123456789ab"):
@@ -65,14 +65,14 @@ def refuse(number: int, monkeypatch: pytest.MonkeyPatch, kinds: int = -1) -> Non
 def test_a_file_system_without_locks_is_refused(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(number, monkeypatch)
     with pytest.raises(StoreError, match="cannot lock files"):
-        Store(tmp_path).require_writable()
+        FolderStore(tmp_path).require_writable()
     trial = FolderTrials(tmp_path / "study").claim(3)
     with pytest.raises(StoreError, match=r"trial-3\.lock' cannot lock files .*Give --store a folder on another one"):
         trial.__enter__()
 
 
 def test_a_lock_that_fails_while_it_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
+    store = FolderStore(tmp_path)
     with store.lock("note", "0123456789ab"):
         refuse(errno.EDEADLK, monkeypatch, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="cannot lock files"), store.lock("note", "0123456789ab"):
@@ -105,7 +105,7 @@ def test_a_trial_is_free_once_its_claim_has_ended(tmp_path: Path) -> None:
 
 
 def test_where_locks_do_not_hold_the_later_of_two_equal_artifacts_is_dropped(tmp_path: Path) -> None:
-    store, late = Store(tmp_path), Store(tmp_path)
+    store, late = FolderStore(tmp_path), FolderStore(tmp_path)
     first = seal(store)
     assert seal(late) == first
     with pytest.raises(StoreError, match="could not be written"):

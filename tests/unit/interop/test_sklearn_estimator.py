@@ -163,7 +163,7 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> 
         ({"y": np.arange(90) % 3}, r"3 class\(es\)"),
         ({"y": np.linspace(0, 1, 90)}, "Unknown label type"),
         ({"groups": GROUPS[:4]}, "inconsistent numbers of samples"),
-        ({"groups": np.zeros(90)}, "two are the least"),
+        ({"groups": np.zeros(90)}, "At least two are needed"),
         ({"lengths": np.full(90, 7)}, "lengths run from 7 to 7"),
     ],
     ids=["2D", "empty", "infinite", "short y", "one class", "three", "numbers", "groups", "one patient", "lengths"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from icudl.attacks.engine.choice import AutogradEngine, make_engine
+from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.models.build import build_model
 from icudl.models.options import ConvolutionalOptions, LstmSummaryOptions, TransformerOptions
 from icudl.models.transformer import hour_waves

@@ -54,3 +54,8 @@ def test_hours_not_as_declared_are_refused(hours, message):
     source = tables([stay(1)], hours)
     with pytest.raises(StageError, match=message):
         densify(source, source.stays)
+
+
+def test_a_stay_of_unknown_length_counts_one_hour() -> None:
+    stays = tables([stay(1, stay_hours=None), stay(2, stay_hours=0.0), stay(3, stay_hours=2.5)]).stays
+    assert window_lengths(stays, 48).tolist() == [1, 1, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -92,3 +93,19 @@ def test_the_form_that_attacks_differentiate_gives_the_same_and_its_gradient_is_
 def test_an_unknown_method_is_refused():
     with pytest.raises(StageError, match="'spline'"):
         _impute([[0.5]], [1], "spline")
+
+
+@pytest.mark.parametrize("method", ["linear", "forward"])
+def test_imputation_is_that_of_pandas(method: str) -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(60, 12, 3)).astype(np.float32)
+    values[rng.random(values.shape) < 0.7] = np.nan
+    lengths = rng.integers(1, 13, 60).astype(np.int16)
+    fill = np.array([10, 20, 30], np.float32)
+    ours = impute(values, lengths, fill, method)
+    for stay_index, length in enumerate(lengths):
+        for variable in range(3):
+            series = pd.Series(values[stay_index, :length, variable].astype(np.float64))
+            theirs = series.ffill() if method == "forward" else series.interpolate("linear", limit_direction="both")
+            expected = theirs.fillna(float(fill[variable])).to_numpy()
+            assert ours[stay_index, :length, variable] == pytest.approx(expected, abs=1e-6)

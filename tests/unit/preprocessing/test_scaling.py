@@ -176,3 +176,35 @@ def test_scaler_options_and_arrays_must_fit(context):
         prepare_inputs(scaler, InputOptions(), values[..., :1], lengths, statics)
     with pytest.raises(StageError, match="'forward'"):
         prepare_inputs(scaler, InputOptions(imputation="forward"), values, lengths, statics)
+
+
+def _fitted(values, **options):
+    """Fit on stays of one hour whose one variable and one descriptor have the same values."""
+    column = np.asarray(values, np.float32)
+    fitted = fit_scaler(column[:, None, None], np.ones(column.size), column[:, None], InputOptions(**options))
+    variable = (fitted.lower, fitted.upper, fitted.median, fitted.offset, fitted.scale)
+    descriptor = (fitted.static_median, fitted.static_offset, fitted.static_scale)
+    return [float(array[0]) for array in variable], [float(array[0]) for array in descriptor]
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "standard"])
+def test_a_variable_or_descriptor_without_values_is_left_as_it_is(scaling):
+    assert _fitted([np.nan], scaling=scaling) == ([0, 1, 0, 0, 1], [0, 0, 1])
+
+
+def test_small_deviations_are_scaled_and_a_lack_of_them_is_not():
+    whole = {"scaling": "standard", "winsor_low": 0, "winsor_high": 100}
+    deviation = np.std([1, 1.5, 2])
+    variable, descriptor = _fitted([1, 1.5, 2], **whole)
+    assert variable == pytest.approx([1, 2, 1.5, 1.5, deviation])
+    assert descriptor == pytest.approx([1.5, 1.5, deviation])
+    assert _fitted([1, 1, 1], **whole) == ([0.5, 1.5, 1, 1, 1], [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "apart"), [((1000, 1000.0005), False), ((1000, 1000.002), True), ((0, 9e-7), False), ((0, 2e-6), True)]
+)
+def test_limits_that_fall_together_are_told_in_proportion_to_the_value(values, apart):
+    lower, upper = _fitted(values, winsor_low=0, winsor_high=100)[0][:2]
+    assert upper - lower == pytest.approx(np.ptp(values) + (0 if apart else 1), abs=1e-4)
+    assert (upper - lower < 0.5) == apart

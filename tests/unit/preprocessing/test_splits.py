@@ -80,3 +80,10 @@ def test_unknown_or_one_sided_test_sets_are_refused():
         _split(range(10), labels, sets, test_sets=("set-c",), folds=2)
     with pytest.raises(StageError, match="number 2 with 0 deaths"):
         _split(range(10), labels, sets, test_sets=("set-b",), folds=2)
+
+
+def test_as_many_folds_as_patients_who_died_are_enough():
+    labels = [1, 1, 1, 0, 0, 0, 0]
+    assert set(_split(range(7), labels, test_fraction=0.0, folds=3)[1].tolist()) == {0, 1, 2}
+    with pytest.raises(StageError, match="who died; 3 are left"):
+        _split(range(7), labels, test_fraction=0.0, folds=4)

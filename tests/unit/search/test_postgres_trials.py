@@ -10,13 +10,14 @@ import uuid
 import psycopg
 import pytest
 
+from icudl.artifacts import TrialState
 from icudl.errors import StageError
 from icudl.search import postgres_trials
 from icudl.search.postgres_trials import CONNECTION, SERVER_SETTINGS, PostgresTrials, open_trials
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome
+from icudl.search.trials import FolderTrials, Outcome
 
 NOWHERE = "postgresql://me:hush-hush@127.0.0.1:1/none"
-OUTCOME = Outcome(number=3, parameters={"a.b": 0.1}, state=PRUNED, value=0.5, intermediate={2: 0.25})
+OUTCOME = Outcome(number=3, parameters={"a.b": 0.1}, state=TrialState.PRUNED, value=0.5, intermediate={2: 0.25})
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_database_keeps_outcomes_and_lets_one_run_a_trial(trials):
     with trials.claim(3) as again:
         assert again
     assert trials.keep(OUTCOME) == OUTCOME
-    assert trials.keep(Outcome(number=3, parameters={}, state=FAILED, value=None)) == OUTCOME
+    assert trials.keep(Outcome(number=3, parameters={}, state=TrialState.FAILED, value=None)) == OUTCOME
     assert trials.read(3) == OUTCOME
     assert theirs.read(3) is None
 
@@ -50,21 +51,27 @@ def test_a_claim_ends_when_its_session_does_and_a_second_result_does_not_count(t
             connection.execute("SELECT pg_terminate_backend(%s, 5000)", mine[0])
         with trials.claim(5) as retried:
             assert retried
-            theirs = trials.keep(dataclasses.replace(OUTCOME, number=5, state=COMPLETE, value=0.75))
+            theirs = trials.keep(dataclasses.replace(OUTCOME, number=5, state=TrialState.COMPLETE, value=0.75))
         assert trials.keep(dataclasses.replace(OUTCOME, number=5)) == theirs
 
 
-def test_a_session_asks_the_server_to_look_after_silent_machines(trials):
-    with trials._session("test", 0.0) as connection:
-        given = connection.info.get_parameters()
+def with_parameter(trials, parameter):
+    """The same trials, their URL with one more parameter."""
+    return dataclasses.replace(trials, url=f"{trials.url}{'&' if '?' in trials.url else '?'}{parameter}")
+
+
+def test_a_claim_asks_the_server_to_look_after_silent_machines(trials, monkeypatch):
+    connect, opened = psycopg.connect, []
+    monkeypatch.setattr(psycopg, "connect", lambda *args, **named: opened.append(connect(*args, **named)) or opened[-1])
+    with trials.claim(7):
+        given = opened[-1].info.get_parameters()
         assert {key: given[key] for key in CONNECTION} == dict(CONNECTION)
         # Over a socket file the server shows 0: there is no network to watch.
-        local = connection.info.host.startswith("/")
+        local = opened[-1].info.host.startswith("/")
         for setting, value in SERVER_SETTINGS.items():
-            assert connection.execute(f"SHOW {setting}").fetchone() == ("0" if local else value,)
-    url = trials.url + ("&" if "?" in trials.url else "?") + "connect_timeout=3"
-    with dataclasses.replace(trials, url=url)._session("test", 0.0) as connection:
-        assert connection.info.get_parameters()["connect_timeout"] == "3"
+            assert opened[-1].execute(f"SHOW {setting}").fetchone() == ("0" if local else value,)
+    with with_parameter(trials, "connect_timeout=3").claim(7):
+        assert opened[-1].info.get_parameters()["connect_timeout"] == "3"
 
 
 def test_a_database_that_restarts_costs_no_trial(trials, monkeypatch):
@@ -100,9 +107,12 @@ def test_a_database_that_is_not_there_is_told_without_the_password(url, tmp_path
     assert caught.value.__suppress_context__
 
 
-def test_a_table_that_may_not_be_made_is_told_in_the_words_of_the_server(trials):
-    with pytest.raises(StageError, match=r"refuses: .*syntax error"):
-        trials._ask("SELEC 1", ())
+def test_a_table_that_cannot_be_made_or_found_is_told_in_the_words_of_the_server(trials):
+    elsewhere = with_parameter(trials, "options=-csearch_path%3Dnowhere")
+    with pytest.raises(StageError, match="refuses: no schema has been selected to create in"):
+        elsewhere.prepare()
+    with pytest.raises(StageError, match='refuses: relation "icudl_trials" does not exist'):
+        elsewhere.read(0)
 
 
 def test_anything_else_is_a_folder(tmp_path):

@@ -9,16 +9,15 @@ import math
 import polars as pl
 import pytest
 
-from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, Direction, Objective
-from icudl.attacks.options import AttackOptions
+from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, Direction, Objective, TrialState
+from icudl.attacks.options import ProximalOptions
 from icudl.errors import ConfigError, StageError
 from icudl.models.options import LstmOptions
 from icudl.search import study as study_module
 from icudl.search.attack_trial import attack_score
-from icudl.search.options import ATTACK_SPACE
 from icudl.search.space import apply_parameters, parse_space
 from icudl.search.study import Asked, Rules, run_study, tuning_result
-from icudl.search.trials import COMPLETE, FAILED, PRUNED, FolderTrials, Outcome
+from icudl.search.trials import FolderTrials, Outcome
 from icudl.training.options import TrainingOptions
 from icudl.variables import STUDY_VARIABLES
 
@@ -52,7 +51,7 @@ def _run(folder, trials=9, rules=RULES, log=None):
                 outcome = Outcome(
                     number=trial.number,
                     parameters=trial.parameters,
-                    state=COMPLETE,
+                    state=TrialState.COMPLETE,
                     value=_value(trial.parameters),
                     intermediate={1: _value(trial.parameters)},
                 )
@@ -64,7 +63,7 @@ def _run(folder, trials=9, rules=RULES, log=None):
 
 
 def test_the_original_space_of_the_attack_is_legal():
-    assert len(parse_space("tune_attack", ATTACK_SPACE, {"attack": AttackOptions()})) == 4
+    assert len(parse_space("tune_attack", ProximalOptions.SPACE, {"attack": ProximalOptions()})) == 4
 
 
 @pytest.mark.parametrize(
@@ -167,9 +166,9 @@ def test_a_trial_whose_process_died_is_run_by_another(tmp_path):
 
 def test_the_outcome_that_is_kept_first_counts(tmp_path):
     store = FolderTrials(tmp_path)
-    first = Outcome(number=0, parameters={"x": 1}, state=COMPLETE, value=0.5)
+    first = Outcome(number=0, parameters={"x": 1}, state=TrialState.COMPLETE, value=0.5)
     assert store.keep(first) == first
-    assert store.keep(Outcome(number=0, parameters={"x": 1}, state=COMPLETE, value=0.25)) == first
+    assert store.keep(Outcome(number=0, parameters={"x": 1}, state=TrialState.COMPLETE, value=0.25)) == first
 
 
 def test_trials_of_another_study_are_refused(tmp_path):
@@ -192,7 +191,9 @@ def test_tpe_beats_random_search_at_an_equal_number_of_trials(tmp_path):
 
 def _finished(*values) -> tuple[Outcome, ...]:
     return tuple(
-        Outcome(number=k, parameters={"x": k}, state=COMPLETE, value=value, intermediate={1: value, 2: value})
+        Outcome(
+            number=k, parameters={"x": k}, state=TrialState.COMPLETE, value=value, intermediate={1: value, 2: value}
+        )
         for k, value in enumerate(values)
     )
 
@@ -217,11 +218,11 @@ def test_the_pruner_waits_for_its_startup_trials_and_can_be_switched_off():
 
 def test_the_best_complete_trial_is_chosen():
     outcomes = [
-        Outcome(number=0, parameters={"a": 0}, state=COMPLETE, value=0.7),
-        Outcome(number=1, parameters={"a": 1}, state=PRUNED, value=0.9, intermediate={1: 0.9}),
-        Outcome(number=2, parameters={"a": 2}, state=FAILED, value=None),
-        Outcome(number=3, parameters={"a": 3}, state=COMPLETE, value=0.8),
-        Outcome(number=4, parameters={"a": 4}, state=COMPLETE, value=0.8),
+        Outcome(number=0, parameters={"a": 0}, state=TrialState.COMPLETE, value=0.7),
+        Outcome(number=1, parameters={"a": 1}, state=TrialState.PRUNED, value=0.9, intermediate={1: 0.9}),
+        Outcome(number=2, parameters={"a": 2}, state=TrialState.FAILED, value=None),
+        Outcome(number=3, parameters={"a": 3}, state=TrialState.COMPLETE, value=0.8),
+        Outcome(number=4, parameters={"a": 4}, state=TrialState.COMPLETE, value=0.8),
     ]
     result = tuning_result(outcomes, HIGH_AUROC)
     assert (result.best_trial, result.best_value, dict(result.best)) == (3, 0.8, {"a": 3})

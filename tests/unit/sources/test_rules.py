@@ -151,13 +151,22 @@ def test_an_item_id_has_31_bits() -> None:
         ({"potasium": [1]}, "Did you mean 'potassium'?"),
         ({"potassium": []}, "source.items.potassium = []"),
         ({"potassium": ["50822"]}, "Give a list of item ids"),
-        ({"potassium": [50971]}, "item 50971 is named by"),
+        ({"potassium": [50971, 50971]}, "names an item twice"),
+        ({"potassium": list(range(1100))}, "more than 1024 items"),
     ],
 )
 def test_item_ids_that_cannot_be(items, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         mimic3_rules().with_items(items)
     assert words in str(caught.value)
+
+
+def test_an_item_measures_one_of_the_variables_that_are_read() -> None:
+    book = mimic3_rules().with_items({"potassium": [50822, 50971]})
+    potassium, serum = CATALOGUE["potassium"], CATALOGUE["potassium_serum"]
+    book.require_one_variable_an_item((potassium, CATALOGUE["sodium"]))
+    with pytest.raises(ConfigError, match=r"Item 50971 is that of .* and variables\.use names both"):
+        book.require_one_variable_an_item((serum, potassium))
 
 
 def test_ranges_can_be_chosen() -> None:

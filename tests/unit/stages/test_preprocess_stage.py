@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from icudl.artifacts import GridDataset
+from icudl.errors import StageError
 from icudl.preprocessing.cohort import CohortOptions
-from icudl.preprocessing.splits import SplitOptions
+from icudl.preprocessing.splits import Role, SplitOptions
 from icudl.stages.preprocess import preprocess, static_descriptors
 from tables_by_hand import stay, tables
 
@@ -37,6 +39,31 @@ def test_the_same_inputs_give_the_same_bytes(context, tmp_path):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     again = GridDataset.read(tmp_path / "first")
     assert again.static_names == ("age_years", "sex_male", "height_cm", "weight_kg")
+
+
+def test_every_stay_of_an_external_data_set_is_held_out(context):
+    unreachable = SplitOptions(folds=100, test_sets=("no such set",))
+    external = preprocess(tables(_stays()), CohortOptions(), unreachable, context, role="external")
+    main = preprocess(tables(_stays()), CohortOptions(), SplitOptions(folds=3), context)
+    assert external.is_test.all()
+    assert external.is_test.shape == main.is_test.shape
+    assert (external.folds == -1).all()
+    assert external.folds.dtype == main.folds.dtype
+    np.testing.assert_array_equal(external.values, main.values)
+    assert external.flow.equals(main.flow)
+
+
+def test_an_external_data_set_may_hold_survivors_only(context):
+    stays = [stay(k) for k in range(1, 4)]
+    assert preprocess(tables(stays), CohortOptions(), SplitOptions(), context, Role.EXTERNAL).labels.sum() == 0
+    with pytest.raises(StageError):
+        preprocess(tables(stays), CohortOptions(), SplitOptions(), context, Role.MAIN)
+
+
+def test_the_grid_says_whose_patients_it_holds(context):
+    found = tables(_stays())
+    for role in Role:
+        assert preprocess(found, CohortOptions(), SplitOptions(), context, role).population == found.population
 
 
 def test_static_descriptors():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icudl.artifacts import TuningResult
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.errors import ConfigError
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.options import LstmOptions, SummaryOptions
@@ -91,11 +91,15 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
 def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
     shared = dataclasses.replace(TUNING, storage=str(tmp_path / "study"), trials=3)
     short = _tune(grid, context, shared)
-    runs = []
-    run = model_trial._Trial.run
-    monkeypatch.setattr(model_trial._Trial, "run", lambda self, tick: runs.append(self.trial.number) or run(self, tick))
+    fit, snapshots = model_trial.train_network, []
+
+    def noted(*args, **named):
+        snapshots.append(named["snapshot"].name)
+        return fit(*args, **named)
+
+    monkeypatch.setattr(model_trial, "train_network", noted)
     longer = _tune(grid, _fresh(context, tmp_path, "later"), dataclasses.replace(shared, trials=5))
-    assert runs == [3, 4]
+    assert {name.partition("-fold")[0] for name in snapshots} == {"trial-3", "trial-4"}
     assert longer.trials.head(3).equals(short.trials)
 
 
@@ -149,7 +153,7 @@ def test_the_attack_is_tuned_on_stays_that_are_not_test_stays_and_resumed(contex
         startup_trials=1,
         space={"attack.lambda_1": {"low": 1e-3, "high": 0.1, "log": True}, "attack.kappa": {"low": 0.0, "high": 0.2}},
     )
-    attack = AttackOptions(iterations=15, refine=False)
+    attack = ProximalOptions(iterations=15, refine=False)
     first = tune_attack(grid, training, attack, tuning, _fresh(context, tmp_path, "a"))
     assert len(first.trials) == 3
     assert first.best_value > 0

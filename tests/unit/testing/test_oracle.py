@@ -23,7 +23,7 @@ def test_drawn_stays_are_correct_and_can_be_flipped() -> None:
     assert (oracle.margin(oracle.values) > 0).all()
     for norm in ("l0", "l1", "l2", "linf"):
         assert torch.isfinite(oracle.smallest(norm)).all()
-        assert torch.isinf(oracle.smallest(norm, kappa=1e3)).all()
+        assert torch.isinf(oracle.with_confidence(1e3).smallest(norm)).all()
 
 
 def test_worked_by_hand() -> None:
@@ -45,6 +45,10 @@ def test_worked_by_hand() -> None:
     assert oracle.smallest("l1").item() == pytest.approx(0.5 + 0.1 + 0.3)  # a, then c, then .3 of b
     assert oracle.smallest("linf").item() == pytest.approx(0.45)  # 3 x .45 + .45 + 2 x .1 (c is at its bound)
     assert oracle.smallest("l2").item() == pytest.approx(np.sqrt(0.5**2 + 0.3**2 + 0.1**2))
+    confident = oracle.with_confidence(0.4)
+    assert confident.margin(confident.values).item() == pytest.approx(2.4)
+    assert confident.smallest("l0").item() == 3  # a, b and c: 2.5 > 2.4
+    assert confident.smallest("l1").item() == pytest.approx(0.5 + 0.1 + 0.7)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from icudl.artifacts import Checkpoint
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import ConfigError
 from icudl.execution.context import RunContext
@@ -145,7 +145,7 @@ def test_the_attack_flips_the_calibrated_decision(context, tmp_path, final, cali
     training = dataclasses.replace(FOLDS, final=final, calibration=calibration, max_epochs=6)
     result = _train(grid, context, training=training)
     rows = np.arange(len(grid.labels))
-    attack = run_attack(result.checkpoints, grid, rows, AttackOptions(iterations=60), context)
+    attack = run_attack(result.checkpoints, grid, rows, ProximalOptions(iterations=60), context)
     thresholds = {member: checkpoint.threshold for member, checkpoint in result.checkpoints.items()}
     predicted = dict(result.predictions.select("stay_id", "probability").iter_rows())
     flipped = attack.stays.filter(status="success")

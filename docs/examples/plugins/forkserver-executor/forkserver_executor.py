@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from icudl.errors import StageError
-from icudl.execution.base import ExecutionOptions, Executor, Tick
+from icudl.execution.base import ExecutionOptions, Executor, Tick, completed
 from icudl.execution.threads import tune_process, usable_cores
+from icudl.options import option
 
 ATTEMPTS = 3
-AHEAD = 2  # jobs made for each worker: one in work, one waiting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForkserverOptions(ExecutionOptions):
+    """Where and how work runs."""
+
+    jobs_ahead: int = option(2, "Jobs made for each worker: one in work, the others waiting.", low=1, identity=False)
 
 
 class _Worker:
@@ -40,13 +48,17 @@ def _run(job: Any) -> tuple[Any, int]:
 class ForkserverExecutor(Executor):
     """A pool of single-threaded workers; a job whose worker died is run again in a new pool."""
 
-    def __init__(self, workers: int = 0) -> None:
+    Options: ClassVar[type[ExecutionOptions]] = ForkserverOptions
+
+    def __init__(self, workers: int = 0, jobs_ahead: int = 2) -> None:
         self.workers = workers or usable_cores()
+        self.jobs_ahead = jobs_ahead
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it with ``options.workers`` workers."""
-        return cls(options.workers)
+        """Make the executor with ``options.workers`` workers; nothing starts yet."""
+        own = completed(ForkserverOptions, options)
+        return cls(own.workers, own.jobs_ahead)
 
     def run(
         self,
@@ -91,7 +103,7 @@ class ForkserverExecutor(Executor):
         todo = iter(missing)
         with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(task, shared)) as pool:
             while True:
-                while len(waiting) < AHEAD * workers and (index := next(todo, None)) is not None:
+                while len(waiting) < self.jobs_ahead * workers and (index := next(todo, None)) is not None:
                     waiting[pool.submit(_run, jobs[index])] = index
                 if not waiting:
                     return

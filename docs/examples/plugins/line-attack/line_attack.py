@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change
-from icudl.attacks.options import AttackOptions
+from icudl.attacks import AttackOptions, Perturbation, TargetModel, allowed_change
+from icudl.options import option
 
-HALVINGS = 20
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LineOptions(AttackOptions):
+    """What can be set about the line search, beside what every attack has."""
+
+    name: str = option("line", "Attack plug-in.")
+    halvings: int = option(20, "Halvings of the interval that holds the smallest length.", low=1, high=60)
 
 
 class LineAttack:
     """Moves every cell against the sign of the margin's gradient, by the smallest common length that flips."""
 
-    def __init__(self, options: AttackOptions) -> None:
+    Options: ClassVar[type[AttackOptions]] = LineOptions
+    needs_gradient: ClassVar[bool] = True
+
+    def __init__(self, options: LineOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:
@@ -30,15 +41,15 @@ class LineAttack:
             return (direction * length[:, None, None]).clamp(down, up)
 
         def flips(change: Tensor) -> Tensor:
-            return target.margin(values + change) < -self.options.kappa
+            return target.margin(values + change) < 0
 
         longest = torch.maximum(-down, up).flatten(1).amax(dim=1)
         found = flips(moved(longest))
         short, long = torch.zeros_like(longest), longest
-        for _ in range(HALVINGS):
+        for _ in range(self.options.halvings):
             middle = (short + long) / 2
             enough = flips(moved(middle))
             short, long = torch.where(enough, short, middle), torch.where(enough, middle, long)
         change = torch.where(found[:, None, None], moved(long), torch.zeros_like(values))
-        iteration = torch.where(found, HALVINGS + 1, -1)
+        iteration = torch.where(found, self.options.halvings + 1, -1)
         return Perturbation(change, change.clone(), iteration, iteration.clone())

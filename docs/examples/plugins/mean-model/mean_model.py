@@ -28,7 +28,6 @@ class MeanClassifier(SequenceClassifier):
     """Mean over the hours, one hidden layer, two logits."""
 
     Options: ClassVar[type[ModelOptions]] = MeanOptions
-    citations: tuple[str, ...] = ()
 
     def __init__(self, options: MeanOptions, n_features: int) -> None:
         super().__init__(options, n_features)

@@ -2,16 +2,15 @@ import csv
 import random
 
 import pytest
-from ward_source import WardSource
+from ward_source import WardOptions, WardSource
 
 from icudl.errors import SourceError
-from icudl.sources.base import SourceOptions
-from icudl.testing import SOURCE_CHECKS
+from icudl.testing import SOURCE_CHECKS, check_counts_unknown_names
 
 
 @pytest.fixture
 def ward(tmp_path):
-    """Thirty stays with heart rates and potassium, some beyond the window, one impossible."""
+    """Thirty stays with heart rates and potassium, some beyond the window, one impossible, two under a wrong name."""
     rng = random.Random(1)
     folder = tmp_path / "ward"
     folder.mkdir()
@@ -29,7 +28,8 @@ def ward(tmp_path):
                 rows.writerow([stay, round(rng.uniform(-2, 79), 2), "heartrate", round(rng.gauss(80, 10), 1)])
             rows.writerow([stay, 3.5, "potassium", 4.1])
         rows.writerow([0, 5.0, "heartrate", 9999])
-    return WardSource(SourceOptions(name="ward", path=str(folder)), seed=1)
+        rows.writerows([[stay, 6.0, "hart rate", 80] for stay in (3, 4)])
+    return WardSource(WardOptions(path=str(folder)), seed=1)
 
 
 @pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)
@@ -37,6 +37,10 @@ def test_contract(check, ward, tmp_path):
     check(ward, tmp_path / "work")
 
 
+def test_rows_under_a_wrong_name_are_counted(ward, tmp_path):
+    check_counts_unknown_names(ward, tmp_path / "work", {"hart rate": 2})
+
+
 def test_a_missing_file_is_one_clear_error(tmp_path):
     with pytest.raises(SourceError, match=r"stays\.csv"):
-        WardSource(SourceOptions(name="ward", path=str(tmp_path)), seed=1).fingerprint(tmp_path)
+        WardSource(WardOptions(path=str(tmp_path)), seed=1).fingerprint(tmp_path)

@@ -6,26 +6,46 @@ measurements.csv: stay, time (hours from ICU admission), name (of a variable of 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.options import option
+from icudl.sources import (
+    SourceBase,
+    SourceFingerprint,
+    SourceOptions,
+    WindowOptions,
+    count_unknown_names,
+    rows_of_variables,
+)
 from icudl.variables import Variable
 
 TABLES = ("stays.csv", "measurements.csv")
 
 
-class WardSource:
-    """Reads the two files; everything derived from them is marked restricted."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WardOptions(SourceOptions):
+    """Which ward's export is read."""
 
-    citations: tuple[str, ...] = ()
+    name: str = option("ward", "Source plug-in.")
+    path: str = option("", "Folder of the two files.", identity=False, path=True)
+    open_data: bool = option(False, "Nothing made from the data is marked restricted.")
 
-    def __init__(self, options: SourceOptions, seed: int) -> None:
+
+class WardSource(SourceBase):
+    """Reads the two files; everything derived from them is marked restricted unless the options say otherwise."""
+
+    Options: ClassVar[type[SourceOptions]] = WardOptions
+
+    def __init__(self, options: WardOptions, seed: int) -> None:
+        super().__init__(options, seed)
         self.restricted = not options.open_data
         self._folder = Path(options.path)
 
@@ -38,12 +58,9 @@ class WardSource:
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Clean and bin what was measured inside the window."""
         stays = self._stays()
-        rows = (
-            pl.read_csv(self._file("measurements.csv"))
-            .join(_numbered(variables), on="name")
-            .filter(
-                pl.col("time") >= 0, pl.col("time") < window.hours, pl.col("stay").is_in(stays["stay_id"].to_list())
-            )
+        table = pl.read_csv(self._file("measurements.csv"), schema_overrides={"name": pl.String})
+        rows = rows_of_variables(table, variables).filter(
+            pl.col("time") >= 0, pl.col("time") < window.hours, pl.col("stay").is_in(stays["stay_id"].to_list())
         )
         plausible = rows.filter(pl.col("value").is_between(pl.col("low"), pl.col("high")))
         hours = (
@@ -56,11 +73,15 @@ class WardSource:
         return SourceTables(
             stays=stays,
             hours=hours,
-            cleaning=_cleaning(rows, plausible),
+            cleaning=pl.concat([_cleaning(rows, plausible), count_unknown_names(table["name"])]),
             variables=variables,
             window_hours=window.hours,
-            population="ward",
+            population=self.population,
         )
+
+    def reach(self) -> str:
+        """Look for the files."""
+        return f"{' and '.join(self._file(name).name for name in TABLES)} in {self._folder}"
 
     def _stays(self) -> pl.DataFrame:
         table = pl.read_csv(self._file("stays.csv"), schema_overrides={"death_hour": pl.Float64, "sex": pl.String})
@@ -86,14 +107,6 @@ class WardSource:
         if not path.is_file():
             raise SourceError(f"{str(path)!r} does not exist. Set source.path to the folder that holds {name}.")
         return path
-
-
-def _numbered(variables: tuple[Variable, ...]) -> pl.DataFrame:
-    """Name, number and plausible range of each variable."""
-    rows = [(variable.name, number, variable.low, variable.high) for number, variable in enumerate(variables)]
-    return pl.DataFrame(
-        rows, schema={"name": pl.String, "variable": pl.UInt8, "low": pl.Float64, "high": pl.Float64}, orient="row"
-    )
 
 
 def _cleaning(rows: pl.DataFrame, plausible: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, EntryErrorOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
@@ -99,9 +99,10 @@ class EntryErrorAttack:
     entry_after in clinical units (of the first cell where two change places).
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = EntryErrorOptions
+    needs_gradient: ClassVar[bool] = False
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: EntryErrorOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
@@ -110,7 +111,7 @@ class EntryErrorAttack:
         Raises:
             AttackError: The target does not know what was charted.
         """
-        entries: Entries | None = getattr(target, "entries", None)
+        entries = target.entries
         if entries is None:
             raise AttackError(
                 "attack.name = 'entry_errors' needs charted values. Set attack.threat_model = 'measured'."
@@ -123,7 +124,7 @@ class EntryErrorAttack:
             errors, caught[row] = enumerate_errors(entries, row, allowed)
             changes = _changes(errors, target.values[row])
             rows = torch.full((len(errors),), row, device=changes.device)
-            works = margins_of(target, rows, changes) < -self.options.kappa if errors else rows.bool()
+            works = margins_of(target, rows, changes) < 0 if errors else rows.bool()
             for number, error in enumerate(errors):
                 tried[row, error.kind] += 1
                 if works[number]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change, survey
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, GreedyOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of, prune, refine, shrink
 
@@ -35,15 +35,16 @@ class GreedyAttack:
     cells their whole way.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = GreedyOptions
+    needs_gradient: ClassVar[bool] = True
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: GreedyOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
         found = self._search(target)
-        return refine(target, found, self.options.kappa, (prune, shrink)) if self.options.refine else found
+        return refine(target, found, (prune, shrink)) if self.options.refine else found
 
     def _search(self, target: TargetModel) -> Perturbation:
         record = ExampleRecord(target.values)
@@ -56,7 +57,7 @@ class GreedyAttack:
                 margin, gradient, target = survey(target, target.values + change, FAINT)
             else:
                 margin, gradient = target.margin_and_gradient(target.values + change)
-            flips = margin < -self.options.kappa
+            flips = margin < 0
             record.update(rows, change, flips, margin, iteration)
             corner = torch.where(gradient > 0, down, up)
             promise = torch.where(change == 0, -torch.nan_to_num(gradient) * corner, torch.zeros_like(gradient))
@@ -65,8 +66,7 @@ class GreedyAttack:
                 break
             if len(kept) < len(rows):
                 rows, down, up, target = rows[kept], down[kept], up[kept], target.select(kept)
-            missing = margin[kept] + self.options.kappa
-            change = _move(target, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * missing)
+            change = _move(target, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * margin[kept])
         return record.result()
 
 

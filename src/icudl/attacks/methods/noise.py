@@ -11,7 +11,7 @@ from torch import Tensor
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
 from icudl.attacks.methods.greedy import GreedyAttack
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, NoiseOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 
@@ -24,9 +24,10 @@ class NoiseControl:
     and L1 of the adversarial example it is compared with.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = NoiseOptions
+    needs_gradient: ClassVar[bool] = GreedyAttack.needs_gradient
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: NoiseOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:
@@ -39,7 +40,7 @@ class NoiseControl:
         for row in reference.found.nonzero().squeeze(1).tolist():
             changes = _scatter(reference.best[row], down[row], up[row], n_draws, seeds[row])
             stay = torch.tensor([row], device=changes.device)
-            flips = margins_of(target, stay.expand(n_draws), changes) < -self.options.kappa
+            flips = margins_of(target, stay.expand(n_draws), changes) < 0
             lengths = distances.l1(changes)
             for draw in flips.nonzero().squeeze(1).tolist():
                 record.update(stay, changes[[draw]], flips[[draw]], lengths[[draw]], draw + 1)

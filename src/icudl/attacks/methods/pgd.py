@@ -10,7 +10,7 @@ from torch import Tensor
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, ProjectedGradientOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import refine, shrink
 
@@ -26,9 +26,10 @@ class ProjectedGradientAttack:
     leaves at its first flip. The table ``budgets`` has one row a stay and budget: stay, budget, flipped.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = ProjectedGradientOptions
+    needs_gradient: ClassVar[bool] = True
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: ProjectedGradientOptions) -> None:
         self.options = options
         self.measure = {"l1": distances.l1, "l2": distances.l2, "linf": distances.linf}[options.norm]
 
@@ -36,7 +37,7 @@ class ProjectedGradientAttack:
         """See ``attacks.base.Attack``."""
         found, flipped = self._search(target)
         if self.options.refine:
-            found = refine(target, found, self.options.kappa, (shrink,))
+            found = refine(target, found, (shrink,))
         budgets = torch.tensor(sorted(self.options.budgets), dtype=torch.float64)
         stays = torch.arange(len(target.values))
         table = {
@@ -60,7 +61,7 @@ class ProjectedGradientAttack:
             for step in range(per_budget + 1):
                 iteration += 1
                 margin, gradient = target.margin_and_gradient(target.values + change)
-                flips = margin < -options.kappa
+                flips = margin < 0
                 record.update(rows, change, flips, self.measure(change), iteration)
                 smallest[rows[flips].cpu()] = number
                 kept = (~flips).nonzero().squeeze(1)

@@ -1,6 +1,7 @@
 """The study's attack: margin loss with confidence, L1 penalty, soft threshold, box (Sun et al. 2018, ISTA).
 
-For each stay separately:  minimise  max(margin(X + P), -kappa) + lambda_1 ||P||_1  over P inside the bounds.
+For each stay separately:  minimise  max(margin(X + P), 0) + lambda_1 ||P||_1  over P inside the bounds.
+The margin includes the confidence kappa (``attacks.base``): up to a constant this is the study's max(margin, -kappa).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change, survey
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, ProximalOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import polish, prune, refine, shrink
 
@@ -58,15 +59,16 @@ class ProximalAttack:
     and the search goes on after the first success.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = ProximalOptions
+    needs_gradient: ClassVar[bool] = True
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: ProximalOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
         found = self._search(target)
-        return refine(target, found, self.options.kappa, (prune, polish, shrink)) if self.options.refine else found
+        return refine(target, found, (prune, polish, shrink)) if self.options.refine else found
 
     def _search(self, target: TargetModel) -> Perturbation:
         options = self.options
@@ -80,7 +82,7 @@ class ProximalAttack:
                 margin, gradient, target = survey(target, target.values + change, FAINT)
             else:
                 margin, gradient = target.margin_and_gradient(target.values + change)
-            flips = margin < -options.kappa
+            flips = margin < 0
             record.update(rows, change, flips & ~finished, rule.score(margin, change), iteration)
             finished |= record.converged(rows, iteration, options.patience)
             if bool(finished.all()):
@@ -94,7 +96,7 @@ class ProximalAttack:
         return record.result()
 
 
-def make_step_rule(options: AttackOptions, down: Tensor, up: Tensor) -> StepRule:
+def make_step_rule(options: ProximalOptions, down: Tensor, up: Tensor) -> StepRule:
     """Return the step rule that ``options.optimizer`` names, for changes between ``down`` and ``up``."""
     if options.optimizer in {"ista", "fista"}:
         return NormalisedRule(options, down, up)
@@ -113,7 +115,7 @@ class NormalisedRule:
     EXTRAPOLATION = 0.8
     RAISE, LOWER, LOWER_AT_FIRST = 1.03, 0.97, 0.9
 
-    def __init__(self, options: AttackOptions, down: Tensor, up: Tensor) -> None:
+    def __init__(self, options: ProximalOptions, down: Tensor, up: Tensor) -> None:
         self.options, self.down, self.up = options, down, up
         self.is_fista = options.optimizer == "fista"
         self.change, self.trend = torch.zeros_like(down), torch.zeros_like(down)
@@ -169,7 +171,7 @@ class OriginalRule:
     BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
     SMOOTHING = 0.99
 
-    def __init__(self, options: AttackOptions, down: Tensor, up: Tensor) -> None:
+    def __init__(self, options: ProximalOptions, down: Tensor, up: Tensor) -> None:
         self.options, self.down, self.up = options, down, up
         self.change = torch.zeros_like(down)
         self.first, self.second = torch.zeros_like(down), torch.zeros_like(down)
@@ -199,7 +201,7 @@ class OriginalRule:
 
     def score(self, margin: Tensor, change: Tensor) -> Tensor:
         """See ``StepRule``."""
-        return margin.clamp(min=-self.options.kappa) + self.options.lambda_1 * distances.l1(change)
+        return margin.clamp(min=0.0) + self.options.lambda_1 * distances.l1(change)
 
     def keep(self, kept: Tensor) -> None:
         """See ``StepRule``."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
@@ -47,9 +47,10 @@ class SweepAttack:
     entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = SweepOptions
+    needs_gradient: ClassVar[bool] = False
 
-    def __init__(self, options: AttackOptions) -> None:
+    def __init__(self, options: SweepOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
@@ -100,7 +101,7 @@ class SweepAttack:
             candidates = change.new_zeros(len(part), shape.numel())
             candidates[torch.arange(len(part), device=part.device), part] = change[start : start + 4096]
             rows = torch.full_like(part, row)
-            flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < -self.options.kappa)
+            flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < 0)
         return torch.cat(flips) if flips else torch.zeros(0, dtype=torch.bool, device=change.device)
 
     def _keep_smallest(self, target: TargetModel, record: ExampleRecord, row: int, flips: _Flips) -> None:
@@ -128,7 +129,7 @@ class SweepAttack:
             "low": low.float(),
             "high": high.float(),
         }
-        entries: Entries | None = getattr(target, "entries", None)
+        entries = target.entries
         if entries is not None:
             where = (stay.cpu().numpy(), hour.cpu().numpy(), variable.cpu().numpy())
             bounds = [bound.flatten(1)[stay, cell].cpu().numpy() for bound in (target.lower, target.upper)]

@@ -1,23 +1,219 @@
-"""What became of stays under attack: their status, and the examples that an independent forward pass confirms."""
+"""What became of the stays of one shard: their status, and the examples that an independent forward pass confirms."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
 import numpy as np
 import numpy.typing as npt
+import safetensors
+import safetensors.numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from icudl.artifacts import AttackStatus
 from icudl.attacks.base import Perturbation, make_attack
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.target.verification import CheckedTarget, Scores, Verified, score, verify
+from icudl.files import write_atomically
 
 STATUSES = tuple(AttackStatus)
-"""Order of the status codes in ``ShardArrays``."""
+"""Order of the status codes in ``StayColumns``."""
 
-ShardArrays = dict[str, npt.NDArray[np.generic]]
-"""``stays.*``: one entry a stay of the shard, as in ``ATTACKED_SCHEMA``; ``cells.*``: one entry a changed cell;
-``table.NAME.*``: what the attack found out beside examples, told apart by ``row``."""
+Column = npt.NDArray[Any]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Columns:
+    """Arrays of equal length, one a field."""
+
+    def arrays(self) -> dict[str, Column]:
+        """Return the arrays by name, in the order of the fields."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Self:
+        """Return the entries that are ``chosen``."""
+        return type(self)(**{name: array[chosen] for name, array in self.arrays().items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the entries of all parts, one part after the other."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class StayColumns(Columns):
+    """One entry for each of B stays; NaN, and -1 in iterations, where a stay has no example.
+
+    Attributes:
+        row: (B,) position of the stay in its data set.
+        status: (B,) int8 index into ``STATUSES``.
+        probability_before: (B,) risk of the unchanged stay.
+        first_probability: (B,) risk after the change of the first example.
+        first_l0: (B,) changed cells.
+        first_l1: (B,) distance in unit coordinates, as are the next two.
+        first_l2: (B,).
+        first_linf: (B,).
+        first_iteration: (B,) iteration of discovery.
+        best_probability: (B,) the same of the best example, as all that follow.
+        best_l0: (B,).
+        best_l1: (B,).
+        best_l2: (B,).
+        best_linf: (B,).
+        best_iteration: (B,).
+    """
+
+    row: Int64s
+    status: npt.NDArray[np.int8]
+    probability_before: Float64s
+    first_probability: Float64s
+    first_l0: Float64s
+    first_l1: Float64s
+    first_l2: Float64s
+    first_linf: Float64s
+    first_iteration: Int64s
+    best_probability: Float64s
+    best_l0: Float64s
+    best_l1: Float64s
+    best_l2: Float64s
+    best_linf: Float64s
+    best_iteration: Int64s
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class CellColumns(Columns):
+    """One entry for each changed cell of an example.
+
+    Attributes:
+        row: (n,) position of the stay in its data set.
+        example: (n,) 0 for the first example, 1 for the best.
+        hour: (n,).
+        variable: (n,) position among the variables.
+        before: (n,) unit coordinate of the unchanged cell.
+        change: (n,) in unit coordinates.
+        before_clinical: (n,) value of the unchanged cell in its own unit.
+        after_clinical: (n,) changed value.
+    """
+
+    row: Int64s
+    example: npt.NDArray[np.int8]
+    hour: npt.NDArray[np.int16]
+    variable: npt.NDArray[np.uint8]
+    before: npt.NDArray[np.float32]
+    change: npt.NDArray[np.float32]
+    before_clinical: npt.NDArray[np.float32]
+    after_clinical: npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FurtherTable:
+    """What an attack found out beside examples.
+
+    Attributes:
+        row: (n,) position of each entry's stay in its data set.
+        columns: (n,) arrays by the names that the attack gave them.
+    """
+
+    row: Int64s
+    columns: Mapping[str, Column]
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> FurtherTable:
+        """Return the entries that are ``chosen``."""
+        return FurtherTable(self.row[chosen], {name: array[chosen] for name, array in self.columns.items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[FurtherTable]) -> FurtherTable:
+        """Return the entries of all parts; the columns stand in the order in which they first come up."""
+        names = dict.fromkeys(name for part in parts for name in part.columns)
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
+        return cls(np.concatenate([part.row for part in parts]), columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardOutcome:
+    """What became of the stays of a shard.
+
+    Attributes:
+        stays: One entry a stay.
+        cells: One entry a changed cell.
+        tables: What the attack found out beside examples, by name.
+    """
+
+    stays: StayColumns
+    cells: CellColumns
+    tables: Mapping[str, FurtherTable]
+
+    @classmethod
+    def joined(cls, parts: Sequence[ShardOutcome]) -> ShardOutcome:
+        """Return the entries of all shards together."""
+        names = dict.fromkeys(name for part in parts for name in part.tables)
+        return cls(
+            stays=StayColumns.joined([part.stays for part in parts]),
+            cells=CellColumns.joined([part.cells for part in parts]),
+            tables={
+                name: FurtherTable.joined([part.tables[name] for part in parts if name in part.tables])
+                for name in names
+            },
+        )
+
+    def of_stays(self, rows: Int64s) -> ShardOutcome:
+        """Return the entries that belong to the stays at ``rows``."""
+        return ShardOutcome(
+            stays=self.stays.where(np.isin(self.stays.row, rows)),
+            cells=self.cells.where(np.isin(self.cells.row, rows)),
+            tables={name: table.where(np.isin(table.row, rows)) for name, table in self.tables.items()},
+        )
+
+    def with_risks(self, risk_of: Callable[[Float64s], Float64s]) -> ShardOutcome:
+        """Return the outcome with ``risk_of`` applied to the risks of all stays, before and after their changes."""
+        stays = self.stays
+        return dataclasses.replace(
+            self,
+            stays=dataclasses.replace(
+                stays,
+                probability_before=risk_of(stays.probability_before),
+                first_probability=risk_of(stays.first_probability),
+                best_probability=risk_of(stays.best_probability),
+            ),
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the outcome to a file, which is whole or not there."""
+        arrays = {f"stays.{name}": array for name, array in self.stays.arrays().items()}
+        arrays |= {f"cells.{name}": array for name, array in self.cells.arrays().items()}
+        for number, table in enumerate(self.tables.values()):
+            arrays[f"row.{number}"] = table.row
+            arrays |= {f"table.{number}.{place}": array for place, array in enumerate(table.columns.values())}
+        # A column cut out of a matrix would be written as the memory lies, not as the array reads.
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        # The format sorts its arrays; the tables and their columns have the order in which the attack made them.
+        names = {"tables": json.dumps([[name, list(table.columns)] for name, table in self.tables.items()])}
+        write_atomically(path, lambda partial: safetensors.numpy.save_file(whole, partial, metadata=names))
+
+    @classmethod
+    def read(cls, path: Path) -> ShardOutcome:
+        """Read what ``write`` wrote."""
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names: list[tuple[str, list[str]]] = json.loads(file.metadata()["tables"])
+            stays, cells = (
+                {field.name: file.get_tensor(f"{kind}.{field.name}") for field in dataclasses.fields(columns)}
+                for kind, columns in (("stays", StayColumns), ("cells", CellColumns))
+            )
+            tables = {
+                name: FurtherTable(
+                    file.get_tensor(f"row.{number}"),
+                    {column: file.get_tensor(f"table.{number}.{place}") for place, column in enumerate(columns)},
+                )
+                for number, (name, columns) in enumerate(names)
+            }
+        return cls(StayColumns(**stays), CellColumns(**cells), tables)
 
 
 def attack_stays(
@@ -27,16 +223,16 @@ def attack_stays(
     seeds: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
     options: AttackOptions,
-) -> ShardArrays:
+) -> ShardOutcome:
     """Attack B stays and verify what was found.
 
     Args:
         model: (features, lengths) to (B, 2) logits; what ``target`` is bound to.
-        target: B stays.
+        target: B stays, bound with the confidence ``options.kappa``.
         labels: (B,).
         seeds: (B,) one seed a stay.
         rows: (B,) positions of the stays in their data set, which tell them apart in the result.
-        options: Attack and confidence.
+        options: Of the attack.
     """
     before = score(model, target, target.values)
     status = _status_before(before, labels, target, attack_all=options.attack_misclassified)
@@ -49,17 +245,15 @@ def attack_stays(
         found = Perturbation.nothing(chosen.values)
     first, best = verify(model, chosen, found, options.kappa)
     status[attacked[best.holds]] = STATUSES.index(AttackStatus.SUCCESS)
-    arrays: ShardArrays = {
-        "stays.row": rows,
-        "stays.status": status,
-        "stays.probability_before": before.probability,
-    }
-    for name, example in (("first", first), ("best", best)):
-        arrays |= _per_stay(name, example, attacked, len(rows))
-    for name, table in found.tables.items():
-        arrays[f"table.{name}.row"] = rows[attacked[table["stay"].cpu().numpy()]]
-        arrays |= {f"table.{name}.{key}": column.cpu().numpy() for key, column in table.items() if key != "stay"}
-    return arrays | _per_cell((first, best), chosen, rows[attacked])
+    stays = StayColumns(
+        row=rows,
+        status=status,
+        probability_before=before.probability,
+        **_per_stay("first", first, attacked, len(rows)),
+        **_per_stay("best", best, attacked, len(rows)),
+    )
+    tables = {name: _further_table(table, rows[attacked]) for name, table in found.tables.items()}
+    return ShardOutcome(stays, _per_cell((first, best), chosen, rows[attacked]), tables)
 
 
 def _status_before(
@@ -81,37 +275,41 @@ def _status_before(
     ).astype(np.int8)
 
 
-def _per_stay(name: str, example: Verified, attacked: npt.NDArray[np.int64], n_stays: int) -> ShardArrays:
-    """Spread the results of the attacked stays over the shard; NaN and -1 where there is no example."""
-    columns: dict[str, npt.NDArray[np.float64]] = {"probability": example.probability, **example.distances()}
-    arrays: ShardArrays = {}
+def _per_stay(name: str, example: Verified, attacked: Int64s, n_stays: int) -> dict[str, Any]:
+    """Spread the results of the attacked stays over the shard; NaN and -1 where a stay has no example."""
+    columns: dict[str, Float64s] = {"probability": example.probability, **example.distances()}
+    fields: dict[str, Any] = {}
     for column, values in columns.items():
         spread = np.full(n_stays, np.nan)
         spread[attacked] = np.where(example.holds, values, np.nan)
-        arrays[f"stays.{name}_{column}"] = spread
+        fields[f"{name}_{column}"] = spread
     iteration = np.full(n_stays, -1, np.int64)
     iteration[attacked] = example.iteration
-    arrays[f"stays.{name}_iteration"] = iteration
-    return arrays
+    return fields | {f"{name}_iteration": iteration}
 
 
-def _per_cell(examples: tuple[Verified, Verified], target: CheckedTarget, rows: npt.NDArray[np.int64]) -> ShardArrays:
-    """Return the changed cells of first (0) and best (1) examples, with their values in clinical units."""
+def _per_cell(examples: tuple[Verified, Verified], target: CheckedTarget, rows: Int64s) -> CellColumns:
+    """Return the changed cells of the first and best examples, with their values in clinical units."""
     unit, known = target.values.cpu().numpy(), target.charted()
-    parts: list[ShardArrays] = []
+    parts: list[CellColumns] = []
     for code, example in enumerate(examples):
         change = example.change.cpu().numpy()
         cell = stay, hour, variable = np.nonzero(change)
         parts.append(
-            {
-                "cells.row": rows[stay],
-                "cells.example": np.full(len(stay), code, np.int8),
-                "cells.hour": hour.astype(np.int16),
-                "cells.variable": variable.astype(np.uint8),
-                "cells.before": unit[cell],
-                "cells.change": change[cell],
-                "cells.before_clinical": known[cell].astype(np.float32),
-                "cells.after_clinical": target.clinical(target.values + example.change)[cell].astype(np.float32),
-            }
+            CellColumns(
+                row=rows[stay],
+                example=np.full(len(stay), code, np.int8),
+                hour=hour.astype(np.int16),
+                variable=variable.astype(np.uint8),
+                before=unit[cell],
+                change=change[cell],
+                before_clinical=known[cell].astype(np.float32),
+                after_clinical=target.clinical(target.values + example.change)[cell].astype(np.float32),
+            )
         )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return CellColumns.joined(parts)
+
+
+def _further_table(table: Mapping[str, Tensor], rows: Int64s) -> FurtherTable:
+    columns = {name: column.cpu().numpy() for name, column in table.items()}
+    return FurtherTable(rows[columns.pop("stay")], columns)

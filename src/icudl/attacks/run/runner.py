@@ -1,4 +1,4 @@
-"""Attacks stays in shards: each through a model that was not fitted on it, resumable, in any number of processes."""
+"""The attack on many stays: in shards, each stay through a model that was not fitted on it; a killed run goes on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import numpy.typing as npt
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.assembly import assemble_files
-from icudl.attacks.run.division import Part, ShardJobs, divide
-from icudl.attacks.run.outcome import ShardArrays
-from icudl.attacks.run.shard import ShardData, attack_shard
-from icudl.attacks.run.shard_file import write_shard
+from icudl.attacks.run.outcome import ShardOutcome
+from icudl.attacks.run.shards import Part, ShardData, ShardJobs, attack_shard, divide
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.preprocessing.scaling import InputOptions, static_columns
@@ -31,7 +29,7 @@ def run_attack(
 ) -> AttackResult:
     """Attack the stays at ``rows``.
 
-    Finished shards are kept in ``context.scratch``, a file each; a run that was killed goes on from them and ends with
+    Finished shards are kept in ``context.scratch``, a file each. A run that was killed goes on from them and ends with
     the same result. Shards depend on the batch size alone, so the result depends on neither executor nor number of
     workers. Neither the data of all stays nor all results are held: where ``grid`` is mapped from its file, memory
     hardly grows with the number of stays.
@@ -45,7 +43,8 @@ def run_attack(
 
     Raises:
         StageError: No stay is given, a checkpoint is missing, or one belongs to another data set.
-        AttackError: The model is not differentiable.
+        AttackError: The attack needs a gradient, and the model is not differentiable.
+        ConfigError: The options are not those of the attack that they name.
     """
     if len(rows) == 0:
         raise StageError("There is no stay to attack. Choose another attack.split, or more stays.")
@@ -58,8 +57,8 @@ def run_attack(
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     jobs = ShardJobs(grid, [parts[index] for index in missing], statics, context.seed)
 
-    def keep(position: int, arrays: ShardArrays) -> None:
-        write_shard(paths[missing[position]], arrays)
+    def keep(position: int, outcome: ShardOutcome) -> None:
+        outcome.write(paths[missing[position]])
 
     with context.progress.task(f"attack ({options.name})", total=len(rows), unit="stays") as bar:
         bar.advance(len(rows) - sum(len(parts[index].rows) for index in missing))

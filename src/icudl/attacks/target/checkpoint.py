@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import Checkpoint, FeatureScaler
-from icudl.attacks.engine.choice import Engine, make_engine
+from icudl.attacks.engine import Engine, make_engine
 from icudl.attacks.engine.ends import Known, Memory
 from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
@@ -61,6 +61,7 @@ class CheckpointTarget:
         shift: Logit of the decision threshold.
         memory: The unchanged stays as the engine remembers them.
         reach: (B, D) how far back gradients are followed (``ends.Known``); None for all the way.
+        confidence: Logits by which the other class must win for the margin to be negative.
     """
 
     engine: Engine
@@ -73,10 +74,17 @@ class CheckpointTarget:
     shift: float
     memory: Memory | None
     reach: Tensor | None = None
+    confidence: float = 0.0
 
     @classmethod
     def bind(
-        cls, checkpoint: Checkpoint, model: SequenceClassifier, stays: StayTensors, cells: Cells | None = None
+        cls,
+        checkpoint: Checkpoint,
+        model: SequenceClassifier,
+        stays: StayTensors,
+        cells: Cells | None = None,
+        *,
+        confidence: float = 0.0,
     ) -> Self:
         """Bind a checkpoint to stays; the class to leave is the one the model decides for now.
 
@@ -85,6 +93,7 @@ class CheckpointTarget:
             model: ``load_model(checkpoint, device)``.
             stays: Prepared with the checkpoint's scaler, on the same device.
             cells: Threat model, for the same stays; ``grid_cells(stays)`` where not given.
+            confidence: Logits by which the other class must win.
         """
         cells = cells or grid_cells(stays)
         inputs = InputOptions.from_dict(checkpoint.inputs)
@@ -100,6 +109,7 @@ class CheckpointTarget:
             sign=torch.ones(len(stays.lengths)).to(stays.unit),
             shift=decision_shift(checkpoint.threshold, checkpoint.curve),
             memory=None,
+            confidence=confidence,
         )
         features = target.features(cells.values)
         difference = target.engine.difference(features, stays.lengths)
@@ -212,7 +222,7 @@ class CheckpointTarget:
         return dataclasses.replace(self, reach=reach)
 
     def _margin(self, difference: Tensor) -> Tensor:
-        return self.sign * (difference - self.shift) + SLACK
+        return self.sign * (difference - self.shift) + (SLACK + self.confidence)
 
     def _through_features(
         self, values: Tensor, score: Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -52,31 +52,22 @@ def show_config(session: Session) -> None:
 
     What is not at its default is marked with where it came from.
     """
-    from icudl.config.document import to_toml
+    from icudl.config.document import to_listing
 
     config = session.config()
-    lines: list[str] = []
-    for table, values in config.to_dict().items():
-        lines.append(f"[{table}]")
-        for key, value in values.items():
-            origin = config.origins.get(f"{table}.{key}")
-            lines.append(f"{key} = {to_toml(value)}" + (f"  # {origin}" if origin else ""))
-    session.emit("\n".join(lines), {"config": config.to_dict(), "origins": dict(config.origins)})
+    session.emit(to_listing(config), {"config": config.to_dict(), "origins": dict(config.origins)})
 
 
 @config_group.command("check", epilog=examples("icudl config check --config study.toml"))
 @shared_options
 def check(session: Session) -> None:
     """Check every key, type, limit and plug-in name."""
-    from icudl.execution.base import make_executor
-    from icudl.plugins import load_plugin
+    from icudl.pipeline.graph import build_graph
+    from icudl.pipeline.run import check_plugins
 
     config = session.config()
-    load_plugin("icudl.sources", config.source.name)
-    load_plugin("icudl.models", config.model.name)
-    load_plugin("icudl.attacks", config.attack.name)
-    make_executor(config.execution)
-    config.variables.chosen()
+    check_plugins(config)
+    build_graph(config)
     session.emit("The configuration is valid.", {"valid": True})
 
 

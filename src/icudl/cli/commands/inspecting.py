@@ -1,4 +1,4 @@
-"""Commands that look: status, show, diff, verify, plugins, clean."""
+"""Commands that look at results: list, status, show, verify."""
 
 from __future__ import annotations
 
@@ -9,92 +9,100 @@ import click
 from icudl.cli.session import Session, examples, shared_options
 
 
+@click.command("list", epilog=examples("icudl list", "icudl list --stage train", "icudl list --json"))
+@click.option("--stage", default="", help="Only results of this stage, such as train or attack.")
+@click.option("--limit", type=int, default=40, show_default=True, help="Most results to list; 0 lists all.")
+@shared_options
+def list_results(session: Session, stage: str, limit: int) -> None:
+    """List results, the newest first: name, date, key options, headline score, size.
+
+    A name, an id, the unique beginning of an id, `latest` or `STAGE/latest` stands for a result wherever a command asks
+    for one. Of several results of one name the newest is meant.
+    """
+    from icudl.cli.listing import listing, listing_table
+    from icudl.errors import ConfigError, suggestion
+    from icudl.pipeline.references import newest_first
+    from icudl.pipeline.stages import STAGES
+
+    if stage and stage not in STAGES:
+        raise ConfigError(f"Unknown stage {stage!r}.{suggestion(stage, STAGES)} Stages: {', '.join(STAGES)}.")
+    manifests = newest_first(session.store().manifests(stage or None))
+    rows = [listing(manifest) for manifest in manifests[: limit or None]]
+    if not rows:
+        session.emit("There are no results yet. `icudl demo --quick` makes some.", [])
+        return
+    session.emit(session.drawn(listing_table(rows)), [row.to_dict() for row in rows])
+    if len(manifests) > len(rows):
+        session.say(f"{len(manifests) - len(rows)} more; --limit 0 lists all.")
+
+
 @click.command(epilog=examples("icudl status --config study.toml", "icudl status --json"))
 @shared_options
 def status(session: Session) -> None:
     """Show what is up to date, and why the rest is not."""
     pipeline = session.pipeline()
     steps = pipeline.plan()
-    planned = {(step.node.name, step.id) for step in steps}
-    others = [
-        manifest.reference for manifest in pipeline.store.manifests() if (manifest.node, manifest.id) not in planned
-    ]
-    lines = [f"{'✓' if step.done else '·'} {step.reference:26} {step.reason}".rstrip() for step in steps]
+    planned = {(step.node.key.stage, step.id) for step in steps}
+    others = [manifest for manifest in pipeline.store.manifests() if (manifest.node, manifest.id) not in planned]
+    widest = max(len(step.name) for step in steps)
+    lines = [f"{'✓' if step.done else '·'} {step.name:{widest}}  {step.id}  {step.reason}".rstrip() for step in steps]
     if others:
-        lines.append(f"Also in the store: {', '.join(others)}")
+        results = "result" if len(others) == 1 else "results"
+        lines.append(f"The store has {len(others)} {results} beside this study; `icudl list` shows them.")
     data = {
-        "steps": [{"reference": step.reference, "done": step.done, "reason": step.reason} for step in steps],
-        "others": others,
+        "steps": [
+            {"name": step.name, "reference": step.reference, "done": step.done, "reason": step.reason} for step in steps
+        ],
+        "others": [manifest.reference for manifest in others],
     }
     session.emit("\n".join(lines), data)
 
 
-@click.command(epilog=examples("icudl show train/3f1c", "icudl show report/9a --lineage"))
+@click.command(epilog=examples("icudl show train/lstm", "icudl show latest --lineage", "icudl show train/3f1c --json"))
 @click.argument("reference")
 @click.option("--lineage", is_flag=True, help="Show what it was made from, down to the source.")
 @shared_options
 def show(session: Session, reference: str, lineage: bool) -> None:
-    """Show the manifest of a result, or what it was made from.
+    """Show a result: its scores or counts, the options it was made with, and what it was made from.
 
-    REFERENCE is NODE/ID, or the beginning of an id.
+    REFERENCE is a name, an id, the unique beginning of an id, `latest` or `STAGE/latest`. Options that a search chose
+    are shown as they were used. With --json the manifest is printed.
     """
-    from icudl.store.store import dump
+    from icudl.cli.listing import details
+    from icudl.cli.summaries import summary
 
     store = session.store()
-    manifest = store.manifest(*store.resolve(reference))
-    if not lineage:
-        click.echo(dump(manifest))
+    manifest = session.find(reference)
+    if lineage:
+        lines, data = _lineage(store, manifest)
+        session.emit("\n".join(lines), data)
         return
+    tables = [] if session.as_json else [*details(manifest, store), *summary(store, manifest)]
+    session.emit("\n\n".join(map(session.drawn, tables)), manifest.to_json())
+
+
+def _lineage(store: Any, manifest: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return what a result was made from: each result once, below the first that reads it."""
     lines: list[str] = []
     data: list[dict[str, Any]] = []
+    met: set[str] = set()
 
     def walk(node: str, artifact_id: str, depth: int) -> None:
         item = store.manifest(node, artifact_id)
-        seconds = item.environment["duration_seconds"]
-        mark = " restricted" if item.restricted else ""
-        lines.append(f"{'  ' * depth}{item.reference}  {item.identity.plugin}  {seconds:.1f} s{mark}".rstrip())
-        data.append({"reference": item.reference, "depth": depth, "upstream": dict(item.identity.upstream)})
-        for name, upstream in item.identity.upstream.items():
-            walk(name, upstream, depth + 1)
+        again = item.reference in met
+        met.add(item.reference)
+        seconds = "" if again else f"  {item.environment['duration_seconds']:.1f} s"
+        mark = "  restricted" if item.restricted else ""
+        plugin = f"  {item.identity.plugin}" if item.identity.plugin and not again else ""
+        lines.append(f"{'  ' * depth}{item.name}  {item.id}{plugin}{seconds}{mark}{'  (above)' if again else ''}")
+        upstream = {name: entry.reference for name, entry in item.identity.upstream.items()}
+        data.append({"name": item.name, "reference": item.reference, "depth": depth, "upstream": upstream})
+        if not again:
+            for entry in item.identity.upstream.values():
+                walk(entry.node, entry.id, depth + 1)
 
     walk(manifest.node, manifest.id, 0)
-    session.emit("\n".join(lines), data)
-
-
-@click.command(epilog=examples("icudl diff train/3f1c train/a07b"))
-@click.argument("first")
-@click.argument("second")
-@shared_options
-def diff(session: Session, first: str, second: str) -> None:
-    """Show what differs between two results of one stage.
-
-    Options, inputs, versions and contents, and those of everything they were made from.
-    """
-    from icudl.errors import StoreError
-    from icudl.pipeline.provenance import differing
-
-    store = session.store()
-    before, after = (store.manifest(*store.resolve(reference)) for reference in (first, second))
-    if before.node != after.node:
-        raise StoreError(f"{before.reference} and {after.reference} are of different nodes. Compare two of one node.")
-    lines: list[str] = []
-
-    def compare(node: str, old: str, new: str) -> None:
-        one, other = store.manifest(node, old), store.manifest(node, new)
-        differences = [line for line in differing(one.identity, other.identity) if not line.endswith(" is new")]
-        lines.extend(f"{node}: {line}" for line in differences)
-        for name in sorted(one.identity.upstream.keys() & other.identity.upstream.keys()):
-            if one.identity.upstream[name] != other.identity.upstream[name]:
-                compare(name, one.identity.upstream[name], other.identity.upstream[name])
-        lines.extend(
-            f"{node}: {name} in one of the two only"
-            for name in sorted(one.identity.upstream.keys() ^ other.identity.upstream.keys())
-        )
-
-    compare(before.node, before.id, after.id)
-    unique = list(dict.fromkeys(lines))
-    unique.append("The contents are " + ("identical." if before.content == after.content else "different."))
-    session.emit("\n".join(unique), unique)
+    return lines, data
 
 
 @click.command(epilog=examples("icudl verify", "icudl verify report/9a --lineage --rerun"))
@@ -111,7 +119,10 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
 
     pipeline = session.pipeline()
     store = pipeline.store
-    chosen = [store.resolve(reference)] if reference else store.places()
+    chosen = store.places()
+    if reference:
+        named = session.find(reference)
+        chosen = [(named.node, named.id)]
     if reference and lineage:
         chosen = _with_upstream(store, chosen[0])
     problems: list[str] = []
@@ -126,9 +137,8 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
             found = [f"{line} (recomputed)" for line in pipeline.rerun(manifest)]
         problems += [f"{manifest.reference}: {line}" for line in found]
         if not found:
-            session.emit(
-                f"{manifest.reference} {'recomputed, identical' if rerun else 'sound'}", {manifest.reference: True}
-            )
+            verdict = "recomputed, identical" if rerun else "sound"
+            session.emit(f"{manifest.reference} ({manifest.name}) {verdict}", {manifest.reference: True})
     if problems:
         error_type = StageError if rerun and all("(recomputed)" in line for line in problems) else StoreError
         raise error_type("Verification failed. " + "; ".join(problems))
@@ -138,52 +148,10 @@ def _with_upstream(store: Any, start: tuple[str, str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def walk(node: str, artifact_id: str) -> None:
-        for name, upstream in store.manifest(node, artifact_id).identity.upstream.items():
-            walk(name, upstream)
+        for entry in store.manifest(node, artifact_id).identity.upstream.values():
+            walk(entry.node, entry.id)
         if (node, artifact_id) not in found:
             found.append((node, artifact_id))
 
     walk(*start)
     return found
-
-
-@click.command(epilog=examples("icudl plugins", "icudl plugins --json"))
-@shared_options
-def plugins(session: Session) -> None:
-    """List installed sources, models, attacks and executors."""
-    from icudl.plugins import GROUPS, plugin_version, registered
-
-    data = {group: {name: plugin_version(group, name) for name in registered(group)} for group in GROUPS}
-    lines = [
-        f"{group.rpartition('.')[2]:10} {name:16} {origin}"
-        for group, names in data.items()
-        for name, origin in names.items()
-    ]
-    session.emit("\n".join(lines), data)
-
-
-@click.command(epilog=examples("icudl clean", "icudl clean --unused --config study.toml --yes"))
-@click.option("--unused", is_flag=True, help="Also delete artifacts that the configured study does not use.")
-@click.option("--yes", is_flag=True, help="Delete; without it only say what would be deleted.")
-@shared_options
-def clean(session: Session, unused: bool, yes: bool) -> None:
-    """Delete what interrupted runs left behind.
-
-    The next run then starts those stages from their beginning. Nothing is deleted without --yes.
-    """
-    pipeline = session.pipeline()
-    store = pipeline.store
-    leftovers = store.leftovers()
-    manifests = []
-    if unused:
-        planned = {(step.node.name, step.id) for step in pipeline.plan()}
-        manifests = [manifest for manifest in store.manifests() if (manifest.node, manifest.id) not in planned]
-    names = [str(path.relative_to(store.root)) for path in leftovers] + [manifest.reference for manifest in manifests]
-    if yes:
-        for path in leftovers:
-            store.discard(path)
-        for manifest in manifests:
-            store.remove(manifest)
-    session.emit("\n".join(names), {"deleted" if yes else "would_delete": names})
-    verb = "Deleted" if yes else "Would delete"
-    session.say(f"{verb} {len(names)} folders." + ("" if yes or not names else " Give --yes to do it."))

@@ -14,20 +14,16 @@ if TYPE_CHECKING:
     from icudl.store.manifest import Manifest
 
 
-def load_result(session: Session, reference: str, node: str) -> tuple[Manifest, Any]:
-    """Read an artifact of one node.
+def load_result(session: Session, reference: str, stage: str) -> tuple[Manifest, Any]:
+    """Read a result of one stage.
 
     Raises:
-        StoreError: The reference is of another node.
+        StoreError: The reference means nothing, or a result of another stage.
     """
-    from icudl.errors import StoreError
-    from icudl.pipeline.graph import NODES
+    from icudl.pipeline.stages import STAGES
 
-    store = session.store()
-    manifest = store.manifest(*store.resolve(reference))
-    if manifest.node != node:
-        raise StoreError(f"{manifest.reference} is no result of `icudl {NODES[node].verb}`. Give the reference of one.")
-    return manifest, store.load(NODES[node].artifact, manifest)
+    manifest = session.find(reference, stage)
+    return manifest, session.store().load(STAGES[stage].artifact, manifest)
 
 
 @click.command(epilog=examples("icudl trials tune-model/5c2e", "icudl trials tune-model/5c2e --limit 0 --json"))
@@ -41,9 +37,8 @@ def trials(session: Session, reference: str, limit: int) -> None:
     """
     from icudl.cli.summaries import best_first, trials_table
 
-    store = session.store()
-    node = store.resolve(reference)[0]
-    tuning: TuningResult = load_result(session, reference, node if node.startswith("tune-") else "tune-model")[1]
+    stage = session.find(reference).node
+    tuning: TuningResult = load_result(session, reference, stage if stage == "tune-attack" else "tune-model")[1]
     rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
     session.emit(session.drawn(trials_table(tuning, limit)), rows)
 
@@ -68,14 +63,35 @@ def _drawn(session: Session, manifest: Manifest) -> object:
     """Return what the figures of a result are drawn from: a training is drawn together with its data set."""
     from icudl.analysis.numbers.quality import FittedModel
     from icudl.artifacts import GridDataset, TrainingResult
-    from icudl.pipeline.graph import NODES
+    from icudl.pipeline.stages import STAGES
 
     store = session.store()
-    artifact = store.load(NODES[manifest.node].artifact, manifest)
+    artifact = store.load(STAGES[manifest.node].artifact, manifest)
     if not isinstance(artifact, TrainingResult):
         return artifact
-    data = store.manifest("preprocess", manifest.identity.upstream["preprocess"])
+    grid = manifest.identity.upstream["preprocess"]
+    data = store.manifest(grid.node, grid.id)
     return FittedModel(artifact, store.load(GridDataset, data))
+
+
+def _figure_sources(session: Session, manifest: Manifest) -> list[tuple[str, Manifest]]:
+    """Return the results that figures are drawn of, each with what its files are called before the name of the figure.
+
+    Files of a search begin with its stage, and those of a report of several models or attacks with the names of theirs.
+    """
+    if manifest.node != "report":
+        return [(f"{manifest.node}-" if manifest.node.startswith("tune-") else "", manifest)]
+    from icudl.config.schema import MAIN
+
+    store, upstream = session.store(), manifest.identity.upstream
+    stages = [entry.node for entry in upstream.values()]
+    found = []
+    for entry in upstream.values():
+        names = [name for name in (entry.model, entry.attack, entry.data) if name not in {"", MAIN}]
+        several = stages.count(entry.node) > 1
+        parts = ([entry.node] if entry.node.startswith("tune-") else []) + (names if several else [])
+        found.append(("".join(f"{part}-" for part in parts), store.manifest(entry.node, entry.id)))
+    return found
 
 
 @click.command(epilog=examples("icudl figures report/9a --format svg --out figures"))
@@ -95,20 +111,19 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
 
     if file_format not in FORMATS:
         raise ConfigError(f"--format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
-    store = session.store()
-    manifest = store.manifest(*store.resolve(reference))
-    manifests = [manifest]
-    if manifest.node == "report":
-        manifests = [store.manifest(name, upstream) for name, upstream in manifest.identity.upstream.items()]
+    manifest = session.find(reference)
+    chosen = _figure_sources(session, manifest)
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
-    for item in manifests:
-        drawn = _drawn(session, item)
-        for name, spec in figures_of(drawn).items():
-            stem = f"{item.node}-{name}" if item.node.startswith("tune-") else name
-            (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(drawn), file_format))
-            spec.table(drawn).write_csv(out / f"{stem}.csv")
-            written.append(str(out / f"{stem}.{file_format}"))
+    with session.progress().task("Drawing", total=len(chosen), unit="results") as bar:
+        for prefix, item in chosen:
+            drawn = _drawn(session, item)
+            for name, spec in figures_of(drawn).items():
+                stem = f"{prefix}{name}"
+                (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(drawn), file_format))
+                spec.table(drawn).write_csv(out / f"{stem}.csv")
+                written.append(str(out / f"{stem}.{file_format}"))
+            bar.advance()
     if not written:
         raise ConfigError(
             f"{manifest.reference} has no figures. Give a result of preprocess, train, analyse or report."

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from icudl.cli.session import Session, examples, shared_options
+
+if TYPE_CHECKING:
+    from icudl.pipeline.run import Pipeline
+    from icudl.store.manifest import Manifest
 
 QUICK_DEMO = (
     "source.patients=700",
@@ -41,7 +48,13 @@ def demo(session: Session, quick: bool) -> None:
         "icudl run --to train --set source.name=mimic3 --set source.path=/data/mimic",
     )
 )
-@click.option("--to", "target", default="report", show_default=True, help="Last stage to bring up to date.")
+@click.option(
+    "--to",
+    "target",
+    default="report",
+    show_default=True,
+    help="Stage or result to bring up to date (train/lstm).",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be computed, and why.")
 @shared_options
 def run(session: Session, target: str, dry_run: bool) -> None:
@@ -52,13 +65,25 @@ def run(session: Session, target: str, dry_run: bool) -> None:
     if not dry_run:
         bring_up_to_date(session, target)
         return
-    steps = session.pipeline().plan(target)
+    from icudl.pipeline.run import check_plugins
+
+    pipeline = session.pipeline()
+    check_plugins(pipeline.config)
+    steps = pipeline.plan(target)
     data = [
-        {"reference": step.reference, "verb": step.node.verb, "done": step.done, "reason": step.reason}
+        {
+            "name": step.name,
+            "reference": step.reference,
+            "verb": step.node.stage.verb,
+            "done": step.done,
+            "reason": step.reason,
+        }
         for step in steps
     ]
+    widest = max(len(step.name) for step in steps)
     lines = [
-        f"{'up to date' if step.done else 'to compute':11} {step.reference:26} {step.reason}".rstrip() for step in steps
+        f"{'up to date' if step.done else 'to compute':11} {step.name:{widest}}  {step.id}  {step.reason}".rstrip()
+        for step in steps
     ]
     session.emit("\n".join(lines), data)
 
@@ -77,7 +102,16 @@ def bring_up_to_date(session: Session, target: str, config_override: object = No
         for manifest in manifests:
             for table in summary(pipeline.store, manifest):
                 session.errors.print(table)
-    session.emit_artifact(manifests[-1])
+    for manifest in _asked_for(pipeline, target, manifests):
+        session.emit_artifact(manifest)
+
+
+def _asked_for(pipeline: Pipeline, target: str, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return the results that the target means, among those that were brought up to date for them."""
+    from icudl.pipeline.graph import find_nodes
+
+    wanted = {node.key for node in find_nodes(pipeline.graph, target)}
+    return [item for node, item in zip(pipeline.nodes(target), manifests, strict=True) if node.key in wanted]
 
 
 def _stage_command(node: str, doc: str) -> click.Command:
@@ -93,6 +127,7 @@ def _stage_command(node: str, doc: str) -> click.Command:
 STAGE_COMMANDS = [
     _stage_command("extract", "Read, clean and bin the source's data."),
     _stage_command("preprocess", "Choose the cohort, make the hourly grid, split by patient."),
+    _stage_command("score", "Score each external data set by the final models."),
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
     _stage_command("analyse", "Measure which hours and variables the predictions hang on."),
     _stage_command("report", "Write the page that tells what was found."),

@@ -39,7 +39,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
 
     trained, training = load_result(session, checkpoint, "train")
     prepared, grid = load_result(session, data, "preprocess")
-    same = trained.identity.upstream["preprocess"] == prepared.id
+    same = trained.identity.upstream["preprocess"].id == prepared.id
     if member == FOLDS:
         if not same:
             raise StageError(

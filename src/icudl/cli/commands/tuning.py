@@ -31,18 +31,17 @@ def _tune_command(node: str, doc: str) -> click.Command:
     @_STORAGE
     @shared_options
     def tune(session: Session, trials: str | None, storage: str | None) -> None:
-        from icudl.pipeline.tuned import TABLES_OF
+        from icudl.pipeline.tuned import TABLE_OF
 
-        table = TABLES_OF[node]
+        table = TABLE_OF[node]
         if storage is not None:
             session = _with(session, f"{table}.storage={json.dumps(storage)}")
-        configured = getattr(session.config(), table).trials
-        asked = configured if trials is None else _number_of_trials(session, node, trials)
-        bring_up_to_date(_with(session, f"{table}.trials={asked}"), node)
-        if asked != configured:
-            session.say(
-                f"The configuration has {table}.trials = {configured}: change it to {asked} to go on with this study."
-            )
+        asked = None if trials is None else _number_of_trials(session, node, trials)
+        if asked is not None:
+            session = _with(session, f"{table}.trials={asked}")
+        bring_up_to_date(session, node)
+        if asked is not None:
+            session.say(f"To go on with this study in later runs, set {table}.trials = {asked} in the configuration.")
 
     verb = node.replace("-", " ")
     calls = (f"icudl {verb} --trials 40", f"icudl {verb} --trials +20 --config study.toml")
@@ -56,14 +55,17 @@ def _with(session: Session, setting: str) -> Session:
 def _number_of_trials(session: Session, node: str, text: str) -> int:
     """Read ``--trials``: a number, or +N for so many more than the longest finished study has."""
     from icudl.errors import ConfigError
-    from icudl.pipeline.tuned import TABLES_OF, study_length
+    from icudl.pipeline.graph import find_nodes
+    from icudl.pipeline.tuned import TABLE_OF, study_length
 
     if not re.fullmatch(r"\+?[0-9]{1,6}", text) or int(text) == 0:
         raise ConfigError(f"--trials {text!r} cannot be read. Expected a number such as 40, or +20 for twenty more.")
     if not text.startswith("+"):
         return int(text)
-    pipeline = _with(session, f"{TABLES_OF[node]}.trials={100_000}").pipeline()
-    return study_length(pipeline.plan(node)[-1].identity, pipeline.store) + int(text)
+    # Any search has the same identity but for its length, which is left out of account.
+    pipeline = _with(session, f"{TABLE_OF[node]}.trials=1").pipeline()
+    lengths = [study_length(pipeline.identity_of(each), pipeline.store) for each in find_nodes(pipeline.graph, node)]
+    return max(lengths) + int(text)
 
 
 tune_group.add_command(_tune_command("tune-model", "Search model and training options."))

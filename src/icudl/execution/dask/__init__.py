@@ -1,1 +1,1 @@
-"""Workers of a Dask cluster."""
+"""Workers of a Dask cluster: jobs as tasks, the connection, and what a worker must be like."""

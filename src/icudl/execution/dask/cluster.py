@@ -1,4 +1,4 @@
-"""The cluster behind the Dask executor: one that runs already, or workers started on this machine."""
+"""The cluster behind the Dask executor: a running one, or workers started on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from icudl.execution.dask.facts import Facts
 from icudl.execution.threads import ENVIRONMENT
 
 CONNECT_SECONDS = 30.0
-"""How long a scheduler may take to answer, as Dask itself lets it: one on a busy machine took more than ten seconds."""
+"""How long a scheduler may take to answer, Dask's own limit: on a busy machine one took more than ten seconds."""
 
 WORKER_SECONDS = 60.0
 """How long a cluster may be without a worker."""
@@ -26,7 +26,7 @@ def require_dask() -> None:
     """Make sure that Dask is installed.
 
     Raises:
-        PluginError: It is not.
+        PluginError: Dask is not installed.
     """
     if find_spec("distributed") is None:
         raise PluginError(
@@ -36,33 +36,33 @@ def require_dask() -> None:
 
 
 def check_address(address: str) -> None:
-    """Make sure that an address is one.
+    """Make sure that ``address`` is empty or the address of a scheduler.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: ``address`` is something else.
     """
     if address and not _ADDRESS.fullmatch(address):
         raise ConfigError(
-            f"execution.address = {address!r} is no address of a scheduler. Expected tcp://HOST:PORT or "
+            f"execution.address = {address!r} is not the address of a scheduler. Expected tcp://HOST:PORT or "
             "tls://HOST:PORT, as the scheduler prints it when it starts."
         )
 
 
 class Cluster:
-    """A connection to a scheduler, and the workers on this machine where they were started for it.
+    """A connection to a scheduler, and the workers of this machine if they were started for it.
 
     Args:
-        address: Of a running scheduler; "" starts ``workers`` processes here that listen on the loopback only.
-        workers: How many to start.
+        address: Address of a running scheduler; "" starts ``workers`` processes here that listen on the loopback only.
+        workers: How many processes to start.
 
     Raises:
-        PluginError: The scheduler does not answer, no worker joins it, or one is not like this process.
+        PluginError: The scheduler does not answer, no worker joins it, or a worker differs from this process.
     """
 
     def __init__(self, address: str, workers: int) -> None:
         from distributed import Client
 
-        # What goes wrong is told by an error of ours; Dask's own loggers would add tracebacks of its inner life.
+        # Errors of this package say what went wrong; Dask's loggers would add tracebacks of its internals.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._stack = contextlib.ExitStack()
         self._address = address
@@ -85,16 +85,16 @@ class Cluster:
         import dask
         from distributed import LocalCluster
 
-        # Without the interrupts held, Ctrl-C would reach the workers, too, and each would tell of it.
+        # Otherwise Ctrl-C would reach the workers too, and each would print a traceback.
         with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}), interrupts_held():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                # Ports are chosen by the system; whoever watches a fixed one may have it.
+                # The system chooses a free port.
                 dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
-                # A worker that a limit killed would look like one that died of its job.
+                # A worker that Dask killed at a limit would look like one that its job killed.
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
             )
@@ -102,10 +102,10 @@ class Cluster:
         return str(cluster.scheduler_address)
 
     def require_workers(self) -> None:
-        """Wait for a worker and look at all there are.
+        """Wait for the first worker, then compare every worker with this process.
 
         Raises:
-            PluginError: None joins in time, or one is not like this process.
+            PluginError: No worker joins in time, or a worker differs from this process.
         """
         try:
             self.client.wait_for_workers(1, timeout=WORKER_SECONDS)
@@ -125,20 +125,20 @@ class Cluster:
 
     @property
     def n_workers(self) -> int:
-        """Workers that are connected now."""
+        """Number of workers that are connected now."""
         return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
     @property
     def has_gpus(self) -> bool:
-        """Whether a worker has declared the resource ``GPU``."""
+        """Whether any worker declares the resource ``GPU``."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return any("GPU" in worker["resources"] for worker in workers)
 
     def close(self) -> None:
-        """Disconnect; end the workers that were started here."""
+        """Disconnect, and end the workers that were started here."""
         self._stack.close()
 
 
 def facts_of_worker(dask_worker: Any = None) -> Facts:
-    """Look at the process of a Dask worker; Dask passes the worker itself by the name of the argument."""
+    """Return the facts about a Dask worker's process; Dask fills the argument by its name."""
     return Facts.of_this_process(slots=dask_worker.state.nthreads)

@@ -1,7 +1,7 @@
 """The Dask executor: jobs run on the workers of a cluster, or on workers of this machine.
 
-Dask moves tasks between its processes by pickle; whoever can reach its ports can run code. So nothing but the loopback
-is listened on when the workers are started here, and a cluster belongs in a network of its own or behind TLS.
+Dask moves tasks between its processes by pickle, so anyone who can reach its ports can run code. Workers started here
+listen on the loopback only; a cluster belongs in a network of its own or behind TLS.
 """
 
 from __future__ import annotations
@@ -23,18 +23,35 @@ from icudl.execution.base import (
     Result,
     Shared,
     Tick,
+    completed,
     lost_workers,
 )
 from icudl.execution.dask.cluster import WORKER_SECONDS, Cluster, check_address, facts_of_worker, require_dask
 from icudl.execution.dask.facts import Facts
 from icudl.execution.device import resolve_device
 from icudl.execution.threads import limit_threads, usable_cores
+from icudl.options import option
 
 _LOOK_SECONDS = 5.0
-"""Between two looks at the cluster while no job ends."""
+"""Time between two looks at the cluster while no job ends."""
 
 GPU = "GPU"
-"""Name of the worker resource that a job on a GPU asks for, where a worker declares it."""
+"""Worker resource that a job on a GPU asks for if any worker declares it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DaskOptions(ExecutionOptions):
+    """Where and how work runs. Nothing here can change a result, so nothing here is part of an artifact's id."""
+
+    address: str = option(
+        "",
+        "Scheduler of a running Dask cluster, tcp://HOST:PORT or tls://HOST:PORT; empty: dask starts workers here.",
+        identity=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_address(self.address)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,9 +60,9 @@ class _Bundle:
 
     Attributes:
         task: Module-level function.
-        shared: Its first argument.
-        facts: The process that wants the result; a worker that joins late is compared with it.
-        topic: Where ticks are reported.
+        shared: First argument of the task.
+        facts: Facts about the process that wants the results; a worker that joins late is compared with them.
+        topic: Dask topic under which ticks are reported.
     """
 
     task: Callable[[Any, Any, Tick], Any]
@@ -55,15 +72,19 @@ class _Bundle:
 
 
 class DaskExecutor(Executor):
-    """Runs jobs as Dask tasks; the job of a worker that died is run by another.
+    """Runs jobs as Dask tasks; another worker runs the job of one that died.
 
     Args:
-        address: Of a running scheduler; "" starts workers on this machine when they are first needed.
-        workers: How many to start; 0 takes one per core.
-        device: As in ``execution.device``: where it is a CUDA device, jobs ask for the resource ``GPU``.
+        address: Address of a running scheduler; "" starts workers on this machine when they are first needed.
+        workers: How many workers to start; 0 takes one per core.
+        device: As in ``execution.device``; for a CUDA device, jobs ask for the resource ``GPU``.
+
+    Raises:
+        ConfigError: The address is malformed.
+        PluginError: Dask is not installed.
     """
 
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
+    Options: ClassVar[type[ExecutionOptions]] = DaskOptions
 
     def __init__(self, address: str = "", workers: int = 0, device: str = "cpu") -> None:
         require_dask()
@@ -76,17 +97,18 @@ class DaskExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it for ``options.address``, or for ``options.workers`` processes here."""
-        return cls(options.address, options.workers, options.device)
+        """Make the executor for ``options.address``, or for ``options.workers`` processes here."""
+        own = completed(DaskOptions, options)
+        return cls(own.address, own.workers, own.device)
 
     def __enter__(self) -> Self:
-        """Connect to a running cluster; workers of this machine are started when they are first needed."""
+        """Connect to a running cluster; workers of this machine start when they are first needed."""
         if self._address:
             self._connected()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Disconnect; end the workers that were started here."""
+        """Disconnect, and end the workers that were started here."""
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = self._sent = None
@@ -109,8 +131,8 @@ class DaskExecutor(Executor):
         """Run the jobs on the cluster; see ``execution.base.Executor``.
 
         Raises:
-            PluginError: The cluster cannot be reached, or a worker is not like this process.
-            StageError: Jobs lost their worker again and again, or the scheduler is gone.
+            PluginError: The cluster cannot be reached, or a worker differs from this process.
+            StageError: Jobs lost their worker ``MAX_ATTEMPTS`` times, or the scheduler is gone.
         """
         missing = set(range(len(jobs)))
 
@@ -122,7 +144,7 @@ class DaskExecutor(Executor):
             if not missing:
                 return
             if attempt and not self._address:
-                # Workers that die as they start take what restarts them along.
+                # Workers that die at their start also end the process that would restart them.
                 self.__exit__()
             cluster = self._connected()
             if attempt:
@@ -141,7 +163,7 @@ class DaskExecutor(Executor):
         keep: Callable[[int, Any], None],
         tick: Tick | None,
     ) -> None:
-        """Run the missing jobs; return early where the shared values were lost with the workers that held them."""
+        """Run the missing jobs; return early if the shared values were lost with the workers that held them."""
         client, events = cluster.client, queue.SimpleQueue[Any]()
         bundle = self._send(client, task, shared)
         resources = {GPU: 1} if self._wants_gpu(cluster) else None
@@ -172,7 +194,7 @@ class DaskExecutor(Executor):
             client.unsubscribe_topic(self._topic)
 
     def _next(self, events: queue.SimpleQueue[Any], cluster: Cluster) -> Any:
-        """Return the next tick or finished job, or None where nobody is left to finish one."""
+        """Return the next tick or finished job, or None if no worker is left to finish one."""
         deserted = 0.0
         while deserted < WORKER_SECONDS:
             try:
@@ -182,7 +204,7 @@ class DaskExecutor(Executor):
         return None
 
     def _take(self, future: Any, index: int, n_jobs: int, keep: Callable[[int, Any], None]) -> bool:
-        """Hand over the result of a finished job; return False where it was lost."""
+        """Hand over the result of a finished job; return False if the job was lost."""
         from distributed import KilledWorker
 
         if future.status == "cancelled":
@@ -206,7 +228,7 @@ class DaskExecutor(Executor):
         return True
 
     def _send(self, client: Any, task: Callable[[Any, Any, Tick], Any], shared: Any) -> Any:
-        """Return the handle of what all jobs need; values that the workers have already are not sent again."""
+        """Return the handle of what all jobs need; values that the workers already hold are not sent again."""
         if self._sent is not None and self._sent[0] is task and self._sent[1] is shared:
             return self._sent[2]
         bundle = _Bundle(task, shared, Facts.of_this_process(), self._topic)
@@ -221,7 +243,7 @@ class DaskExecutor(Executor):
 
 
 def _run_job(bundle: _Bundle, job: Any) -> Any:
-    """Run a job; this is what a worker executes."""
+    """Run one job in a Dask worker."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,4 +1,4 @@
-"""What a worker process must be like so that its results are those of this process."""
+"""What a worker must have in common with this process so that both give the same results."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import icudl
 from icudl.execution.threads import ENVIRONMENT
 
 PACKAGES = ("torch", "numpy", "polars", "scikit-learn")
-"""Besides icudl itself: what computes, and may round otherwise in another version."""
+"""Packages besides icudl that compute, and may round differently in another version."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """One process, as far as results depend on it.
+    """The facts about one process on which results depend.
 
     Attributes:
-        versions: By package, Python among them.
-        threads: Value of ``OMP_NUM_THREADS`` by which the process was started; "" where it was not set.
-        slots: Jobs that the process runs side by side, each in a thread.
+        versions: Version of each package, and of Python.
+        threads: Value of ``OMP_NUM_THREADS`` when the process started; "" if unset.
+        slots: How many jobs the process runs side by side, each in a thread.
     """
 
     versions: dict[str, str]
@@ -30,7 +30,7 @@ class Facts:
 
     @classmethod
     def of_this_process(cls, slots: int = 1) -> Facts:
-        """Look at this process; nothing large is imported for it."""
+        """Return the facts about this process; no large package is imported."""
         versions = {"icudl": icudl.__version__, "python": ".".join(platform.python_version_tuple()[:2])}
         return cls(
             versions=versions | {package: _version(package) for package in PACKAGES},
@@ -39,7 +39,7 @@ class Facts:
         )
 
     def objection(self, worker: Facts) -> str:
-        """Return why ``worker`` must not run jobs of this process, or ""."""
+        """Return why ``worker`` must not run jobs of this process, or "" if it may."""
         differing = [
             f"{package} {worker.versions.get(package, 'none')} instead of {ours}"
             for package, ours in self.versions.items()
@@ -52,7 +52,7 @@ class Facts:
         if worker.threads != ENVIRONMENT["OMP_NUM_THREADS"]:
             settings = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
             return (
-                f"computes with OMP_NUM_THREADS={worker.threads or '(unset)'}, which is slower and rounds otherwise. "
+                f"computes with OMP_NUM_THREADS={worker.threads or '(unset)'}, which is slower and rounds differently. "
                 f"Start it with the environment {settings}"
             )
         return ""

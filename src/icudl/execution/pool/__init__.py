@@ -1,1 +1,1 @@
-"""Worker processes on this machine."""
+"""Worker processes of this machine, and how large values reach them."""

@@ -36,16 +36,16 @@ from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import ENVIRONMENT, tune_process, usable_cores
 
 _CALLS = itertools.count()
-"""Tells the calls of this process apart: the address of an ended one may be used again."""
+"""Numbers the calls of this process: a new call may get the address of one that has ended."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """One call of ``run``, as its jobs are told of it.
+    """One call of ``run``, as each of its jobs receives it.
 
     Attributes:
-        number: Of the calls of this process.
-        address: Where the task and the values that all jobs share are to be had.
+        number: Number of the call among those of this process.
+        address: Where the task and the values that all jobs share are offered.
     """
 
     number: int
@@ -53,7 +53,7 @@ class _Call:
 
 
 class _Worker:
-    """What one worker process holds: by call, the task and the values all its jobs share; and the way ticks go home."""
+    """What one worker process holds: the task and the shared values of each call, and the queue that carries ticks."""
 
     calls: ClassVar[dict[int, tuple[Callable[[Any, Any, Tick], Any], Any]]] = {}
     ticks: Any
@@ -75,7 +75,7 @@ def _run_job(call: _Call, job: Any) -> Any:
         _Worker.calls.clear()
 
         def forget() -> None:
-            # An idle worker lets go of what the jobs of a call shared: it may be most of what fits in memory.
+            # An idle worker drops what the jobs of a call shared, for it may be most of what fits in memory.
             _Worker.calls.pop(call.number, None)
             give_back_memory()
 
@@ -90,14 +90,14 @@ def _run_job(call: _Call, job: Any) -> Any:
 
 
 def _do_nothing() -> None:
-    """Tell that workers are alive."""
+    """Do nothing: a result shows that the workers are alive."""
 
 
 class _Pool:
-    """Single-threaded processes, and the way their ticks come home.
+    """Single-threaded processes, and the queue that carries their ticks.
 
     Args:
-        workers: Most processes; each is started when there is a job for it.
+        workers: The most processes; each starts when the first job for it arrives.
     """
 
     def __init__(self, workers: int) -> None:
@@ -111,7 +111,7 @@ class _Pool:
         self._stack.callback(self._processes.shutdown, wait=True, cancel_futures=True)
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Give a task to the next worker that is free.
+        """Give a task to the next free worker.
 
         Raises:
             BrokenProcessPool: A worker died.
@@ -120,7 +120,7 @@ class _Pool:
             return self._processes.submit(task, *arguments)
 
     def is_whole(self) -> bool:
-        """Tell whether no worker died while there was nothing to do."""
+        """Tell whether all workers survived since the last job."""
         try:
             self.submit(_do_nothing).result()
         except BrokenProcessPool:
@@ -128,17 +128,15 @@ class _Pool:
         return True
 
     def close(self) -> None:
-        """End the processes, each after the job that it has in work."""
+        """End the processes, each after its current job."""
         self._stack.close()
 
 
 class ProcessExecutor(Executor):
     """Runs jobs in a pool of single-threaded processes, which a ``with`` block keeps from one call to the next.
 
-    A job whose worker died, or which found no memory, is run again in a new pool of half as many workers.
+    A job whose worker died, or that ran out of memory, runs again in a new pool of half as many workers.
     """
-
-    Options: ClassVar[type[ExecutionOptions]] = ExecutionOptions
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or usable_cores()
@@ -147,16 +145,16 @@ class ProcessExecutor(Executor):
 
     @classmethod
     def from_options(cls, options: ExecutionOptions) -> Self:
-        """Make it with ``options.workers`` processes."""
+        """Make the executor with ``options.workers`` processes; nothing starts yet."""
         return cls(options.workers)
 
     def __enter__(self) -> Self:
-        """Keep the processes that calls start."""
+        """Keep the processes that the next calls start."""
         self._keeps = True
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End them."""
+        """End the processes that were kept."""
         self._keeps = False
         self._close_kept()
 
@@ -205,7 +203,7 @@ class ProcessExecutor(Executor):
         tick: Tick,
         keep: Callable[[int, Result], None],
     ) -> None:
-        """Run the missing jobs in one pool; return early where the pool breaks, and leave out what found no memory."""
+        """Run the missing jobs in one pool; return early if the pool breaks, and skip jobs that ran out of memory."""
         with self._pool(workers) as pool, offered((task, shared)) as address:
             try:
                 self._collect(pool, _Call(next(_CALLS), address), jobs, missing, tick, keep)
@@ -216,7 +214,7 @@ class ProcessExecutor(Executor):
 
     @contextmanager
     def _pool(self, workers: int) -> Iterator[_Pool]:
-        """Give a pool of so many workers, kept from the last call where there is one; keep it where nothing failed."""
+        """Yield a pool of so many workers, the last call's if it still fits, and keep it if nothing fails."""
         pool, self._kept = self._kept, None
         if pool is not None and (pool.workers != workers or not pool.is_whole()):
             pool.close()
@@ -243,7 +241,7 @@ class ProcessExecutor(Executor):
         tick: Tick,
         keep: Callable[[int, Any], None],
     ) -> None:
-        """Keep the pool busy without holding all jobs at once; what was done before the pool broke is kept."""
+        """Keep the pool busy without holding all jobs at once; hand over what finished before the pool broke."""
         numbers, waiting = iter(missing), dict[Future[Any], int]()
         broken: BrokenProcessPool | None = None
         while True:
@@ -264,7 +262,7 @@ class ProcessExecutor(Executor):
                 except BrokenProcessPool as error:
                     broken, numbers = error, iter(())
                 except MemoryError:
-                    # Its neighbours may have taken it: the job is still missing, and comes again among fewer.
+                    # Other jobs may have taken the memory: this one stays missing and runs again among fewer.
                     continue
                 else:
                     keep(index, result)

@@ -1,8 +1,8 @@
 """Handing large values to the workers of a pool.
 
-Arguments of a process that ``multiprocessing`` spawns go through a pipe whose other end the parent holds open as well.
-Where the child dies before it has read them, and they do not fit the pipe's buffer (64 KB on Linux), the parent waits
-for ever. Through a socket of the worker's own it learns of the death.
+``multiprocessing`` sends the arguments of a process that it spawns through a pipe, and the parent holds both ends open.
+If the child dies before it has read them, and they exceed the pipe's buffer (64 KB on Linux), the parent waits forever.
+A socket for each worker tells the parent of the death.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 _TAKE, _CLOSE = b"take", b"close"
 
 Address = Any
-"""Where the value is to be had; of the kind that the operating system has."""
+"""Where a value is offered: a path or a pair of host and port, whichever the operating system uses."""
 
 
 @contextlib.contextmanager
 def offered(value: object) -> Iterator[Address]:
-    """Hand a value to every process that calls ``take`` with the address, as long as the ``with`` block lasts.
+    """Offer a value, while the ``with`` block lasts, to every process that calls ``take`` with the address.
 
     Raises:
         Exception: The value cannot be sent to another process.
@@ -33,7 +33,7 @@ def offered(value: object) -> Iterator[Address]:
 
         def serve() -> None:
             while True:
-                # A worker that dies while it asks is told of by the pool; who does not know the key gets nothing.
+                # The pool reports a worker that dies while it asks. A process that does not know the key gets nothing.
                 with contextlib.suppress(OSError, EOFError, AuthenticationError):
                     connection = taken.enter_context(listener.accept())
                     if connection.recv_bytes() == _CLOSE:
@@ -51,11 +51,11 @@ def offered(value: object) -> Iterator[Address]:
 
 
 def take(address: Address, forget: Callable[[], None]) -> Any:
-    """Return what is offered at ``address`` by the process that started this one.
+    """Return the value that the process which started this one offers at ``address``.
 
     Args:
         address: From ``offered``.
-        forget: Called, in a thread, when it is offered no longer.
+        forget: Called, in a thread, when the offer ends.
     """
     connection = Client(address, authkey=_key())
     connection.send_bytes(_TAKE)
@@ -71,5 +71,5 @@ def take(address: Address, forget: Callable[[], None]) -> Any:
 
 
 def _key() -> bytes:
-    """Return what only this process and those it started know."""
+    """Return the secret that only this process and the processes it started know."""
     return bytes(current_process().authkey)

@@ -1,6 +1,7 @@
 """A checkpoint with its scaler and imputation as one torch module: clinical units in, risk of death out.
 
-What ``preprocessing`` does in numpy, in operations that can be traced and exported; a test holds that both agree.
+The module repeats what ``preprocessing`` does in numpy with operations that can be traced and exported; a test holds
+that both agree.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class ClinicalModule(nn.Module):
     def _along(curve: Tensor, difference: Tensor) -> Tensor:
         """Return the (B,) risks on a (2, K) isotonic curve: its first risk and the part of each rise that is passed."""
         places, risks = curve
-        # Two places of the curve may be one in single precision: there the risk jumps.
+        # Two places of the curve may coincide in single precision; the risk jumps there.
         width = (places[1:] - places[:-1]).clamp(min=torch.finfo(torch.float32).tiny)
         passed = ((difference[:, None] - places[:-1]) / width).clamp(0.0, 1.0)
         risk: Tensor = risks[0] + (passed * (risks[1:] - risks[:-1])).sum(dim=1)
@@ -118,7 +119,7 @@ def neighbours(observed: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """
     hours = torch.arange(observed.shape[1], device=observed.device)[None, :, None].expand_as(like)
     number = observed.long().cumsum(dim=1)
-    # Place 0 takes the hours in which nothing was charted, the last place stands for there being no later one.
+    # Place 0 takes the hours in which nothing was charted; the last place means that no later hour was charted.
     room = torch.cat([hours, hours[:, :1], hours[:, :1]], dim=1)
     where = torch.full_like(room, -1).scatter(1, torch.where(observed, number, 0), hours)
     where = torch.where(torch.arange(room.shape[1], device=room.device)[None, :, None] == 0, -1, where)

@@ -69,18 +69,18 @@ class CheckpointModule(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the module."""
         return self.inputs.device
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
-        """Stay in eval mode: some libraries train the model to differentiate it, and would switch dropout on."""
+        """Stay in eval mode: some libraries put a model into training mode to differentiate it, with dropout on."""
         return super().train(mode=False)
 
     def forward(self, cells: Tensor) -> Tensor:
         """Return (B, 2) logits; differentiable.
 
         Raises:
-            StageError: There are other rows than it is bound to.
+            StageError: The rows are not those of the stays that the module is bound to.
         """
         target = self.target.select(self._rows(len(cells)))
         with torch.backends.cudnn.flags(enabled=False):

@@ -77,7 +77,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return what the file tells of itself: strings, some of them JSON."""
+    """Return the metadata of the file: strings, some of them JSON."""
     return {
         "variables": json.dumps([_described(variable) for variable in checkpoint.variables], ensure_ascii=False),
         "statics": json.dumps(list(checkpoint.static_names)),
@@ -107,7 +107,7 @@ def _trace(checkpoint: Checkpoint, path: Path) -> None:
     try:
         torch.backends.mha.set_fastpath_enabled(False)
         with _silent_output(), warnings.catch_warnings(), torch.no_grad():
-            # The exporter warns of its own age and of shapes that are read while tracing; the check below sees to both.
+            # The exporter warns of its own age and of shapes that are read while tracing; the check below covers both.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module, tuple(tensors.values()), str(path), input_names=list(tensors), output_names=["risk"],

@@ -1,1 +1,7 @@
-"""Anybody's torch module under this project's attacks."""
+"""Anybody's torch module under the attacks of this project."""
+
+from __future__ import annotations
+
+from icudl.interop.module.attack import ModuleAttack, attack_module
+
+__all__ = ["ModuleAttack", "attack_module"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,17 @@ from torch import Tensor, nn
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import FINAL, AttackResult, AttackStatus, GridDataset, SusceptibilityResult
+from icudl.attacks.base import default_options
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.run.outcome import ShardArrays, attack_stays
-from icudl.attacks.run.tables import EXAMPLES, assemble
+from icudl.attacks.run.assembly import EXAMPLES, assemble
+from icudl.attacks.run.outcome import CellColumns, ShardOutcome, attack_stays
 from icudl.attacks.target.checkpoint import decision_shift
 from icudl.errors import AttackError, ConfigError
 from icudl.execution.context import seed_for
 from icudl.interop.data_set import data_set_of
 from icudl.interop.module.inputs import ModuleInputs, check_inputs
-from icudl.interop.module.target import ModuleTarget, frozen, two_logits
+from icudl.interop.module.target import ModuleTarget, TwoLogits, frozen, two_logits
+from icudl.models.base import SequenceClassifier
 from icudl.variables import Variable
 
 SAME = 1e-3
@@ -105,7 +106,7 @@ def attack_module(
         ConfigError: An option that has no meaning here, or variables that are not named one by one.
         PluginError: There is no such attack.
     """
-    options = AttackOptions(name=attack) if isinstance(attack, str) else attack
+    options = default_options(attack) if isinstance(attack, str) else attack
     _require_plain(options, threshold)
     given = check_inputs(module, inputs, labels, lengths, bounds, mask, variables)
     given = dataclasses.replace(given, free=given.free & _named(options, given))
@@ -120,14 +121,14 @@ def attack_module(
         ]  # fmt: skip
     grid = _as_data_set(given, [each.says_death for each in found])
     first, best = (np.concatenate([getattr(each, name) for each in found]) for name in EXAMPLES)
-    return ModuleAttack(assemble([each.arrays for each in found], grid, options), first, best, threshold, seed)
+    return ModuleAttack(assemble([each.outcome for each in found], grid, options), first, best, threshold, seed)
 
 
 def _require_plain(options: AttackOptions, threshold: float) -> None:
-    defaults = AttackOptions()
+    fields = {field.name: field for field in dataclasses.fields(options)}
     for name in ("threat_model", "split", "max_stays"):
         value = getattr(options, name)
-        if value != getattr(defaults, name):
+        if value != fields[name].default:
             raise ConfigError(
                 f"attack.{name} = {value!r} has no meaning for a module: all the stays given are attacked, in their "
                 "own cells. Leave it out; give bounds and a mask instead."
@@ -146,13 +147,13 @@ def _named(options: AttackOptions, given: ModuleInputs) -> Tensor:
     return torch.tensor(free, device=given.inputs.device)
 
 
-def probe(model: nn.Module, given: ModuleInputs) -> None:
+def probe(model: SequenceClassifier | TwoLogits, given: ModuleInputs) -> None:
     """Check that a module in eval mode decides for each stay by that stay alone.
 
     Raises:
         AttackError: It gives other logits the second time, or where a stay has other batch mates.
     """
-    name = getattr(model, "name", type(model).__name__)
+    name = model.name if isinstance(model, TwoLogits) else type(model).__name__
     rows = slice(0, min(len(given.inputs), 4))
     with torch.no_grad():
         once, again = (model(given.inputs[rows], given.lengths[rows]) for _ in range(2))
@@ -171,34 +172,48 @@ def probe(model: nn.Module, given: ModuleInputs) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Batch:
-    arrays: ShardArrays
+    outcome: ShardOutcome
     first: npt.NDArray[np.floating]
     best: npt.NDArray[np.floating]
     says_death: npt.NDArray[np.int8]
 
 
 def _attack_batch(
-    model: nn.Module, given: ModuleInputs, rows: Tensor, shift: float, options: AttackOptions, seed: int
+    model: SequenceClassifier | TwoLogits,
+    given: ModuleInputs,
+    rows: Tensor,
+    shift: float,
+    options: AttackOptions,
+    seed: int,
 ) -> _Batch:
     target = ModuleTarget.bind(
-        model, given.inputs[rows], given.low[rows], given.high[rows], given.free[rows], given.lengths[rows], shift
+        model,
+        given.inputs[rows],
+        given.low[rows],
+        given.high[rows],
+        given.free[rows],
+        given.lengths[rows],
+        shift,
+        confidence=options.kappa,
     )
     says_death = (target.sign > 0).cpu().numpy().astype(np.int8)
     labels = says_death if given.labels is None else given.labels[rows].cpu().numpy().astype(np.int8)
     seeds = np.array([seed_for(seed, "attack", stay) for stay in rows.tolist()], np.int64)
-    arrays = attack_stays(model, target, labels, seeds, rows.numpy(), options)
-    rebuild = partial(_examples, target, arrays, int(rows[0]))
-    return _Batch(arrays, rebuild(0), rebuild(1), says_death)
+    outcome = attack_stays(model, target, labels, seeds, rows.numpy(), options)
+    first, best = (_examples(target, outcome.cells, int(rows[0]), code) for code in range(len(EXAMPLES)))
+    return _Batch(outcome, first, best, says_death)
 
 
-def _examples(target: ModuleTarget, arrays: ShardArrays, start: int, code: int) -> npt.NDArray[np.floating]:
+def _examples(target: ModuleTarget, cells: CellColumns, start: int, code: int) -> npt.NDArray[np.floating]:
     """Return the (B, T, F) inputs of one example of each stay, as ``verify`` gave them to the module."""
-    chosen = arrays["cells.example"] == code
-    cell = [arrays[f"cells.{name}"][chosen].astype(np.int64) for name in ("row", "hour", "variable")]
+    changed = cells.where(cells.example == code)
     change = torch.zeros_like(target.values)
-    if len(cell[0]):
-        index = [torch.from_numpy(part).to(change.device) for part in (cell[0] - start, *cell[1:])]
-        change[index[0], index[1], index[2]] = torch.from_numpy(arrays["cells.change"][chosen]).to(change)
+    if len(changed.row):
+        stay, hour, variable = (
+            torch.from_numpy(part.astype(np.int64)).to(change.device)
+            for part in (changed.row - start, changed.hour, changed.variable)
+        )
+        change[stay, hour, variable] = torch.from_numpy(changed.change).to(change)
     return target.clinical(target.values + change)
 
 

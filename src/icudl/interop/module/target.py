@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from icudl.attacks.engine.choice import AutogradEngine, Engine, make_engine
+from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.target.checkpoint import SLACK
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
@@ -22,6 +22,9 @@ class TwoLogits(nn.Module):
     """A module as the attacks want one: (inputs, lengths) to (B, 2) logits.
 
     One logit z a stay stands for the logits 0 and z.
+
+    Attributes:
+        name: What error messages call the module: its class.
 
     Args:
         module: (B, T, F) inputs, and (B,) lengths where they are given, to (B, 2), (B, 1) or (B,) logits.
@@ -61,8 +64,8 @@ class TwoLogits(nn.Module):
         return torch.cat([torch.zeros_like(death), death], dim=1)
 
 
-def two_logits(module: nn.Module, *, takes_lengths: bool) -> nn.Module:
-    """Return the module itself where it is one of ours, else the module as ``TwoLogits``."""
+def two_logits(module: nn.Module, *, takes_lengths: bool) -> SequenceClassifier | TwoLogits:
+    """Return the module itself where it is a model of this package, else the module as ``TwoLogits``."""
     return module if isinstance(module, SequenceClassifier) else TwoLogits(module, takes_lengths=takes_lengths)
 
 
@@ -103,6 +106,7 @@ class ModuleTarget:
         values: (B, T, F) float32 unit coordinates of the inputs; 0 where nothing may change.
         sign: (B,) float32 +1 where the module now decides for class 1, -1 where for class 0.
         shift: Logit of the decision threshold.
+        confidence: Logits by which the other class must win for the margin to be negative.
     """
 
     engine: Engine
@@ -114,10 +118,20 @@ class ModuleTarget:
     values: Tensor
     sign: Tensor
     shift: float
+    confidence: float = 0.0
 
     @classmethod
     def bind(
-        cls, model: nn.Module, inputs: Tensor, low: Tensor, high: Tensor, free: Tensor, lengths: Tensor, shift: float
+        cls,
+        model: SequenceClassifier | TwoLogits,
+        inputs: Tensor,
+        low: Tensor,
+        high: Tensor,
+        free: Tensor,
+        lengths: Tensor,
+        shift: float,
+        *,
+        confidence: float = 0.0,
     ) -> Self:
         """Bind a module to stays.
 
@@ -129,13 +143,13 @@ class ModuleTarget:
             free: (B, T, F) bool, cells that may change; those whose bounds fall together are locked as well.
             lengths: (B,) int64.
             shift: Logit of the decision threshold.
+            confidence: Logits by which the other class must win.
         """
         free = free & (low < high)
         width = torch.where(free, high - low, torch.ones_like(low))
         unit = torch.where(free, (inputs - low) / width, torch.zeros_like(inputs)).clamp(0.0, 1.0).float()
-        name = getattr(model, "name", type(model).__name__)
         target = cls(
-            engine=make_engine(model) if isinstance(model, SequenceClassifier) else AutogradEngine(model, name),
+            engine=make_engine(model) if isinstance(model, SequenceClassifier) else AutogradEngine(model, model.name),
             inputs=inputs,
             low=low,
             high=high,
@@ -144,9 +158,15 @@ class ModuleTarget:
             values=unit,
             sign=torch.ones(len(inputs), device=inputs.device),
             shift=shift,
+            confidence=confidence,
         )
         difference = target.engine.difference(inputs, lengths)
         return dataclasses.replace(target, sign=torch.where(difference >= shift, 1.0, -1.0).float())
+
+    @property
+    def entries(self) -> None:
+        """None: what a module's inputs were made of is unknown."""
+        return None
 
     @property
     def lower(self) -> Tensor:
@@ -186,7 +206,7 @@ class ModuleTarget:
         return self._margin(difference), by_cell
 
     def _margin(self, difference: Tensor) -> Tensor:
-        return self.sign * (difference - self.shift).to(self.sign.dtype) + SLACK
+        return self.sign * (difference - self.shift).to(self.sign.dtype) + (SLACK + self.confidence)
 
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices``."""

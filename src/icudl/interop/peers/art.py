@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from icudl.attacks.options import AttackOptions
 from icudl.interop.checkpoints.module import CheckpointModule
 from icudl.interop.extra import require
+from icudl.interop.peers.options import ArtOptions
 from icudl.interop.peers.peer import MarginModel, PeerAttack, attack_classes, make
 
 NAME = "ART"
@@ -45,22 +46,25 @@ def _classifier(module: nn.Module, cells: Tensor) -> Any:
 class ArtAttack(PeerAttack):
     """Attack plug-in ``art``: the classes of ``art.attacks.evasion``; see ``interop.peers.peer``."""
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = ArtOptions
 
-    def __init__(self, options: AttackOptions) -> None:
-        super().__init__(options, _Art())
+    def __init__(self, options: ArtOptions) -> None:
+        super().__init__(options, _Art(options))
 
 
 class _Art:
     name = NAME
 
+    def __init__(self, options: ArtOptions) -> None:
+        self.options = options
+
     def attacks(self) -> Mapping[str, Callable[..., Any]]:
         """See ``interop.peers.peer.Library``."""
         return attack_classes(require(EVASION, NAME), require("art.attacks.attack", NAME).EvasionAttack)
 
-    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor, options: AttackOptions) -> Tensor:
+    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor) -> Tensor:
         """See ``interop.peers.peer.Library``."""
-        arguments = dict(options.peer_arguments)
+        arguments = dict(self.options.peer_arguments)
         if "verbose" in inspect.signature(attack).parameters:
             arguments.setdefault("verbose", False)
         if "batch_size" in inspect.signature(attack).parameters:
@@ -69,5 +73,5 @@ class _Art:
         made = make(lambda **given: attack(classifier, **given), NAME, arguments)
         # Without labels untargeted attacks take the model's own class for the true one, and the saliency attack aims at
         # the other class; it would aim at any label given to it.
-        aim = np.tile([0.0, 1.0], (len(cells), 1)) if getattr(made, "targeted", False) else None
+        aim = np.tile([0.0, 1.0], (len(cells), 1)) if made.targeted else None
         return torch.from_numpy(np.asarray(made.generate(cells.cpu().numpy(), y=aim))).to(cells.device)

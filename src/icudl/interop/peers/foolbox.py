@@ -11,6 +11,7 @@ from torch import Tensor
 from icudl.attacks.options import AttackOptions
 from icudl.interop.checkpoints.module import CheckpointModule
 from icudl.interop.extra import require
+from icudl.interop.peers.options import FoolboxOptions
 from icudl.interop.peers.peer import MarginModel, PeerAttack, attack_classes, make
 
 NAME = "Foolbox"
@@ -33,28 +34,31 @@ class FoolboxAttack(PeerAttack):
     smallest, and each stay keeps the first that flips it.
     """
 
-    Options: ClassVar[type[AttackOptions]] = AttackOptions
+    Options: ClassVar[type[AttackOptions]] = FoolboxOptions
 
-    def __init__(self, options: AttackOptions) -> None:
-        super().__init__(options, _Foolbox())
+    def __init__(self, options: FoolboxOptions) -> None:
+        super().__init__(options, _Foolbox(options))
 
 
 class _Foolbox:
     name = NAME
 
+    def __init__(self, options: FoolboxOptions) -> None:
+        self.options = options
+
     def attacks(self) -> Mapping[str, Callable[..., Any]]:
         """See ``interop.peers.peer.Library``."""
         return attack_classes(require("foolbox.attacks", NAME), require("foolbox.attacks.base", NAME).Attack)
 
-    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor, options: AttackOptions) -> Tensor:
+    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor) -> Tensor:
         """See ``interop.peers.peer.Library``."""
         foolbox = require("foolbox", NAME)
-        made = make(attack, NAME, options.peer_arguments)
+        made = make(attack, NAME, self.options.peer_arguments)
         wrapped = foolbox.PyTorchModel(model.eval(), bounds=(0.0, 1.0), device=cells.device)
         present = torch.zeros(len(cells), dtype=torch.int64, device=cells.device)
         if not isinstance(made, require("foolbox.attacks.base", NAME).FixedEpsilonAttack):
             given: Tensor = made(wrapped, cells, present, epsilons=None)[0]
             return given
-        _, clipped, success = made(wrapped, cells, present, epsilons=sorted(options.budgets))
+        _, clipped, success = made(wrapped, cells, present, epsilons=sorted(self.options.budgets))
         budget = success.long().argmax(dim=0)
         return torch.stack(list(clipped))[budget, torch.arange(len(cells), device=cells.device)]

@@ -17,7 +17,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
-from icudl.attacks.options import AttackOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import prune, refine, shrink
 from icudl.errors import AttackError, ConfigError, IcudlError, PluginError, suggestion
+from icudl.interop.peers.options import PeerOptions
 
 NOTHING = 1e-7
 """Changes below this are rounding of the library's arithmetic, not changes."""
@@ -43,16 +43,16 @@ class PeerFailureError(AttackError):
 
 
 class MarginModel(nn.Module):
-    """A target as a two-class model of (n, T, F) cells: logits (margin + kappa, 0).
+    """A target as a two-class model of (n, T, F) cells: logits (margin, 0).
 
     Attributes:
         record: First example of each stay that the library came by, by the number of its call.
         calls: Calls so far.
     """
 
-    def __init__(self, target: TargetModel, kappa: float) -> None:
+    def __init__(self, target: TargetModel) -> None:
         super().__init__()
-        self.target, self.kappa = target, kappa
+        self.target = target
         self.down, self.up = allowed_change(target)
         self.record = ExampleRecord(target.values)
         self.calls = 0
@@ -73,7 +73,7 @@ class MarginModel(nn.Module):
         return torch.minimum(torch.maximum(change, self.down), self.up)
 
     def evaluate(self, cells: Tensor, *, with_gradient: bool) -> tuple[Tensor, Tensor]:
-        """Return the (n,) margins plus kappa and, where asked for, their (n, T, F) gradient (else an empty tensor)."""
+        """Return the (n,) margins and, where asked for, their (n, T, F) gradient (else an empty tensor)."""
         target, change = self._rows(len(cells)), self.change_of(cells)
         moved = target.values + change
         if with_gradient:
@@ -85,8 +85,8 @@ class MarginModel(nn.Module):
         self.calls += 1
         if len(cells) == len(self.down):
             rows = torch.arange(len(cells), device=change.device)
-            self.record.update(rows, change, margin < -self.kappa, distances.l1(change), self.calls)
-        return margin + self.kappa, torch.nan_to_num(gradient)
+            self.record.update(rows, change, margin < 0, distances.l1(change), self.calls)
+        return margin, torch.nan_to_num(gradient)
 
     def _rows(self, n_rows: int) -> TargetModel:
         n_stays = len(self.target.values)
@@ -120,7 +120,7 @@ class Library(Protocol):
     def attacks(self) -> Mapping[str, Callable[..., Any]]:
         """Return its attacks by the name of their class."""
 
-    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor, options: AttackOptions) -> Tensor:
+    def run(self, attack: Callable[..., Any], model: MarginModel, cells: Tensor) -> Tensor:
         """Make the attack and return the (n, T, F) examples it gives for ``cells``, flipped or not."""
 
 
@@ -130,9 +130,14 @@ class PeerAttack:
     The library gives one example a stay, the best. The first is the first flip among the cells it asked about, counted
     in calls of the model. Its random numbers come from the seed of the first stay of a batch, and it may treat the
     stays of a batch in common: unlike the attacks of this project, what it finds can depend on who shares a batch.
+
+    Whether a gradient is needed depends on the peer. One that asks a model without a gradient for it fails with an
+    error that says so.
     """
 
-    def __init__(self, options: AttackOptions, library: Library) -> None:
+    needs_gradient: ClassVar[bool] = False
+
+    def __init__(self, options: PeerOptions, library: Library) -> None:
         self.options, self.library = options, library
         known = library.attacks()
         if options.peer not in known:
@@ -148,7 +153,7 @@ class PeerAttack:
             found = self._run(target, seeds[0])
         except (UnknownRowsError, PeerFailureError):
             found = self._one_at_a_time(target, seeds)
-        return refine(target, found, self.options.kappa, (prune, shrink)) if self.options.refine else found
+        return refine(target, found, (prune, shrink)) if self.options.refine else found
 
     def _one_at_a_time(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:
         parts: list[Perturbation] = []
@@ -170,10 +175,10 @@ class PeerAttack:
         )
 
     def _run(self, target: TargetModel, seed: int) -> Perturbation:
-        model = MarginModel(target, self.options.kappa)
+        model = MarginModel(target)
         with _isolated(seed):
             try:
-                given = self.library.run(self.attack, model, target.values.clone(), self.options)
+                given = self.library.run(self.attack, model, target.values.clone())
             except (IcudlError, UnknownRowsError):
                 raise
             except ModuleNotFoundError as error:
@@ -189,7 +194,7 @@ class PeerAttack:
         change = model.change_of(given)
         margin = target.margin(target.values + change)
         seen = model.record.result()
-        flips = margin < -self.options.kappa
+        flips = margin < 0
         return _put_together(seen, change, flips, model.calls + 1)
 
 

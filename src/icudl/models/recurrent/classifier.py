@@ -104,6 +104,7 @@ class LstmClassifier(RecurrentClassifier):
 
     LAYERS = nn.LSTM
     Options: ClassVar[type[ModelOptions]] = LstmOptions
+    citations = ("lstm",)
 
 
 class GruClassifier(RecurrentClassifier):
@@ -111,6 +112,7 @@ class GruClassifier(RecurrentClassifier):
 
     LAYERS = nn.GRU
     Options: ClassVar[type[ModelOptions]] = GruOptions
+    citations = ("gru",)
 
 
 def _read_in_order(rnn: nn.RNNBase, inputs: Tensor, suffix: str) -> Tensor:

@@ -55,6 +55,7 @@ class LstmSummaryClassifier(SummaryRecurrentClassifier):
 
     LAYERS = nn.LSTM
     Options: ClassVar[type[ModelOptions]] = LstmSummaryOptions
+    citations = ("lstm",)
 
 
 class GruSummaryClassifier(SummaryRecurrentClassifier):
@@ -62,3 +63,4 @@ class GruSummaryClassifier(SummaryRecurrentClassifier):
 
     LAYERS = nn.GRU
     Options: ClassVar[type[ModelOptions]] = GruSummaryOptions
+    citations = ("gru",)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, Schema
+from icudl.artifacts import CLEANING_SCHEMA, Schema
 from icudl.errors import SourceError
 from icudl.sources import rules
 from icudl.sources.mimic3.stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
@@ -165,7 +165,7 @@ def binned(files: list[Path], counts: pl.DataFrame, stay_ids: pl.Series) -> tupl
         inside = pl.col("key").is_between(low << _RANK_SHIFT, (high << _RANK_SHIFT) - 1)
         part = rows.filter(inside).collect(engine="streaming")
         sums = _sums(part["key"].to_numpy(), part["amount"].to_numpy(), stay_ids)
-        hours.append(means(sums))
+        hours.append(rules.means(sums))
         distinct.append(sums.group_by("variable").agg(pl.col("count").sum()))
     return pl.concat(hours), with_repeated(counts, pl.concat(distinct))
 
@@ -220,18 +220,9 @@ def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame,
     for low, high in _parts(lines, len(stay_ids)):
         inside = pl.col("stay_id").is_between(stay_ids[low], stay_ids[high - 1])
         sums = kept.filter(inside).group_by("stay_id", "hour", "variable").agg(pl.col("total", "count").sum())
-        hours.append(means(sums.collect(engine="streaming")).sort("stay_id", "hour", "variable"))
+        hours.append(rules.means(sums.collect(engine="streaming")).sort("stay_id", "hour", "variable"))
     distinct = counts.filter(pl.col("fate") == _KEPT).select("variable", "count")
     return pl.concat(hours), with_repeated(counts.select(list(COUNTS_SCHEMA)), distinct)
-
-
-def means(sums: pl.DataFrame) -> pl.DataFrame:
-    """Return ``HOURS_SCHEMA`` rows of stay_id, hour, variable, total (sum of amounts) and count.
-
-    A mean is one division of two whole numbers: the same bits in every engine.
-    """
-    mean = pl.col("total").cast(pl.Float64) / (pl.col("count").cast(pl.Int64) * rules.AMOUNT_SCALE)
-    return sums.with_columns(mean=mean).select(pl.col(column).cast(dtype) for column, dtype in HOURS_SCHEMA.items())
 
 
 def with_repeated(counts: pl.DataFrame, distinct: pl.DataFrame) -> pl.DataFrame:

@@ -14,35 +14,39 @@ from icudl.artifacts import STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
-from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, translated
-from icudl.sources.mimic3.stays import StayIndex, stays_table
+from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
+from icudl.sources.mimic3.options import Mimic3Options
+from icudl.sources.mimic3.stays import CITATIONS, POPULATION, StayIndex, Stays, stays_of
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
 _BATCH_ROWS = 200_000
 
 
-class Mimic3Files:
+class Mimic3Files(SourceBase):
     """The MIMIC-III tables of a folder.
 
     Attributes:
         restricted: True unless ``source.open_data`` declares the data open.
         citations: Works to cite.
+        population: The patients of MIMIC-III; those of the demo are some of them.
         available: Names of the variables that have rules.
     """
 
-    Options: ClassVar[type[SourceOptions]] = SourceOptions
+    Options: ClassVar[type[SourceOptions]] = Mimic3Options
 
-    citations: tuple[str, ...] = ("mimic3", "physionet")
+    citations = CITATIONS
+    population = POPULATION
 
-    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
+    def __init__(self, options: Mimic3Options, seed: int) -> None:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
+        super().__init__(options, seed)
         self.folder = Path(options.path).expanduser()
         self.restricted = not options.open_data
         self._rules = mimic3_rules().with_items(options.items)
-        self.available = self._rules.variables
+        self.available = frozenset(self._rules.variables)
         self._has_path = bool(options.path)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
@@ -60,30 +64,35 @@ class Mimic3Files:
         """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
 
         Raises:
+            ConfigError: Two of the variables are read from the same item.
             SourceError: A table or column is missing, a value cannot be read, or no value was found.
         """
         tables = self._tables()
+        self._rules.require_one_variable_an_item(variables)
+        require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}")
         stays = _read_stays(tables)
-        index = StayIndex.of(stays)
+        index = StayIndex.of(stays.table)
         files, counts = [], []
         for name in (name for name in TABLES if name in tables):
             rules = self._rules.table(variables, name)
             if len(rules):
-                target = context.scratch / f"{name}-{_key(tables[name], stays, rules, window)}.parquet"
+                target = context.scratch / f"{name}-{_key(tables[name], stays.table, rules, window)}.parquet"
                 if not target.exists():
                     _write_kept(tables[name], rules, index, window.hours, target, context.progress)
                 files.append(target)
                 counts.append(pl.read_parquet(_counts_of(target)))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
-        hours, total = binned(files, totalled(counts), stays["stay_id"])
+        hours, total = binned(files, totalled(counts), stays.table["stay_id"])
         if hours.is_empty():
             raise SourceError(
                 "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
                 "release, and the settings variables.use and window.hours."
             )
-        cleaning = cleaning_table(total, variables)
-        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population="")
+        cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
+        return SourceTables(
+            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Look for the tables and their columns; see ``sources.base.DataSource``."""
@@ -98,14 +107,15 @@ class Mimic3Files:
         return find_tables(self.folder)
 
 
-def _read_stays(tables: Mapping[str, TableFile]) -> pl.DataFrame:
+def _read_stays(tables: Mapping[str, TableFile]) -> Stays:
     times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
     frames = []
     for name, columns in times.items():
+        tables[name].require_whole_rows()
         with translated(tables[name]):
             frame = tables[name].scan()
             frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
-    return stays_table(*frames)
+    return stays_of(*frames)
 
 
 def _events(file: TableFile) -> pl.LazyFrame:
@@ -146,6 +156,7 @@ def _write_kept(
     The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
     before they are classified: expressions cost by the call as well as by the row.
     """
+    file.require_whole_end()
     events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
     kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
     with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):

@@ -9,16 +9,18 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import polars as pl
 
 from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError, StoreError
 from icudl.files import write_atomically
+from icudl.sources.rules import RuleBook
+from icudl.variables import Variable
 
 COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
     "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},
@@ -118,13 +120,54 @@ class TableFile:
         Raises:
             SourceError: The file has no row of data.
         """
-        open_file = gzip.open if self.path.suffix.lower() == ".gz" else open
-        with open_file(self.path, "rb") as handle:
-            start: bytes = handle.read(_HEADER_BYTES)
+        with self._opened() as handle:
+            start = handle.read(_HEADER_BYTES)
         lines = start.decode("utf-8-sig", "strict" if b"\0" in start else "replace").splitlines()
         if len(lines) < 2 or not any(line.strip() for line in lines[1:]):
             raise self._empty()
         return next(csv.reader(io.StringIO(lines[0])), [])
+
+    def require_whole_rows(self) -> None:
+        """Read a CSV file row by row and check that each has all its fields: polars fills what a row lacks with nulls.
+
+        Meant for the small tables; a field with a line break counts as the mark of a quote that nothing closes.
+
+        Raises:
+            SourceError: A row has more or fewer fields than the header, or a field runs over several lines.
+        """
+        if self.path.suffix.lower() == ".parquet":
+            return
+        with translated(self), self._opened() as handle:
+            rows = csv.reader(io.TextIOWrapper(handle, "utf-8-sig", "replace", newline=""))
+            header = next(rows, [])
+            for row in rows:
+                if row and (len(row) != len(header) or any("\n" in field for field in row)):
+                    raise self._cut(f"line {rows.line_num}", len(row), len(header))
+
+    def require_whole_end(self) -> None:
+        """Check that the last row of an uncompressed CSV file has all its fields: a copy that broke off lacks some.
+
+        Raises:
+            SourceError: The last row has fewer fields than the header.
+        """
+        if self.path.suffix.lower() != ".csv":
+            return
+        with translated(self), self.path.open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, io.SEEK_END) - _HEADER_BYTES))
+            lines = handle.read().decode("utf-8", "replace").rstrip("\r\n").splitlines()
+            fields, expected = next(csv.reader(lines[-1:]), []), len(self.header())
+        if fields and lines[-1].count('"') % 2 == 0 and len(fields) < expected:
+            raise self._cut("the last line", len(fields), expected)
+
+    def _opened(self) -> IO[bytes]:
+        open_file = gzip.open if self.path.suffix.lower() == ".gz" else open
+        return cast("IO[bytes]", open_file(self.path, "rb"))
+
+    def _cut(self, place: str, fields: int, expected: int) -> SourceError:
+        return SourceError(
+            f"{self.path.name}: {place} has {fields} fields where the header has {expected}, or a quote that nothing "
+            "closes. A copy or download broke off, or the file was edited: give the table as MIMIC-III v1.4 ships it."
+        )
 
     def _match(self, header: list[str]) -> dict[str, str]:
         by_name = {name.strip().lower(): name for name in header}
@@ -219,6 +262,27 @@ def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, Table
                 f"{', '.join(path.name for path in found[name])}. Keep one of them."
             )
     return {name: TableFile(name, found[name][0]) for name in names if name in found}
+
+
+def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: Container[str], place: str) -> None:
+    """Check that every variable's event table is there: a variable whose table is absent would look uncharted.
+
+    Args:
+        book: Says which table each variable is read from.
+        variables: The variables asked for.
+        tables: Names of the tables that are there.
+        place: Where, for the message.
+
+    Raises:
+        SourceError: A table that a variable is read from is not there; both are named.
+    """
+    for variable in variables:
+        for table in book.tables_of(variable.name):
+            if table not in tables:
+                raise SourceError(
+                    f"The variable {variable.name!r} is read from {table.upper()}, which {place} lacks. "
+                    f"Add the table, or name variables without {variable.name!r} in variables.use."
+                )
 
 
 def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:

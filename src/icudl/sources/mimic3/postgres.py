@@ -19,11 +19,12 @@ from icudl.errors import SourceError
 from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.mimic3 import sql as queries
 from icudl.sources.mimic3.binning import cleaning_table, hours_of_sums
-from icudl.sources.mimic3.folder import COLUMNS, REQUIRED
-from icudl.sources.mimic3.stays import stays_table
+from icudl.sources.mimic3.folder import COLUMNS, REQUIRED, require_event_tables
+from icudl.sources.mimic3.options import Mimic3PostgresOptions
+from icudl.sources.mimic3.stays import CITATIONS, POPULATION, Stays, stays_of
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
@@ -31,24 +32,27 @@ _CHUNK_BYTES = 1 << 25
 SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")
 
 
-class Mimic3Postgres:
+class Mimic3Postgres(SourceBase):
     """The MIMIC-III tables of a PostgreSQL schema; a read-only account is enough.
 
     Attributes:
         restricted: True unless ``source.open_data`` declares the data open.
         citations: Works to cite.
+        population: The patients of MIMIC-III; those of the demo are some of them.
         available: Names of the variables that have rules.
     """
 
-    Options: ClassVar[type[SourceOptions]] = SourceOptions
+    Options: ClassVar[type[SourceOptions]] = Mimic3PostgresOptions
 
-    citations: tuple[str, ...] = ("mimic3", "physionet")
+    citations = CITATIONS
+    population = POPULATION
 
-    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
+    def __init__(self, options: Mimic3PostgresOptions, seed: int) -> None:
         """Take the connection from ``options.url`` and libpq's environment; nothing is opened yet."""
+        super().__init__(options, seed)
         self.restricted = not options.open_data
         self._rules = mimic3_rules().with_items(options.items)
-        self.available = self._rules.variables
+        self.available = frozenset(self._rules.variables)
         self._url = options.url
         self._schema = options.schema
 
@@ -87,6 +91,7 @@ class Mimic3Postgres:
         """Let the server clean and bin the events, in one consistent snapshot, and stream the sums.
 
         Raises:
+            ConfigError: Two of the variables are read from the same item.
             SourceError: The server cannot be reached or goes away, a table or column is missing, or nothing was found.
         """
         files = []
@@ -94,6 +99,8 @@ class Mimic3Postgres:
             for setting in SETTINGS:
                 connection.execute(setting)
             tables = self._tables(connection)
+            self._rules.require_one_variable_an_item(variables)
+            require_event_tables(self._rules, variables, tables, f"schema {self._schema!r}")
             stays = self._stays(connection)
             for table in (table for table in TABLES if table in tables):
                 rules = self._rules.table(variables, table)
@@ -102,22 +109,24 @@ class Mimic3Postgres:
                     files.append(self._sums(connection, table, statement, context))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
-        hours, counts = hours_of_sums(files, stays["stay_id"])
+        hours, counts = hours_of_sums(files, stays.table["stay_id"])
         if hours.is_empty():
             raise SourceError(
                 f"No value of the chosen variables lies in the window of any ICU stay of schema {self._schema!r}. "
                 "Check that all tables are loaded, and the settings variables.use and window.hours."
             )
-        cleaning = cleaning_table(counts, variables)
-        return SourceTables(stays.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population="")
+        cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables)])
+        return SourceTables(
+            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""
         with postgres.connection(self._url, read_only=True) as connection:
             return f"{len(self._tables(connection))} tables in schema {self._schema}"
 
-    def _items(self, table: str) -> list[int]:
-        return [item for rule in self._rules.rules if rule.table == table for item in rule.items]
+    def _items(self, table: str) -> set[int]:
+        return {item for rule in self._rules.rules if rule.table == table for item in rule.items}
 
     def _tables(self, connection: psycopg.Connection) -> list[str]:
         with postgres.translated(self._url, "looking for tables"):
@@ -135,9 +144,29 @@ class Mimic3Postgres:
                 f"Schema {self._schema!r} lacks {', '.join(missing)}. Set source.schema to the schema of MIMIC-III, or "
                 "load a release with `icudl db load DIR URL`."
             )
-        return [table for table in COLUMNS if table in names]
+        tables = [table for table in COLUMNS if table in names]
+        self._require_naive_times(connection, tables)
+        return tables
 
-    def _stays(self, connection: psycopg.Connection) -> pl.DataFrame:
+    def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
+        """Refuse times that carry a zone: they would be read in the zone of whoever asks."""
+        times = [name for table in tables for name, kind in COLUMNS[table].items() if kind is pl.Datetime]
+        with postgres.translated(self._url, "looking at the types of times"):
+            zoned = connection.execute(
+                "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s) "
+                "AND a.attname = ANY(%s) AND a.atttypid = 'timestamptz'::regtype ORDER BY 1, 2",
+                [self._schema, tables, times],
+            ).fetchall()
+        if zoned:
+            raise SourceError(
+                f"In schema {self._schema!r} {', '.join(f'{table}.{column}' for table, column in zoned)} "
+                "hold times with a time zone. The times of MIMIC-III have none: change the columns to timestamp "
+                "(ALTER TABLE ... TYPE timestamp USING ... AT TIME ZONE, in the zone they were loaded in), or load the "
+                "release with `icudl db load`."
+            )
+
+    def _stays(self, connection: psycopg.Connection) -> Stays:
         frames = []
         for table in ("patients", "admissions", "icustays"):
             schema = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in COLUMNS[table].items()}
@@ -146,7 +175,7 @@ class Mimic3Postgres:
             if frame.is_empty():
                 raise SourceError(f"Table {self._schema}.{table} has no rows. Load a release of MIMIC-III.")
             frames.append(frame)
-        return stays_table(*frames)
+        return stays_of(*frames)
 
     def _sums(self, connection: psycopg.Connection, table: str, statement: sql.Composed, context: RunContext) -> Path:
         text = statement.as_string(connection)

@@ -1,7 +1,7 @@
 """The SQL of the MIMIC-III reader, compiled from the same rules as the file reader's expressions.
 
 Each event table is one statement: rules and stays are joined to the events, every row gets its fate in the order of
-``mimic3_binning.FATES``, repeated rows are folded, and the server adds up whole-number amounts per stay, hour and
+``binning.FATES``, repeated rows are folded, and the server adds up whole-number amounts per stay, hour and
 variable. Identifiers and values are composed by psycopg; nothing a user writes becomes SQL text.
 """
 

@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import STAYS_SCHEMA
+from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA
 from icudl.errors import SourceError
+
+POPULATION = "mimic-iii"
+CITATIONS: tuple[str, ...] = ("mimic3", "physionet")
 
 HIDDEN_AGE_YEARS = 91.4
 """Ages above 89 are hidden by MIMIC-III (dates of birth 300 years back); 91.4 is the median age it gives for them."""
@@ -24,9 +27,31 @@ _PATIENT_LIMIT = 2**28
 _OFFSET_STEP = 2**32
 NO_STAY = -1
 
+UNREADABLE_SEX = "unreadable code"
+DEATH_BY_TIME = "death time without the flag: a death"
+DEATH_BY_FLAG = "death flag without a time: a death at an unknown hour"
 
-def stays_table(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per ICU stay (``STAYS_SCHEMA`` and the columns ``intime`` and ``outtime``), sorted by stay_id.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stays:
+    """The ICU stays of the database.
+
+    Attributes:
+        table: One row per ICU stay (``STAYS_SCHEMA`` and the columns ``intime`` and ``outtime``), sorted by stay_id.
+        cleaning: Stays whose sex or outcome is not what the tables say it is, by rule (``CLEANING_SCHEMA``); rules that
+            touched no stay are left out.
+    """
+
+    table: pl.DataFrame
+    cleaning: pl.DataFrame
+
+
+def stays_of(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
+    """Join the three tables of a release to its ICU stays.
+
+    A patient died in hospital if HOSPITAL_EXPIRE_FLAG is 1 or DEATHTIME is there: MIMIC-III gives DEATHTIME for deaths
+    in hospital only. Stays for which the two disagree are counted. GENDER is read without blanks around it, in either
+    case; anything but F and M is unknown, and counted.
 
     Args:
         patients: subject_id, gender, dob.
@@ -35,24 +60,32 @@ def stays_table(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.D
             All times in whole seconds since 1970.
 
     Raises:
-        SourceError: An id occurs twice, a stay lacks its admission, patient or time of admission, or an id is
-            beyond what the reader can hold.
+        SourceError: An id occurs twice, a stay lacks its admission, patient, outcome or time of admission, or an id
+            is beyond what the reader can hold.
     """
     _check_unique(patients, "subject_id", "PATIENTS")
     _check_unique(admissions, "hadm_id", "ADMISSIONS")
     _check_unique(icustays, "icustay_id", "ICUSTAYS")
     _check_stays(patients, admissions, icustays)
     joined = icustays.join(patients, on="subject_id").join(admissions, on=["subject_id", "hadm_id"])
+    _check_outcomes(joined)
+    sex = pl.col("gender").str.strip_chars().str.to_uppercase().replace("", None)
+    flagged, timed = (pl.col("hospital_expire_flag") == 1).fill_null(value=False), pl.col("deathtime").is_not_null()
+    counts = joined.select(
+        (sex.is_not_null() & ~sex.is_in(["F", "M"])).sum().alias("sex"),
+        (timed & ~flagged).sum().alias("timed"),
+        (flagged & ~timed).sum().alias("flagged"),
+    ).row(0)
     age = (pl.col("intime") - pl.col("dob")) / _SECONDS_PER_YEAR
     order = ["subject_id", "intime", "icustay_id"]
-    return (
+    table = (
         joined.sort(order)
         .select(
             stay_id="icustay_id",
             patient_id="subject_id",
             admission_id="hadm_id",
             age_years=pl.when(age > _OLDEST_VISIBLE_AGE_YEARS).then(HIDDEN_AGE_YEARS).otherwise(age),
-            sex=pl.when(pl.col("gender").is_in(["F", "M"])).then("gender"),
+            sex=pl.when(sex.is_in(["F", "M"])).then(sex),
             icu_type="first_careunit",
             height_cm=pl.lit(None),
             weight_kg=pl.lit(None),
@@ -60,13 +93,27 @@ def stays_table(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.D
             stay_number=pl.int_range(1, pl.len() + 1).over("subject_id"),
             stay_hours=(pl.col("outtime") - pl.col("intime")) / _SECONDS_PER_HOUR,
             death_hours=(pl.col("deathtime") - pl.col("intime")) / _SECONDS_PER_HOUR,
-            died=pl.col("hospital_expire_flag") == 1,
+            died=flagged | timed,
             intime="intime",
             outtime="outtime",
         )
         .with_columns(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items())
         .sort("stay_id")
     )
+    rules = (("sex", UNREADABLE_SEX), ("died", DEATH_BY_TIME), ("died", DEATH_BY_FLAG))
+    rows = [(*rule, count) for rule, count in zip(rules, counts, strict=True) if count]
+    return Stays(table, pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row"))
+
+
+def _check_outcomes(joined: pl.DataFrame) -> None:
+    flag = pl.col("hospital_expire_flag")
+    unknown = joined.filter(pl.col("deathtime").is_null() & ~flag.is_in([0, 1]).fill_null(value=False))
+    if len(unknown):
+        raise SourceError(
+            f"{len(unknown)} ICU stays, the first {unknown['icustay_id'][0]}, belong to an admission whose "
+            f"HOSPITAL_EXPIRE_FLAG is {unknown['hospital_expire_flag'][0]} and that has no DEATHTIME. "
+            "Expected 1 for a death in hospital and 0 otherwise: correct ADMISSIONS."
+        )
 
 
 def _check_unique(frame: pl.DataFrame, column: str, table: str) -> None:
@@ -125,7 +172,7 @@ class StayIndex:
 
     @classmethod
     def of(cls, stays: pl.DataFrame) -> StayIndex:
-        """Index what ``stays_table`` returned."""
+        """Index a table of stays (``Stays.table``)."""
         end = pl.when(pl.col("outtime").is_null()).then((pl.col("patient_id") + 1) * _PATIENT_STEP)
         keyed = (
             stays.with_row_index("rank")

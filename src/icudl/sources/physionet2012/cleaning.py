@@ -12,7 +12,7 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA
 from icudl.errors import SourceError
-from icudl.sources import rules
+from icudl.sources import count_unknown_names, rules
 from icudl.sources.physionet2012.parameters import DESCRIPTORS, PARAMETERS, STATIC_NAMES, STATIC_SPANS, rule_book
 from icudl.variables import Variable
 
@@ -40,11 +40,12 @@ class Lines:
     Attributes:
         frame: record, minute (since admission), item (position in ``PARAMETERS``) and value (null where empty), in
             the order of the files.
-        counts: How many lines of a set were read, had no parameter, or an unknown one.
+        counts: How many lines of a set were read, had no parameter, or an unknown one (``CLEANING_SCHEMA``); each
+            unknown parameter by its name as well.
     """
 
     frame: pl.DataFrame
-    counts: Mapping[str, int]
+    counts: pl.DataFrame
 
 
 def numbered(lines: pl.DataFrame, source: str) -> Lines:
@@ -70,16 +71,23 @@ def numbered(lines: pl.DataFrame, source: str) -> Lines:
         raise SourceError(
             f"{source}: record {record} has the value {value!r} for {parameter} at {time}. Expected a number."
         )
-    nameless = frame["parameter"].null_count()
+    names = frame["parameter"].drop_nulls()
     known = frame.filter(pl.col("item").is_not_null())
+    counts = {
+        "lines read": frame.height,
+        "lines without a parameter": frame.height - len(names),
+        "lines of an unknown parameter": len(names) - known.height,
+    }
     return Lines(
         known.select("record", "minute", pl.col("item").cast(pl.Int64), value="number"),
-        {
-            "lines read": frame.height,
-            "lines without a parameter": nameless,
-            "lines of an unknown parameter": frame.height - known.height - nameless,
-        },
+        pl.concat([counted("(lines)", counts), count_unknown_names(names, PARAMETERS)]),
     )
+
+
+def counted(variable: str, rules: Mapping[str, int]) -> pl.DataFrame:
+    """Return ``CLEANING_SCHEMA`` of one variable: the rows that each rule touched."""
+    rows = [(variable, rule, count) for rule, count in rules.items()]
+    return pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
 
 
 def _minutes(lines: pl.DataFrame, source: str) -> pl.DataFrame:

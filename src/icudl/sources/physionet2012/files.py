@@ -9,13 +9,14 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from icudl.errors import SourceError
 
 _SET = re.compile(r"set-([a-z0-9]+)(\.tar\.gz|\.tgz|\.tar)?", re.IGNORECASE)
-RECORD_NAME = re.compile(r"(\d{1,9})\.txt")
+_RECORD = re.compile(r"(\d{1,9})\.txt")
+_LARGEST_RECORD = 8 << 20  # bytes; the largest of the challenge has 20 KiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,11 @@ def find_sets(path: Path) -> tuple[RecordSet, ...]:
     Args:
         path: A folder that holds ``set-a.tar.gz`` (or .tgz, .tar) or folders ``set-a``, any number of sets, with
             ``Outcomes-a.txt`` beside each; or one such archive or folder. Where a set is there as an archive and as
-            a folder, the archive is read.
+            a folder, both must hold the same records; the archive is read.
 
     Raises:
-        SourceError: There is nothing of the kind, a set is there twice, or its outcomes are missing.
+        SourceError: There is nothing of the kind, a set is there twice with different records, or its outcomes are
+            missing.
     """
     if not path.exists():
         raise SourceError(f"source.path = {str(path)!r} does not exist. Give the folder that holds set-a.tar.gz.")
@@ -78,7 +80,8 @@ def find_sets(path: Path) -> tuple[RecordSet, ...]:
             f"source.path = {str(path)!r} holds no set of the challenge; found: {seen}. "
             "Expected set-a.tar.gz or a folder set-a, and Outcomes-a.txt beside it."
         )
-    return tuple(RecordSet(name, _choose(found[name]), _outcomes(name, _choose(found[name]))) for name in sorted(found))
+    chosen = {name: _choose(found[name]) for name in sorted(found)}
+    return tuple(RecordSet(name, records, _outcomes(name, records)) for name, records in chosen.items())
 
 
 def _entries(path: Path) -> list[Path]:
@@ -90,7 +93,24 @@ def _choose(paths: list[Path]) -> Path:
     if len(archives) > 1 or (not archives and len(paths) > 1):
         names = ", ".join(path.name for path in paths)
         raise SourceError(f"One set is there {len(paths)} times: {names}. Keep one of them.")
+    folders = [path for path in paths if path.is_dir()]
+    for folder in folders if archives else []:
+        _check_same(archives[0], folder)
     return archives[0] if archives else paths[0]
+
+
+def _check_same(archive: Path, folder: Path) -> None:
+    with readable(archive):
+        packed = {record: hashlib.sha256(content).digest() for record, content in contents(archive)}
+    with readable(folder):
+        unpacked = {record: hashlib.sha256(content).digest() for record, content in contents(folder)}
+    records = sorted(set(packed) | set(unpacked))
+    differing = [record for record in records if packed.get(record) != unpacked.get(record)]
+    if unpacked and differing:
+        raise SourceError(
+            f"{archive.name} and the folder {folder.name} beside it differ in {len(differing)} records, the first "
+            f"{differing[0]}. Keep the one that shall be read."
+        )
 
 
 def _outcomes(name: str, records: Path) -> Path:
@@ -107,7 +127,49 @@ def _outcomes(name: str, records: Path) -> Path:
 
 def record_files(folder: Path) -> list[Path]:
     """Return the files of records in a folder, sorted; none where it is no folder."""
-    return sorted(path for path in _entries(folder) if RECORD_NAME.fullmatch(path.name))
+    return sorted(path for path in _entries(folder) if _RECORD.fullmatch(path.name))
+
+
+def contents(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the bytes of each record of an archive or a folder.
+
+    An archive is read as a stream and never unpacked, so nothing that it names can be written anywhere.
+
+    Raises:
+        SourceError: The archive holds a link, a path outside itself, or a file too large to be a record.
+        OSError, tarfile.TarError, EOFError, zlib.error: It cannot be read; ``readable`` translates these.
+    """
+    if path.is_dir():
+        for file in record_files(path):
+            yield int(file.stem), file.read_bytes()
+        return
+    with _opened(path) as archive:
+        for member in archive:
+            _check_member(path.name, member)
+            match = _RECORD.fullmatch(PurePosixPath(member.name).name)
+            handle = archive.extractfile(member) if match else None
+            if match and handle:
+                yield int(match[1]), handle.read()
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r|*")
+    except TypeError as error:  # how tarfile says that a gzip header ends too soon
+        raise tarfile.ReadError("truncated header") from error
+
+
+def _check_member(archive: str, member: tarfile.TarInfo) -> None:
+    inside = PurePosixPath(member.name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise SourceError(
+            f"{archive} holds {member.name!r}, a path outside the archive. No archive of the challenge does: "
+            "do not use this file, download it again from physionet.org."
+        )
+    if not (member.isfile() or member.isdir()):
+        raise SourceError(f"{archive} holds {member.name!r}, which is a link or a device. Expected plain files only.")
+    if member.size > _LARGEST_RECORD:
+        raise SourceError(f"{archive} holds {member.name!r} of {member.size} bytes. Expected records of a few KiB.")
 
 
 def _digest(path: Path) -> str:

@@ -46,7 +46,7 @@ SERIES: Mapping[str, tuple[str, ...]] = {
 }
 """Parameters of the challenge behind each variable; arterial and cuff pressures are averaged, as in MIMIC-III."""
 
-AVAILABLE: tuple[str, ...] = tuple(name for name in SERIES if name != "sao2")
+AVAILABLE: frozenset[str] = frozenset(SERIES) - {"sao2"}
 """What ``"all"`` takes: every series once (``sao2`` is the same series as ``spo2``)."""
 
 DESCRIPTORS: tuple[str, ...] = ("RecordID", "Age", "Gender", "Height", "ICUType", "Weight")
@@ -57,7 +57,7 @@ PARAMETERS: tuple[str, ...] = tuple(
 )
 
 _REPAIRS: Mapping[str, tuple[Span, Unit]] = {
-    # As in MIMIC-III (mimic3.toml): pH filed times 100, temperature filed in degrees Fahrenheit.
+    # As in MIMIC-III (``mimic3/rules.toml``): pH filed times 100, temperature filed in degrees Fahrenheit.
     "ph": (Span(low=630.0, high=840.0), Unit(name="hundredth", offset=0.0, divisor=100.0)),
     "tempc": (Span(low=70.0, high=120.0), Unit(name="fahrenheit", offset=32.0, divisor=1.8)),
 }

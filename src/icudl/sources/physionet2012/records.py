@@ -1,25 +1,18 @@
-"""Records and outcomes of the PhysioNet/CinC Challenge 2012, read as they are written.
-
-Archives are read as a stream and never unpacked, so nothing they name can be written anywhere.
-"""
+"""Records and outcomes of the PhysioNet/CinC Challenge 2012, read as they are written."""
 
 from __future__ import annotations
 
 import io
 import re
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 import polars as pl
 
 from icudl.errors import SourceError
 from icudl.execution.context import ProgressTask
-from icudl.sources.physionet2012.files import RECORD_NAME, RecordSet, readable, record_files
+from icudl.sources.physionet2012.files import RecordSet, contents, readable
 
 _HEADER = "Time,Parameter,Value"
-_LARGEST_RECORD = 8 << 20  # bytes; the largest of the challenge has 20 KiB
 _NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
 _TICK = 500  # records between two reports of progress
 
@@ -43,7 +36,7 @@ def read_lines(record_set: RecordSet, bar: ProgressTask) -> tuple[pl.DataFrame, 
     records: list[int] = []
     lines: list[int] = []
     with readable(record_set.path):
-        for record, content in _contents(record_set.path):
+        for record, content in contents(record_set.path):
             body = _body(record_set.path.name, record, content)
             records.append(record)
             lines.append(body.count(b"\n"))
@@ -58,40 +51,6 @@ def read_lines(record_set: RecordSet, bar: ProgressTask) -> tuple[pl.DataFrame, 
     if len(repeated):
         raise SourceError(f"{record_set.path.name} holds record {repeated[0]} twice. Expected one file per record.")
     return _parse(b"".join(bodies)).with_columns(record=pl.Series(np.repeat(ids.to_numpy(), lines))), ids
-
-
-def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
-    if path.is_dir():
-        for file in record_files(path):
-            yield int(file.stem), file.read_bytes()
-        return
-    with _opened(path) as archive:
-        for member in archive:
-            _check_member(path.name, member)
-            match = RECORD_NAME.fullmatch(PurePosixPath(member.name).name)
-            handle = archive.extractfile(member) if match else None
-            if match and handle:
-                yield int(match[1]), handle.read()
-
-
-def _opened(path: Path) -> tarfile.TarFile:
-    try:
-        return tarfile.open(path, "r|*")
-    except TypeError as error:  # how tarfile says that a gzip header ends too soon
-        raise tarfile.ReadError("truncated header") from error
-
-
-def _check_member(archive: str, member: tarfile.TarInfo) -> None:
-    inside = PurePosixPath(member.name)
-    if inside.is_absolute() or ".." in inside.parts:
-        raise SourceError(
-            f"{archive} holds {member.name!r}, a path outside the archive. No archive of the challenge does: "
-            "do not use this file, download it again from physionet.org."
-        )
-    if not (member.isfile() or member.isdir()):
-        raise SourceError(f"{archive} holds {member.name!r}, which is a link or a device. Expected plain files only.")
-    if member.size > _LARGEST_RECORD:
-        raise SourceError(f"{archive} holds {member.name!r} of {member.size} bytes. Expected records of a few KiB.")
 
 
 def _body(source: str, record: int, content: bytes) -> bytes:

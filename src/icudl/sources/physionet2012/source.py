@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +13,11 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import ProgressTask, RunContext
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.mimic3.binning import means
+from icudl.sources import rules
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.physionet2012 import cleaning
 from icudl.sources.physionet2012.files import RecordSet, find_sets
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.parameters import AVAILABLE, ICU_TYPES, rule_book
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.variables import Variable
@@ -35,23 +35,26 @@ class _Part:
     counts: pl.DataFrame  # ``CLEANING_SCHEMA``
 
 
-class PhysioNet2012:
+class PhysioNet2012(SourceBase):
     """The sets found at ``source.path``, in one cohort; the column source_set tells them apart.
 
     Attributes:
         restricted: False: the data are open.
         citations: Works to cite.
+        population: The patients of the challenge, all sets together.
         available: Variables that the challenge has.
     """
 
-    Options: ClassVar[type[SourceOptions]] = SourceOptions
+    Options: ClassVar[type[SourceOptions]] = PhysioNet2012Options
 
     restricted = False
-    citations: tuple[str, ...] = ("physionet2012", "physionet")
-    available: tuple[str, ...] = AVAILABLE
+    citations = ("physionet2012", "physionet")
+    population = "physionet-2012"
+    available = AVAILABLE
 
-    def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002
+    def __init__(self, options: PhysioNet2012Options, seed: int) -> None:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
+        super().__init__(options, seed)
         self._path = options.path
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002
@@ -93,7 +96,9 @@ class PhysioNet2012:
                 "Check the settings variables.use and window.hours."
             )
         counts = pl.concat([part.counts for part in parts]).group_by("variable", "rule").agg(pl.col("rows").sum())
-        return SourceTables(stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours, population="")
+        return SourceTables(
+            stays, hours, counts.select(list(CLEANING_SCHEMA)), variables, window.hours, population=self.population
+        )
 
     def reach(self) -> str:
         """Look for the sets; see ``sources.base.DataSource``."""
@@ -119,12 +124,12 @@ def _read(record_set: RecordSet, variables: tuple[Variable, ...], window: Window
     of_records = {"records read": known.height, "records without a time series": left_out}
     return _Part(
         stays=_stays(studied.join(outcomes, on="record"), record_set.name),
-        hours=means(cleaning.totals(judged).rename({"record": "stay_id"})),
+        hours=rules.means(cleaning.totals(judged).rename({"record": "stay_id"})),
         counts=pl.concat(
             [
                 counts,
-                _counts("(lines)", lines.counts),
-                _counts("(records)", of_records),
+                lines.counts,
+                cleaning.counted("(records)", of_records),
                 cleaning.count_fates(judged, variables),
             ]
         ),
@@ -165,8 +170,3 @@ def _stays(studied: pl.DataFrame, source_set: str) -> pl.DataFrame:
         "died": pl.col("died"),
     }
     return studied.select(expression.cast(STAYS_SCHEMA[name]).alias(name) for name, expression in columns.items())
-
-
-def _counts(variable: str, rules: Mapping[str, int]) -> pl.DataFrame:
-    rows = [(variable, rule, count) for rule, count in rules.items()]
-    return pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")

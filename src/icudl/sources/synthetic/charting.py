@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 
 from icudl.sources.synthetic import items
 from icudl.sources.synthetic.course import Bools, Ints, Reals, stream
-from icudl.sources.synthetic.flaws import CELSIUS, FAHRENHEIT, spoil
 from icudl.sources.synthetic.patients import Block, Stays, severity_at
 from icudl.sources.synthetic.rows import (
     Moments,
     Rows,
     cells,
+    impossible,
     joined,
     minutes,
     noise_entries,
@@ -23,6 +25,35 @@ from icudl.sources.synthetic.rows import (
 from icudl.sources.synthetic.texts import Texts, value_texts
 
 # The columns of what is charted at one moment, in the order of ``synthetic_flaws.CHANNELS``.
+_CHANNELS: tuple[items.Response, ...] = (
+    items.HEART_RATE,
+    items.SYSTOLIC,
+    items.DIASTOLIC,
+    items.SYSTOLIC,
+    items.DIASTOLIC,
+    items.TEMPERATURE,
+    items.TEMPERATURE,
+    items.RESPIRATION,
+    items.RESPIRATION,
+    items.SATURATION,
+)
+"""What is charted at one moment: rate, arterial and cuff pressures, temperature twice, breaths twice, saturation."""
+
+_CELSIUS, _FAHRENHEIT = np.array([676, 223762]), np.array([678, 223761])
+"""Temperature items of CareVue and MetaVision."""
+
+_SHARES = {
+    "impossible": 0.0025,  # a number that no patient has
+    "unreadable": 0.0020,  # a text in VALUE, nothing in VALUENUM
+    "empty": 0.0015,  # nothing in either
+    "erroneous": 0.0040,  # any number, with ERROR = 1 (MetaVision)
+    "repeated": 0.0050,  # the same row once more
+    "contradicted": 0.0015,  # the same time and item once more, with another value
+    "homeless": 0.0015,  # no ICUSTAY_ID
+    "misfiled": 0.0200,  # of Fahrenheit temperatures: filed under the Celsius item
+}
+_DIFFERENCE = 7  # steps of the last digit between two entries that contradict each other
+
 _HR, _ART_SYS, _ART_DIA, _CUFF_SYS, _CUFF_DIA, _TEMP, _TEMP_CALC, _RESP, _RESP_TOTAL, _SPO2 = range(10)
 _CAREVUE_ITEMS = np.array([211, 51, 8368, 455, 8441, 676, 677, 618, 615, 646])
 _METAVISION_ITEMS = np.array([220045, 220050, 220051, 220179, 220180, 223762, 0, 220210, 224690, 220277])
@@ -41,7 +72,7 @@ def chart_events(block: Block, seed: int, noise_rows: float, *, texts_only: bool
     stays = block.stays
     moments = _charting_moments(rng, stays)
     rows, channel = _vital_rows(rng, stays, moments, organ_weights(block, seed))
-    rows, error, homeless = spoil(rng, stays.metavision[moments.stay[rows.moment]], rows, channel)
+    rows, error, homeless = _spoil(rng, stays.metavision[moments.stay[rows.moment]], rows, channel)
     noise = _chart_noise(rng, stays, moments, round(noise_rows * len(rows.moment)))
     quiet = np.zeros(len(noise.moment), dtype=bool)
     order = np.argsort(np.concatenate([rows.moment, noise.moment]), kind="stable")
@@ -97,7 +128,7 @@ def _channel_items(rng: np.random.Generator, stays: Stays, moments: Moments, fah
     """Return the item id of each channel at each moment: (E, 10)."""
     metavision = stays.metavision[moments.stay]
     item = np.where(metavision[:, None], _METAVISION_ITEMS, _CAREVUE_ITEMS)
-    item[:, _TEMP] = np.where(fahrenheit, FAHRENHEIT[metavision * 1], CELSIUS[metavision * 1])
+    item[:, _TEMP] = np.where(fahrenheit, _FAHRENHEIT[metavision * 1], _CELSIUS[metavision * 1])
     item[:, _TEMP_CALC] = np.where(fahrenheit, 677, 679)
     second_line = ~metavision & (rng.random(len(stays)) < 0.03)[moments.stay]
     item[second_line, _ART_SYS], item[second_line, _ART_DIA] = 6701, 8555
@@ -130,6 +161,45 @@ def _encode_vitals(value: Reals, channel: Ints, metavision: Bools) -> Ints:
     texts[modern] = Texts.encode(value[modern], 1)
     texts[old] = Texts.encode(value[old], 1, single=True)
     return texts
+
+
+def _spoil(rng: np.random.Generator, metavision: Bools, rows: Rows, channel: Ints) -> tuple[Rows, Bools, Bools]:
+    """Spoil a few rows of the given channels; return them with the ERROR flag and whether ICUSTAY_ID is missing."""
+    flaw = _flaws(rng, len(channel))
+    error = flaw["erroneous"] & metavision
+    wrong = _wrong_values(rng, rows, channel, flaw, error)
+    misfiled = flaw["misfiled"] & (channel == _TEMP)
+    item = np.where(misfiled, _CELSIUS[metavision * 1], rows.item)
+    twice = np.flatnonzero(flaw["repeated"] | flaw["contradicted"])
+    again = np.sort(np.concatenate([np.arange(len(channel)), twice]))
+    second = np.append(False, again[1:] == again[:-1])
+    written = dataclasses.replace(wrong, item=item).select(again)
+    return _contradict(written, second & flaw["contradicted"][again]), error[again], flaw["homeless"][again]
+
+
+def _flaws(rng: np.random.Generator, rows: int) -> dict[str, Bools]:
+    """Give each row one flaw at most."""
+    luck = rng.random(rows)
+    bounds = np.cumsum([0.0, *_SHARES.values()])
+    return {name: (luck >= bounds[k]) & (luck < bounds[k + 1]) for k, name in enumerate(_SHARES)}
+
+
+def _wrong_values(rng: np.random.Generator, rows: Rows, channel: Ints, flaw: dict[str, Bools], error: Bools) -> Rows:
+    table = value_texts()
+    value = rows.value.copy()
+    value[flaw["impossible"]] = impossible(rng, _CHANNELS, channel[flaw["impossible"]])
+    value[error] = Texts.encode(rng.uniform(1.0, 400.0, int(error.sum())), 0)
+    number = value.copy()
+    words = np.array([table.index(text) for text in items.UNREADABLE])
+    value[flaw["unreadable"]] = words[rng.integers(0, len(words), int(flaw["unreadable"].sum()))]
+    value[flaw["empty"]] = table.null
+    number[flaw["unreadable"] | flaw["empty"]] = table.null
+    return dataclasses.replace(rows, value=value, number=number)
+
+
+def _contradict(rows: Rows, second: Bools) -> Rows:
+    lower = np.where(second & (rows.value > 40), -_DIFFERENCE, 0)
+    return dataclasses.replace(rows, value=rows.value + lower, number=rows.number + lower)
 
 
 def _chart_noise(rng: np.random.Generator, stays: Stays, moments: Moments, size: int) -> Rows:

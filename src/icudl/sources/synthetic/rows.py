@@ -44,7 +44,7 @@ class Rows:
     Attributes:
         moment: Index into the moments.
         item: ITEMID.
-        value: VALUE, as an index into ``synthetic_texts``.
+        value: VALUE, as an index into ``Texts``.
         number: VALUENUM, likewise.
     """
 

@@ -21,7 +21,7 @@ discharge. A patient who dies has no later stay. So the course decides, not only
 deteriorates is in greater danger at hour 48 than who comes in ill and recovers. What is charted after hour 48 tells
 more of the outcome than a model of the first 48 hours may know.
 
-**Measurements.** A value is mean + slope * w * S(t) + baseline + noise, or the exponential of it (``synthetic_items``);
+**Measurements.** A value is mean + slope * w * S(t) + baseline + noise, or the exponential of it (``items``);
 the baseline is the stay's own, and so is the weight w of each of four organ groups (gamma, mean 1). Vital signs are
 charted about hourly, labs are drawn at rates that grow with exp(S): that a value is missing tells something.
 
@@ -45,10 +45,13 @@ from icudl.execution.base import Executor
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.files import remove_folder
-from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.rules import mimic3_rules
 from icudl.sources.synthetic.course import GENERATOR_VERSION
 from icudl.sources.synthetic.files import FORMATS, Hospital, write_tables
+from icudl.sources.synthetic.items import CHART_ITEMS, LABS
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.variables import Variable
 
 DEFAULT_NOISE_ROWS = 0.05
@@ -95,24 +98,35 @@ def write_hospital(
     write_tables(hospital, executor or SerialExecutor(), progress or SilentProgress())
 
 
-class SyntheticSource:
-    """The synthetic hospital as a data source: written into the scratch folder and read like MIMIC-III."""
+class SyntheticSource(SourceBase):
+    """The synthetic hospital as a data source: written into the scratch folder and read like MIMIC-III.
 
-    Options: ClassVar[type[SourceOptions]] = SourceOptions
+    Attributes:
+        restricted: False: nobody's data.
+        population: The hospital's seed decides who its patients are. Their number is no part of it: a smaller hospital
+            of the same seed has patients of the larger one, under the same ids.
+        available: Names of the variables whose course is simulated.
+    """
 
-    restricted: ClassVar[bool] = False
-    citations: ClassVar[tuple[str, ...]] = ()
+    Options: ClassVar[type[SourceOptions]] = SyntheticOptions
 
-    def __init__(self, options: SourceOptions, seed: int) -> None:
-        self._options = options
-        self._seed = seed
+    restricted = False
+
+    def __init__(self, options: SyntheticOptions, seed: int) -> None:
+        """Take the size of the hospital from the options, and its seed unless it is -1; else it is ``seed``."""
+        self._patients = options.patients
+        self._seed = seed if options.seed == -1 else options.seed
+        self.population = f"synthetic hospital {self._seed}"
+        super().__init__(options, seed)
+        charted = {entry.item for entry in CHART_ITEMS} | {lab.item for lab in LABS}
+        self.available = frozenset(rule.variable for rule in mimic3_rules().rules if charted & set(rule.items))
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - nothing here is worth remembering
         """Identify the hospital by what determines it and the rules it is read by."""
         details = {
             "generator": "synthetic hospital",
             "generator_version": GENERATOR_VERSION,
-            "patients": self._options.patients,
+            "patients": self._patients,
             "seed": self._seed,
             "rules": mimic3_rules().digest,
         }
@@ -126,11 +140,12 @@ class SyntheticSource:
         folder = context.scratch / "hospital"
         if not folder.is_dir():
             partial = context.scratch / ".hospital.partial"
-            write_hospital(
-                partial, self._options.patients, self._seed, executor=context.executor, progress=context.progress
-            )
+            write_hospital(partial, self._patients, self._seed, executor=context.executor, progress=context.progress)
             partial.rename(folder)
-        reader = Mimic3Files(dataclasses.replace(self._options, path=str(folder)), self._seed)
-        tables = reader.extract(variables, window, context)
+        tables = Mimic3Files(Mimic3Options(path=str(folder)), self._seed).extract(variables, window, context)
         remove_folder(folder)
-        return tables
+        return dataclasses.replace(tables, population=self.population)
+
+    def reach(self) -> str:
+        """Tell which hospital it is; there is nothing to look for."""
+        return f"{self._patients:,} patients of the {self.population}"

@@ -1,6 +1,6 @@
 """Calibration, fitted on validation stays, that makes risks mean what they say: a straight line on the logits.
 
-What has no such line is a curve beside the model: ``training.scores.risk_curve``.
+Isotonic calibration is no line, but a curve beside the model: ``training.scores.risk_curve``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def fit_calibration(labels: npt.NDArray[np.integer], logits: Tensor, method: str
 
     ``platt`` fits both (Platt 1999, with his smoothed targets, so that classes that are told apart perfectly do not
     drive the scale to infinity), ``temperature`` the scale alone (Guo et al. 2017). Where the stays are of one class,
-    or the scale would not be positive (it would turn the ranking round), nothing is changed.
+    or the scale would not be positive (which would reverse the ranking), the result is (1, 0) and changes nothing.
 
     Args:
         labels: (n,) 1 for death.

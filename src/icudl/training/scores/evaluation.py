@@ -142,7 +142,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, stays: pl.DataFrame, samp
         where a score does not exist), stays, deaths.
 
     Raises:
-        StageError: No stay is predicted by both, a stay is predicted twice, or the two know different outcomes of it.
+        StageError: No stay is predicted by both, a stay is predicted twice, or the outcome of a stay differs.
     """
     ours = _with_stays(first, stays)
     theirs = second.select("stay_id", "label", "probability", "threshold")
@@ -153,7 +153,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, stays: pl.DataFrame, samp
             "Compare models about stays that neither was fitted on."
         )
     if (both["label"] != both["label_second"]).any():
-        raise StageError("The two data sets tell different outcomes of one stay. Compare models on the same stays.")
+        raise StageError("The two data sets hold different outcomes of one stay. Compare models on the same stays.")
     here, there = (
         _scored(both),
         _scored(both.with_columns(probability="probability_second", threshold="threshold_second")),

@@ -40,7 +40,11 @@ def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) ->
 
 
 def differences(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
-    """Return (n,) logits of death minus logits of survival of the stays at ``rows``; raises as ``risks``."""
+    """Return (n,) logits of death minus logits of survival of the stays at ``rows``.
+
+    Raises:
+        StageError: As in ``risks``.
+    """
     return differences_of(_logits(checkpoint, grid, rows, device))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attack_cases import make_case
-from icudl.attacks.engine.choice import AutogradEngine, Engine, make_engine
+from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.engine.ends import Known
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Entries, StayTensors, grid_cells, measured_cells

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from icudl.attacks.engine.choice import AutogradEngine, make_engine
+from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.errors import AttackError

@@ -12,7 +12,7 @@ import pytest
 from attack_cases import attack_and_die_once, make_case
 from icudl.artifacts import AttackResult, GridDataset
 from icudl.artifacts.stored import ROW_GROUP, TableFile, forget_pages, join_tables, map_arrays, write_table
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProjectedGradientOptions, SweepOptions
 from icudl.attacks.run import assembly, runner
 from icudl.errors import StoreError
 from icudl.execution.base import JOBS_AHEAD
@@ -20,7 +20,7 @@ from icudl.execution.context import RunContext
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.stages.attack import attack
 
-SMALL = AttackOptions(name="greedy", iterations=20, batch_size=7)
+SMALL = GreedyOptions(iterations=20, batch_size=7)
 
 
 def written(result: AttackResult, folder: Path) -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def written(result: AttackResult, folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "options",
-    [SMALL, dataclasses.replace(SMALL, name="pgd", iterations=3), dataclasses.replace(SMALL, name="sweep")],
+    [SMALL, ProjectedGradientOptions(iterations=3, batch_size=7), SweepOptions(batch_size=7)],
     ids=lambda options: options.name,
 )
 @pytest.mark.parametrize("shuffled", [False, True], ids=["sorted", "shuffled"])

@@ -10,8 +10,8 @@ import torch
 
 from attack_cases import decisions, make_case
 from icudl.artifacts import AttackResult, AttackStatus, GridDataset, TrainingResult
-from icudl.attacks.base import Perturbation, TargetModel
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.base import Perturbation, TargetModel, default_options
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions
 from icudl.attacks.run import runner
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors, grid_cells
@@ -22,8 +22,8 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 from icudl.stages.attack import attack, choose_stays
 
-SMALL = AttackOptions(name="greedy", iterations=30, batch_size=7)
-PROXIMAL = AttackOptions(iterations=40, batch_size=32)
+SMALL = GreedyOptions(iterations=30, batch_size=7)
+PROXIMAL = ProximalOptions(iterations=40, batch_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_finished_shards_are_read_as_they_were_computed(
     name: str, case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path
 ) -> None:
     measured = "measured" if name == "entry_errors" else "grid"
-    options = dataclasses.replace(SMALL, name=name, threat_model=measured, sweep_points=3)
+    options = dataclasses.replace(default_options(name), threat_model=measured, batch_size=7)
     expected = written(attack(*case, options, context), tmp_path / "computed")
     assert written(attack(*case, options, context), tmp_path / "read") == expected
 

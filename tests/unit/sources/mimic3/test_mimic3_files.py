@@ -19,9 +19,10 @@ from mimic3_tables import START, Hospital, admission, cells, chart, lab, patient
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import DataSource, SourceOptions
+from icudl.sources.base import DataSource
 from icudl.sources.mimic3 import binning as mimic3_binning
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 
 
 def busy_hospital(seed: int = 3, stays: int = 12, rows: int = 1500) -> Hospital:
@@ -56,10 +57,10 @@ def assert_identical(one: SourceTables, other: SourceTables) -> None:
 
 
 def test_it_is_a_data_source(tmp_path: Path) -> None:
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(tmp_path)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(tmp_path)), seed=0)
     assert isinstance(source, DataSource)
     assert source.restricted
-    assert not Mimic3Files(SourceOptions(name="mimic3", path=str(tmp_path), open_data=True), seed=0).restricted
+    assert not Mimic3Files(Mimic3Options(path=str(tmp_path), open_data=True), seed=0).restricted
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
@@ -161,7 +162,7 @@ def test_window_and_choice_of_variables(tmp_path: Path, context: RunContext) -> 
 
 def test_fingerprint_tells_content_not_place(tmp_path: Path) -> None:
     def digest(folder: Path) -> str:
-        source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+        source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
         fingerprint = source.fingerprint(tmp_path / "memory")
         assert str(tmp_path) not in repr(fingerprint.details)
         return fingerprint.digest
@@ -177,7 +178,7 @@ def test_fingerprint_tells_content_not_place(tmp_path: Path) -> None:
 
 def test_hashes_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = busy_hospital().write(tmp_path / "hospital")
-    source = Mimic3Files(SourceOptions(name="mimic3", path=str(folder)), seed=0)
+    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
     before = source.fingerprint(tmp_path / "memory")
     monkeypatch.setattr("hashlib.sha256", lambda *content: sha256(*content) if content else pytest.fail("read again"))
     assert source.fingerprint(tmp_path / "memory") == before
@@ -222,7 +223,7 @@ def test_no_folder(tmp_path: Path, context: RunContext) -> None:
     (tmp_path / "file").write_text("")
     fails(tmp_path / "file", context, "not a folder")
     with pytest.raises(SourceError, match=r"source\.path is empty"):
-        Mimic3Files(SourceOptions(name="mimic3"), seed=0).fingerprint(tmp_path)
+        Mimic3Files(Mimic3Options(), seed=0).fingerprint(tmp_path)
 
 
 def test_missing_table(folder: Path, context: RunContext) -> None:
@@ -299,6 +300,33 @@ def test_byte_order_mark_is_harmless(folder: Path, context: RunContext) -> None:
     reference = read(folder, context)
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
     assert_identical(read(folder, context), reference)
+
+
+@pytest.mark.parametrize("name", ["CHARTEVENTS.csv", "LABEVENTS.csv", "ICUSTAYS.csv", "ADMISSIONS.csv", "PATIENTS.csv"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_last_row_that_was_cut(folder: Path, context: RunContext, name: str, end: str) -> None:
+    path = folder / name
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows[:-1], ",".join(rows[-1].split(",")[:-1])]) + end)
+    fails(folder, context, name, "line", "fields where the header has")
+
+
+def test_a_row_of_a_small_table_that_was_cut(tmp_path: Path, context: RunContext) -> None:
+    hospital = Hospital(stays=[stay(200, 0, 50), stay(201, 60, 90)])
+    folder = hospital.write(tmp_path / "hospital", ending="csv.gz")
+    path = folder / "ICUSTAYS.csv.gz"
+    header, first, second = gzip.decompress(path.read_bytes()).decode().splitlines()
+    path.write_bytes(gzip.compress("\n".join([header, ",".join(first.split(",")[:10]), second, ""]).encode()))
+    fails(folder, context, "ICUSTAYS.csv.gz: line 2 has 10 fields where the header has 12")
+
+
+def test_a_quote_that_nothing_closes_in_a_small_table(tmp_path: Path, context: RunContext) -> None:
+    folder = Hospital(patients=[patient(1), patient(2), patient(3)]).write(tmp_path / "hospital")
+    path = folder / "PATIENTS.csv"
+    header, *rows = path.read_text().splitlines()
+    rows = [row.removesuffix("0") + '"' * (k != 1) for k, row in enumerate(rows)]
+    path.write_text("\n".join([header, *rows, ""]))
+    fails(folder, context, "PATIENTS.csv: line", "a quote that nothing closes")
 
 
 def test_duplicate_stay_id(tmp_path: Path, context: RunContext) -> None:

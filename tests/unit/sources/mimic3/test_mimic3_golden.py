@@ -6,12 +6,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from mimic3_tables import Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
+from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 
+from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import VariableOptions, WindowOptions
 from icudl.sources.mimic3.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract
 
 WINDOW_END = "dropped: outside the window"
@@ -162,6 +164,63 @@ def test_stays_table(tmp_path: Path, context: RunContext) -> None:
     assert stays["age_years"].to_list() == pytest.approx([30.0, 30.0 + 200 / 24 / 365.2425, 91.4], abs=0.002)
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as", "counted"),
+    [("m ", "M", None), (" f", "F", None), ("F", "F", None), ("", None, None), ("X", None, 1), ("male", None, 1)],
+)
+def test_sex_is_read_without_blanks_and_what_cannot_be_read_is_counted(
+    written: str, read_as: str | None, counted: int | None, tmp_path: Path, context: RunContext
+) -> None:
+    tables = read(Hospital(patients=[patient(sex=written)]).write(tmp_path / "hospital"), context)
+    assert tables.stays["sex"].to_list() == [read_as]
+    assert rule_counts(tables, "sex") == ({} if counted is None else {"unreadable code": counted})
+
+
+def contradicting() -> Hospital:
+    """Patients 1 to 4: a death time without the flag, a flag without the time, a death by both, a survivor."""
+    admissions = [admission(100, death=60), admission(102, subject=2), admission(103, subject=3, death=60)]
+    admissions.append(admission(104, subject=4))
+    flag = HEADERS["ADMISSIONS"].split().index("HOSPITAL_EXPIRE_FLAG")
+    admissions[0][flag], admissions[1][flag] = 0, 1
+    return Hospital(
+        stays=[stay(200 + k, 0, 50, subject=k, hadm=100 if k == 1 else 100 + k) for k in range(1, 5)],
+        admissions=admissions,
+        patients=[patient(k, sex="f " if k == 2 else "F") for k in range(1, 5)],
+    )
+
+
+def test_flag_or_time_says_that_a_patient_died_and_disagreement_is_counted(tmp_path: Path, context: RunContext) -> None:
+    tables = read(contradicting().write(tmp_path / "hospital"), context)
+    assert tables.stays["died"].to_list() == [True, True, True, False]
+    assert tables.stays["death_hours"].to_list() == [60, None, 60, None]
+    assert rule_counts(tables, "died") == {
+        "death time without the flag: a death": 1,
+        "death flag without a time: a death at an unknown hour": 1,
+    }
+
+
+@pytest.mark.parametrize("flag", [None, 2])
+def test_an_admission_without_an_outcome_is_an_error(flag: int | None, tmp_path: Path, context: RunContext) -> None:
+    hospital = Hospital()
+    hospital.admissions[0][HEADERS["ADMISSIONS"].split().index("HOSPITAL_EXPIRE_FLAG")] = flag
+    with pytest.raises(SourceError, match=f"the first 200, .* HOSPITAL_EXPIRE_FLAG is {flag}"):
+        read(hospital.write(tmp_path / "hospital"), context)
+
+
+def test_a_variable_whose_table_is_absent_is_an_error(tmp_path: Path, context: RunContext) -> None:
+    folder = Hospital().write(tmp_path / "hospital")
+    with pytest.raises(SourceError, match=r"'urine' is read from OUTPUTEVENTS, which the folder .* lacks"):
+        read(folder, context, use=("heartrate", "urine"))
+
+
+def test_two_variables_of_one_item_cannot_be_read_together(tmp_path: Path, context: RunContext) -> None:
+    folder = Hospital(labs=[lab(1, 50971, 5)]).write(tmp_path / "hospital")
+    source = Mimic3Files(Mimic3Options(path=str(folder), items={"potassium": [50822, 50971]}), seed=0)
+    both = VariableOptions(use=("potassium", "potassium_serum"))
+    with pytest.raises(ConfigError, match="Item 50971"):
+        extract(source, both, WindowOptions(), context)
+
+
 def test_every_row_has_one_fate(tmp_path: Path, context: RunContext) -> None:
     charts = [chart(0.5, 678, 98.6), chart(0.5, 678, 98.6), chart(1, 678, 50), chart(2, 678, 71), chart(90, 678, 98)]
     charts += [chart(-1, 678, 98), chart(3, 678, 98, error=1), chart(3, 678, None), chart(4, 676, 99)]
@@ -195,9 +254,7 @@ def test_fio2_is_a_fraction_however_it_is_filed(tmp_path: Path, context: RunCont
 
 def test_item_ids_and_range_of_the_configuration(tmp_path: Path, context: RunContext) -> None:
     folder = Hospital(labs=[lab(1, 50822, 4), lab(1, 50971, 5), lab(2, 50971, 9)]).write(tmp_path / "hospital")
-    options = SourceOptions(
-        name="mimic3", path=str(folder), items={"potassium": [50822, 50971], "potassium_serum": [1]}
-    )
+    options = Mimic3Options(path=str(folder), items={"potassium": [50822, 50971]})
     variables = VariableOptions(use=("potassium",), ranges={"potassium": [2, 8]})
     tables = extract(Mimic3Files(options, seed=0), variables, WindowOptions(), context)
     assert cells(tables) == {(200, 1, "potassium"): (4.5, 2)}

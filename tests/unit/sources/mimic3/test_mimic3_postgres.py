@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from mimic3_tables import Hospital, admission, chart, lab, patient, read, stay
+from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 from psycopg import sql
 from test_mimic3_files import assert_identical, busy_hospital
 
@@ -18,15 +18,16 @@ from icudl.errors import SourceError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
-from icudl.sources.base import DataSource, SourceOptions, VariableOptions, WindowOptions
+from icudl.sources.base import DataSource, VariableOptions, WindowOptions
 from icudl.sources.mimic3.load import load_release
+from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
 
 
 def source(database: str, schema: str) -> Mimic3Postgres:
-    return Mimic3Postgres(SourceOptions(name="mimic3_postgres", url=database, schema=schema), seed=0)
+    return Mimic3Postgres(Mimic3PostgresOptions(url=database, schema=schema), seed=0)
 
 
 def read_database(
@@ -100,6 +101,48 @@ def test_every_rule_gives_the_same_counts(tmp_path: Path, database: str, schema:
     folder = hospital.write(tmp_path / "hospital")
     load_release(folder, database, schema, SilentProgress())
     assert_identical(read(folder, context), read_database(database, schema, context))
+
+
+def test_contradicting_outcomes_and_blanks_are_read_alike(
+    tmp_path: Path, database: str, schema: str, context: RunContext
+) -> None:
+    hospital = Hospital(admissions=[admission(death=60)], patients=[patient(sex="f ")])
+    hospital.admissions[0][HEADERS["ADMISSIONS"].split().index("HOSPITAL_EXPIRE_FLAG")] = 0
+    folder = hospital.write(tmp_path / "hospital")
+    load_release(folder, database, schema, SilentProgress())
+    from_files, from_database = read(folder, context), read_database(database, schema, context)
+    assert_identical(from_database, from_files)
+    assert from_database.population == from_files.population == "mimic-iii"
+    assert rule_counts(from_database, "died") == {"death time without the flag: a death": 1}
+
+
+def test_a_variable_whose_table_is_absent_is_an_error(
+    database: str, schema: str, context: RunContext, loaded: Path
+) -> None:
+    with pytest.raises(SourceError, match=r"'urine' is read from OUTPUTEVENTS, which schema .* lacks"):
+        read_database(database, schema, context, use=("heartrate", "urine"))
+
+
+def test_the_end_of_the_window_is_outside_and_halves_go_up(
+    tmp_path: Path, database: str, schema: str, context: RunContext
+) -> None:
+    """Worked out by hand: that two readers agree says nothing where both are wrong."""
+    charts = [chart(0, 211, 80, seconds=48 * 3600 - 1), chart(48, 211, 90)]
+    # Two million and a half millionths: to the even number it would be rounded down.
+    hospital = Hospital(charts=charts, labs=[lab(1, 50822, 2.0000005)])
+    load_release(hospital.write(tmp_path / "hospital"), database, schema, SilentProgress())
+    tables = read_database(database, schema, context)
+    assert cells(tables) == {(200, 47, "heartrate"): (80, 1), (200, 1, "potassium"): (2.000001, 1)}
+    assert rule_counts(tables, "heartrate") == {"read": 2, "kept": 1, "dropped: outside the window": 1}
+    assert_identical(tables, read(tmp_path / "hospital", context))
+
+
+def test_times_with_a_zone_are_refused(database: str, schema: str, context: RunContext, loaded: Path) -> None:
+    execute(database, schema, "ALTER TABLE {s}.labevents ALTER charttime TYPE timestamptz")
+    execute(database, schema, "ALTER TABLE {s}.icustays ALTER intime TYPE timestamptz")
+    fails(database, schema, context, "icustays.intime, labevents.charttime", "time zone")
+    with pytest.raises(SourceError, match="time zone"):
+        source(database, schema).reach()
 
 
 def test_a_read_only_account_is_enough(database: str, schema: str, context: RunContext, loaded: Path) -> None:
@@ -310,7 +353,7 @@ def test_server_gone_in_mid_query(database: str, schema: str, context: RunContex
     ],
 )
 def test_passwords_are_masked_wherever_options_are_recorded(url: str) -> None:
-    options = SourceOptions(name="mimic3_postgres", url=url)
+    options = Mimic3PostgresOptions(url=url)
     assert "s3cret" not in masked(url)
     assert "host" in masked(url)
     assert "s3cret" not in repr(options)

@@ -10,7 +10,8 @@ import pytest
 
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
-from icudl.sources.base import DataSource, SourceOptions, WindowOptions
+from icudl.sources.base import DataSource, WindowOptions
+from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.variables import select
 
@@ -50,7 +51,7 @@ def write_set(folder, name, records, died=(), *, archive=True, outcomes=None):
 
 
 def read(path, context, use=("heartrate", "ph", "tempc", "sysbp"), hours=48) -> SourceTables:
-    source = PhysioNet2012(SourceOptions(path=str(path)), 0)
+    source = PhysioNet2012(PhysioNet2012Options(path=str(path)), 0)
     assert isinstance(source, DataSource)
     return source.extract(select(use, source.available), WindowOptions(hours=hours), context)
 
@@ -163,6 +164,28 @@ def test_a_shorter_window_reads_no_further(tmp_path, context):
     assert read(tmp_path, context, hours=2).hours.rows() == [(1, 1, 0, 80.0, 1)]
 
 
+def test_an_archive_beside_its_own_folder_is_read_and_beside_another_refused(tmp_path, context):
+    records = {k: record(k, f"0{k}:00,HR,{60 + k}") for k in (1, 2)}
+    write_set(tmp_path, "a", records)
+    write_set(tmp_path, "a", records, archive=False)
+    assert read(tmp_path, context).stays.height == 2
+    edited = tmp_path / "set-a" / "2.txt"
+    edited.write_text(edited.read_text().replace("62", "63"))
+    with pytest.raises(SourceError, match=r"set-a\.tar\.gz and the folder set-a .* differ in 1 records, the first 2"):
+        read(tmp_path, context)
+    edited.unlink()
+    with pytest.raises(SourceError, match="differ in 1 records"):
+        read(tmp_path, context)
+
+
+def test_lines_of_unknown_parameters_are_counted_by_name(tmp_path, context):
+    write_set(tmp_path, "a", {1: record(1, "01:00,HR,80", "02:00,hr,80", "03:00,hr,80", "04:00,Foo,1")})
+    tables = read(tmp_path, context)
+    assert touched(tables, "hr") == {"unknown name": 2}
+    assert touched(tables, "Foo") == {"unknown name": 1}
+    assert touched(tables, "(lines)")["lines of an unknown parameter"] == 3
+
+
 def test_archives_folders_and_line_endings_give_the_same_tables(tmp_path, context):
     records = {k: record(k, f"0{k}:00,HR,{60 + k}", "05:00,pH,7.4") for k in range(1, 6)}
     folders = [tmp_path / name for name in ("archive", "plain", "folder", "windows", "upper")]
@@ -196,7 +219,7 @@ def test_any_number_of_sets_makes_one_cohort(tmp_path, context):
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):
     def digest(folder):
-        return PhysioNet2012(SourceOptions(path=str(folder)), 0).fingerprint(tmp_path).digest
+        return PhysioNet2012(PhysioNet2012Options(path=str(folder)), 0).fingerprint(tmp_path).digest
 
     for name, text in (("x", record(1, "01:00,HR,80")), ("y", record(1, "01:00,HR,81"))):
         (tmp_path / name).mkdir()

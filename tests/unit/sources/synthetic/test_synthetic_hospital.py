@@ -17,12 +17,13 @@ from icudl.errors import ConfigError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
-from icudl.sources.base import SourceOptions, WindowOptions
+from icudl.sources.base import WindowOptions
 from icudl.sources.synthetic import files as synthetic_files
 from icudl.sources.synthetic.course import BLOCK_PATIENTS
 from icudl.sources.synthetic.files import Hospital, block_tables
+from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.sources.synthetic.source import SyntheticSource, write_hospital
-from icudl.variables import STUDY_NAMES, STUDY_VARIABLES
+from icudl.variables import STUDY_NAMES, STUDY_VARIABLES, select
 
 TABLES = ("ADMISSIONS", "CHARTEVENTS", "D_ITEMS", "D_LABITEMS", "ICUSTAYS", "LABEVENTS", "PATIENTS")
 FAHRENHEIT, CELSIUS = (678, 223761), (676, 223762)
@@ -50,7 +51,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
 
 
 def _source(patients: int, seed: int) -> SyntheticSource:
-    return SyntheticSource(SourceOptions(patients=patients), seed)
+    return SyntheticSource(SyntheticOptions(patients=patients), seed)
 
 
 def _context(scratch: Path) -> RunContext:
@@ -396,3 +397,37 @@ class TestSource:
         assert not source.restricted
         assert tables.hours["hour"].max() == 47
         assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+class TestWhoItsPatientsAre:
+    def test_the_seed_of_the_options_goes_before_that_of_the_run(self, tmp_path: Path) -> None:
+        def source(seed: int, of_run: int) -> SyntheticSource:
+            return SyntheticSource(SyntheticOptions(patients=40, seed=seed), of_run)
+
+        assert source(5, 7).fingerprint(tmp_path) == source(-1, 5).fingerprint(tmp_path)
+        assert source(5, 7).fingerprint(tmp_path) != source(-1, 7).fingerprint(tmp_path)
+        assert source(5, 7).population == source(-1, 5).population != source(-1, 7).population
+
+    def test_two_hospitals_of_one_study_are_different_patients(self, tmp_path: Path) -> None:
+        ages = []
+        for seed in (-1, 8):
+            (tmp_path / str(seed)).mkdir()
+            source = SyntheticSource(SyntheticOptions(patients=30, seed=seed), 5)
+            found = source.extract(STUDY_VARIABLES, WindowOptions(), _context(tmp_path / str(seed)))
+            assert found.population == source.population
+            ages.append(found.stays["age_years"].to_list())
+        assert ages[0] != ages[1]
+
+    def test_a_smaller_hospital_of_the_seed_has_patients_of_the_larger_one(self) -> None:
+        small, large = (
+            block_tables(Hospital(Path(), patients, 5, 0.05, "parquet"), 0)["PATIENTS"].drop("ROW_ID")
+            for patients in (BLOCK_PATIENTS, 2 * BLOCK_PATIENTS)
+        )
+        assert small.equals(large)
+        assert _source(BLOCK_PATIENTS, 5).population == _source(2 * BLOCK_PATIENTS, 5).population
+
+    def test_what_it_offers_is_simulated(self, tmp_path: Path) -> None:
+        source = _source(150, 5)
+        variables = select(["all"], source.available)
+        found = source.extract(variables, WindowOptions(), _context(tmp_path))
+        assert set(found.hours["variable"].unique()) == set(range(len(variables)))

@@ -13,7 +13,7 @@ import yaml
 from icudl.cli.app import app
 from icudl.config.load import load_config
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 DOCKER = REPOSITORY / "docker"
 SETTINGS = {"MIMIC3": "/somewhere", "DATABASE_PASSWORD": "only-here"}
 

@@ -4,11 +4,11 @@
 
     s3://bucket/prefix/<node>/<id>/<content>/<files>   written first; nobody reads them before the manifest is there
     s3://bucket/prefix/<node>/<id>/manifest.json       written last, if there is none: from here on the artifact exists
-    <cache>/                                           a store of its own (``store.store``): copies of what was read,
+    <cache>/                                           a folder store (``store.folder``): copies of what was read,
                                                        work in progress, locks and studies of this machine
 
 The folder of the files is named by the hash of their content, so that machines which make an artifact at the same time
-write the same objects, or different ones, but never each other's (docs/decisions/0069).
+write the same objects, or objects apart, but never over each other's (docs/decisions/0069).
 """
 
 from __future__ import annotations
@@ -24,18 +24,14 @@ from typing import TypeVar
 
 from icudl.artifacts import Artifact
 from icudl.errors import StoreError
-from icudl.files import remove_folder, write_folder_atomically
-from icudl.store import modes, refusals
+from icudl.store.base import MANIFEST, Store, dump, missing
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
 from icudl.store.objects import Objects
-from icudl.store.store import MANIFEST, Store
 
 A = TypeVar("A", bound=Artifact)
 
 CACHE_VARIABLE = "ICUDL_CACHE"
-
-_ABANDONED = dt.timedelta(days=1)
-"""Age from which files without a manifest count as left behind: no upload takes as long."""
 
 _MARK = ".icudl"
 
@@ -48,21 +44,21 @@ def cache_folder(address: str) -> Path:
     return base / f"{name}-{hashlib.sha256(address.rstrip('/').encode()).hexdigest()[:8]}"
 
 
-class RemoteStore(Store):
-    """A bucket of artifacts.
+class BucketStore(Store):
+    """A bucket of artifacts, and a folder of this machine in which it is worked on.
 
     Args:
-        address: ``s3://BUCKET/PREFIX``.
-        cache: Folder of this machine for copies and for work in progress; may be deleted while nothing runs.
-
-    Raises:
-        StoreError: The bucket is not there or out of reach, or the extra is not installed.
+        objects: The objects of the bucket.
+        here: Store of this machine for copies and for work in progress; may be deleted while nothing runs.
+        abandoned_after: Age from which files without a manifest count as left behind: no upload takes as long.
     """
 
-    def __init__(self, address: str, cache: Path | None = None) -> None:
-        super().__init__(cache or cache_folder(address))
-        self._objects = Objects(address)
-        self._here = Store(self.root)
+    def __init__(
+        self, objects: Objects, here: FolderStore, *, abandoned_after: dt.timedelta = dt.timedelta(days=1)
+    ) -> None:
+        self._objects = objects
+        self._here = here
+        self._abandoned_after = abandoned_after
         self._known: dict[tuple[str, str], Manifest] = {}
 
     @property
@@ -70,33 +66,58 @@ class RemoteStore(Store):
         """Address of the bucket."""
         return self._objects.address
 
+    @property
+    def root(self) -> Path:
+        """Folder of this machine that belongs to the bucket."""
+        return self._here.root
+
     def location(self, node: str, artifact_id: str) -> str:
-        """Where an artifact lies, for messages."""
+        """Return the address of an artifact, for messages."""
         return f"{self.name}/{node}/{artifact_id}"
 
+    def scratch(self, node: str, artifact_id: str) -> Path:
+        """Make and return the folder for work in progress on an artifact."""
+        return self._here.scratch(node, artifact_id)
+
+    def logs(self, node: str, artifact_id: str) -> Path:
+        """Return the folder of this machine for event files; they never reach the bucket."""
+        return self._here.logs(node, artifact_id)
+
+    def hashes(self) -> Path:
+        """Return the folder in which this machine remembers the hashes of source files."""
+        return self._here.hashes()
+
+    def studies(self) -> Path:
+        """Make and return the folder that keeps this machine's trials of searches."""
+        return self._here.studies()
+
+    def settle(self, node: str, artifact_id: str) -> None:
+        """Delete what is left on this machine of the making of a sealed artifact."""
+        self._here.settle(node, artifact_id)
+
     def require_writable(self) -> None:
-        """Find out before any work is done whether bucket and cache take files.
+        """Find out before any work is done whether the bucket and this machine's folder take files.
 
         Raises:
-            StoreError: One of them does not.
+            StoreError: The bucket or the folder cannot be written.
         """
-        super().require_writable()
+        self._here.require_writable()
         self._objects.write(_MARK, b"")
 
     def has(self, node: str, artifact_id: str) -> bool:
-        """Tell whether the artifact is in the bucket."""
+        """Tell whether the manifest of the artifact is in the bucket."""
         return (node, artifact_id) in self._known or self._objects.read(_key(node, artifact_id)) is not None
 
     def manifest(self, node: str, artifact_id: str) -> Manifest:
         """Read and check the manifest of an artifact.
 
         Raises:
-            StoreError: The artifact does not exist, or its manifest is damaged or newer.
+            StoreError: The artifact does not exist, or its manifest is damaged or of another format.
         """
         if (node, artifact_id) not in self._known:
             data = self._objects.read(_key(node, artifact_id))
             if data is None:
-                raise self._missing(node, artifact_id)
+                raise missing(self, node, artifact_id)
             self._known[node, artifact_id] = self._parsed(node, artifact_id, data)
         return self._known[node, artifact_id]
 
@@ -143,16 +164,13 @@ class RemoteStore(Store):
         return differences(manifest, tuple(actual))
 
     def fetch(self, manifest: Manifest) -> Path:
-        """Return the folder of this machine with the artifact's files, read from the bucket where they are not there.
+        """Return the folder of this machine with the artifact's files, read from the bucket where it has no copy.
 
         Copies are compared with the manifest as they arrive, and whenever ``load`` reads them.
 
         Raises:
             StoreError: The bucket does not hold the files that the manifest names.
         """
-        target = self.folder(manifest.node, manifest.id)
-        if self._is_copy(manifest):
-            return target
 
         def fill(folder: Path) -> None:
             for entry in manifest.files:
@@ -164,27 +182,8 @@ class RemoteStore(Store):
                     f"{self.location(manifest.node, manifest.id)} is corrupt: {'; '.join(problems)}. "
                     "Delete it and run the stage again."
                 )
-            (folder / MANIFEST).write_bytes(_packed(manifest))
-            modes.protect(self.root, folder)
 
-        with refusals.translated(f"A copy of {manifest.reference}", self.root, refusals.refusal):
-            self._make(target.parent)
-            if target.is_dir():
-                remove_folder(target)
-            try:
-                write_folder_atomically(target, fill)
-            except OSError:
-                # Another run of this machine was faster.
-                if not self._is_copy(manifest):
-                    raise
-        return target
-
-    def _is_copy(self, manifest: Manifest) -> bool:
-        """Tell whether the cache holds what was once exactly the files of the manifest."""
-        try:
-            return self._here.manifest(manifest.node, manifest.id).content == manifest.content
-        except StoreError:
-            return False
+        return self._here.keep_copy(manifest, fill)
 
     def load(self, kind: type[A], manifest: Manifest) -> A:
         """Read an artifact after comparing every file with its hash; a damaged copy is read from the bucket again.
@@ -195,31 +194,31 @@ class RemoteStore(Store):
         try:
             return super().load(kind, manifest)
         except StoreError:
-            folder = self.folder(manifest.node, manifest.id)
-            if not folder.is_dir() or not differences(manifest, list_files(folder)):
+            copy = self._here.folder(manifest.node, manifest.id)
+            if not copy.is_dir() or not self._here.check(manifest):
                 raise
-            remove_folder(folder)
+            self._here.drop(manifest.node, manifest.id)
             return super().load(kind, manifest)
 
     def seal(self, node: str, artifact_id: str, artifact: Artifact, describe: Callable[[Path], Manifest]) -> Manifest:
         """Write an artifact here, then its files to the bucket, and its manifest last.
 
         Raises:
-            StoreError: It cannot be written, or another machine sealed other content under this id meanwhile.
+            StoreError: The bucket cannot be written, or another machine meanwhile sealed other content under this id.
         """
         made = self._here.seal(node, artifact_id, artifact, describe)
         self._push(made)
         return self.manifest(node, artifact_id)
 
     def _push(self, made: Manifest) -> None:
-        folder = self.folder(made.node, made.id)
+        folder = self._here.folder(made.node, made.id)
         for entry in made.files:
             self._objects.upload(folder / entry.name, f"{_folder(made)}/{entry.name}")
-        if self._objects.create(_key(made.node, made.id), _packed(made)):
+        if self._objects.create(_key(made.node, made.id), dump(made).encode()):
             return
         theirs = self.manifest(made.node, made.id)
         if theirs.content != made.content:
-            remove_folder(folder)
+            self._here.drop(made.node, made.id)
             raise StoreError(
                 f"{made.reference} was made by another machine meanwhile, with other content: "
                 f"{theirs.environment.get('versions')} there, {made.environment.get('versions')} here. Theirs stays in "
@@ -229,30 +228,28 @@ class RemoteStore(Store):
 
     @contextlib.contextmanager
     def lock(self, node: str, artifact_id: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the artifact on this machine while it is made, after writing to the bucket what was made here before.
+        """Hold the artifact on this machine while it is made; first upload one that was made here but not uploaded.
 
         Raises:
-            StoreError: The cache or the bucket cannot be written, or the file system knows no locks.
+            StoreError: The folder or the bucket cannot be written, or the file system knows no locks.
         """
-        with super().lock(node, artifact_id, waiting):
+        with self._here.lock(node, artifact_id, waiting):
             if self._here.has(node, artifact_id) and not self.has(node, artifact_id):
                 made = self._here.manifest(node, artifact_id)
                 if self._here.check(made):
-                    remove_folder(self.folder(node, artifact_id))
+                    self._here.drop(node, artifact_id)
                 else:
                     self._push(made)
             yield
 
     def places(self) -> list[tuple[str, str]]:
-        """Return (node, id) of every artifact, and of whatever has had files without a manifest for a day; sorted."""
+        """Return (node, id) of every artifact, and of those whose files have had no manifest for a day; sorted."""
         return sorted({*self.references(), *self._abandoned()})
 
-    def leftovers(self) -> list[Path]:
-        """What interrupted runs left in the cache, and what interrupted writing left in the bucket more than a day ago.
-
-        The latter are told by the folder their copies would have in the cache.
-        """
-        return sorted({*super().leftovers(), *(self.folder(*each) for each in self._abandoned())})
+    def leftovers(self) -> list[str]:
+        """Return what interrupted runs left on this machine, and files in the bucket that had no manifest for a day."""
+        logs_in_use = {f"logs/{node}-{artifact_id}" for node, artifact_id in self.references()}
+        return sorted({*self._here.leftovers(), *map("/".join, self._abandoned())} - logs_in_use)
 
     def _abandoned(self) -> list[tuple[str, str]]:
         times = self._objects.times()
@@ -263,21 +260,30 @@ class RemoteStore(Store):
             if len(parts) > 3 and (parts[0], parts[1]) not in sealed and len(parts[1]) == ID_LENGTH:
                 newest[parts[0], parts[1]] = max(newest.get((parts[0], parts[1]), _BEGINNING), written or _BEGINNING)
         now = dt.datetime.now(tz=dt.UTC)
-        return [each for each, written in newest.items() if now - written > _ABANDONED]
+        return [each for each, written in newest.items() if now - written > self._abandoned_after]
 
-    def discard(self, leftover: Path) -> None:
+    def discard(self, leftover: str) -> None:
         """Delete one of the ``leftovers``.
 
         Raises:
-            StoreError: The cache is read-only, or the bucket refuses.
+            StoreError: The folder of this machine is read-only, or the bucket refuses.
         """
-        parts = leftover.relative_to(self.root).parts
-        if len(parts) == 2 and not any(part.startswith(".") for part in parts) and parts[0] != "logs":
-            self._empty(*parts)
-        super().discard(leftover)
+        node, _, artifact_id = leftover.partition("/")
+        if (node, artifact_id) in self._abandoned():
+            self._empty(node, artifact_id)
+        self._here.discard(leftover)
+
+    def remove(self, manifest: Manifest) -> None:
+        """Delete an artifact, its copy and its logs.
+
+        Raises:
+            StoreError: The folder of this machine is read-only, or the bucket refuses.
+        """
+        self._empty(manifest.node, manifest.id)
+        self._here.remove(manifest)
 
     def _empty(self, node: str, artifact_id: str) -> None:
-        """Delete the objects of an artifact, its manifest first: it is gone at once for every reader."""
+        """Delete the objects of an artifact, its manifest first, so that no reader sees part of it."""
         self._known.pop((node, artifact_id), None)
         manifest = _key(node, artifact_id)
         others = [key for key in self._objects.times(f"{node}/{artifact_id}") if key != manifest]
@@ -293,7 +299,3 @@ def _key(node: str, artifact_id: str) -> str:
 
 def _folder(manifest: Manifest) -> str:
     return f"{manifest.node}/{manifest.id}/{manifest.content[:ID_LENGTH]}"
-
-
-def _packed(manifest: Manifest) -> bytes:
-    return json.dumps(manifest.to_json(), indent=1, sort_keys=True, ensure_ascii=False).encode()

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from icudl.errors import StoreError
-from icudl.store import remote
+from icudl.store.base import open_store
+from icudl.store.bucket import BucketStore, cache_folder
+from icudl.store.folder import FolderStore
 from icudl.store.manifest import digest
 from icudl.store.objects import Objects, is_address
-from icudl.store.opening import open_store
-from icudl.store.remote import RemoteStore, cache_folder
-from icudl.store.store import Store
 from notes import Note, seal
 
 
@@ -23,7 +22,7 @@ def test_addresses_and_folders() -> None:
     assert not is_address("runs")
     assert not is_address("C:/runs")
     assert not is_address(Path("s3://bucket"))
-    assert type(open_store("runs")) is Store
+    assert type(open_store("runs")) is FolderStore
 
 
 def test_caches_are_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,18 +46,18 @@ def test_a_bucket_is_opened_by_its_address(bucket: str) -> None:
 
 
 def test_a_second_machine_with_the_same_content_changes_nothing(bucket: str, tmp_path: Path) -> None:
-    first = seal(RemoteStore(bucket, tmp_path / "one"))
+    first = seal(open_store(bucket, tmp_path / "one"))
     before = Objects(bucket).times()
-    assert seal(RemoteStore(bucket, tmp_path / "two")) == first
+    assert seal(open_store(bucket, tmp_path / "two")) == first
     assert Objects(bucket).times().keys() == before.keys()
-    assert RemoteStore(bucket, tmp_path / "three").check(first) == []
+    assert open_store(bucket, tmp_path / "three").check(first) == []
 
 
 def test_a_second_machine_with_other_content_harms_nothing_and_is_told(bucket: str, tmp_path: Path) -> None:
-    first, late = seal(RemoteStore(bucket, tmp_path / "one")), RemoteStore(bucket, tmp_path / "two")
+    first, late = seal(open_store(bucket, tmp_path / "one")), open_store(bucket, tmp_path / "two")
     with pytest.raises(StoreError, match=r"made by another machine meanwhile, with other content.*Theirs stays"):
         seal(late, "rounded otherwise")
-    for store in (late, RemoteStore(bucket, tmp_path / "three")):
+    for store in (late, open_store(bucket, tmp_path / "three")):
         assert store.load(Note, store.manifest("note", first.id)) == Note("hello")
 
 
@@ -81,82 +80,78 @@ class CutShortError(Exception):
     """The machine went away."""
 
 
-def test_writing_that_is_cut_short_is_never_read_and_goes_on(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = RemoteStore(bucket, tmp_path / "one")
+class CutShortObjects(Objects):
+    """Objects of a machine that goes away before it writes a manifest."""
 
-    def cut(key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes) -> bool:
         raise CutShortError
 
-    with monkeypatch.context() as patched:
-        patched.setattr(store._objects, "create", cut)
-        with pytest.raises(CutShortError):
-            seal(store)
-    artifact = Store(tmp_path / "one").references()[0][1]
+
+def test_writing_that_is_cut_short_is_never_read_and_goes_on(bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(CutShortError):
+        seal(BucketStore(CutShortObjects(bucket), FolderStore(tmp_path / "one")))
+    artifact = FolderStore(tmp_path / "one").references()[0][1]
     assert len(Objects(bucket).times()) == 2
-    other = RemoteStore(bucket, tmp_path / "two")
+    other = open_store(bucket, tmp_path / "two")
     assert not other.has("note", artifact)
     assert other.manifests() == []
     # The machine that made it does not make it again.
-    with RemoteStore(bucket, tmp_path / "one").lock("note", artifact):
+    with open_store(bucket, tmp_path / "one").lock("note", artifact):
         assert other.has("note", artifact)
     assert other.load(Note, other.manifest("note", artifact)) == Note("hello")
 
 
 def test_damaged_work_is_not_written_to_the_bucket(bucket: str, tmp_path: Path) -> None:
-    made = seal(Store(tmp_path / "one"))
+    made = seal(FolderStore(tmp_path / "one"))
     (tmp_path / "one" / "note" / made.id / "note.txt").write_text("damaged", "utf-8")
-    store = RemoteStore(bucket, tmp_path / "one")
+    store = open_store(bucket, tmp_path / "one")
     with store.lock("note", made.id):
         assert not store.has("note", made.id)
         seal(store)
-    assert RemoteStore(bucket, tmp_path / "two").check(made) == []
+    assert open_store(bucket, tmp_path / "two").check(made) == []
 
 
-def test_files_without_a_manifest_are_left_over_after_a_day(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = RemoteStore(bucket, tmp_path)
+def test_files_without_a_manifest_are_left_over_after_a_day(bucket: str, tmp_path: Path) -> None:
+    store = open_store(bucket, tmp_path)
     kept = seal(store)
     Objects(bucket).write("note/0123456789ab/abcdefabcdef/note.txt", b"half")
     assert store.leftovers() == []
-    monkeypatch.setattr(remote, "_ABANDONED", dt.timedelta(seconds=-5))
-    assert store.leftovers() == [tmp_path / "note" / "0123456789ab"]
-    store.discard(store.leftovers()[0])
+    later = BucketStore(Objects(bucket), FolderStore(tmp_path), abandoned_after=dt.timedelta(seconds=-5))
+    assert later.leftovers() == ["note/0123456789ab"]
+    later.discard("note/0123456789ab")
     assert {key.split("/")[1] for key in Objects(bucket).times()} == {kept.id}
 
 
 def test_a_copy_that_was_damaged_or_is_of_another_making_is_read_again(bucket: str, tmp_path: Path) -> None:
-    store = RemoteStore(bucket, tmp_path)
+    store = open_store(bucket, tmp_path)
     manifest = seal(store)
     (tmp_path / "note" / manifest.id / "note.txt").write_text("damaged", "utf-8")
     assert store.load(Note, manifest) == Note("hello")
-    RemoteStore(bucket, tmp_path / "elsewhere").remove(manifest)
-    other = seal(RemoteStore(bucket, tmp_path / "elsewhere"), "made anew")
-    again = RemoteStore(bucket, tmp_path)
+    open_store(bucket, tmp_path / "elsewhere").remove(manifest)
+    other = seal(open_store(bucket, tmp_path / "elsewhere"), "made anew")
+    again = open_store(bucket, tmp_path)
     assert again.load(Note, again.manifest("note", manifest.id)) == Note("made anew")
     assert other.id == manifest.id
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/outside.txt", "a/../../outside.txt", "manifest.json", "a\\b"])
 def test_a_manifest_cannot_name_files_elsewhere(name: str, bucket: str, tmp_path: Path) -> None:
-    manifest = seal(RemoteStore(bucket, tmp_path / "one"))
+    manifest = seal(open_store(bucket, tmp_path / "one"))
     key = f"note/{manifest.id}/manifest.json"
     body = json.loads(Objects(bucket).read(key) or b"")
     body["files"][0]["name"] = name
     body["sha256"] = digest({key: value for key, value in body.items() if key != "sha256"})
     Objects(bucket).write(key, json.dumps(body).encode())
     with pytest.raises(StoreError, match="outside the artifact"):
-        RemoteStore(bucket, tmp_path / "two").manifest("note", manifest.id)
+        open_store(bucket, tmp_path / "two").manifest("note", manifest.id)
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
         ("s3://key:secret@bucket/a", "holds credentials"),
-        ("file:///tmp/runs", "no address of a store"),
-        ("s3:///prefix", "no address of a store"),
+        ("file:///tmp/runs", "not the address of a store"),
+        ("s3:///prefix", "not the address of a store"),
         ("xyz://bucket", "xyz:// is unknown"),
         ("s3://there-is-none/a", "There is no bucket at 's3://there-is-none/a'"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "attack_your_model.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "attack_your_model.md"
 
 
 def test_the_page_runs_and_its_script_has_ten_lines(

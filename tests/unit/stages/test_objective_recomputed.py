@@ -13,7 +13,7 @@ import pytest
 from sklearn import metrics as peer
 
 from icudl.artifacts import GridDataset, TuningResult
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import ProximalOptions
 from icudl.execution.context import RunContext
 from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
@@ -97,7 +97,7 @@ def test_the_value_of_an_attack_trial_is_a_sum_over_its_examples(
 ) -> None:
     """The stays are attacked again by the attack stage, and the score is computed from the changed cells it writes."""
     trained = train(grid, InputOptions(), MODEL, TRAINING, fresh(context, tmp_path, "train"))
-    options = AttackOptions(iterations=30, attack_misclassified=True, split="out-of-fold", max_stays=12)
+    options = ProximalOptions(iterations=30, attack_misclassified=True, split="out-of-fold", max_stays=12)
     space = {"attack.lambda_1": {"low": 1e-4, "high": 0.3, "log": True}}
     tuning = AttackTuningOptions(trials=2, startup_trials=2, stays=12, n_critical=5, objective=objective, space=space)
     result = tune_attack(grid, trained, options, tuning, fresh(context, tmp_path, "search"))

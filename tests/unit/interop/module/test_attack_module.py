@@ -16,7 +16,7 @@ from attack_cases import make_case
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackStatus
 from icudl.attacks.engine.ends import EndStateEngine
-from icudl.attacks.options import AttackOptions
+from icudl.attacks.options import GreedyOptions, NoiseOptions, ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import AttackError, ConfigError, IcudlError, PluginError
 from icudl.execution.context import RunContext
@@ -103,7 +103,7 @@ def test_examples_flip_inside_the_bounds(name: str, reader: OneLogit, cells: Ten
 def test_our_own_module_gives_what_the_pipeline_gives(context: RunContext) -> None:
     grid, training = make_case(30, threshold=0.4)
     checkpoint, rows = training.checkpoints["final"], np.flatnonzero(grid.is_test)
-    options = AttackOptions(name="greedy", batch_size=4)
+    options = GreedyOptions(batch_size=4)
     pipeline = run_attack(training.checkpoints, grid, rows, options, context)
     inputs = InputOptions.from_dict(checkpoint.inputs)
     lengths = grid.lengths[rows].astype(np.int64)
@@ -162,7 +162,7 @@ def test_a_failed_call_restores_the_module_too(reader: OneLogit) -> None:
 
 
 def test_batches_do_not_matter_and_the_seed_does(reader: OneLogit, cells: Tensor) -> None:
-    noise = AttackOptions(name="noise")
+    noise = NoiseOptions()
     whole = icudl.attack_module(reader, cells, attack=noise, seed=3)
     parts = icudl.attack_module(reader, cells, attack=dataclasses.replace(noise, batch_size=5), seed=3)
     assert np.allclose(whole.best, parts.best, atol=1e-6)
@@ -223,7 +223,7 @@ def test_locked_cells_and_padding_stay(cells: Tensor) -> None:
 
 
 def test_named_variables_alone_move(reader: OneLogit, cells: Tensor) -> None:
-    options = AttackOptions(name="greedy", variables=("b",))
+    options = GreedyOptions(variables=("b",))
     found = icudl.attack_module(reader, cells, attack=options, variables=["a", "b", "c"])
     assert found.flipped.any()
     assert (found.best[:, :, [0, 2]] == cells.numpy()[:, :, [0, 2]]).all()
@@ -319,8 +319,8 @@ BAD_ARGUMENTS: dict[str, tuple[dict[str, Any], type[IcudlError], str]] = {
     "variables": ({"variables": ["a"]}, ConfigError, "one name for each"),
     "variables twice": ({"variables": ["a", "b", "a"]}, ConfigError, "different names"),
     "unknown attack": ({"attack": "greedi"}, PluginError, "greedy"),
-    "measured": ({"attack": AttackOptions(threat_model="measured")}, ConfigError, "threat_model"),
-    "unknown variable": ({"attack": AttackOptions(variables=("x",))}, ConfigError, "variable_0"),
+    "measured": ({"attack": ProximalOptions(threat_model="measured")}, ConfigError, "threat_model"),
+    "unknown variable": ({"attack": ProximalOptions(variables=("x",))}, ConfigError, "variable_0"),
     "threshold": ({"threshold": 1.0}, ConfigError, "between 0 and 1"),
     "entry errors": ({"attack": "entry_errors"}, AttackError, "charted"),
 }

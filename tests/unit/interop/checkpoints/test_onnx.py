@@ -18,6 +18,7 @@ import icudl.interop.extra
 from attack_cases import make_checkpoint
 from icudl.artifacts import Checkpoint
 from icudl.errors import ConfigError, PluginError, StageError
+from icudl.interop.checkpoints.clinical import ClinicalModule
 from icudl.interop.checkpoints.onnx import example_stays, export_onnx, open_session, run_session
 from icudl.interop.data_set import data_set_of
 from icudl.models.build import GROUP, build_model
@@ -103,10 +104,17 @@ def test_an_isotonic_curve_is_part_of_the_file(tmp_path: Path) -> None:
     assert np.abs(run_session(open_session(tmp_path / "straight.onnx"), *made_up) - with_curve).max() > 0.05
 
 
-def test_at_a_jump_of_the_curve_there_is_a_risk() -> None:
-    curve = torch.tensor([[0.0, 1.0, 1.0, 2.0], [0.1, 0.2, 0.6, 0.7]])
-    found = icudl.interop.checkpoints.clinical.ClinicalModule._along(curve, torch.tensor([-3.0, 0.5, 1.0, 1.5, 9.0]))
-    torch.testing.assert_close(found, torch.tensor([0.1, 0.15, 0.2, 0.65, 0.7]))
+@pytest.mark.parametrize(("logit", "risk"), [(-3.0, 0.1), (0.5, 0.15), (1.0, 0.2), (1.5, 0.65), (9.0, 0.7)])
+def test_at_a_jump_of_the_curve_there_is_a_risk(logit: float, risk: float) -> None:
+    """A network whose weights are all zero gives every stay the logit that its last bias says."""
+    checkpoint = checkpoint_of("gru", FORWARD)
+    weights = {name: np.zeros_like(array) for name, array in checkpoint.weights.items()}
+    (bias,) = (name for name, array in weights.items() if array.shape == (2,))
+    weights[bias] = np.array([0, logit], np.float32)
+    curve = np.array([[0.0, 1.0, 1.0, 2.0], [0.1, 0.2, 0.6, 0.7]])
+    values, lengths, _ = example_stays(checkpoint, 3, GRID.values.shape[1], np.random.default_rng(9))
+    module = ClinicalModule(dataclasses.replace(checkpoint, weights=weights, curve=curve))
+    torch.testing.assert_close(module(torch.from_numpy(values), torch.from_numpy(lengths)), torch.full((3,), risk))
 
 
 @needs_onnx

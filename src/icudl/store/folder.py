@@ -1,4 +1,4 @@
-"""Artifacts in folders named by what produced them.
+"""Artifacts in a folder, under names that follow from what produced them.
 
 ::
 
@@ -6,38 +6,32 @@
     runs/<node>/.<id>.<token>.partial/         not yet sealed, or being removed
     runs/.scratch/<node>-<id>/                 work in progress; a killed stage resumes from it
     runs/.locks/<node>-<id>                    held while the artifact is being made
-    runs/.memory/                              hashes of large source files
-    runs/.studies/<study>/                     trials of a search, for a longer one to go on from
+    runs/.hashes/                              hashes of large source files
+    runs/.studies/<study>/                     trials of a search, for a longer search to go on from
     runs/logs/<node>-<id>/                     TensorBoard event files
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from icudl.artifacts import Artifact, read_json, write_json
 from icudl.errors import StoreError
 from icudl.execution import locks
 from icudl.files import remove_folder, sync, write_folder_atomically
 from icudl.store import modes, refusals
+from icudl.store.base import MANIFEST, Store, dump, missing
 from icudl.store.manifest import ID_LENGTH, Manifest, differences, list_files
-from icudl.store.soundness import faults
-
-A = TypeVar("A", bound=Artifact)
-
-MANIFEST = "manifest.json"
 
 _ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
 _PARTIAL = re.compile(rf"\.(?P<id>{_ID})\.[0-9a-f]+\.partial")
 _WORK = re.compile(rf"(?P<node>[\w-]+)-(?P<id>{_ID})")
 
 
-class Store:
+class FolderStore(Store):
     """A folder of artifacts.
 
     Args:
@@ -46,23 +40,28 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self._root = root
 
     @property
     def name(self) -> str:
-        """What a user calls the store."""
+        """The folder."""
         return str(self.root)
 
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
     def folder(self, node: str, artifact_id: str) -> Path:
-        """Folder of an artifact, sealed or not."""
+        """Return the folder of an artifact, sealed or not."""
         return self.root / node / artifact_id
 
     def location(self, node: str, artifact_id: str) -> str:
-        """Where an artifact lies, for messages."""
+        """Return the folder of an artifact, for messages."""
         return str(self.folder(node, artifact_id))
 
     def fetch(self, manifest: Manifest) -> Path:
-        """Return the folder of this machine in which the artifact's files can be read."""
+        """Return the folder of the artifact."""
         return self.folder(manifest.node, manifest.id)
 
     def scratch(self, node: str, artifact_id: str) -> Path:
@@ -70,12 +69,12 @@ class Store:
         return self._make(self.root / ".scratch" / f"{node}-{artifact_id}")
 
     def logs(self, node: str, artifact_id: str) -> Path:
-        """Folder for event files beside an artifact; made by who writes some, in a folder that is made here."""
+        """Return the folder for event files beside an artifact; whoever writes event files makes it."""
         return self._make(self.root / "logs") / f"{node}-{artifact_id}"
 
-    def memory(self) -> Path:
+    def hashes(self) -> Path:
         """Return the folder in which hashes of source files are remembered; made where the store can be written."""
-        folder = self.root / ".memory"
+        folder = self.root / ".hashes"
         with contextlib.suppress(StoreError):
             self._make(folder)
         return folder
@@ -84,7 +83,7 @@ class Store:
         """Find out before any work is done whether the store takes files.
 
         Raises:
-            StoreError: It does not.
+            StoreError: The folder cannot be written, or its file system knows no locks.
         """
         with self.lock("store", "writable"):
             pass
@@ -113,107 +112,34 @@ class Store:
         """Read and check the manifest of an artifact.
 
         Raises:
-            StoreError: The artifact does not exist, or its manifest is damaged or newer.
+            StoreError: The artifact does not exist, or its manifest is damaged or of another format.
         """
         path = self.folder(node, artifact_id) / MANIFEST
         if not path.is_file():
             if path.parent.is_dir():
                 raise StoreError(f"{path} is missing. Delete {path.parent} and run its stage again.")
-            raise self._missing(node, artifact_id)
+            raise missing(self, node, artifact_id)
         manifest = Manifest.from_json(read_json(path), path)
         if (manifest.node, manifest.id) != (node, artifact_id):
             raise StoreError(f"{path} belongs to {manifest.reference}: the folder was renamed or its files swapped.")
         return manifest
-
-    def _missing(self, node: str, artifact_id: str) -> StoreError:
-        return StoreError(f"There is no artifact {node}/{artifact_id} in {self.name!r}. `icudl status` lists them.")
 
     def references(self, node: str | None = None) -> list[tuple[str, str]]:
         """Return (node, id) of every sealed artifact (of one node), sorted."""
         paths = sorted(self.root.glob(f"{node or '[!.]*'}/[!.]*/{MANIFEST}"))
         return [(path.parent.parent.name, path.parent.name) for path in paths]
 
-    def manifests(self, node: str | None = None) -> list[Manifest]:
-        """Read all sound manifests (of one node), sorted by reference; damaged ones are left to ``verify``."""
-        found: list[Manifest] = []
-        for reference in self.references(node):
-            with contextlib.suppress(StoreError):
-                found.append(self.manifest(*reference))
-        return found
-
     def places(self) -> list[tuple[str, str]]:
         """Return (node, id) of every folder that is an artifact, or was one before its manifest was lost; sorted."""
         folders = sorted(path for path in self.root.glob("[!.]*/[!.]*") if re.fullmatch(_ID, path.name))
         return [(path.parent.name, path.name) for path in folders if path.is_dir()]
 
-    def resolve(self, reference: str) -> tuple[str, str]:
-        """Return (node, id) of ``"node/id"`` or of the unambiguous beginning of an id.
-
-        Raises:
-            StoreError: Nothing or more than one artifact matches.
-        """
-        node, _, prefix = reference.rpartition("/")
-        matches = [each for each in self.references(node or None) if prefix and each[1].startswith(prefix)]
-        if len(matches) == 1:
-            return matches[0]
-        if not matches:
-            raise StoreError(
-                f"Nothing in {self.name!r} matches {reference!r}. Expected NODE/ID; `icudl status` lists them."
-            )
-        listed = ", ".join("/".join(match) for match in matches)
-        raise StoreError(f"{reference!r} matches several artifacts: {listed}. Give more digits.")
-
     def check(self, manifest: Manifest) -> list[str]:
         """Compare an artifact's files with its manifest; return one line per difference."""
         return differences(manifest, list_files(self.folder(manifest.node, manifest.id)))
 
-    def check_inputs(self, manifest: Manifest) -> list[str]:
-        """Compare what an artifact was made from with what is there now; return one line per difference.
-
-        An input that was deleted is no difference: what was made from it stays true.
-        """
-        problems = []
-        for node, artifact_id in sorted(manifest.identity.upstream.items()):
-            if not self.has(node, artifact_id):
-                continue
-            now, then = self.manifest(node, artifact_id).content, manifest.upstream_content.get(node)
-            if now != then:
-                problems.append(f"made from other content of {node}/{artifact_id} than is there now")
-        return problems
-
-    def load(self, kind: type[A], manifest: Manifest) -> A:
-        """Read an artifact after comparing every file with its hash.
-
-        Raises:
-            StoreError: A file is missing or changed, or the files cannot be read as such an artifact.
-        """
-        folder = self.fetch(manifest)
-        problems = differences(manifest, list_files(folder))
-        if problems:
-            raise StoreError(
-                f"{manifest.reference} is corrupt: {'; '.join(problems)}. "
-                f"Delete {self.location(manifest.node, manifest.id)} and run the stage again."
-            )
-        try:
-            artifact = kind.read(folder)
-            problems = faults(artifact)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            problems = [f"{type(error).__name__}: {error}"]
-        if problems:
-            raise StoreError(
-                f"{manifest.reference} has the files of its manifest, but they are no sound artifact: "
-                f"{'; '.join(problems)}. Delete {self.location(manifest.node, manifest.id)} and run the stage again."
-            )
-        return artifact
-
     def seal(self, node: str, artifact_id: str, artifact: Artifact, describe: Callable[[Path], Manifest]) -> Manifest:
-        """Write an artifact beside its place and move it there in one step.
-
-        Args:
-            node: Node of the artifact.
-            artifact_id: Its id.
-            artifact: The value.
-            describe: Makes the manifest from the folder with the written files.
+        """Write an artifact beside its place and move it there in one step; see ``Store.seal``.
 
         Raises:
             StoreError: The disk is full or the store cannot be written.
@@ -232,7 +158,7 @@ class Store:
         with refusals.translated(f"{node}/{artifact_id}", self.root, refusals.why):
             self._make(target.parent)
             if target.is_dir() and not self.has(node, artifact_id):
-                # Somebody deleted the manifest alone.
+                # A user deleted the manifest alone.
                 remove_folder(target)
             try:
                 write_folder_atomically(target, fill)
@@ -243,8 +169,50 @@ class Store:
             # The name of the artifact is on the disk, in a folder whose own name may not be yet.
             sync(self.root)
         self._discard(node, artifact_id)
-        # As any later run will see it: what is made from it must not depend on who made it.
+        # Read as a later run reads it: what is made from the artifact must not depend on who made the artifact.
         return self.manifest(node, artifact_id)
+
+    def keep_copy(self, manifest: Manifest, fill: Callable[[Path], None]) -> Path:
+        """Make the folder of an artifact that was sealed elsewhere, unless an equal one is there; return the folder.
+
+        Args:
+            manifest: Manifest of the artifact.
+            fill: Writes the artifact's files into the folder that it is given, or raises.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        target = self.folder(manifest.node, manifest.id)
+        if self._holds(manifest):
+            return target
+
+        def complete(folder: Path) -> None:
+            fill(folder)
+            (folder / MANIFEST).write_text(dump(manifest), "utf-8")
+            modes.protect(self.root, folder)
+
+        with refusals.translated(f"A copy of {manifest.reference}", self.root, refusals.refusal):
+            self._make(target.parent)
+            if target.is_dir():
+                remove_folder(target)
+            try:
+                write_folder_atomically(target, complete)
+            except OSError:
+                # Another run of this machine was faster.
+                if not self._holds(manifest):
+                    raise
+        return target
+
+    def _holds(self, manifest: Manifest) -> bool:
+        """Tell whether the store holds what was once exactly the files of the manifest."""
+        try:
+            return self.manifest(manifest.node, manifest.id).content == manifest.content
+        except StoreError:
+            return False
+
+    def drop(self, node: str, artifact_id: str) -> None:
+        """Delete the folder of an artifact in one step, and leave its logs."""
+        remove_folder(self.folder(node, artifact_id))
 
     def lock(
         self, node: str, artifact_id: str, waiting: Callable[[], None] = lambda: None
@@ -262,14 +230,14 @@ class Store:
         return self.root / ".locks" / f"{node}-{artifact_id}"
 
     def settle(self, node: str, artifact_id: str) -> None:
-        """Delete what is left of the making of a sealed artifact, unless somebody is at it."""
+        """Delete what is left of the making of a sealed artifact, unless another process works on it."""
         if self._work(node, artifact_id) and not self._is_held(node, artifact_id):
             # A store that cannot be written now keeps them.
             with contextlib.suppress(OSError):
                 self._discard(node, artifact_id)
 
     def _work(self, node: str, artifact_id: str) -> list[Path]:
-        """Folders that are of use to nobody once the artifact is sealed."""
+        """Return the folders that nothing needs once the artifact is sealed."""
         scratch = self.root / ".scratch"
         found = [*self.root.glob(f"{node}/.{artifact_id}.*.partial"), *scratch.glob(f".{node}-{artifact_id}.*.partial")]
         own = scratch / f"{node}-{artifact_id}"
@@ -279,9 +247,9 @@ class Store:
         for path in self._work(node, artifact_id):
             remove_folder(path)
 
-    def leftovers(self) -> list[Path]:
-        """What interrupted runs left and nobody works on: scratch folders, half-written artifacts and their logs."""
-        aside = [path for place in (".memory", ".scratch", "logs") for path in self.root.glob(f"{place}/.*.partial")]
+    def leftovers(self) -> list[str]:
+        """Return the scratch folders, half-written artifacts and their logs that no process works on."""
+        aside = [path for place in (".hashes", ".scratch", "logs") for path in self.root.glob(f"{place}/.*.partial")]
         named = [(path, _PARTIAL.fullmatch(path.name), path.parent.name) for path in self.root.glob("*/.*.partial")]
         for place in (".scratch", "logs"):
             named += [(path, _WORK.fullmatch(path.name), "") for path in self.root.glob(f"{place}/*")]
@@ -292,22 +260,25 @@ class Store:
             and not self._is_held(node or match["node"], match["id"])
             and not (path.parent.name == "logs" and self.has(match["node"], match["id"]))
         ]
-        return sorted({*aside, *idle})
+        return sorted(path.relative_to(self.root).as_posix() for path in {*aside, *idle})
 
-    def discard(self, leftover: Path) -> None:
+    def discard(self, leftover: str) -> None:
         """Delete one of the ``leftovers``, in one step for every reader.
 
         Raises:
             StoreError: The store is read-only.
         """
+        self._delete(self.root / leftover)
+
+    def _delete(self, path: Path) -> None:
         try:
-            if leftover.is_dir():
-                remove_folder(leftover)
+            if path.is_dir():
+                remove_folder(path)
             else:
-                leftover.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{str(leftover)!r} cannot be deleted: {error.strerror}. Run this where the store can be written."
+                f"{str(path)!r} cannot be deleted: {error.strerror}. Run this where the store can be written."
             ) from error
 
     def _is_held(self, node: str, artifact_id: str) -> bool:
@@ -319,10 +290,5 @@ class Store:
         Raises:
             StoreError: The store is read-only.
         """
-        self.discard(self.folder(manifest.node, manifest.id))
-        self.discard(self.root / "logs" / f"{manifest.node}-{manifest.id}")
-
-
-def dump(manifest: Manifest) -> str:
-    """Return a manifest as readable JSON."""
-    return json.dumps(manifest.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        self._delete(self.folder(manifest.node, manifest.id))
+        self._delete(self.root / "logs" / f"{manifest.node}-{manifest.id}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-AUDIT = Path(__file__).resolve().parents[3] / "scripts" / "audit"
+AUDIT = Path(__file__).resolve().parents[2] / "scripts" / "audit"
 CLEAN = {"name": "click", "version": "8.1.3", "vulns": []}
 SKIPPED = {"name": "jinja2", "skip_reason": "Dependency not found"}
 VULNERABLE = {"name": "idna", "version": "3.6", "vulns": [{"id": "PYSEC-2024-60", "fix_versions": ["3.7"]}]}

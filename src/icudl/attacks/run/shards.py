@@ -1,0 +1,175 @@
+"""Shards: the stays that are attacked at once, their data, and the attack on them, which a worker process runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
+from icudl.artifacts.stored import forget_pages
+from icudl.attacks.options import AttackOptions
+from icudl.attacks.run.outcome import ShardOutcome, attack_stays
+from icudl.attacks.target.checkpoint import CheckpointTarget
+from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells, measured_cells
+from icudl.execution.base import Tick
+from icudl.execution.context import seed_for
+from icudl.execution.threads import single_thread
+from icudl.models.build import load_model
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs
+from icudl.training.scores.risk_curve import risks_at
+
+
+def unseen_member(grid: GridDataset, row: int) -> str:
+    """Return the text of the member that was not fitted on the stay at ``row``."""
+    return str(FINAL if grid.is_test[row] else Member.of_fold(grid.folds[row]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Which stays make a shard.
+
+    Attributes:
+        member: Checkpoint, not fitted on any of these stays.
+        rows: (B,) positions of the stays in the data set.
+    """
+
+    member: str
+    rows: npt.NDArray[np.int64]
+
+
+def divide(grid: GridDataset, rows: npt.NDArray[np.int64], batch_size: int) -> list[Part]:
+    """Group stays by the member that attacks them, in the order of the data set, ``batch_size`` at a time."""
+    codes = np.where(grid.is_test[rows], -1, grid.folds[rows])
+    groups = {unseen_member(grid, int(rows[np.argmax(codes == code)])): code for code in np.unique(codes)}
+    parts: list[Part] = []
+    for member in sorted(groups):
+        own = rows[codes == groups[member]]
+        parts += [Part(member, own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
+    return parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Shard:
+    """Stays attacked at once, with their data.
+
+    Attributes:
+        member: Checkpoint, not fitted on any of these stays.
+        rows: (B,) positions of the stays in the data set.
+        values: (B, T, F) clinical values.
+        counts: (B, T, F) values behind each mean.
+        statics: (B, S) static descriptors that the member names.
+        lengths: (B,).
+        labels: (B,).
+        seeds: (B,) one seed a stay.
+    """
+
+    member: str
+    rows: npt.NDArray[np.int64]
+    values: Floats
+    counts: npt.NDArray[np.uint16]
+    statics: Floats
+    lengths: npt.NDArray[np.int16]
+    labels: npt.NDArray[np.int8]
+    seeds: npt.NDArray[np.int64]
+
+
+class ShardJobs(Sequence[Shard]):
+    """The shards of an attack. Each is read, with the data of its own stays, when it is asked for.
+
+    Args:
+        grid: The data set.
+        parts: Its division.
+        statics: Columns of the grid's static descriptors by member (each member names its own).
+        seed: Root seed of the run.
+    """
+
+    def __init__(
+        self, grid: GridDataset, parts: Sequence[Part], statics: Mapping[str, Sequence[int]], seed: int
+    ) -> None:
+        self._grid, self._parts, self._statics, self._seed = grid, parts, statics, seed
+        self._stay_ids = grid.stay_ids
+
+    def __len__(self) -> int:
+        """Return the number of shards."""
+        return len(self._parts)
+
+    def __getitem__(self, index: int) -> Shard:  # type: ignore[override]
+        """Read a shard; executors ask for one at a time."""
+        part, grid = self._parts[index], self._grid
+        rows = part.rows
+        shard = Shard(
+            member=part.member,
+            rows=rows,
+            values=grid.values[rows],
+            counts=grid.counts[rows],
+            statics=np.ascontiguousarray(grid.statics[rows][:, list(self._statics[part.member])]),
+            lengths=grid.lengths[rows],
+            labels=grid.labels[rows],
+            # A seed belongs to a stay, so that what is drawn for it depends on no other.
+            seeds=np.array([seed_for(self._seed, "attack", stay) for stay in self._stay_ids[rows].tolist()], np.int64),
+        )
+        # All arrays of a data set are mapped from one file, which is read once: what was copied need not stay.
+        forget_pages(grid.values)
+        return shard
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardData:
+    """What all shards read.
+
+    Attributes:
+        checkpoints: By member.
+        options: Of the attack.
+        device: Where to compute.
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    options: AttackOptions
+    device: str
+
+
+def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
+    """Attack the stays of a shard and verify what was found.
+
+    A stay that the model gets wrong (unless asked for), cannot score, or in which nothing may change is not attacked;
+    its status says why.
+    """
+    with single_thread():
+        outcome = _attack(data, shard)
+    tick(len(shard.rows))
+    return outcome
+
+
+def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
+    checkpoint, options = data.checkpoints[shard.member], data.options
+    model = load_model(checkpoint, data.device)
+    inputs = prepare_inputs(
+        checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs), shard.values, shard.lengths, shard.statics
+    )
+    stays = StayTensors.of(inputs, np.arange(len(shard.rows)), data.device)
+    cells = _cells(options, checkpoint, shard, stays)
+    target = CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=options.kappa)
+    outcome = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+
+
+def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardOutcome:
+    """Put the risks of an isotonic calibration in place of the softmax of the logits, which the attack works on."""
+
+    def risk_of(softmax: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        with np.errstate(divide="ignore"):
+            return risks_at(curve, np.log(softmax) - np.log1p(-softmax))
+
+    return outcome.with_risks(risk_of)
+
+
+def _cells(options: AttackOptions, checkpoint: Checkpoint, shard: Shard, stays: StayTensors) -> Cells:
+    if options.threat_model == "measured":
+        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
+        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
+    else:
+        cells = grid_cells(stays)
+    return cells.only(checkpoint.variables, options.variables)

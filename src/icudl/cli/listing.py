@@ -1,0 +1,186 @@
+"""Results as lines and tables for people: what a manifest says, without its bookkeeping."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Column, Table
+
+from icudl.config.document import to_toml
+from icudl.config.schema import PLUGINS, class_of
+from icudl.errors import IcudlError
+from icudl.store.base import Store
+from icudl.store.manifest import Manifest
+
+MOST_KEY_OPTIONS = 3
+"""Options that a line of the list names at most."""
+
+LONGEST_VALUE = 28
+"""Characters of a value that a line of the list shows at most."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One line of the list of results.
+
+    Attributes:
+        name: What the study calls the result.
+        id: Its id.
+        made: When its making began.
+        options: Options that are not at their defaults, the plug-in first.
+        headline: What came out, in a few words.
+        size: Bytes of its files.
+    """
+
+    name: str
+    id: str
+    made: dt.datetime
+    options: Mapping[str, Any]
+    headline: str
+    size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return dataclasses.asdict(self) | {"made": self.made.isoformat(), "options": dict(self.options)}
+
+
+def listing(manifest: Manifest) -> Listing:
+    """Return what the list says of a result."""
+    return Listing(
+        name=manifest.name,
+        id=manifest.id,
+        made=dt.datetime.fromisoformat(manifest.environment["started"]),
+        options=key_options(manifest),
+        headline=headline(manifest),
+        size=sum(entry.bytes for entry in manifest.files),
+    )
+
+
+def listing_table(rows: list[Listing]) -> Table:
+    """Return the list as a table."""
+    table = Table("name", "id", "made", "key options", "result", Column("size", justify="right"), box=SIMPLE_HEAD)
+    for row in rows:
+        made = f"{row.made.astimezone():%Y-%m-%d %H:%M}"
+        shown = [_of_list(key, value) for key, value in list(row.options.items())[:MOST_KEY_OPTIONS]]
+        more = len(row.options) - len(shown)
+        options = ", ".join(shown) + (f", +{more}" if more > 0 else "")
+        table.add_row(escape(row.name), row.id[:8], made, escape(options), escape(row.headline), _size(row.size))
+    return table
+
+
+def _of_list(key: str, value: object) -> str:
+    text = value if isinstance(value, str) else to_toml(value)
+    text = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return text if key in {"name", "executor"} else f"{key} {text}"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MB" if n_bytes >= 2**20 else f"{n_bytes / 2**10:,.1f} kB"
+
+
+def key_options(manifest: Manifest) -> dict[str, Any]:
+    """Return the used options of a result that are not at their defaults, the name of the plug-in first."""
+    found: dict[str, Any] = {}
+    for table, values in manifest.used.items():
+        defaults = _defaults(table, values)
+        if table in PLUGINS:
+            found = {"name": values[PLUGINS[table].key]} | found
+        found |= {
+            key: value
+            for key, value in values.items()
+            if key not in defaults or (value != defaults[key] and not (table in PLUGINS and key == PLUGINS[table].key))
+        }
+    return found
+
+
+def _defaults(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of a table; nothing where its plug-in is not installed any more."""
+    try:
+        return class_of(table, values)().to_dict()
+    except (IcudlError, KeyError):
+        return {}
+
+
+def headline(manifest: Manifest) -> str:
+    """Say in a few words what came out, on which split and of how many stays."""
+    counts = manifest.counts
+    match manifest.node:
+        case "extract":
+            return f"{counts['stays']:,} stays, {counts['hourly_values']:,} hourly values"
+        case "preprocess":
+            return f"{counts['stays']:,} stays, {counts['deaths']:,} deaths, {counts['test_stays']:,} held out"
+        case "train" | "score":
+            return "; ".join(
+                f"AUROC {score['auroc']:.3f} on {score['stays']:,} {split} stays"
+                for split, score in counts["scores"].items()
+                if score["auroc"] is not None
+            )
+        case "tune-model" | "tune-attack":
+            best = f"{counts['objective']} {counts['best_value']:.4g}"
+            return f"{best} in trial {counts['best_trial']} of {counts['trials']}"
+        case "attack":
+            return _flips(counts)
+        case _:
+            return ""
+
+
+def _flips(counts: Mapping[str, Any]) -> str:
+    attacked, median = counts["attacked"], counts["median_changed"]
+    if not attacked:
+        return "no stay attacked"
+    share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
+    return share if median is None else f"{share}, median {median:g} values"
+
+
+def details(manifest: Manifest, store: Store) -> list[Table]:
+    """Return what `icudl show` says of a result beside its scores: what it is, its options, its inputs."""
+    about = Table("", "", show_header=False, box=None, title=escape(manifest.name), title_justify="left")
+    made = dt.datetime.fromisoformat(manifest.environment["started"]).astimezone()
+    rows = {
+        "id": manifest.reference,
+        "made": f"{made:%Y-%m-%d %H:%M}, {manifest.environment['duration_seconds']:.1f} s",
+        "by": f"icudl {manifest.environment['versions']['icudl']}, {manifest.environment['device']}",
+        "plug-in": manifest.identity.plugin,
+        "size": _size(sum(entry.bytes for entry in manifest.files)),
+        "place": store.location(manifest.node, manifest.id),
+        "restricted": "yes: it derives from credentialed data" if manifest.restricted else "",
+        "result": headline(manifest),
+    }
+    for key, value in rows.items():
+        if value:
+            about.add_row(f"[dim]{key}[/]", escape(value))
+    for warning in manifest.warnings:
+        about.add_row("[yellow]warning[/]", escape(warning))
+    return [about, *_options(manifest), *_inputs(manifest)]
+
+
+def _options(manifest: Manifest) -> list[Table]:
+    """Return the options as they were used; those asked for beside them where a search chose others."""
+    table = Table("option", "used", "set by", box=SIMPLE_HEAD, title="Options", title_justify="left")
+    for name, values in manifest.used.items():
+        defaults, requested = _defaults(name, values), manifest.options.get(name, {})
+        for key, value in values.items():
+            shown = escape(to_toml(value))
+            if requested.get(key, value) != value:
+                table.add_row(f"{name}.{key}", shown, f"the search (asked for: {escape(to_toml(requested[key]))})")
+            elif key not in defaults or value != defaults[key]:
+                origins = [origin for dotted, origin in manifest.origins.items() if dotted.endswith(f".{key}")]
+                table.add_row(f"{name}.{key}", shown, escape(origins[0]) if origins else "the name of the entry")
+    if not table.row_count:
+        table.caption = "All options stand at their defaults."
+        table.caption_justify = "left"
+    return [table]
+
+
+def _inputs(manifest: Manifest) -> list[Table]:
+    if not manifest.identity.upstream:
+        return []
+    table = Table("input", "result", box=SIMPLE_HEAD, title="Made from", title_justify="left")
+    for name, entry in manifest.identity.upstream.items():
+        table.add_row(escape(name), entry.reference)
+    return [table]

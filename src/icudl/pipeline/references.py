@@ -1,0 +1,96 @@
+"""Results by what people call them: a name, an id, a unique beginning of one, or ``latest``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icudl.errors import StoreError, suggestion
+from icudl.pipeline.plan import Step
+from icudl.pipeline.stages import STAGES
+from icudl.store.base import Store
+from icudl.store.manifest import Manifest
+
+LATEST = "latest"
+
+
+def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence[Step] = ()) -> Manifest:
+    """Return the manifest of the result that a reference means.
+
+    In this order: ``latest`` and ``STAGE/latest``; a name in the plan; a name that a result was made under, of several
+    results the newest; ``STAGE/ID``, or the beginning of an id that only one result has.
+
+    Args:
+        store: Where results are kept.
+        reference: What the user wrote. Where a stage is given, the part of a name behind the stage will do.
+        stage: Stage that the result must be of; "" for any.
+        plan: Steps of the study that the user has named, whose names go first.
+
+    Raises:
+        StoreError: Nothing matches, several ids do, or the result is of another stage.
+    """
+    manifest = (
+        _latest(store, reference, stage)
+        or _planned(store, reference, stage, plan)
+        or _named(store, reference, stage)
+        or _by_id(store, reference, stage)
+    )
+    if stage and manifest.node != stage:
+        raise StoreError(
+            f"{manifest.name} ({manifest.reference}) is no result of `icudl {STAGES[stage].verb}`. "
+            f"Give one of: {', '.join(_names(store, stage)) or 'none is there yet'}."
+        )
+    return manifest
+
+
+def newest_first(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return manifests by the time at which their making began, the newest first."""
+    return sorted(manifests, key=lambda manifest: str(manifest.environment.get("started", "")), reverse=True)
+
+
+def _latest(store: Store, reference: str, stage: str) -> Manifest | None:
+    prefix, _, word = reference.rpartition("/")
+    if word != LATEST:
+        return None
+    wanted = stage or prefix
+    found = newest_first([item for item in store.manifests(wanted or None) if not prefix or item.node == prefix])
+    if not found:
+        raise StoreError(f"{store.name!r} has no result{f' of {wanted}' if wanted else ''} yet. Run the study first.")
+    return found[0]
+
+
+def _spellings(reference: str, stage: str) -> set[str]:
+    return {reference, f"{stage}/{reference}"} if stage else {reference}
+
+
+def _planned(store: Store, reference: str, stage: str, plan: Sequence[Step]) -> Manifest | None:
+    for step in plan:
+        if step.name in _spellings(reference, stage):
+            if not step.done:
+                raise StoreError(
+                    f"{step.name} of this study is not there yet ({step.reason}). Bring it up to date with "
+                    f"`icudl run --to {step.name}`, or give the id of another result."
+                )
+            return store.manifest(step.node.key.stage, step.id)
+    return None
+
+
+def _named(store: Store, reference: str, stage: str) -> Manifest | None:
+    wanted = _spellings(reference, stage)
+    found = newest_first([item for item in store.manifests() if item.name in wanted])
+    return found[0] if found else None
+
+
+def _by_id(store: Store, reference: str, stage: str) -> Manifest:
+    try:
+        return store.manifest(*store.resolve(reference))
+    except StoreError as error:
+        # With the stage known, an id need only be unique among its results.
+        if stage and "/" not in reference and any(item[1].startswith(reference) for item in store.references(stage)):
+            return store.manifest(*store.resolve(f"{stage}/{reference}"))
+        names = _names(store, stage)
+        hint = suggestion(reference, [*names, *(name.partition("/")[2] for name in names if "/" in name)])
+        raise StoreError(f"{error}{hint}") from error
+
+
+def _names(store: Store, stage: str) -> list[str]:
+    return sorted({manifest.name for manifest in store.manifests(stage or None)})
