@@ -24,9 +24,14 @@ def row(*values: Cell | Entry) -> tuple[Entry, ...]:
     return tuple(value if isinstance(value, Entry) else entry(value) for value in values)
 
 
-def columns(*labels: str) -> tuple[Column, ...]:
-    """Make columns; a label that starts with ``#`` is numeric."""
-    return tuple(Column(label.removeprefix("#"), label.startswith("#")) for label in labels)
+def columns(*labels: str | Column) -> tuple[Column, ...]:
+    """Make columns; a plain label is a column of text."""
+    return tuple(label if isinstance(label, Column) else Column(label) for label in labels)
+
+
+def numeric(label: str) -> Column:
+    """Make a column of numbers."""
+    return Column(label, numeric=True)
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -17,7 +17,7 @@ from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.charts.maps import heat
 from icudl.report.elements import Block, Entry, Figure, Note, Table
 from icudl.report.names import CONDITION_NAMES, CONDITION_SWITCH
-from icudl.report.wording import columns, count, entry, percent, rounded, row
+from icudl.report.wording import columns, count, entry, numeric, percent, rounded, row
 
 ERROR_NAMES = {
     "transposition": "Two digits swapped",
@@ -102,7 +102,14 @@ def _noise(attack: AttackResult, conditions: pl.DataFrame) -> list[Block]:
         Table(
             "noise",
             "Random errors of the same size",
-            columns("Prediction", "#Stays", "#Errors drawn", "#That flip", "#Share", "#Stays flipped by any (95 %)"),
+            columns(
+                "Prediction",
+                numeric("Stays"),
+                numeric("Errors drawn"),
+                numeric("That flip"),
+                numeric("Share"),
+                numeric("Stays flipped by any (95 %)"),
+            ),
             rows,
             "For each stay the sizes of its smallest adversarial change, scattered over random cells with random "
             "signs.",
@@ -184,11 +191,11 @@ def _entry_errors(attack: AttackResult, conditions: pl.DataFrame) -> Table:
         columns(
             "Error",
             "Prediction",
-            "#Tried",
-            "#Caught as implausible",
-            "#That flip",
-            "#Share of the plausible ones",
-            "#Stays that one can flip (95 %)",
+            numeric("Tried"),
+            numeric("Caught as implausible"),
+            numeric("That flip"),
+            numeric("Share of the plausible ones"),
+            numeric("Stays that one can flip (95 %)"),
         ),
         tuple(rows),
         "Charted values of every attacked stay, with each error that could befall them. An error outside the "

@@ -14,7 +14,7 @@ from icudl.report.sections.attack_tables import attack_tables
 from icudl.report.sections.flips import budget_figure, discovery_figure, fewest_figure
 from icudl.report.sections.fragility import fragility_blocks
 from icudl.report.study import MAIN, AttackResults, StudyResults
-from icudl.report.wording import columns, count, entry, percent, row
+from icudl.report.wording import columns, count, entry, numeric, percent, row
 
 PURPOSES = {
     "": "The attack looks for the smallest change of a record that makes the model predict the opposite.",
@@ -124,14 +124,14 @@ def _summary(summary: pl.DataFrame) -> Table:
         columns(
             "Prediction",
             "Example",
-            "#Attacked",
-            "#Flipped",
-            "#Share flipped (95 %)",
-            "#Values changed, median",
-            "#Values changed, mean",
-            "#Sum of changes, median",
-            "#Largest change, median",
-            "#Iteration found, median",
+            numeric("Attacked"),
+            numeric("Flipped"),
+            numeric("Share flipped (95 %)"),
+            numeric("Values changed, median"),
+            numeric("Values changed, mean"),
+            numeric("Sum of changes, median"),
+            numeric("Largest change, median"),
+            numeric("Iteration found, median"),
         ),
         tuple(rows),
         "Only stays that the model predicts rightly are attacked, unless the configuration asks for all.",
@@ -159,11 +159,11 @@ def _clinical_sizes(attack: AttackResult, fragility: pl.DataFrame) -> Table:
             "Variable",
             "Unit",
             "Prediction",
-            "#Stays",
-            "#Values changed",
-            "#Median change",
-            "#90th percentile",
-            "#Upwards",
+            numeric("Stays"),
+            numeric("Values changed"),
+            numeric("Median change"),
+            numeric("90th percentile"),
+            numeric("Upwards"),
         ),
         rows,
         "Best examples. A median change of 0.3 mEq/L means that half of the changed values moved by less.",
@@ -184,6 +184,6 @@ def _statuses(statuses: pl.DataFrame) -> Table:
     return Table(
         "statuses",
         "What became of every stay considered",
-        columns("Outcome", "Status", "#Stays", "#Share of the outcome"),
+        columns("Outcome", "Status", numeric("Stays"), numeric("Share of the outcome")),
         rows,
     )

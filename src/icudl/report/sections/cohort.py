@@ -10,7 +10,7 @@ from icudl.artifacts import GridDataset, SourceTables
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Section, Table
 from icudl.report.study import MAIN, DataResults
-from icudl.report.wording import columns, count, entry, number, percent, row
+from icudl.report.wording import columns, count, entry, number, numeric, percent, row
 
 SPLITS = (("Training folds", False), ("Held-out test", True))
 EXTERNAL = (("External stays", True),)
@@ -60,7 +60,14 @@ def _flow(grid: GridDataset) -> Table:
     return Table(
         "attrition",
         "Attrition: how the cohort came about",
-        columns("Criterion", "#Stays removed", "#Stays left", "#Patients", "#Deaths", "#Mortality"),
+        columns(
+            "Criterion",
+            numeric("Stays removed"),
+            numeric("Stays left"),
+            numeric("Patients"),
+            numeric("Deaths"),
+            numeric("Mortality"),
+        ),
         rows,
         "Each line applies one criterion to the stays that the line above left.",
     )
@@ -90,7 +97,15 @@ def _splits(grid: GridDataset, *, external: bool) -> Table:
     return Table(
         "splits",
         "External stays" if external else "Training and held-out stays",
-        columns("Part", "#Stays", "#Patients", "#Deaths", "#Mortality", "#Median age", "#Women"),
+        columns(
+            "Part",
+            numeric("Stays"),
+            numeric("Patients"),
+            numeric("Deaths"),
+            numeric("Mortality"),
+            numeric("Median age"),
+            numeric("Women"),
+        ),
         tuple(rows),
         f"The {'external' if external else 'test'} stays take no part in anything that is fitted: neither weights, nor "
         "limits, nor thresholds.",
@@ -141,7 +156,7 @@ def _cleaning(tables: SourceTables) -> Table:
     return Table(
         "cleaning",
         "What the cleaning rules touched",
-        columns("Variable", *(f"#{_words(rule)}" for rule in rules)),
+        columns("Variable", *(numeric(_words(rule)) for rule in rules)),
         rows,
         "Rows of the source by variable: how many were read, converted, repaired, left out by each rule, and kept. "
         "Rules that touched nothing are not listed.",

@@ -20,7 +20,7 @@ from icudl.report.names import (
     CONDITION_NAMES,
     CONDITION_SWITCH,
 )
-from icudl.report.wording import columns, interval, rounded, row
+from icudl.report.wording import columns, interval, numeric, rounded, row
 
 
 def importance_blocks(tables: Mapping[str, pl.DataFrame], attack: AttackResult) -> list[Block]:
@@ -78,7 +78,7 @@ def _agreement(agreement: pl.DataFrame) -> Table:
     return Table(
         "agreement",
         "Do importance and susceptibility agree?",
-        columns("Prediction", "Over", "Measure", "#Points", "#Rank correlation (95 %)"),
+        columns("Prediction", "Over", "Measure", numeric("Points"), numeric("Rank correlation (95 %)")),
         rows,
         "Spearman's rank correlation of importance with a measure of the best examples: 1 where both rank alike, 0 "
         "where they have nothing to do with each other.",

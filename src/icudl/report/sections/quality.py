@@ -15,7 +15,7 @@ from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence,
 from icudl.report.sections.learning import training_curves
 from icudl.report.sections.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
-from icudl.report.wording import columns, count, interval, listed, row
+from icudl.report.wording import columns, count, interval, listed, numeric, row
 
 TERMS = Terms(
     "quality-terms",
@@ -196,11 +196,11 @@ def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str]) -> Table:
                 for name in known
             ]
             rows.append(row(predictor_name(model), group.words, first["stays"], first["deaths"], *cells))
-    labels = [f"#{METRIC_NAMES[name]}" for name in known]
+    labels = [numeric(METRIC_NAMES[name]) for name in known]
     return Table(
         "metrics",
         "Scores with 95 % intervals",
-        columns("Model", "Judged on", "#Stays", "#Deaths", *labels),
+        columns("Model", "Judged on", numeric("Stays"), numeric("Deaths"), *labels),
         tuple(rows),
         "Precision, recall, F1 and accuracy hold at the decision threshold, which was chosen on validation stays and "
         "not on the stays judged here.",

@@ -23,7 +23,7 @@ from icudl.report.elements import Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
 from icudl.report.sections.quality import judged_stays
 from icudl.report.study import StudyResults
-from icudl.report.wording import columns, entry, interval, listed, percent, rounded, row
+from icudl.report.wording import columns, entry, interval, listed, numeric, percent, rounded, row
 
 
 def models_section(study: StudyResults, seed: int) -> Section:
@@ -109,10 +109,10 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str) -
             "Model",
             "Kind",
             "Judged on",
-            "#Stays",
-            "#Deaths",
-            *(f"#{METRIC_NAMES[name]}" for name in COMPARED),
-            *(f"#{METRIC_NAMES[name]} minus that of {first}" for name in PAIRED),
+            numeric("Stays"),
+            numeric("Deaths"),
+            *(numeric(METRIC_NAMES[name]) for name in COMPARED),
+            *(numeric(f"{METRIC_NAMES[name]} minus that of {first}") for name in PAIRED),
         ),
         rows,
         "For AUROC and AUPRC more is better, for Brier score and calibration error less.",
@@ -223,12 +223,12 @@ def _attacks_table(lines: Sequence[AttackLine]) -> Table:
             "Data set",
             "Method",
             "What may be changed",
-            "#Stays attacked",
-            "#Survival flipped to death (95 %)",
-            "#Death flipped to survival (95 %)",
-            "#Both (95 %)",
-            "#Fewest values changed, median",
-            "#Changed cells that were charted",
+            numeric("Stays attacked"),
+            numeric("Survival flipped to death (95 %)"),
+            numeric("Death flipped to survival (95 %)"),
+            numeric("Both (95 %)"),
+            numeric("Fewest values changed, median"),
+            numeric("Changed cells that were charted"),
         ),
         rows,
         "The median of the fewest values changed is that of the flipped stays: an attack that flips few, easy stays "

@@ -9,7 +9,7 @@ import polars as pl
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Entry, Figure, Switch, Table
 from icudl.report.names import METRIC_NAMES, subgroup_name
-from icudl.report.wording import columns, interval, rounded, row
+from icudl.report.wording import columns, interval, numeric, rounded, row
 
 DRAWN = ("auroc", "auprc", "brier", "recall")
 LISTED = ("auroc", "auprc", "brier", "precision", "recall")
@@ -71,7 +71,13 @@ def subgroup_table(subgroups: Mapping[str, pl.DataFrame], words: Mapping[str, st
     return Table(
         "subgroup-scores",
         "Scores by subgroup",
-        columns("Group", "Judged on", "#Stays", "#Deaths", *(f"#{METRIC_NAMES[name]}" for name in LISTED)),
+        columns(
+            "Group",
+            "Judged on",
+            numeric("Stays"),
+            numeric("Deaths"),
+            *(numeric(METRIC_NAMES[name]) for name in LISTED),
+        ),
         tuple(rows),
         filtered=True,
     )

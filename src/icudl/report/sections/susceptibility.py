@@ -18,7 +18,7 @@ from icudl.report.names import (
     CONDITION_NAMES,
 )
 from icudl.report.sections.importance import importance_blocks
-from icudl.report.wording import columns, entry, percent, row
+from icudl.report.wording import columns, entry, numeric, percent, row
 
 TERMS = Terms(
     "susceptibility-terms",
@@ -94,15 +94,15 @@ def _ranking_table(variables: pl.DataFrame, attack: AttackResult) -> Table:
         columns(
             "Variable",
             "Prediction",
-            "#Stays touched",
-            "#GPP",
-            "#S",
-            "#Sensitivity",
-            "#GANZP",
-            "#GMP",
-            "#GANZP, clinical",
+            numeric("Stays touched"),
+            numeric("GPP"),
+            numeric("S"),
+            numeric("Sensitivity"),
+            numeric("GANZP"),
+            numeric("GMP"),
+            numeric("GANZP, clinical"),
             "Unit",
-            "#Upwards",
+            numeric("Upwards"),
         ),
         tuple(rows),
         "Best examples; S and sensitivity are sums over hours, the others pool the hours.",

@@ -19,11 +19,11 @@ from icudl.analysis.numbers.searches import (
     settings_of,
     slices_table,
 )
-from icudl.artifacts import LineageEntry, TuningResult
+from icudl.artifacts import LineageEntry, TrialState, TuningResult
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES
-from icudl.report.wording import columns, count, entry, number, rounded, row
+from icudl.report.wording import columns, count, entry, number, numeric, rounded, row
 
 TRIALS_LISTED = 100
 
@@ -79,7 +79,7 @@ def _score(result: TuningResult) -> str:
 
 def _history(name: str, result: TuningResult) -> Figure:
     table = history_table(result)
-    complete = pl.col("state").str.to_lowercase() == "complete"
+    complete = pl.col("state") == TrialState.COMPLETE
     series: list[Line] = []
     for words, part in (("Finished trial", table.filter(complete)), ("Stopped early", table.filter(~complete))):
         scored = part.filter(pl.col("value").is_not_null())
@@ -196,11 +196,11 @@ def _trials(name: str, result: TuningResult) -> Table:
             else Entry(str(setting.get(key, "–")), None)
             for key in keys
         ]
-        rows.append(row(line["trial"], line["state"].lower(), entry(line["value"], 4), line["steps"], *cells))
+        rows.append(row(line["trial"], line["state"], entry(line["value"], 4), line["steps"], *cells))
     return Table(
         f"tuning-{name}-trials",
         f"Trials of the {name}, best first",
-        columns("#Trial", "State", f"#{_score(result)}", "#Steps", *(f"{key}" for key in keys)),
+        columns(numeric("Trial"), "State", numeric(_score(result)), numeric("Steps"), *keys),
         tuple(rows),
         f"The best {TRIALS_LISTED} are listed." if result.trials.height > TRIALS_LISTED else "",
         filtered=True,
