@@ -19,7 +19,7 @@ from icudl.analysis.numbers.comparison import (
 )
 from icudl.analysis.numbers.quality import model_names, own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
-from icudl.report.elements import Entry, Figure, Note, Section, Switch, Table
+from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
 from icudl.report.sections.quality import judged_stays
 from icudl.report.study import StudyResults
@@ -179,13 +179,13 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
     ]
-    notes = (
-        Note(
+    blocks: tuple[Block, ...] = (_attacks_table(lines), _attacks_figure(lines, main))
+    if filled:
+        note = Note(
             f"Most of the cells that these attacks changed were never charted: {listed(filled)}. They could change "
             "any cell of the filled-in record; nobody could have entered such values wrongly."
-        ),
-    )
-    blocks = (*(notes if filled else ()), _attacks_table(lines), _attacks_figure(lines, main))
+        )
+        blocks = (note, *blocks)
     return Section("attacks", "Attacks side by side", "Attacks", lead, blocks)
 
 
