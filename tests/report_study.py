@@ -488,7 +488,7 @@ def _tuning(rng: np.random.Generator) -> TuningResult:
             "model.activation": str(rng.choice(["tanh", "relu"])),
         }
         value = None if trial % 9 == 5 else 0.86 - 0.02 * abs(np.log10(setting["training.learning_rate"]) + 3)
-        trials.append((trial, "COMPLETE" if value else "PRUNED", value, json.dumps(setting), 4.0, 12))
+        trials.append((trial, "complete" if value else "pruned", value, json.dumps(setting), 4.0, 12))
     frame = pl.DataFrame(trials, schema=TRIALS_SCHEMA, orient="row")
     best = frame.sort("value", nulls_last=True, descending=True).row(0, named=True)
     return TuningResult(

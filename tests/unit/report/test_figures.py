@@ -70,7 +70,7 @@ def make_tuning(n_trials: int = 12) -> TuningResult:
     for trial in range(n_trials):
         rate, activation = float(10 ** rng.uniform(-5, -1)), ["relu", "tanh"][trial % 2]
         settings = {"training.learning_rate": rate, "model.activation": activation, "model.bidirectional": True}
-        state = "PRUNED" if trial % 4 == 3 else "COMPLETE"
+        state = "pruned" if trial % 4 == 3 else "complete"
         rows.append((trial, state, 0.9 - 0.02 * (np.log10(rate) + 3) ** 2, json.dumps(settings), 1.0, 5))
     trials = pl.DataFrame(rows, schema=TRIALS_SCHEMA, orient="row")
     return TuningResult(trials, {}, 0, 0.0, Objective("auroc", Direction.MAXIMIZE))
@@ -217,7 +217,7 @@ def test_test_stays_are_those_of_the_final_member():
 def test_search_history_and_importance_tell_what_mattered():
     result = make_tuning(40)
     history = history_table(result)
-    finished = history.filter(pl.col("state") == "COMPLETE")
+    finished = history.filter(pl.col("state") == "complete")
     assert finished["best"].to_list() == np.maximum.accumulate(finished["value"].to_numpy()).tolist()
     table = importance_table(result)
     shares = dict(table.iter_rows())

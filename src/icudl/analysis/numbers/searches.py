@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import Direction, TuningResult
+from icudl.artifacts import Direction, TrialState, TuningResult
 
 LOG_RATIO = 30.0
 """An option whose values span more than this factor is drawn on a logarithmic axis."""
@@ -28,7 +28,7 @@ def score_name(result: TuningResult) -> str:
 
 def finished(result: TuningResult) -> pl.DataFrame:
     """Return the trials that ran to the end and have a score."""
-    complete = pl.col("state").str.to_lowercase() == "complete"
+    complete = pl.col("state") == TrialState.COMPLETE.value
     return result.trials.filter(complete, pl.col("value").is_not_null(), pl.col("value").is_finite()).sort("trial")
 
 

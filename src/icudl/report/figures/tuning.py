@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from icudl.analysis.numbers.searches import LOG_RATIO, history_table, importance_table, score_name, slices_table
-from icudl.artifacts import TuningResult
+from icudl.artifacts import TrialState, TuningResult
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def history(result: TuningResult) -> Figure:
     if table["value"].null_count() == table.height:
         say_nothing_found(axes, "no trial has finished")
         return figure
-    complete = table["state"].str.to_lowercase() == "complete"
+    complete = table["state"] == TrialState.COMPLETE.value
     done, others = table.filter(complete), table.filter(~complete)
     axes.plot(done["trial"], done["value"], "o", color=PALETTE[0], markersize=4, alpha=0.7, label="finished")
     if others["value"].count():

@@ -19,7 +19,7 @@ from icudl.analysis.numbers.searches import (
     settings_of,
     slices_table,
 )
-from icudl.artifacts import LineageEntry, TuningResult
+from icudl.artifacts import LineageEntry, TrialState, TuningResult
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES
@@ -79,7 +79,7 @@ def _score(result: TuningResult) -> str:
 
 def _history(name: str, result: TuningResult) -> Figure:
     table = history_table(result)
-    complete = pl.col("state").str.to_lowercase() == "complete"
+    complete = pl.col("state") == TrialState.COMPLETE.value
     series: list[Line] = []
     for words, part in (("Finished trial", table.filter(complete)), ("Stopped early", table.filter(~complete))):
         scored = part.filter(pl.col("value").is_not_null())
