@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from icudl.artifacts import TuningResult
+from icudl.artifacts import TrialState, TuningResult
 from icudl.config.schema import Config
 from icudl.errors import ConfigError
 from icudl.options import Options
@@ -68,7 +68,7 @@ def setting_of(result: TuningResult, trial: int) -> dict[str, Any]:
             f"tuned.trial = {trial}, but the study has {result.trials.height} trials, numbered from 0. "
             "`icudl trials` lists them."
         )
-    if found[0]["state"] == "failed":
+    if found[0]["state"] == TrialState.FAILED.value:
         raise ConfigError(
             f"tuned.trial = {trial}, but the model diverged in that trial. Name another one; `icudl trials` lists them."
         )

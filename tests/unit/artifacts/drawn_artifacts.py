@@ -192,7 +192,14 @@ ARTIFACTS: Mapping[str, st.SearchStrategy[Any]] = {
     "SourceTables": source_tables(),
     "GridDataset": grids(),
     "TrainingResult": trainings(),
-    "Scores": st.builds(Scores, frames(PREDICTIONS_SCHEMA), frames(METRICS_SCHEMA)),
+    "Scores": st.builds(
+        Scores,
+        predictions=frames(PREDICTIONS_SCHEMA),
+        metrics=frames(METRICS_SCHEMA),
+        left_out=st.integers(0, 10**6),
+        missing=st.lists(TEXTS, max_size=3).map(tuple),
+        unused=st.lists(TEXTS, max_size=3).map(tuple),
+    ),
     "AttackResult": attacks(),
     "SusceptibilityResult": st.builds(
         SusceptibilityResult, st.dictionaries(FILE_NAMES, frames(CLEANING_SCHEMA), max_size=3)

@@ -19,16 +19,18 @@ from report_study import fake_study
 def _artifacts() -> dict[str, Any]:
     """One small artifact of each kind."""
     study = fake_study(12)
-    member, checkpoint = next(iter(study.training.checkpoints.items()))
-    name, table = next(iter(study.susceptibility.tables.items()))
+    (data,), (model,), (attack,) = study.data, study.models, study.attacks
+    training, susceptibility = model.training, attack.susceptibility
+    member, checkpoint = next(iter(training.checkpoints.items()))
+    name, table = next(iter(susceptibility.tables.items()))
     return {
-        "tables": study.tables,
-        "grid": study.grid,
-        "training": dataclasses.replace(study.training, checkpoints={member: checkpoint}),
-        "scores": Scores(study.training.predictions, study.training.metrics),
-        "attack": study.attack,
-        "susceptibility": dataclasses.replace(study.susceptibility, tables={name: table}),
-        "tuning": study.tuning["tune-model"],
+        "tables": data.tables,
+        "grid": data.grid,
+        "training": dataclasses.replace(training, checkpoints={member: checkpoint}),
+        "scores": Scores(training.predictions, training.metrics),
+        "attack": attack.result,
+        "susceptibility": dataclasses.replace(susceptibility, tables={name: table}),
+        "tuning": model.tuning,
         "report": Report("<p>page</p>"),
     }
 

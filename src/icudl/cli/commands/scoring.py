@@ -31,7 +31,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
     import numpy as np
     import polars as pl
 
-    from icudl.artifacts import Member
+    from icudl.artifacts import FINAL, Member
     from icudl.errors import StageError
     from icudl.execution.device import resolve_device
     from icudl.execution.threads import single_thread
@@ -59,7 +59,7 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
             f"{member} was fitted on every stay of {prepared.reference}. Give other data or another member."
         )
     # The name of the split decides the resamples: the same stays have the same interval here and in the report.
-    split = ("out-of-fold" if member == FOLDS else "test" if member == "final" else "unseen") if same else "external"
+    split = ("out-of-fold" if member == FOLDS else "test" if member == str(FINAL) else "unseen") if same else "external"
     with single_thread():
         device = resolve_device(session.config().execution.device)
         parts = [
