@@ -28,11 +28,7 @@ def score_name(result: TuningResult) -> str:
 
 def finished(result: TuningResult) -> pl.DataFrame:
     """Return the trials that ran to the end and have a score."""
-<<<<<<< HEAD
-    complete = pl.col("state") == TrialState.COMPLETE
-=======
     complete = pl.col("state") == TrialState.COMPLETE.value
->>>>>>> A
     return result.trials.filter(complete, pl.col("value").is_not_null(), pl.col("value").is_finite()).sort("trial")
 
 

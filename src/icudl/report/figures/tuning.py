@@ -30,11 +30,7 @@ def history(result: TuningResult) -> Figure:
     if table["value"].null_count() == table.height:
         say_nothing_found(axes, "no trial has finished")
         return figure
-<<<<<<< HEAD
-    complete = table["state"] == TrialState.COMPLETE
-=======
     complete = table["state"] == TrialState.COMPLETE.value
->>>>>>> A
     done, others = table.filter(complete), table.filter(~complete)
     axes.plot(done["trial"], done["value"], "o", color=PALETTE[0], markersize=4, alpha=0.7, label="finished")
     if others["value"].count():

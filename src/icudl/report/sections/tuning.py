@@ -79,11 +79,7 @@ def _score(result: TuningResult) -> str:
 
 def _history(name: str, result: TuningResult) -> Figure:
     table = history_table(result)
-<<<<<<< HEAD
-    complete = pl.col("state") == TrialState.COMPLETE
-=======
     complete = pl.col("state") == TrialState.COMPLETE.value
->>>>>>> A
     series: list[Line] = []
     for words, part in (("Finished trial", table.filter(complete)), ("Stopped early", table.filter(~complete))):
         scored = part.filter(pl.col("value").is_not_null())
