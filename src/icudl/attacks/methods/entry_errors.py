@@ -95,8 +95,8 @@ class EntryErrorAttack:
     entry outside the plausible range counts as caught: the cleaning of the data drops it.
 
     Tables: ``entry_errors`` has one row per stay: stay, and for each kind KIND_tried, KIND_caught and KIND_flips.
-    ``entry_flips`` has one row per error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before and
-    entry_after in clinical units (of the first cell where two change places).
+    ``entry_flips`` has one row per error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before
+    and entry_after in clinical units (of the first cell where two change places).
     """
 
     Options: ClassVar[type[AttackOptions]] = EntryErrorOptions
