@@ -29,7 +29,7 @@ from icudl.pipeline.plan import Listener, Nobody, Step
 from icudl.pipeline.provenance import Clock, differences, lineage_entry, software, summarise
 from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
 from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
-from icudl.plugins import load_plugin, plugin_version
+from icudl.plugins import Citing, load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
@@ -306,7 +306,8 @@ class Pipeline:
         if node.key.stage == "extract":
             return tuple(self.source(node.key.data).citations)
         name = _plugin_name(node.stage, node.tables)
-        return tuple(getattr(load_plugin(PLUGINS[node.stage.plugin].group, name), "citations", ()))
+        plugin = load_plugin(PLUGINS[node.stage.plugin].group, name)
+        return tuple(plugin.citations) if isinstance(plugin, Citing) else ()
 
     def _origins(self, node: Node) -> dict[str, str]:
         """Return where the options of a node were set, by the dotted key that they have in the configuration."""
