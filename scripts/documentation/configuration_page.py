@@ -16,13 +16,14 @@ A value comes from the defaults below, then from the file (`--config`), then fro
 table.key=value`, as often as needed). An unknown key, a wrong type or a value out of its limits is an error that names
 the key. A key that is not part of a result's identity can be changed without computing anything again.
 
-`[source]`, `[model]`, `[attack]` and `[execution]` belong to a plug-in: each has the keys of the plug-in that it names, and no
-others. A section below shows each of them.
+`[source]`, `[model]`, `[attack]` and `[execution]` belong to a plug-in: each has the keys of the plug-in that it names,
+and no others. A section below shows each of them.
 """
 
 TABLE = """## A table of data, models and attacks
 
-`[source]`, `[model]` and `[attack]` describe a study of one data set, one model and one attack. A study of several names them:
+`[source]`, `[model]` and `[attack]` describe a study of one data set, one model and one attack. A study of
+several names them:
 
 ```toml
 [data.main]
@@ -59,13 +60,13 @@ An entry has the keys of its plug-in. It names the plug-in by the key in the sec
 | --- | --- | --- | --- |
 {rows}
 
-An override such as `[models.small.training]` holds only what differs from the shared table `[training]` for this entry. From the
-command line: `--set models.small.training.learning_rate=3e-3`.
+An override such as `[models.small.training]` holds only what differs from the shared table `[training]` for this entry.
+From the command line: `--set models.small.training.learning_rate=3e-3`.
 
-* A name is a letter followed by letters, digits, `-` or `_`. A data set, a model and an attack cannot have the same name, except
-  `main`. `latest` is no name.
-* `[source]` and `[data.NAME]` cannot stand in one configuration; nor can `[model]` and `[models.NAME]`, or `[attack]` and
-  `[attacks.NAME]`.
+* A name is a letter followed by letters, digits, `-` or `_`. A data set, a model and an attack cannot have the same
+  name, except `main`. `latest` is no name.
+* `[source]` and `[data.NAME]` cannot stand in one configuration; nor can `[model]` and `[models.NAME]`, or
+  `[attack]` and `[attacks.NAME]`.
 * Exactly one data set has the role `main`. `role` may be set in `[source]`, too.
 
 {role}
@@ -75,8 +76,8 @@ command line: `--set models.small.training.learning_rate=3e-3`.
 """
 
 ON = (
-    "Names of models and data sets that the attack runs on; empty: all. Naming a model leaves out the other models, naming a "
-    "data set leaves out the other data sets."
+    "Names of models and data sets that the attack runs on; empty: all. Naming a model leaves out the other models, "
+    "naming a data set leaves out the other data sets."
 )
 
 
