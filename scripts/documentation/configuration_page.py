@@ -54,7 +54,8 @@ threat_model = "measured"
 on = ["small", "main"]
 ```
 
-An entry has the keys of its plug-in. It names the plug-in by the key in the second column, or is called like it.
+An entry has the keys of its plug-in. It names the plug-in by the key in the second column, or has its
+name.
 
 | entry | plug-in | takes the place of | tables that it may override |
 | --- | --- | --- | --- |
