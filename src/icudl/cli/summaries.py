@@ -15,20 +15,20 @@ from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
 FEWEST_DEATHS = 100
-"""Below so many deaths in a split its scores are called no evidence, here as in the report."""
+"""With fewer deaths in a split, its scores are called no evidence, here as in the report."""
 
 TRIALS_SHOWN = 10
 """Most trials listed after a search; `icudl trials` lists all."""
 
 WIDEST_TITLE = 100
-"""Columns that a narrow table is widened to at most for the sake of its title."""
+"""Greatest width to which a narrow table is widened to fit its title."""
 
 HEADLINE_METRICS = ("auroc", "auprc")
 SUBGROUP_METRICS = (*HEADLINE_METRICS, "recall", "precision", "brier")
 
 
 def summary(store: Store, manifest: Manifest) -> list[Table]:
-    """Return the tables worth seeing of an artifact; none for most nodes."""
+    """Return the tables that summarise an artifact; most stages have no such table."""
     makers: dict[str, Callable[[Store, Manifest], list[Table]]] = {
         "extract": _extract,
         "preprocess": _preprocess,
@@ -130,7 +130,7 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
     ordered = best_first(tuning).head(limit or tuning.trials.height)
     settings = [json.loads(text) for text in ordered["parameters"]]
     paths = sorted({path for setting in settings for path in setting})
-    # One word a column; the table's own name goes before it where two options share theirs.
+    # One word for each column; where two options share a name, the name of the table goes first.
     words = [path.rpartition(".")[2] for path in paths]
     heads = [path if words.count(word) > 1 else word for path, word in zip(paths, words, strict=True)]
     title = f"{tuning.trials.height:,} trials, best first ({tuning.objective}); * is the chosen one"
@@ -147,7 +147,7 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
 
 
 def best_first(tuning: TuningResult) -> pl.DataFrame:
-    """Return the trials: the complete ones from the best on, then those given up, then those that failed."""
+    """Return the trials in order: complete ones from best to worst, then pruned ones, then failed ones."""
     rank = pl.col("state").replace_strict(
         {TrialState.COMPLETE.value: 0, TrialState.PRUNED.value: 1}, default=2, return_dtype=pl.Int8
     )
