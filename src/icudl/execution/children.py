@@ -64,9 +64,7 @@ def end_if_importing() -> None:
         SystemExit: This process imports the script of its parent; the message is printed as the process ends.
     """
     # The mark that multiprocessing itself looks for before it starts a process; it is there until the import is over.
-    if multiprocessing.parent_process() is not None and getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(f"icudl: {GUARD}")
 
 
