@@ -169,12 +169,24 @@ def _options(manifest: Manifest) -> list[Table]:
             if requested.get(key, value) != value:
                 table.add_row(f"{name}.{key}", shown, f"the search (asked for: {escape(to_toml(requested[key]))})")
             elif key not in defaults or value != defaults[key]:
-                origins = [origin for dotted, origin in manifest.origins.items() if dotted.endswith(f".{key}")]
-                table.add_row(f"{name}.{key}", shown, escape(origins[0]) if origins else "the name of the entry")
+                table.add_row(f"{name}.{key}", shown, escape(_origin(manifest, name, key)))
     if not table.row_count:
         table.caption = "All options stand at their defaults."
         table.caption_justify = "left"
     return [table]
+
+
+def _origin(manifest: Manifest, table: str, key: str) -> str:
+    """Return where an option was set: in the entry itself before where it was set for all."""
+    family = PLUGINS[table].family if table in PLUGINS else ""
+    keys = {key} if table not in PLUGINS else {key, PLUGINS[table].family_key if key == PLUGINS[table].key else key}
+    found = {
+        len(place): origin
+        for dotted, origin in manifest.origins.items()
+        for *place, last in [dotted.split(".")]
+        if last in keys and (place[-1] == table or (len(place) == 2 and place[0] == family))
+    }
+    return found[max(found)] if found else "the name of the entry"
 
 
 def _inputs(manifest: Manifest) -> list[Table]:

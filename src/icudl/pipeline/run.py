@@ -17,6 +17,7 @@ from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
 from icudl.execution.base import Executor, make_executor
+from icudl.execution.children import end_if_importing
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
 from icudl.execution.serial import SerialExecutor
@@ -29,7 +30,7 @@ from icudl.pipeline.plan import Listener, Nobody, Step
 from icudl.pipeline.provenance import Clock, differences, lineage_entry, software, summarise
 from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
 from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
-from icudl.plugins import load_plugin, plugin_version
+from icudl.plugins import Citing, load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
@@ -147,6 +148,7 @@ class Pipeline:
 
     def update(self, target: str = "report") -> list[Manifest]:
         """Compute ``target`` and everything that leads to it, and return the manifests in order."""
+        end_if_importing()
         manifests: dict[Key, Manifest] = {}
         loaded: dict[Key, Any] = {}
         steps = self.plan(target)
@@ -306,7 +308,8 @@ class Pipeline:
         if node.key.stage == "extract":
             return tuple(self.source(node.key.data).citations)
         name = _plugin_name(node.stage, node.tables)
-        return tuple(getattr(load_plugin(PLUGINS[node.stage.plugin].group, name), "citations", ()))
+        plugin = load_plugin(PLUGINS[node.stage.plugin].group, name)
+        return tuple(plugin.citations) if isinstance(plugin, Citing) else ()
 
     def _origins(self, node: Node) -> dict[str, str]:
         """Return where the options of a node were set, by the dotted key that they have in the configuration."""

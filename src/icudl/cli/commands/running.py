@@ -90,7 +90,7 @@ def run(session: Session, target: str, dry_run: bool) -> None:
 
 def bring_up_to_date(session: Session, target: str, config_override: object = None) -> None:
     """Compute a stage and everything that leads to it, and print the results."""
-    from icudl.cli.summaries import summary
+    from icudl.cli.summaries import study_summary
     from icudl.config.schema import Config
 
     pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None)
@@ -99,9 +99,8 @@ def bring_up_to_date(session: Session, target: str, config_override: object = No
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
     if session.verbosity >= 0 and not session.as_json:
-        for manifest in manifests:
-            for table in summary(pipeline.store, manifest):
-                session.errors.print(table)
+        for table in study_summary(pipeline.store, manifests):
+            session.errors.print(table)
     for manifest in _asked_for(pipeline, target, manifests):
         session.emit_artifact(manifest)
 
