@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 Own = TypeVar("Own", bound="ExecutionOptions")
 
 Tick = Callable[[int], None]
-"""Reports that so many units of work (epochs, iterations, files) are done; may be called from a worker process."""
+"""Reports a number of finished units of work (epochs, iterations, files); a worker process may call it."""
 
 JOBS_AHEAD = 3
 """Jobs made for each worker at a time: one in work, the others so that the worker need not wait."""
