@@ -36,7 +36,7 @@ def database_url(storage: str, key: str = "storage") -> str | None:
         key: What the place is called in messages.
 
     Raises:
-        ConfigError: It is the address of something else, which must not become the name of a folder.
+        ConfigError: ``storage`` is an address of another kind, which must not become a folder of that name.
     """
     postgres = _POSTGRES.match(storage)
     if postgres:
