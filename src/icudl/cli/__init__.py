@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune_process()
     import click
 
+    _print_what_can_be_shown()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         signal.signal(signal.SIGTERM, _terminate)
@@ -51,6 +54,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message = _explain(error)
         print(f"icudl: error: {masked(message)}", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else 0
+
+
+_PLAIN = str.maketrans(
+    dict.fromkeys("─━═╌╴╶╸╺", "-")
+    | dict.fromkeys("│┃║", "|")
+    | dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯╔╗╚╝╠╣╦╩╬┏┓┗┛┡┢┣┫┳┻╇╈╋┠┨┯┷┿", "+")
+    | {
+        "✓": "v",
+        "✗": "x",
+        "·": "-",
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "→": "->",
+        "−": "-",
+        "≤": "<=",
+        "≥": ">=",
+        "×": "x",
+    }
+)
+"""What stands for a character that a terminal cannot show; any other becomes a question mark."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks; an error handler of ``codecs``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+def _print_what_can_be_shown() -> None:
+    """Let no character that the encoding of a terminal or pipe lacks end a command."""
+    codecs.register_error("icudl.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        # Other handlers than these two were asked for, and raise nothing.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "backslashreplace"}:
+            stream.reconfigure(errors="icudl.plain")
 
 
 def _refuse_passwords(words: Sequence[str]) -> None:

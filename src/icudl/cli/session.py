@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -84,7 +85,10 @@ class Session:
 
     def emit(self, plain: str, data: Any) -> None:
         """Print a result to standard output: JSON with --json, else text."""
-        click.echo(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) if self.as_json else plain)
+        if self.as_json:
+            # Where the encoding lacks a character, JSON has another way to write it.
+            plain = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=not _writes_unicode())
+        click.echo(plain)
 
     def drawn(self, table: Table) -> str:
         """Return a table as text: as wide as the terminal, or as it needs where standard output is no terminal."""
@@ -138,6 +142,10 @@ class Printer:
         self._session.say(
             f"[green]✓[/] {step.name} [dim]{step.id}  {seconds:.1f} s, peak {memory:,.0f} MB, {size:,.1f} MB written[/]"
         )
+
+
+def _writes_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") in {"", "utf8", "utf16", "utf32"}
 
 
 def _console() -> Console:

@@ -26,7 +26,7 @@ from icudl.config.schema import (
     class_of,
 )
 from icudl.errors import ConfigError, suggestion
-from icudl.options import Options, masked
+from icudl.options import Options, masked, scheme_of
 from icudl.plugins import registered
 
 TOML_NAMES = {
@@ -156,6 +156,11 @@ def _holds_tables(table: tuple[str, ...], key: str) -> bool:
 
 
 def _absolute(folder: Path, text: str, key: str) -> str:
+    if scheme_of(text):
+        raise ConfigError(
+            f"{key} = {masked(text)!r} is an address. Expected a folder; the address of a database goes into "
+            f"{key.removesuffix('path')}url."
+        )
     try:
         return str((folder / Path(text).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:

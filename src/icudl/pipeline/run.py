@@ -17,6 +17,7 @@ from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
 from icudl.execution.base import Executor, make_executor
+from icudl.execution.children import end_if_importing
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
 from icudl.execution.serial import SerialExecutor
@@ -147,6 +148,7 @@ class Pipeline:
 
     def update(self, target: str = "report") -> list[Manifest]:
         """Compute ``target`` and everything that leads to it, and return the manifests in order."""
+        end_if_importing()
         manifests: dict[Key, Manifest] = {}
         loaded: dict[Key, Any] = {}
         steps = self.plan(target)

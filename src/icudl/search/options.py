@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from icudl.options import Options, option
+from icudl.errors import ConfigError
+from icudl.options import Options, masked, option, scheme_of
 from icudl.training.scores.metrics import METRICS
 
 SPACE_DOC = (
@@ -16,6 +18,38 @@ STORAGE_DOC = (
     "A folder or a PostgreSQL URL that keeps the trials, to extend a study later or to share it among "
     "processes and machines; empty keeps them in the store."
 )
+
+
+_POSTGRES = re.compile(r"\s*postgres(?:ql)?(?:\+\w+)?://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_PAIRS = re.compile(r"\s*(?:host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=")
+_NO_SCHEME = re.compile(r"[^/\s:@]+:[^/\s]*@")
+
+
+def database_url(storage: str, key: str = "storage") -> str | None:
+    """Return what PostgreSQL's driver takes for a place of trials that is a database; None for a folder.
+
+    ``postgres://``, capitals and the driver that SQLAlchemy names (``postgresql+psycopg2://``) are understood, and so
+    are the ``key=value`` pairs of libpq.
+
+    Args:
+        storage: As a user writes it.
+        key: What the place is called in messages.
+
+    Raises:
+        ConfigError: It is the address of something else, which must not become the name of a folder.
+    """
+    postgres = _POSTGRES.match(storage)
+    if postgres:
+        return "postgresql://" + postgres["rest"].rstrip()
+    if _PAIRS.match(storage):
+        return storage.strip()
+    if scheme_of(storage) or _NO_SCHEME.match(storage):
+        shown = _NO_SCHEME.sub("***@", storage) if not scheme_of(storage) else masked(storage)
+        raise ConfigError(
+            f"{key} = {shown!r} is an address that cannot keep trials. Expected a folder, or "
+            "postgresql://USER@HOST:PORT/DATABASE."
+        )
+    return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +76,10 @@ class ModelTuningOptions(Options):
     )
     space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the model's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        database_url(self.storage, f"{self.table}.storage")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,3 +112,7 @@ class AttackTuningOptions(Options):
     startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
     space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the attack's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        database_url(self.storage, f"{self.table}.storage")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from icudl.errors import StageError
+from icudl.search.options import database_url
 from icudl.search.trials import FolderTrials, Outcome, Trials
 
 CONNECTION: Mapping[str, str] = {
@@ -38,7 +39,6 @@ SERVER_SETTINGS: Mapping[str, str] = {
 """Set in each session: the server probes after 15 s of silence, and ends the session after three unanswered probes."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
-SCHEMES = ("postgresql://", "postgres://")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,10 +165,12 @@ def open_trials(storage: str, default: Path, study: str) -> Trials:
     """Return the trials of a study: in a database, in a folder that the user names, or in the default folder.
 
     Raises:
+        ConfigError: The place is an address of something that cannot keep trials.
         StageError: The database cannot be reached, or refuses the request.
     """
-    if storage.startswith(SCHEMES):
-        trials = PostgresTrials(storage, study)
+    url = database_url(storage)
+    if url is not None:
+        trials = PostgresTrials(url, study)
         trials.prepare()
         return trials
     return FolderTrials((Path(storage) if storage else default) / study)

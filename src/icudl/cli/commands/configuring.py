@@ -80,4 +80,4 @@ def schema(session: Session) -> None:
     from icudl.config.document import json_schema
 
     del session
-    click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+    click.echo(json.dumps(json_schema(), indent=1))
