@@ -9,7 +9,7 @@
     ├── StoreError        5   not found, corrupt (hash differs), locked, newer format
     ├── StageError        6   incompatible inputs, training diverged, reproduction mismatch
     ├── AttackError       7   input out of bounds, target not differentiable
-    └── DeviceError       8   the device asked for does not exist or ran out of memory
+    └── DeviceError       8   the requested device does not exist or ran out of memory
 
 A message has three parts: what is wrong (with the value), what was expected, what to do. Expected outcomes are
 values, not exceptions: a stay that no attack could flip is an ``AttackStatus``, not an error.
@@ -37,13 +37,13 @@ class ConfigError(IcudlError):
 
 
 class PluginError(IcudlError):
-    """A plug-in is unknown, cannot be loaded, or needs an extra or a cluster that is not there."""
+    """A plug-in is unknown, cannot be loaded, or needs an extra or a cluster that is missing."""
 
     exit_code = 3
 
 
 class SourceError(IcudlError):
-    """A clinical data source cannot be read, or holds nothing that can be used."""
+    """A clinical data source cannot be read, or holds no usable value."""
 
     exit_code = 4
 
@@ -67,7 +67,7 @@ class AttackError(IcudlError):
 
 
 class DeviceError(IcudlError):
-    """The device asked for does not exist or cannot hold the work."""
+    """The requested device does not exist or has too little memory."""
 
     exit_code = 8
 

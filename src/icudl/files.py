@@ -63,7 +63,7 @@ def write_folder_atomically(folder: Path, write: Callable[[Path], Any]) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Move a folder out of sight in one step, then delete it: after a kill, the folder is there whole or not at all."""
+    """Rename a folder in one step, then delete it: after a kill, the folder exists whole or not at all."""
     aside = folder
     if not folder.name.endswith(_UNFINISHED):
         aside = _unfinished(folder)

@@ -1,6 +1,6 @@
 """Option tables: frozen dataclasses that carry their defaults, limits and documentation.
 
-An algorithm declares what can be set about it as an ``Options`` subclass beside its code. The configuration schema is
+An algorithm declares its options as an ``Options`` subclass beside its code. The configuration schema is
 assembled from these classes, so a default or a limit is written once and holds for the library and the TOML file.
 """
 
@@ -29,14 +29,14 @@ def option(
     """Declare one option of an ``Options`` class.
 
     Args:
-        default: The value where nothing is set.
+        default: The value unless another is set.
         doc: One or two sentences; units included. Becomes the comment in ``config.toml`` and the docs.
         low: Smallest legal number (inclusive).
         high: Largest legal number (inclusive).
         choices: The legal strings, or the legal members of a tuple of strings.
         identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
         secret: True for a connection URL or string: its password is masked wherever options are printed or recorded.
-        path: True for the place of a file or folder: in a configuration file, a relative one starts at that file.
+        path: True for the path of a file or folder: in a configuration file, a relative path starts at that file.
     """
     metadata = {
         "doc": doc,
@@ -80,7 +80,7 @@ class Options:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make the options again of what ``to_dict`` gave (and JSON may have kept)."""
+        """Make options from the values of ``to_dict``, which JSON may have stored."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
     def to_dict(self, *, identity_only: bool = False) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _check(key: str, field: dataclasses.Field[Any], value: object) -> None:
 
 
 def _check_plain(key: str, value: object) -> None:
-    """Refuse what cannot be written into a manifest: dates, infinite numbers, text that is not UTF-8, at any depth."""
+    """Refuse values that a manifest cannot hold: dates, infinite numbers, text that is not UTF-8, at any depth."""
     if isinstance(value, Mapping):
         for name, item in cast("Mapping[object, object]", value).items():
             _check_plain(key, str(name))
@@ -138,8 +138,8 @@ def _limits(low: float | None, high: float | None) -> str:
 
 
 PASSWORDS: tuple[re.Pattern[str], ...] = (
-    # Up to the last @ of the word: a password that holds / or @ unescaped is the user's mistake, and still a password.
-    # One slash is what a path leaves of two.
+    # Up to the last @ of the word: a password with an unescaped / or @ is the user's mistake, but still a password.
+    # A path turns two slashes into one.
     re.compile(r"(?P<head>:/{1,2}[^/?#\s@]*?:)(?P<secret>\S*)(?=@)"),
     re.compile(
         r"(?P<head>(?:ssl)?password\s*=\s*)"
@@ -175,7 +175,7 @@ def masked(connection: str) -> str:
 
 
 def holds_password(text: str) -> bool:
-    """Tell whether a text holds a password that ``masked`` would hide; an empty one is none."""
+    """Tell whether a text holds a password that ``masked`` would hide; an empty password does not count."""
     return masked(text) not in {text, text.replace(":@", ":***@")}
 
 

@@ -1,4 +1,4 @@
-"""Plug-ins by name, through entry points; the built-in ones come in by the same door as outsiders'."""
+"""Plug-ins by name, through entry points; built-in ones are registered like those of other packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def registered(group: str) -> dict[str, EntryPoint]:
 
 @functools.lru_cache(maxsize=64)
 def _registered(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:  # noqa: ARG001
-    """Look the entry points up; reading what every installed package registers takes 15 ms, and a plan asks often."""
+    """Look the entry points up once; reading those of all installed packages takes 15 ms, and a plan asks often."""
     return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
 
 
@@ -57,7 +57,7 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 def options_of(group: str, name: str) -> type[Options]:
-    """Return the class that validates the options of a plug-in: what it names as its ``Options``.
+    """Return the class that validates the options of a plug-in: the class that it names as its ``Options``.
 
     A plug-in whose module is slow to import may register the class on its own, under its name in the entry-point group
     ``GROUP.options`` (``icudl.models.options``), so that a configuration is read without importing the plug-in.

@@ -1,7 +1,7 @@
 """The clinical variables: name, label, unit, plausible range and group.
 
 A range is the physiological gate of the cleaning rules (outside it a value is an error of entry, not a patient);
-where the numbers come from is told in ``docs/decisions``. Item ids and repairs of a database are data beside its
+``docs/decisions`` tells the sources of the numbers. Item ids and repairs of a database are data beside its
 source (``sources/mimic3/rules.toml``), not here.
 """
 
@@ -19,7 +19,7 @@ class Variable:
 
     Attributes:
         name: Identifier used in configuration and files.
-        label: What a clinician calls it.
+        label: Its name for clinicians.
         unit: Canonical unit; every source converts to it.
         low: Smallest plausible value, inclusive, in ``unit``.
         high: Largest plausible value, inclusive, in ``unit``.
@@ -83,13 +83,13 @@ OTHER_VARIABLES: tuple[Variable, ...] = (
     _variable("urine", "Urine output (per entry)", "mL", 0, 5000, "other"),
     _variable("weight", "Body weight", "kg", 20, 500, "other"),
 )
-"""What further variables the sources offer: alternatives to the study's, and the other series of PhysioNet 2012."""
+"""Further variables of the sources: alternatives to the study's, and the other series of PhysioNet 2012."""
 
 ALL = "all"
-"""Given alone, the name of every variable that the source measures."""
+"""Given alone, this name stands for every variable that the source measures."""
 
 CATALOGUE: dict[str, Variable] = {variable.name: variable for variable in STUDY_VARIABLES + OTHER_VARIABLES}
-"""Every variable that can be asked for by name."""
+"""Every variable that a configuration may name."""
 
 STUDY_NAMES: tuple[str, ...] = tuple(variable.name for variable in STUDY_VARIABLES)
 
@@ -99,10 +99,10 @@ def select(names: Iterable[str], available: Collection[str] | None = None) -> tu
 
     Args:
         names: Names in the catalogue, or ``"all"`` alone for every available variable in the catalogue's order.
-        available: Names of the variables that the source measures; None where every one may be.
+        available: Names of the variables that the source measures; None if it may measure any variable.
 
     Raises:
-        ConfigError: A name is unknown or given twice, ``"all"`` is not alone, or none is given.
+        ConfigError: A name is unknown or given twice, ``"all"`` is not alone, or ``names`` is empty.
     """
     names = tuple(names)
     if names == (ALL,):

@@ -1,4 +1,4 @@
-"""The vocabulary, one type a file: every typed value that crosses a stage, and the files that keep it.
+"""The values that pass between stages, one type in each file, and the files that keep them.
 
 N stays, T hours, F variables, S static descriptors. Tables are polars frames with a declared schema, arrays are NumPy;
 files are Parquet, safetensors and JSON, so nothing here can execute code when it is read.

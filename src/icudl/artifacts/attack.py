@@ -49,7 +49,7 @@ PERTURBATIONS_SCHEMA: Schema = {
 
 
 class AttackStatus(enum.StrEnum):
-    """What became of one stay."""
+    """The outcome of an attack on one stay."""
 
     SUCCESS = "success"
     FAILED = "failed"  # attacked, never flipped
@@ -111,7 +111,7 @@ class AttackResult:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``write`` wrote; the tables stay in their files."""
+        """Read the files of ``write``; the tables stay in their files."""
         meta = read_json(folder / "attack.json")
         return cls(
             stays=table_file(folder / "stays.parquet", ATTACKED_SCHEMA),

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LineageEntry:
-    """What the report tells of one artifact's origin; nothing in it depends on the clock or the machine.
+    """The origin of one artifact as the report shows it; it depends on neither clock nor machine.
 
     Attributes:
         name: Name of the artifact within its study: ``"train/lstm"``, ``"attack/lstm/one_value/elsewhere"``.
@@ -21,7 +21,7 @@ class LineageEntry:
         plugin: Name of the source, model or attack used, or "".
         citations: Keys of the works to cite.
         restricted: True where anything upstream is credentialed.
-        warnings: What the stage found worth saying.
+        warnings: Warnings of the stage.
     """
 
     name: str

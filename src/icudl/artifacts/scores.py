@@ -1,4 +1,4 @@
-"""What a model scores on stays that it was not fitted on."""
+"""The scores of a model on stays that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METRICS_SCHEMA: Schema = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What the final member of a training scores on an external data set.
+    """The scores of the final member of a training on an external data set.
 
     Attributes:
         predictions: One row per stay (``PREDICTIONS_SCHEMA``).

@@ -1,4 +1,4 @@
-"""What a source gives."""
+"""The tables of a source."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CLEANING_SCHEMA: Schema = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceTables:
-    """What a source gives: stays, and the hourly means of their measurements inside the window.
+    """The tables of a source: stays, and the hourly means of their measurements inside the window.
 
     Attributes:
         stays: One row per ICU stay (``STAYS_SCHEMA``), sorted by stay_id.

@@ -1,6 +1,6 @@
 """Values that stay in their files: mapped arrays, and tables that are read when they are asked for.
 
-So a stage can work piece by piece on what is larger than memory, and never reads what it never looks at.
+So a stage can work piece by piece on data that are larger than memory, and reads no more than it needs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Question = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn every error of reading a Parquet file into one.
+    """Translate every error of reading a Parquet file into one ``StoreError``.
 
     Raises:
         StoreError: Polars cannot read ``path``.

@@ -30,7 +30,7 @@ HISTORY_SCHEMA: Schema = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """Fitted members, and what they score on stays they were not fitted on.
+    """Fitted members, and their scores on stays that they were not fitted on.
 
     Attributes:
         checkpoints: By the text of their member: one for each fold, and ``"final"``.

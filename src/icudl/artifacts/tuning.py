@@ -25,7 +25,7 @@ TRIALS_SCHEMA: Schema = {
 
 
 class TrialState(enum.StrEnum):
-    """What became of a trial."""
+    """How a trial ended."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"  # given up early, because it could hardly win

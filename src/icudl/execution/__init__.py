@@ -1,4 +1,4 @@
-"""Where and how work runs: executors, and what a stage may know of the run and the machine."""
+"""Running work: executors, and the context that tells a stage about the run and the machine."""
 
 from __future__ import annotations
 

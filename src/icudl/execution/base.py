@@ -1,4 +1,4 @@
-"""The executor seam: what every executor promises, how one is chosen, and what all of them agree on."""
+"""The executor seam: the protocol of executors, how one is chosen, and the limits that all of them share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Result = TypeVar("Result")
 Own = TypeVar("Own", bound="ExecutionOptions")
 
 Tick = Callable[[int], None]
-"""Reports that so many units of work (epochs, iterations, files) are done; may be called from a worker process."""
+"""Reports a number of finished units of work (epochs, iterations, files); a worker process may call it."""
 
 JOBS_AHEAD = 3
-"""Jobs made for each worker at a time: one in work, the others so that the worker need not wait."""
+"""Jobs made for each worker at a time: one running, the others so that the worker need not wait."""
 
 MAX_ATTEMPTS = 3
-"""How often a job may lose its worker before the job is taken for the cause."""
+"""Number of lost workers after which a job counts as their cause."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class ExecutionOptions(Options):
 class Executor(Protocol):
     """Runs independent jobs; serial, processes and clusters must give identical results.
 
-    A ``with`` block opens and closes what outlives a single call (a connection, workers that stay). Opening finds out
-    whether a cluster can be reached; an executor that was not opened opens itself when it is first used.
+    A ``with`` block opens and closes resources that outlive a single call (a connection, worker processes). Opening
+    checks whether a cluster can be reached; an executor that was not opened opens itself on first use.
 
     Attributes:
         Options: Class that validates the table ``[execution]`` where it names this executor.
@@ -68,7 +68,7 @@ class Executor(Protocol):
         """Make the executor as ``options`` say; nothing is started or connected to yet.
 
         Args:
-            options: Of the class ``Options``, or of the base class; ``completed`` makes the first of the second.
+            options: An instance of the class ``Options`` or of its base class, which ``completed`` turns into it.
 
         Raises:
             ConfigError: A value of the executor's own options is illegal.
@@ -77,11 +77,11 @@ class Executor(Protocol):
         ...
 
     def __enter__(self) -> Self:
-        """Open what outlives a single call."""
+        """Open the resources that outlive a single call."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close what was opened."""
+        """Close these resources."""
         return
 
     def run(
@@ -93,10 +93,10 @@ class Executor(Protocol):
         on_result: Callable[[int, Result], None],
         tick: Tick | None = None,
     ) -> None:
-        """Run ``task(shared, job, tick)`` for every job and hand over each result as soon as it is there.
+        """Run ``task(shared, job, tick)`` for every job and hand over each result as soon as it is done.
 
-        Neither jobs nor results are held: a job is asked of ``jobs`` when a worker is about to be free for it (and
-        again where that worker dies), so a sequence that makes its items on demand keeps memory flat.
+        Neither jobs nor results are kept: the executor takes a job from ``jobs`` shortly before a worker is free for it
+        (and again if that worker dies), so a sequence that makes its items on demand keeps memory flat.
 
         Args:
             task: A module-level function: it is sent to workers by name.
@@ -106,7 +106,7 @@ class Executor(Protocol):
             tick: Called in this process for every unit of work that a job reports.
 
         Raises:
-            IcudlError: A job raised it; it arrives unchanged. A job whose worker died is first run again elsewhere.
+            IcudlError: A job raised the error, which arrives unchanged. A job whose worker died is first run again.
         """
         ...
 
@@ -136,18 +136,18 @@ def make_executor(options: ExecutionOptions) -> Executor:
 
     Raises:
         ConfigError: A value of the executor's own options is illegal.
-        PluginError: There is no such plug-in, or the extra that it needs is not installed.
+        PluginError: No plug-in has this name, or the extra that it needs is not installed.
     """
     plugin: type[Executor] = load_plugin(ENTRY_POINT_GROUP, options.executor)
     return plugin.from_options(options)
 
 
 def completed(kind: type[Own], options: ExecutionOptions) -> Own:
-    """Return ``options`` as an executor's own class; what only that class has keeps its default.
+    """Return ``options`` as an instance of an executor's own class; options that only that class has keep defaults.
 
     Args:
         kind: Class of the executor's options.
-        options: Of that class already, or of another executor's.
+        options: An instance of that class, or of another executor's class.
     """
     if isinstance(options, kind):
         return options
@@ -164,4 +164,4 @@ def lost_workers(n_missing: int, n_jobs: int) -> StageError:
 
 
 def ignore_ticks(units: int) -> None:
-    """Report finished units of work to nobody."""
+    """Ignore finished units of work."""

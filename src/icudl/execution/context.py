@@ -1,4 +1,4 @@
-"""What a stage may know of the run it belongs to: an executor, a progress sink, a scratch folder, random streams."""
+"""The context of a stage within its run: an executor, a progress sink, a scratch folder, random streams."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class _SilentTask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a stage gets besides its inputs and options.
+    """The context that a stage gets besides its inputs and options.
 
     Attributes:
         executor: Runs folds, trials, attack batches and file shards.
         device: Device of the models: ``"cpu"`` or ``"cuda:N"``.
-        progress: Where to report progress.
+        progress: Sink of progress.
         scratch: Private folder, kept until the stage has finished; a killed stage resumes from it.
         seed: Root of every random stream.
         logs: Folder for TensorBoard event files, which are never part of the artifact; None writes no event files.
@@ -74,7 +74,7 @@ class RunContext:
     studies: Path | None = None
 
     def seed_for(self, *name: str | int) -> int:
-        """Return a 63-bit seed for a purpose, the same on every machine and whatever was asked before."""
+        """Return a 63-bit seed for a purpose, the same on every machine and after any earlier calls."""
         return seed_for(self.seed, *name)
 
     def rng(self, *name: str | int) -> np.random.Generator:

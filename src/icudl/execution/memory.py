@@ -1,4 +1,4 @@
-"""Memory of this machine: how much there is, how libraries say that it ran out, and giving it back."""
+"""Memory of this machine: how much is free, how libraries report that it ran out, and how to give it back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def give_back_memory() -> None:
 
 
 def free_memory(groups: Path = GROUPS) -> int | None:
-    """Return the bytes that can be had without swapping, within the limit of a container; None where unknown.
+    """Return the bytes that are free without swapping, within the limit of a container; None if unknown.
 
     Args:
         groups: Folder of the control groups.
@@ -80,8 +80,8 @@ def _limits(groups: Path) -> Iterator[tuple[int, int, Path, str]]:
 def _held(use: int, statistics: Path, prefix: str) -> int:
     """Return the bytes in use without the pages of files.
 
-    Kubernetes takes off inactive pages only. But the kernel also drops active ones before it kills, and counts both
-    as available to the machine; and what a stage reads is soon active, for it is hashed first and read again.
+    Kubernetes subtracts inactive pages only. But the kernel also drops active pages before it kills a process, and
+    counts both as available to the machine. A stage hashes its input before reading it, so the pages soon are active.
     """
     try:
         text = statistics.read_text("utf-8")

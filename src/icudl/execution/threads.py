@@ -1,7 +1,7 @@
 """Threads and allocator of a process, set before torch is imported.
 
-One thread a process and one process a core: OpenMP threads of one process spin against whatever else runs, and two
-processes of one thread each train an LSTM about twice as fast as one process of two. The allocator setting keeps the
+Each process has one thread and each core one process: OpenMP threads spin and compete with everything else that runs,
+and two processes of one thread train an LSTM about twice as fast as one process of two. The allocator setting keeps the
 LSTM's large work buffers from being mapped and unmapped at every step (measurements: docs/decisions).
 """
 
@@ -33,8 +33,8 @@ ENVIRONMENT = {
 def tune_process() -> None:
     """Make this process compute on one thread and keep freed memory mapped.
 
-    Call this before torch or numpy are imported; later it has only part of its effect. The allocator stays as it is
-    where the C library is not glibc.
+    Call this before torch or numpy are imported; later it has only part of its effect. Without glibc the allocator
+    does not change.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

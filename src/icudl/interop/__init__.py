@@ -1,1 +1,1 @@
-"""Other people's models under our attacks, our models under other people's libraries."""
+"""Bridges to other libraries: their models and attacks in this project, and this project's models in theirs."""

@@ -1,4 +1,4 @@
-"""Arrays as a ``GridDataset``: what comes from outside the pipeline, in the shape that the pipeline's code reads."""
+"""Arrays from outside the pipeline as a ``GridDataset``, which the pipeline's code reads."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def data_set_of(
     static_names: tuple[str, ...] = (),
     is_test: bool = False,
 ) -> GridDataset:
-    """Return N stays, numbered from 0, of which nothing else is known.
+    """Return a data set of N stays, numbered from 0, without further facts about them.
 
     Args:
         values: (N, T, F) float32, NaN where not measured.
         lengths: (N,) hours.
         labels: (N,) 0 or 1.
         variables: F variables.
-        patients: (N,) whose stay it is; each stay a patient of its own where None.
-        statics: (N, S) descriptors; none where None.
+        patients: (N,) patient of each stay; None makes each stay a patient of its own.
+        statics: (N, S) descriptors; None for a data set without descriptors.
         static_names: S names.
-        is_test: All are test stays, else all are of fold 0.
+        is_test: Whether all stays are test stays; otherwise all belong to fold 0.
     """
     n_stays = len(values)
     known = {
@@ -66,7 +66,7 @@ def data_set_of(
 def variables_of(
     given: Sequence[Variable | str] | None, lowest: Sequence[float], highest: Sequence[float]
 ) -> tuple[Variable, ...]:
-    """Return F variables from their names; what is not in the catalogue has no unit.
+    """Return F variables from their names; a variable that is not in the catalogue has no unit.
 
     Args:
         given: F names or variables; ``variable_0``, ... where None.
@@ -74,7 +74,7 @@ def variables_of(
         highest: The other ends.
 
     Raises:
-        ConfigError: There is not one name for each variable, or there are too many variables.
+        ConfigError: The number of names is not that of the variables, or exceeds ``MOST_VARIABLES``.
     """
     n_variables = len(lowest)
     names = [f"variable_{number}" for number in range(n_variables)] if given is None else list(given)

@@ -16,14 +16,14 @@ def require(module: str, library: str) -> Any:
 
     Args:
         module: Its dotted name.
-        library: What people call the library.
+        library: Name of the library for messages.
 
     Raises:
-        PluginError: It is not installed, or cannot be imported.
+        PluginError: The library is not installed, or cannot be imported.
     """
     try:
         with warnings.catch_warnings():
-            # What a library warns of in its own imports is nothing that its user could mend.
+            # Users cannot fix warnings that a library raises while it imports its own modules.
             warnings.simplefilter("ignore")
             return import_module(module)
     except ModuleNotFoundError as error:
@@ -33,4 +33,4 @@ def require(module: str, library: str) -> Any:
             f"{library} lacks the module {error.name!r}. Install it with: pip install {error.name}."
         ) from error
     except ImportError as error:
-        raise PluginError(f"{library} cannot be imported: {error}. Install it anew: pip install '{EXTRA}'.") from error
+        raise PluginError(f"{library} cannot be imported: {error}. Install it again: pip install '{EXTRA}'.") from error

@@ -33,9 +33,9 @@ from icudl.variables import Variable
 class SequenceClassifierEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """The ``final`` member of a training, as a scikit-learn classifier of (N, T, F) arrays with NaN.
 
-    Fitting is the pipeline's: a part of the patients is kept for early stopping, calibration and the decision
-    threshold; winsor limits, medians and scales come from the rest. The same arrays, settings and seed give the same
-    model.
+    The pipeline fits the model: it keeps a part of the patients for early stopping, calibration and the decision
+    threshold, and takes winsor limits, medians and scales from the rest. The same arrays, settings and seed give the
+    same model.
 
     Args:
         settings: Dotted keys of the configuration and their values, such as ``{"model.name": "gru",
@@ -80,9 +80,9 @@ class SequenceClassifierEstimator(ClassifierMixin, BaseEstimator):  # type: igno
         Args:
             X: (N, T, F) values, NaN where nothing was measured.
             y: (N,) two different labels.
-            groups: (N,) whose stay it is: all stays of a patient go to training, or all to validation. Each stay stands
-                for itself where None.
-            lengths: (N,) hours of each stay; T where None.
+            groups: (N,) patient of each stay: all stays of a patient go to training, or all to validation. None makes
+                each stay a patient of its own.
+            lengths: (N,) hours of each stay; None means T hours for all.
 
         Raises:
             ValueError: An argument or a setting is wrong, or nothing can be learnt from these stays.
@@ -152,7 +152,9 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
         expected = type(known[key].default)
         given = tuple(value) if isinstance(value, list) else value
         if type(given) is not expected and not (expected is float and type(given) is int):
-            raise ConfigError(f"{key} = {value!r} is no {expected.__name__}. Give one, such as {known[key].default!r}.")
+            raise ConfigError(
+                f"{key} = {value!r} is not of type {expected.__name__}. Give a value such as {known[key].default!r}."
+            )
         table, _, name = key.partition(".")
         values[table][name] = given
     return {table: kind(**values[table]) for table, kind in tables.items()}
@@ -162,7 +164,7 @@ def _fitted(grid: GridDataset, options: Mapping[str, Any], seed: int, device: st
     """Fit the final member: on all stays but those it keeps for validation.
 
     Raises:
-        ConfigError: The options ask for a final member made of folds, and there are no folds here.
+        ConfigError: ``training.final`` asks for a member made of folds, but a single model is fitted, without folds.
     """
     if options["training"].final != "refit":
         raise ConfigError(
@@ -178,7 +180,7 @@ def _values(X: Any) -> npt.NDArray[np.float32]:
     """Return X as (N, T, F) float32.
 
     Raises:
-        ValueError: It has another number of dimensions, no stay, or infinite values.
+        ValueError: X does not have three dimensions, holds no stay, or has infinite values.
     """
     values: npt.NDArray[np.float32] = check_array(
         X, dtype=np.float32, allow_nd=True, ensure_2d=False, ensure_all_finite="allow-nan", input_name="X"

@@ -1,4 +1,4 @@
-"""Models: sequence classifiers as plug-ins, what can be set about each, and the baselines beside them."""
+"""Models: sequence classifiers as plug-ins, the options of each, and the baselines beside them."""
 
 from __future__ import annotations
 

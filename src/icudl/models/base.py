@@ -16,8 +16,8 @@ class SequenceClassifier(nn.Module, abc.ABC):
     """A differentiable classifier of stays; plug-ins of the entry-point group ``icudl.models`` derive from it.
 
     A plug-in names the class of its options as ``Options``, is made as ``Plugin(options, n_features)``, and draws its
-    initial weights from torch's global generator, which the caller seeds. What every model promises
-    (``icudl.testing.MODEL_CHECKS`` hold it):
+    initial weights from torch's global generator, which the caller seeds. Every model promises the following
+    (``icudl.testing.MODEL_CHECKS`` check it):
 
     * it gives logits, never probabilities; column 1 is death in hospital;
     * cells at or beyond a stay's length change nothing and get zero gradient, even where they are NaN;
@@ -25,7 +25,7 @@ class SequenceClassifier(nn.Module, abc.ABC):
     * in eval mode the same input gives the same output.
 
     Attributes:
-        Options: What can be set about the model: ``ModelOptions``, or a subclass with the options that it adds.
+        Options: Class of the model's options: ``ModelOptions``, or a subclass with the options that it adds.
         citations: Keys of the works to cite (``icudl.report.citations``), or the works themselves.
         options: The architecture.
         n_features: C, columns of the input at each hour.
@@ -47,8 +47,8 @@ class SequenceClassifier(nn.Module, abc.ABC):
         Args:
             features: (n, T, C) float32 scaled inputs of the training stays.
             lengths: (n,) int64 hours of each stay.
-            columns: The columns of each channel and of the statics (``preprocessing.features.columns_of``); empty where
-                what the columns are is not known.
+            columns: The columns of each channel and of the statics (``preprocessing.features.columns_of``); empty if
+                they are unknown.
         """
 
     @abc.abstractmethod
@@ -74,7 +74,7 @@ class SequenceClassifier(nn.Module, abc.ABC):
     def absorb(self, scale: float, shift: float) -> None:
         """Change the weights so that the logit difference z (death minus survival) becomes ``scale`` z + ``shift``.
 
-        A calibrated model is then a model like any other: nothing has to be applied after it.
+        A calibrated model is then a model like any other, and its risks need no further step.
         """
 
 

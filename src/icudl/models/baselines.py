@@ -1,7 +1,6 @@
-"""Logistic regression and boosted trees on summaries of the window: what every network must beat.
+"""Logistic regression and boosted trees on summaries of the window, which every network should beat.
 
-The baselines see what the network sees (the same stays, variables, window and static descriptors), as eight numbers a
-variable.
+The baselines see the variables, window and static descriptors of the network, as eight numbers for each variable.
 """
 
 from __future__ import annotations

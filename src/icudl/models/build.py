@@ -25,8 +25,8 @@ def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
     """Make an untrained model; its weights come from torch's global generator, which the caller seeds.
 
     Raises:
-        PluginError: No model has this name, what is registered under it is no model, or the options are those of
-            another model.
+        PluginError: No model has this name, the registered object is not a model, or the options belong to another
+            model.
     """
     plugin = load_plugin(GROUP, options.name)
     if not (isinstance(plugin, type) and issubclass(plugin, SequenceClassifier)):

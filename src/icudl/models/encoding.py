@@ -1,4 +1,4 @@
-"""Summaries of each charted variable over the window, encoded piecewise linearly: what trees live on, for a network.
+"""Summaries of each charted variable over the window, encoded piecewise linearly as inputs of a network.
 
 A tree asks whether a summary (the last creatinine, the lowest pressure) lies above a cut. A network is given the same
 question in a form that it can be trained and attacked through: where between two neighbouring quantiles of the
@@ -19,7 +19,7 @@ SUMMARIES = ("first", "last", "minimum", "maximum", "mean", "deviation", "slope"
 
 N_BINS = 4
 SCALE = 0.25
-"""Range of an encoded place. Under Adam this is how fast the layers behind it learn, beside recurrent layers."""
+"""Range of an encoded place. Under Adam it sets how fast the layers behind it learn, compared with recurrent layers."""
 
 _BLOCK = 512
 _RIDGE = 0.02  # square days: two values an hour apart say little about a slope
@@ -63,9 +63,9 @@ def summarise(features: Tensor, counted: Tensor) -> Tensor:
 class SummaryEncoding(nn.Module):
     """Window summaries of the input columns, each as its place between quantiles of the training stays.
 
-    A value column counts the hours in which it was charted, where the input tells. Of the static descriptors the mean
-    is taken, of the others nothing: how often a variable was charted is a summary of its values. Before ``prepare``
-    every hour counts, and the quantiles are those of a normal distribution.
+    A value column counts the hours in which it was charted, if the input tells. Static descriptors contribute their
+    mean; other columns contribute nothing, because the number of charted hours is a summary of the values. Before
+    ``prepare`` every hour counts, and the quantiles are those of a normal distribution.
 
     Attributes:
         n_outputs: (``N_BINS`` + 2) 8 C: places, standard scores, and whether the summary exists.

@@ -16,7 +16,7 @@ from icudl.models.options import ModelOptions
 class EnsembleClassifier(SequenceClassifier):
     """The mean of the logits of networks that differ in their initial weights and the order of their training stays.
 
-    To everything that scores, attacks or stores it, it is a model like any other.
+    Everything that scores, attacks or stores an ensemble treats it as a model like any other.
 
     Attributes:
         networks: ``options.ensemble_size`` of them.

@@ -1,4 +1,4 @@
-"""What can be set about each model; free of torch, so that a configuration is read without importing it."""
+"""Options of the models; the module does not import torch, so that a configuration is read without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from icudl.options import Options, option
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
 READOUTS = ("last_hour", "mean", "max", "attention")
-"""Read-outs that every model over the hours knows."""
+"""Read-outs of every model over the hours."""
 
 NAME_DOC = "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, ..."
 
@@ -19,12 +19,12 @@ TRAINING_SPACE: Mapping[str, Any] = {
     "training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
     "training.batch_size": {"choices": [32, 64, 128, 256]},
 }
-"""What the original's search varied about the training."""
+"""Training options that the original's search varied."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions(Options):
-    """What every model reads; each model adds its own options in a subclass, which its class names as ``Options``."""
+    """Options of every model; each model adds its own in a subclass, which its class names as ``Options``."""
 
     table: ClassVar[str] = "model"
 
@@ -42,7 +42,7 @@ class ModelOptions(Options):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequenceOptions(ModelOptions):
-    """What the models over the hours share."""
+    """Options that the models over the hours share."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {
         "model.hidden_size": {"choices": [32, 64, 128]},
@@ -66,7 +66,7 @@ class SequenceOptions(ModelOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecurrentOptions(SequenceOptions):
-    """What LSTM and GRU share."""
+    """Options that LSTM and GRU share."""
 
     bidirectional: bool = option(True, "Read the window in both directions.")
     readout: str = option(
@@ -93,7 +93,7 @@ class GruOptions(RecurrentOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecurrentSummaryOptions(RecurrentOptions):
-    """What the recurrent models with window summaries share."""
+    """Options that the recurrent models with window summaries share."""
 
     summary_share: float = option(
         0.5, "Weight of the logits of window summaries; the recurrent layers have the rest.", low=0.0, high=1.0

@@ -13,7 +13,7 @@ class RescaledClassifier(SequenceClassifier):
     """A network whose input columns are moved to the scale it was fitted on, and kept within its winsor limits.
 
     Attributes:
-        network: What scores.
+        network: The network that scores.
         gain: (C,) by which a column is multiplied.
         bias: (C,) added to the product.
         low: (C,) smallest value the network has seen.

@@ -18,8 +18,8 @@ UNITS = 64
 class WidePath(nn.Module):
     """Encoded window summaries to two logits: a hidden layer, and a linear layer around it that starts at zero.
 
-    The linear layer alone is a sum of piecewise linear functions of one summary each; the hidden layer adds what
-    depends on several.
+    The linear layer alone is a sum of piecewise linear functions of one summary each; the hidden layer adds
+    functions of several.
 
     Attributes:
         encoding: From (B, T, C) features to encoded summaries.

@@ -1,4 +1,4 @@
-"""Clinical data sources: a database in, stays and hourly means out; one folder a database."""
+"""Clinical data sources: a database in, stays and hourly means out; each database has its own folder."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ PATH_DOC = "Folder (or file) of the data; a relative path starts at the configur
 class SourceOptions(Options):
     """Which database is read.
 
-    Each source derives a class from this one, beside its code, that adds what can be set about it, and names it as its
-    ``Options``. The default of ``name`` there is the plug-in's name.
+    Each source derives a class from this one, beside its code, that adds the options of the source. The source names
+    this class as its ``Options``. Its default of ``name`` is the plug-in's name.
     """
 
     table: ClassVar[str] = "source"
@@ -52,7 +52,7 @@ class VariableOptions(Options):
         """Return the variables asked for, with their ranges.
 
         Args:
-            available: Names of the variables that the source measures; None where every one may be.
+            available: Names of the variables that the source measures; None if it may measure any variable.
 
         Raises:
             ConfigError: A name is unknown, or a range is not two numbers, the smaller first.
@@ -81,7 +81,7 @@ def _span(name: str, span: object) -> tuple[float, float]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WindowOptions(Options):
-    """The observation window. It starts at ICU admission; what lies after it is never read."""
+    """The observation window. It starts at ICU admission; values after its end are never read."""
 
     table: ClassVar[str] = "window"
 
@@ -93,8 +93,8 @@ class SourceFingerprint:
     """Identity of the data behind a source: equal fingerprint, equal tables.
 
     Attributes:
-        digest: Hexadecimal SHA-256 over whatever identifies the data; stands in for the path in artifact ids.
-        details: JSON-able account for the manifest (rows, bytes and hash of each table). No path, no credentials.
+        digest: Hexadecimal SHA-256 that identifies the data; artifact ids contain it instead of a path.
+        details: JSON-able details for the manifest (rows, bytes and hash of each table), without path or credentials.
     """
 
     digest: str
@@ -113,8 +113,8 @@ class DataSource(Protocol):
         population: Whose patients these are (``"mimic-iii"``). Two data sets of one population are the same patients
             under the same ids, whatever folder, server or split they came by: that decides which stays a model has
             not seen.
-        available: Names of the variables that ``variables.use = ["all"]`` takes; None where every variable of the
-            catalogue may be there.
+        available: Names of the variables that ``variables.use = ["all"]`` takes; None if the data may hold every
+            variable of the catalogue.
     """
 
     restricted: bool
@@ -145,7 +145,7 @@ class DataSource(Protocol):
         ...
 
     def reach(self) -> str:
-        """Look whether the data are there, without reading them all, and say in a few words what was found.
+        """Check whether the data can be reached, without reading them all, and describe them in a few words.
 
         Raises:
             SourceError: The data are missing or cannot be reached.
@@ -154,12 +154,12 @@ class DataSource(Protocol):
 
 
 class SourceBase(abc.ABC):
-    """What a source need not write itself; see ``DataSource`` for the meaning of each attribute and method.
+    """Defaults of a source; see ``DataSource`` for the meaning of each attribute and method.
 
     Attributes:
         Options: Class that validates the table [source].
         restricted: True unless the source says otherwise.
-        citations: No works.
+        citations: Empty.
         population: Name of the plug-in: all data read by it count as those of the same patients.
         available: None.
     """

@@ -1,4 +1,4 @@
-"""Rows that are filed under names of variables: which of them are read, and how many names nobody knows."""
+"""Rows filed under names of variables: choosing those of known variables, and counting unknown names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def rows_of_variables(rows: pl.DataFrame, variables: Sequence[Variable], *, colu
 
     Args:
         rows: Any columns, among them the name of a variable.
-        variables: The variables asked for.
-        column: Which column holds the name.
+        variables: The requested variables.
+        column: Column that holds the name.
 
     Returns:
         These rows in their order, with the further columns variable (UInt8, index into ``variables``) and low and high
@@ -39,13 +39,13 @@ def rows_of_variables(rows: pl.DataFrame, variables: Sequence[Variable], *, colu
 
 
 def count_unknown_names(names: pl.Series, known: Collection[str] = tuple(CATALOGUE)) -> pl.DataFrame:
-    """Count the rows whose name nobody knows.
+    """Count the rows with an unknown name.
 
     A source that leaves such rows out adds these counts to its cleaning table, so that the report shows them: a
     misspelt name would otherwise look like a variable that nobody charted.
 
     Args:
-        names: The name that each row is filed under, of all rows read.
+        names: The name of each row that was read.
         known: The names that the source knows; those of the catalogue unless it has names of its own.
 
     Returns:

@@ -36,11 +36,11 @@ def scrubbed(text: str, url: str) -> str:
 
 @contextlib.contextmanager
 def translated(url: str, doing: str) -> Iterator[None]:
-    """Turn whatever the database driver raises into one ``SourceError``; the original error is not chained.
+    """Translate any error of the database driver into one ``SourceError``; the original error is not chained.
 
     Args:
         url: The connection, for scrubbing.
-        doing: What was under way ("reading chartevents").
+        doing: What the program was doing ("reading chartevents").
     """
     try:
         yield
@@ -80,7 +80,7 @@ def connection(url: str, *, read_only: bool) -> Iterator[psycopg.Connection]:
         read_only: Read from one consistent snapshot and let the server refuse any change.
 
     Raises:
-        SourceError: The URL is not one, or the server cannot be reached.
+        SourceError: ``url`` is not a connection URL, or the server cannot be reached.
     """
     try:
         parts = conninfo_to_dict(url)

@@ -58,7 +58,7 @@ NOTHING = Span(low=math.inf, high=-math.inf)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ItemRule:
-    """What the rows of some items are, and what is done to their values.
+    """How the rows of some items are read, and how their values are cleaned.
 
     Attributes:
         variable: Name of the variable they measure.
@@ -85,7 +85,7 @@ class RuleBook:
 
     Attributes:
         rules: In the order of the file.
-        digest: SHA-256 of the rules: part of a source's fingerprint, since other rules give other tables.
+        digest: SHA-256 of the rules. It is part of a source's fingerprint, because other rules give other tables.
     """
 
     rules: tuple[ItemRule, ...]
@@ -125,22 +125,22 @@ class RuleBook:
         return RuleBook.of(rules)
 
     def require_one_variable_an_item(self, variables: Sequence[Variable]) -> None:
-        """Check that no item is read as two of the variables asked for; what others are read from does not matter.
+        """Check that no item measures two of the requested variables; other variables may share items.
 
         Raises:
-            ConfigError: An item is that of two of these variables.
+            ConfigError: An item measures two of these variables.
         """
         asked, owner = {variable.name for variable in variables}, dict[int, str]()
         for rule in (rule for rule in self.rules if rule.variable in asked):
             for item in rule.items:
                 if owner.setdefault(item, rule.variable) != rule.variable:
                     raise ConfigError(
-                        f"Item {item} is that of {owner[item]} and of {rule.variable}, and variables.use names both. "
-                        "An item measures one variable: leave out one of the two, or change source.items."
+                        f"Item {item} measures {owner[item]} and {rule.variable}, and variables.use names both. "
+                        "Expected one variable per item: leave out one of the two, or change source.items."
                     )
 
     def tables_of(self, variable: str) -> tuple[str, ...]:
-        """Return the event tables that a variable is read from; none where it has no rule."""
+        """Return the event tables that a variable is read from; empty if it has no rule."""
         return tuple(dict.fromkeys(rule.table for rule in self.rules if rule.variable == variable))
 
     def _rule_of(self, variable: str, item: int) -> ItemRule:
@@ -190,7 +190,7 @@ RULE_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "low": pl.Float64,
     "high": pl.Float64,
 }
-"""A rule as a row of numbers: what every engine joins to the events by item id."""
+"""A rule as a row of numbers, which every engine joins to the events by item id."""
 
 
 def _row(item: int, code: int, index: int, rule: ItemRule, variable: Variable) -> tuple[Any, ...]:
@@ -316,7 +316,7 @@ class _Reader:
     def number(self, where: str, entry: Mapping[str, Any], key: str) -> float:
         value = entry.get(key)
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise SourceError(f"{self.name}: {where}.{key} = {value!r} is no number. Give a finite number.")
+            raise SourceError(f"{self.name}: {where}.{key} = {value!r} is not a number. Give a finite number.")
         return float(value)
 
     def unit(self, unit: str, entry: Mapping[str, Any]) -> Unit:

@@ -1,6 +1,6 @@
-"""The store seam: what the pipeline and the command line ask of a store, and how one is opened.
+"""The store seam: the protocol that the pipeline and the command line use, and how a store is opened.
 
-A store holds sealed artifacts, each named by its node and id, and gives a stage at work its folders on this machine.
+A store holds sealed artifacts, each named by its node and id, and gives a running stage its folders on this machine.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MANIFEST = "manifest.json"
 
 @runtime_checkable
 class Store(Protocol):
-    """A store of artifacts; a class that derives from it inherits what follows from the other members.
+    """A store of artifacts; a class that derives from it inherits the members that follow from the others.
 
-    An artifact is there whole or not at all, whoever looks and whenever a writer dies. A sealed artifact never changes.
+    An artifact exists whole or not at all for every reader, whenever a writer dies. A sealed artifact never changes.
     """
 
     @property
     def name(self) -> str:
-        """What a user calls the store: its folder or its address."""
+        """Name of the store for users: its folder or its address."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class Store(Protocol):
         """Return a folder of this machine in which the artifact's files can be read.
 
         Raises:
-            StoreError: The files cannot be had, or are not those of the manifest.
+            StoreError: The files cannot be read, or differ from the manifest.
         """
         ...
 
@@ -79,7 +79,7 @@ class Store(Protocol):
         ...
 
     def seal(self, node: str, artifact_id: str, artifact: Artifact, describe: Callable[[Path], Manifest]) -> Manifest:
-        """Write an artifact so that it appears in one step, and return its manifest as any later run reads it.
+        """Write an artifact so that it appears in one step, and return its manifest as later runs read it.
 
         Args:
             node: Node of the artifact.
@@ -88,7 +88,7 @@ class Store(Protocol):
             describe: Makes the manifest from the folder with the written files.
 
         Raises:
-            StoreError: The store cannot be written, or holds other content under this id by now.
+            StoreError: The store cannot be written, or meanwhile holds other content under this id.
         """
         ...
 
@@ -103,7 +103,7 @@ class Store(Protocol):
     # Work in progress on this machine.
 
     def require_writable(self) -> None:
-        """Find out before any work is done whether the store takes files.
+        """Check before any work begins that the store can be written.
 
         Raises:
             StoreError: The store cannot be written.
@@ -134,7 +134,7 @@ class Store(Protocol):
         ...
 
     def hashes(self) -> Path:
-        """Return the folder in which hashes of source files are remembered; made where the store can be written."""
+        """Return the folder that keeps hashes of source files; it is created if the store can be written."""
         ...
 
     def studies(self) -> Path:
@@ -142,11 +142,11 @@ class Store(Protocol):
         ...
 
     def settle(self, node: str, artifact_id: str) -> None:
-        """Delete what is left of the making of a sealed artifact, unless another process works on it."""
+        """Delete the work files of a sealed artifact, unless another process uses them."""
         ...
 
     def leftovers(self) -> list[str]:
-        """Return what interrupted runs left and no process works on, as names within the store, sorted."""
+        """Return the names of folders that interrupted runs left and no process uses, sorted."""
         ...
 
     def discard(self, leftover: str) -> None:
@@ -179,15 +179,15 @@ class Store(Protocol):
             return matches[0]
         if not matches:
             raise StoreError(
-                f"Nothing in {self.name!r} matches {reference!r}. Expected NODE/ID; `icudl status` lists them."
+                f"Nothing in {self.name!r} matches {reference!r}. Expected NODE/ID; `icudl list` shows them."
             )
         listed = ", ".join("/".join(match) for match in matches)
         raise StoreError(f"{reference!r} matches several artifacts: {listed}. Give more digits.")
 
     def check_inputs(self, manifest: Manifest) -> list[str]:
-        """Compare what an artifact was made from with what is there now; return one line per difference.
+        """Compare the inputs of an artifact with the store's present content; return one line per difference.
 
-        An input that was deleted is no difference: what was made from it stays true.
+        A deleted input is no difference: the artifact made from it stays valid.
         """
         problems = []
         for name, entry in sorted(manifest.identity.upstream.items()):
@@ -230,7 +230,7 @@ def open_store(where: Path | str, cache: Path | None = None) -> Store:
     Args:
         where: Folder or address.
         cache: Folder of this machine for the copies and the work in progress of a bucket; None takes one below
-            ``ICUDL_CACHE`` or the user's cache folder. A store in a folder needs none.
+            ``ICUDL_CACHE`` or the user's cache folder. A store in a folder does not use it.
 
     Raises:
         StoreError: The address is malformed, or its bucket does not exist or is out of reach.
@@ -252,7 +252,7 @@ def open_store(where: Path | str, cache: Path | None = None) -> Store:
 
 def missing(store: Store, node: str, artifact_id: str) -> StoreError:
     """Return the error of an artifact that is not in the store."""
-    return StoreError(f"There is no artifact {node}/{artifact_id} in {store.name!r}. `icudl status` lists them.")
+    return StoreError(f"There is no artifact {node}/{artifact_id} in {store.name!r}. `icudl list` shows the results.")
 
 
 def dump(manifest: Manifest) -> str:

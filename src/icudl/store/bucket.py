@@ -1,9 +1,9 @@
-"""Artifacts in a bucket, worked on through a folder of this machine.
+"""Artifacts in a bucket, read and written through a folder of this machine.
 
 ::
 
-    s3://bucket/prefix/<node>/<id>/<content>/<files>   written first; nobody reads them before the manifest is there
-    s3://bucket/prefix/<node>/<id>/manifest.json       written last, if there is none: from here on the artifact exists
+    s3://bucket/prefix/<node>/<id>/<content>/<files>   written first; nobody reads them before the manifest exists
+    s3://bucket/prefix/<node>/<id>/manifest.json       written last, unless it exists: from then on the artifact exists
     <cache>/                                           a folder store (``store.folder``): copies of what was read,
                                                        work in progress, locks and studies of this machine
 
@@ -45,7 +45,7 @@ def cache_folder(address: str) -> Path:
 
 
 class BucketStore(Store):
-    """A bucket of artifacts, and a folder of this machine in which it is worked on.
+    """A bucket of artifacts, and a folder of this machine for work in progress.
 
     Args:
         objects: The objects of the bucket.
@@ -92,11 +92,11 @@ class BucketStore(Store):
         return self._here.studies()
 
     def settle(self, node: str, artifact_id: str) -> None:
-        """Delete what is left on this machine of the making of a sealed artifact."""
+        """Delete the work files of a sealed artifact on this machine."""
         self._here.settle(node, artifact_id)
 
     def require_writable(self) -> None:
-        """Find out before any work is done whether the bucket and this machine's folder take files.
+        """Check before any work begins that the bucket and this machine's folder can be written.
 
         Raises:
             StoreError: The bucket or the folder cannot be written.
@@ -164,7 +164,7 @@ class BucketStore(Store):
         return differences(manifest, tuple(actual))
 
     def fetch(self, manifest: Manifest) -> Path:
-        """Return the folder of this machine with the artifact's files, read from the bucket where it has no copy.
+        """Return the folder of this machine with the artifact's files, read from the bucket unless it has a copy.
 
         Copies are compared with the manifest as they arrive, and whenever ``load`` reads them.
 
@@ -247,7 +247,7 @@ class BucketStore(Store):
         return sorted({*self.references(), *self._abandoned()})
 
     def leftovers(self) -> list[str]:
-        """Return what interrupted runs left on this machine, and files in the bucket that had no manifest for a day."""
+        """Return leftovers of interrupted runs on this machine, and files in the bucket without manifest for a day."""
         logs_in_use = {f"logs/{node}-{artifact_id}" for node, artifact_id in self.references()}
         return sorted({*self._here.leftovers(), *map("/".join, self._abandoned())} - logs_in_use)
 

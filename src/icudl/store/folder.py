@@ -35,7 +35,7 @@ class FolderStore(Store):
     """A folder of artifacts.
 
     Args:
-        root: The folder; made on first use, readable by its owner alone. One that was made before with its
+        root: The folder; created on first use, readable by its owner alone. A folder that exists with its
             set-group-id bit (``mkdir -m 2770 runs``) is shared with its group.
     """
 
@@ -73,14 +73,14 @@ class FolderStore(Store):
         return self._make(self.root / "logs") / f"{node}-{artifact_id}"
 
     def hashes(self) -> Path:
-        """Return the folder in which hashes of source files are remembered; made where the store can be written."""
+        """Return the folder that keeps hashes of source files; it is created if the store can be written."""
         folder = self.root / ".hashes"
         with contextlib.suppress(StoreError):
             self._make(folder)
         return folder
 
     def require_writable(self) -> None:
-        """Find out before any work is done whether the store takes files.
+        """Check before any work begins that the store can be written.
 
         Raises:
             StoreError: The folder cannot be written, or its file system knows no locks.
@@ -166,14 +166,14 @@ class FolderStore(Store):
                 # On a file system whose locks hold on one machine only, another may have been faster.
                 if not self.has(node, artifact_id) or [self.manifest(node, artifact_id).content] != made:
                     raise
-            # The name of the artifact is on the disk, in a folder whose own name may not be yet.
+            # The name of the artifact is on the disk, but that of its folder may not be.
             sync(self.root)
         self._discard(node, artifact_id)
-        # Read as a later run reads it: what is made from the artifact must not depend on who made the artifact.
+        # Read as a later run reads it: results made from the artifact must not depend on the run that made it.
         return self.manifest(node, artifact_id)
 
     def keep_copy(self, manifest: Manifest, fill: Callable[[Path], None]) -> Path:
-        """Make the folder of an artifact that was sealed elsewhere, unless an equal one is there; return the folder.
+        """Make the folder of an artifact that was sealed elsewhere, unless an equal one exists; return the folder.
 
         Args:
             manifest: Manifest of the artifact.
@@ -230,9 +230,9 @@ class FolderStore(Store):
         return self.root / ".locks" / f"{node}-{artifact_id}"
 
     def settle(self, node: str, artifact_id: str) -> None:
-        """Delete what is left of the making of a sealed artifact, unless another process works on it."""
+        """Delete the work files of a sealed artifact, unless another process uses them."""
         if self._work(node, artifact_id) and not self._is_held(node, artifact_id):
-            # A store that cannot be written now keeps them.
+            # A store that cannot be written now keeps the files.
             with contextlib.suppress(OSError):
                 self._discard(node, artifact_id)
 

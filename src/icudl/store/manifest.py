@@ -1,4 +1,4 @@
-"""Provenance of one artifact: what made it, from what, and which bytes it is."""
+"""Provenance of one artifact: the stage and inputs that made it, and the hashes of its bytes."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Upstream:
 class Identity:
     """Everything that decides what a stage computes; its hash is the artifact's id.
 
-    Names of a study's entries are no part of it, except of a report, which shows them: a result keeps its id when the
-    model that it is of is renamed.
+    Names of a study's entries are no part of an identity, so a result keeps its id when its model is renamed. The
+    identity of a report contains them, because the report shows them.
 
     Attributes:
         node: Name of the stage.
@@ -102,22 +102,22 @@ class FileEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What ``manifest.json`` holds.
+    """The content of ``manifest.json``.
 
     Attributes:
-        identity: What the id is the hash of.
+        identity: The identity, whose hash is the id.
         id: Id of the artifact.
-        name: What the artifact is called in the study that made it, such as ``train/lstm``.
+        name: Name of the artifact in the study that made it, such as ``train/lstm``.
         content: SHA-256 over names and hashes of all files: equal content, equal artifact.
         files: Every file but the manifest.
-        upstream_content: Content hashes of the inputs by name, as they were when they were read.
-        options: Option tables as they were asked for, those without influence on the result included.
-        used: Option tables as they were used: with what a search chose in place. What a reader is shown.
+        upstream_content: Content hashes of the inputs by name, at the time when they were read.
+        options: Requested option tables, including options without influence on the result.
+        used: Option tables that were used, with the choices of searches in place. Readers are shown these.
         origins: Where each value that is not a default came from, by dotted key.
         restricted: True where the artifact derives from credentialed data.
         citations: Keys of the works to cite.
         counts: Cleaning, exclusion or result counts worth reading without opening the artifact.
-        warnings: What a reader should know before using the artifact.
+        warnings: Warnings that a reader should know before using the artifact.
         environment: Versions, device, host-independent facts of the run; never compared.
         source: Details of the source's fingerprint, for extract only.
     """
@@ -155,10 +155,10 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Any, path: Path | str) -> Self:
-        """Check and read what ``to_json`` gave.
+        """Read and check the result of ``to_json``.
 
         Raises:
-            StoreError: Of a newer format, edited, or not a manifest.
+            StoreError: The value is not a manifest, was edited, or has another format.
         """
         if not isinstance(value, dict) or "format" not in value:
             raise StoreError(f"{path} is not a manifest. Delete the artifact's folder and run its stage again.")
@@ -187,7 +187,7 @@ def _identity_of(value: Mapping[str, Any]) -> Identity:
 
 
 def _digest_of(body: Mapping[str, Any]) -> str:
-    """Return the digest of what was read, or "" where a manifest could not have been written so."""
+    """Return the digest of a body, or "" if ``to_json`` could not have written it."""
     try:
         return digest(body)
     except (ValueError, RecursionError):
@@ -218,7 +218,7 @@ _TEXTS_BY_NAME = ("upstream_content", "origins")
 
 
 def _check_types(manifest: Manifest) -> None:
-    """Raise TypeError where a field does not hold what its annotation says."""
+    """Raise TypeError if the value of a field contradicts its annotation."""
     for part in (manifest, manifest.identity, *manifest.identity.upstream.values(), *manifest.files):
         for name, value in vars(part).items():
             if name in _KINDS and not isinstance(value, _KINDS[name]):
@@ -261,7 +261,7 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
 
 
 def differences(manifest: Manifest, files: tuple[FileEntry, ...]) -> list[str]:
-    """Compare files with what a manifest says of them; return one line per difference."""
+    """Compare files with their entries in a manifest; return one line per difference."""
     actual = {entry.name: entry for entry in files}
     expected = {entry.name: entry for entry in manifest.files}
     problems = [f"{name}: missing" for name in sorted(expected.keys() - actual.keys())]

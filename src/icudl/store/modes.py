@@ -27,7 +27,7 @@ def make_folder(root: Path, folder: Path) -> None:
     missing = [place for place in (root, *root.parents) if not place.exists()]
     root.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     for made in missing:
-        # What is sealed below is lost with the name of any folder above it. One that cannot be read cannot be synced.
+        # An artifact is lost with the name of any folder above it. A folder that cannot be read cannot be synced.
         with contextlib.suppress(PermissionError):
             sync(made.parent)
     place = root

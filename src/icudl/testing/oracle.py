@@ -32,7 +32,7 @@ class LinearOracle:
         attackable: (B, T, F) bool.
         weights: (B, T, F) slope of each stay's margin.
         bias: (B,).
-        entries: What was charted; None where the cells are no charted values.
+        entries: What was charted; None where the cells are not charted values.
     """
 
     values: Tensor

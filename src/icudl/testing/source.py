@@ -18,7 +18,7 @@ _HOURS = 24
 
 
 def extract(source: DataSource, scratch: Path, hours: int = _HOURS) -> SourceTables:
-    """Extract the study's variables inside a window of so many hours, serially; ``scratch`` is made."""
+    """Extract the study's variables inside a window of this many hours, serially; ``scratch`` is created."""
     scratch.mkdir(parents=True)
     context = RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=7)
     return source.extract(STUDY_VARIABLES, WindowOptions(hours=hours), context)
@@ -101,7 +101,7 @@ def check_extraction_repeats_itself(source: DataSource, folder: Path) -> None:
 
 
 def check_window_cuts_first(source: DataSource, folder: Path) -> None:
-    """A longer window leaves the hours of the shorter one as they are: nothing from after it can reach them."""
+    """A longer window does not change the hours of the shorter one: no later value can reach them."""
     short, long = extract(source, folder / "short"), extract(source, folder / "long", 2 * _HOURS)
     require(long.hours.filter(pl.col("hour") < _HOURS).equals(short.hours), "a longer window changes the first hours")
 

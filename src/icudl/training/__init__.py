@@ -1,4 +1,4 @@
-"""Training: members of a cross-validation, their calibration and thresholds, their scores at home and elsewhere."""
+"""Training: members of a cross-validation, their calibration and thresholds, their scores here and on external data."""
 
 from __future__ import annotations
 

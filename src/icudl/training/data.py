@@ -26,7 +26,7 @@ class Stays:
         features: (n, T, C) float32.
         lengths: (n,) int64 hours.
         labels: (n,) int64, 1 for death.
-        columns: The columns of each channel and of the statics; empty where nobody knows what the columns are.
+        columns: The columns of each channel and of the statics; empty if they are unknown.
         targets: (n, 2) float32 probabilities that the loss compares with, or None where these are the labels.
     """
 
@@ -76,7 +76,7 @@ def hold_out_patients(
     and at least one patient of a group that keeps another one to train on.
 
     Raises:
-        StageError: There is only one patient.
+        StageError: All stays belong to one patient.
     """
     identity, first = np.unique(patients, return_inverse=True)
     if len(identity) < 2:

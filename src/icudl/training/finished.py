@@ -54,7 +54,7 @@ def _write(finished: Finished, folder: Path) -> None:
 
 
 def read(folder: Path) -> Finished:
-    """Read what ``keep`` wrote."""
+    """Read the folder of ``keep``."""
     meta = read_json(folder / "finished.json")
     return Finished(
         scored=np.load(folder / "scored.npy", allow_pickle=False),

@@ -37,7 +37,7 @@ def ensemble_of_folds(
         folds: The members of the folds, in order.
         grid: The data set that the folds were fitted on.
         member: The new member.
-        training: Calibration, and what the threshold maximises.
+        training: Calibration, and the score that the threshold maximises.
         device: Where to score.
     """
     rows = [np.flatnonzero(grid.folds == fold) for fold in range(len(folds))]
@@ -67,10 +67,10 @@ def ensemble_of_folds(
 
 
 def spanning_scaler(scalers: Sequence[FeatureScaler], fitted_on: int) -> FeatureScaler:
-    """Return a scaler with the widest limits of several; medians, and the frame of the model's inputs, are means.
+    """Return a scaler with the widest limits of several; its medians, offsets and scales are their means.
 
     Args:
-        scalers: Of the same inputs.
+        scalers: Scalers of the same inputs.
         fitted_on: Number of stays that at least one fold was fitted on.
     """
 
@@ -96,7 +96,7 @@ def spanning_scaler(scalers: Sequence[FeatureScaler], fitted_on: int) -> Feature
 
 
 def rescaling(common: FeatureScaler, own: FeatureScaler, inputs: InputOptions) -> Columns:
-    """Return what takes the (C,) input columns of ``common`` to those of ``own``; see ``models.rescaled``."""
+    """Return the map from the (C,) input columns of ``common`` to those of ``own``; see ``models.rescaled``."""
     limit = np.finfo(np.float32).max
     n_variables, n_statics = own.lower.size, own.static_scale.size
     blocks: list[tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, int]] = []

@@ -1,7 +1,7 @@
 """Training of one model: loss, optimiser, epochs, early stopping, resumption.
 
-All randomness comes from the seed and the number of the epoch, so a run that is killed and started again from its
-snapshot ends with the same bytes as one that was not.
+All randomness comes from the seed and the number of the epoch, so a run that is killed and resumed from its snapshot
+ends with the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def fit(
         valid: Stays that choose the epoch; none of them is fitted. None where ``epochs`` is given.
         seed: Root of the initial weights, the order of the stays and the dropout.
         epochs: Number of epochs to train for; the weights of the last one are kept.
-        name: What error messages call the model.
+        name: Name of the model in error messages.
         device: Where to compute.
-        snapshot: File of the state after each epoch; training goes on from it where it exists.
-        tick: Told of every finished epoch, and at the end of the epochs that were not needed.
+        snapshot: File of the state after each epoch; training resumes from it if it exists.
+        tick: Called for every finished epoch, and at the end for the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
 
     Raises:
@@ -205,7 +205,7 @@ class _Run:
         if not (math.isfinite(epoch.train_loss) and (self.valid is None or math.isfinite(epoch.valid_loss))):
             raise DivergenceError(
                 f"Training of {self.name} diverged in epoch {number}: training loss {epoch.train_loss}, validation "
-                f"loss {epoch.valid_loss}; finite numbers were expected. Lower training.learning_rate "
+                f"loss {epoch.valid_loss}. Expected finite numbers. Lower training.learning_rate "
                 f"(now {self.options.learning_rate:g}) or set training.gradient_clip."
             )
         self.history.append(epoch)
@@ -245,7 +245,7 @@ class _Run:
         return loss.detach()
 
     def _update_mean(self, step: int) -> None:
-        # The first steps forget faster: the initial weights are no part of the mean.
+        # The first steps forget faster, so that the initial weights drop out of the mean.
         decay = min(self.options.ema_decay, step / (step + 9))
         for name, tensor in self.model.named_parameters():
             self.mean[name].lerp_(tensor.detach(), 1 - decay)

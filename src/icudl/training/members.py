@@ -1,4 +1,4 @@
-"""Members of a cross-validation: one model per fold and a final one, each a job that can run anywhere."""
+"""Members of a cross-validation: one model per fold and a final one, each a job that any worker can run."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from icudl.training.teacher import soft_targets
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """What all members share.
+    """The data and options that all members share.
 
     Attributes:
         grid: All stays.
-        inputs: How a model sees them.
+        inputs: How the stays become inputs of the model.
         model: Architecture.
         training: Optimisation.
         seed: Root of every random stream.
         device: Where to compute.
-        scratch: Where finished members and the states of unfinished ones are kept.
+        scratch: Folder of finished members and of the states of unfinished ones.
         logs: Folder of event files, or None.
     """
 
@@ -99,12 +99,12 @@ def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division
 
 
 def most_epochs(model: ModelOptions, training: TrainingOptions) -> int:
-    """Return how many epochs a member takes at most."""
+    """Return the largest number of epochs that a member may take."""
     return training.max_epochs * model.ensemble_size * (2 if training.fit_again else 1)
 
 
 def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
-    """Fit one member, or read it where it is finished already.
+    """Fit one member, or read it if it is finished.
 
     Raises:
         StageError: The member cannot be trained.
@@ -133,7 +133,7 @@ def keep_member(plan: Plan, job: MemberJob, finished: Finished) -> None:
         if not folder.is_dir():
             keep(folder, finished)
     except OSError:
-        # Another machine was faster, and the network file system showed its folder late.
+        # Another machine was faster, and the network file system showed its folder with a delay.
         if not folder.is_dir():
             raise
 
@@ -150,8 +150,8 @@ class Trained:
         model: Calibrated, in eval mode.
         scaler: Fitted on the same stays.
         threshold: Chosen on the validation stays, before the model has been fitted on them.
-        histories: Epochs of each network in which the validation stays were looked at.
-        curve: Isotonic calibration, where it was asked for.
+        histories: Epochs of each network in the first fit, which scores the validation stays.
+        curve: Isotonic calibration, if the options ask for one.
     """
 
     model: SequenceClassifier
@@ -172,14 +172,14 @@ def train_network(
 ) -> Trained:
     """Fit scaler and network on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
 
-    With ``training.fit_again`` scaler and network are then fitted on both parts; what was chosen stays.
+    With ``training.fit_again`` scaler and network are then fitted on both parts; the choices stay.
 
     Args:
         plan: Data and options.
         division: Stays of this member.
         job: Names the member.
         snapshot: File name of the state after each epoch, completed by the number of the network.
-        tick: Told of every epoch.
+        tick: Called for every epoch.
         on_epoch: Called with the number of the network in its ensemble and the epoch, of the first fit.
     """
     fits = [
@@ -220,7 +220,7 @@ def train_network(
 def _choose(
     plan: Plan, division: Division, job: MemberJob, fits: Sequence[Callable[[Stays, Stays], Fitted]]
 ) -> tuple[Trained, list[int], tuple[float, float]]:
-    """Return what was fitted on ``division.fit`` alone, the epoch of each network, and the line that calibrates."""
+    """Return the fit on ``division.fit`` alone, the best epoch of each network, and the calibration line."""
     scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
     valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
     lessons = _lessons(plan, division.fit, scaler, job)

@@ -140,8 +140,8 @@ def test_settings_reach_their_tables() -> None:
     [
         ({"model.hiden_size": 4}, "Did you mean 'model.hidden_size'"),
         ({"attack.kappa": 1.0}, "Known tables: inputs, model, training"),
-        ({"model.hidden_size": "4"}, "is no int"),
-        ({"model.bidirectional": 1}, "is no bool"),
+        ({"model.hidden_size": "4"}, "is not of type int"),
+        ({"model.bidirectional": 1}, "is not of type bool"),
         ({"model.hidden_size": 0}, "out of range"),
         ({"model.name": "lstn"}, "Unknown model 'lstn'"),
         ({"inputs.statics": ("age_years",)}, "age_years"),

@@ -156,7 +156,7 @@ def test_test_stays_are_refused(context):
     fit_scaler_on(grid, np.flatnonzero(~grid.is_test), InputOptions())
     with pytest.raises(StageError, match="4 of the stays given to fit the scaler are test stays"):
         fit_scaler_on(grid, np.arange(20), InputOptions())
-    with pytest.raises(StageError, match="no stay to fit"):
+    with pytest.raises(StageError, match="no training stay"):
         fit_scaler_on(grid, np.zeros(20, bool), InputOptions())
 
 

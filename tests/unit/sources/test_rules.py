@@ -165,7 +165,7 @@ def test_an_item_measures_one_of_the_variables_that_are_read() -> None:
     book = mimic3_rules().with_items({"potassium": [50822, 50971]})
     potassium, serum = CATALOGUE["potassium"], CATALOGUE["potassium_serum"]
     book.require_one_variable_an_item((potassium, CATALOGUE["sodium"]))
-    with pytest.raises(ConfigError, match=r"Item 50971 is that of .* and variables\.use names both"):
+    with pytest.raises(ConfigError, match=r"Item 50971 measures .* and variables\.use names both"):
         book.require_one_variable_an_item((serum, potassium))
 
 
@@ -185,7 +185,7 @@ def test_ranges_can_be_chosen() -> None:
         ('"chartevents"', '"chartevent"', "variables.tempc.table = 'chartevent'"),
         ('unit = "fahrenheit"', 'unit = "farenheit"', "Did you mean 'fahrenheit'?"),
         ("divisor = 1.8", "divisor = 0", "units.fahrenheit.divisor = 0"),
-        ("divisor = 1.8", 'divisor = "x"', "units.fahrenheit.divisor = 'x' is no number"),
+        ("divisor = 1.8", 'divisor = "x"', "units.fahrenheit.divisor = 'x' is not a number"),
         ("from = 70, to = 120", "from = 120, to = 70", "Put the smaller number first"),
         ("from = 70, to = 120", "from = 70", "variables.tempc.items.gate.to = None"),
         ("from = 70, to = 120", "from = 70, too = 120", "unknown key variables.tempc.items.gate.too"),

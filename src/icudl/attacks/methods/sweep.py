@@ -43,8 +43,8 @@ class SweepAttack:
     threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to it.
 
     Tables: ``sweep`` has one row per stay: stay, entries tried, at_risk (entries that can flip it alone).
-    ``sweep_flips`` has one row per interval: stay, hour, variable, low, high (unit coordinates) and, under
-    ``measured``, entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
+    ``sweep_flips`` has one row per interval: stay, hour, variable, low, high (unit coordinates); under
+    ``measured`` also entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
     """
 
     Options: ClassVar[type[AttackOptions]] = SweepOptions

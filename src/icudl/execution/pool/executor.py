@@ -216,7 +216,7 @@ class ProcessExecutor(Executor):
 
     @contextmanager
     def _pool(self, workers: int) -> Iterator[_Pool]:
-        """Yield a pool of so many workers, the last call's if it still fits, and keep it if nothing fails."""
+        """Yield a pool of ``workers`` processes, reusing that of the last call if it fits; keep it if nothing fails."""
         pool, self._kept = self._kept, None
         if pool is not None and (pool.workers != workers or not pool.is_whole()):
             pool.close()

@@ -1,7 +1,7 @@
 """A checkpoint with its scaler and imputation as one torch module: clinical units in, risk of death out.
 
-The module repeats what ``preprocessing`` does in numpy with operations that can be traced and exported; a test holds
-that both agree.
+The module repeats the numpy code of ``preprocessing`` with operations that can be traced and exported; a test compares
+the two.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ClinicalModule(nn.Module):
         Args:
             values: (B, T, F) float32.
             lengths: (B,) int64 hours of each stay, from 1 to T and to the model's hours; values beyond are ignored.
-            statics: (B, S) float32; left out where the model reads none.
+            statics: (B, S) float32; None if the model reads no descriptors.
         """
         padding = values.new_full((values.shape[0], self.n_hours, values.shape[2]), torch.nan)
         values = torch.cat([values, padding], dim=1)[:, : self.n_hours]
@@ -105,7 +105,7 @@ class ClinicalModule(nn.Module):
 
 
 def neighbours(observed: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the last charted hour at or before each hour, and the first at or after it; -1 where there is none.
+    """Return the last charted hour at or before each hour, and the first at or after it; -1 where no such hour exists.
 
     Exporters know no running maximum, so the charted hours of a variable are numbered by a running count and looked up
     by number.
@@ -119,7 +119,7 @@ def neighbours(observed: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """
     hours = torch.arange(observed.shape[1], device=observed.device)[None, :, None].expand_as(like)
     number = observed.long().cumsum(dim=1)
-    # Place 0 takes the hours in which nothing was charted; the last place means that no later hour was charted.
+    # Place 0 takes the hours without a charted value; the last place stands for "no later hour was charted".
     room = torch.cat([hours, hours[:, :1], hours[:, :1]], dim=1)
     where = torch.full_like(room, -1).scatter(1, torch.where(observed, number, 0), hours)
     where = torch.where(torch.arange(room.shape[1], device=room.device)[None, :, None] == 0, -1, where)

@@ -1,4 +1,4 @@
-"""A checkpoint as a plain torch module, for libraries that want one."""
+"""A checkpoint as a plain torch module, for libraries that expect one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_sta
 class CheckpointModule(nn.Module):
     """(B, T, F) unit coordinates (0 and 1 are the winsor limits, nothing is missing) to (B, 2) logits.
 
-    The logit of the decision threshold is taken off the second one, so that the larger logit is the decision. Masks of
-    observation, hours since the last measurement, descriptors and lengths are those of the stays it is bound to: a call
-    is about all of them in order, or, where it is bound to one, about any number of changes of that one.
+    The logit of the decision threshold is subtracted from the second logit, so that the larger logit is the decision.
+    Masks of observation, hours since the last measurement, descriptors and lengths are those of the stays that the
+    module is bound to. A call scores all of them in order or, if the module is bound to one stay, any number of changes
+    of that stay.
 
     Attributes:
         inputs: (B, T, F) the stays it is bound to.
-        labels: (B,) int64 what became of them.
+        labels: (B,) int64 outcomes of these stays.
     """
 
     def __init__(self, checkpoint: Checkpoint, stays: StayTensors, labels: Tensor, *, alike: bool) -> None:
@@ -46,8 +47,7 @@ class CheckpointModule(nn.Module):
     ) -> Self:
         """Bind a checkpoint to the stays at ``rows`` of a data set (all of them where None).
 
-        Where the model reads nothing but values and the stays are as long as the window, any rows may be given to it in
-        any number.
+        If the model reads values only and all stays are as long as the window, the module accepts any rows.
 
         Raises:
             StageError: The data set has other variables or another window than the checkpoint.
@@ -56,7 +56,7 @@ class CheckpointModule(nn.Module):
             raise StageError(
                 f"The data have {grid.values.shape[1]} hours of {', '.join(each.name for each in grid.variables)}; the "
                 f"checkpoint expects {checkpoint.n_hours} of {', '.join(each.name for each in checkpoint.variables)}. "
-                "Give data prepared as those it was fitted on."
+                "Give data prepared like those that the checkpoint was fitted on."
             )
         rows = np.arange(len(grid.labels)) if rows is None else rows
         inputs = InputOptions.from_dict(checkpoint.inputs)
@@ -73,7 +73,7 @@ class CheckpointModule(nn.Module):
         return self.inputs.device
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
-        """Stay in eval mode: some libraries put a model into training mode to differentiate it, with dropout on."""
+        """Stay in eval mode: some libraries switch to training mode, and so dropout on, to differentiate a model."""
         return super().train(mode=False)
 
     def forward(self, cells: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def _trace(checkpoint: Checkpoint, path: Path) -> None:
     try:
         torch.backends.mha.set_fastpath_enabled(False)
         with _silent_output(), warnings.catch_warnings(), torch.no_grad():
-            # The exporter warns of its own age and of shapes that are read while tracing; the check below covers both.
+            # The exporter warns that it is old and that tracing fixes shapes; the check below covers both.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module, tuple(tensors.values()), str(path), input_names=list(tensors), output_names=["risk"],
@@ -124,7 +124,7 @@ def _trace(checkpoint: Checkpoint, path: Path) -> None:
 
 @contextmanager
 def _silent_output() -> Iterator[None]:
-    """Send what is written to standard output nowhere: torch's exporter writes its whole graph there when it fails."""
+    """Discard standard output: torch's exporter prints its whole graph there when it fails."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -187,7 +187,7 @@ def open_session(path: Path) -> Any:
 def run_session(
     session: Any, values: Floats, lengths: npt.NDArray[np.int64], statics: Floats
 ) -> npt.NDArray[np.float64]:
-    """Return (B,) risks; ``statics`` are left out where the model reads none."""
+    """Return (B,) risks; ``statics`` is not passed if the model reads no descriptors."""
     given = {"values": values, "lengths": lengths, "statics": statics}
     wanted = {entry.name for entry in session.get_inputs()}
     (risk,) = session.run(["risk"], {name: array for name, array in given.items() if name in wanted})

@@ -19,10 +19,10 @@ from icudl.models.recurrent.summary import GruSummaryClassifier, LstmSummaryClas
 
 
 class PaddedRecurrence(nn.Module):
-    """What ``RecurrentClassifier`` computes with a packed ``nn.LSTM`` or ``nn.GRU``.
+    """Computes the outputs of a packed ``nn.LSTM`` or ``nn.GRU`` without packing.
 
     Attributes:
-        layers: One a layer and direction, the first layer first, in it the forward direction first.
+        layers: One for each layer and direction, in the order of the layers, the forward direction first.
     """
 
     def __init__(self, rnn: nn.RNNBase) -> None:

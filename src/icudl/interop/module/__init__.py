@@ -1,4 +1,4 @@
-"""Anybody's torch module under the attacks of this project."""
+"""The attacks of this project on any torch module."""
 
 from __future__ import annotations
 

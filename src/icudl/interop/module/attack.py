@@ -33,16 +33,16 @@ from icudl.models.base import SequenceClassifier
 from icudl.variables import Variable
 
 SAME = 1e-3
-"""Logits that differ by less, as a share of their size where that is above 1, are called the same."""
+"""Logits count as equal if they differ by less than this, or by less than this share of a logit above 1."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModuleAttack:
-    """What an attack on a module found for N stays; stay n has the ``stay_id`` n in all tables.
+    """The result of an attack on a module for N stays; stay n has the ``stay_id`` n in all tables.
 
     Attributes:
-        result: Tables as the pipeline's attack gives them: one row a stay, one row a changed cell.
-        first: (N, T, F) the first examples found, exactly as they were checked; the inputs where there is none.
+        result: Tables like those of the pipeline's attack: one row for each stay, one for each changed cell.
+        first: (N, T, F) the first examples, exactly as they were verified; the inputs where no example was found.
         best: (N, T, F) the best examples.
         threshold: Decision threshold on the probability of class 1.
         seed: Root of the random streams.
@@ -84,15 +84,15 @@ def attack_module(
     """Look for the smallest changes of each stay that flip a module's decision.
 
     The module is called in eval mode, ``batch_size`` stays at a time, on its own device and in its own dtype. Its
-    parameters, the modes of its parts and the global random state are left as they were.
+    parameters, the modes of its parts and the global random state are unchanged afterwards.
 
     Args:
         module: (B, T, F) to logits: (B, 2), or (B, 1) or (B,) for class 1 alone. Never probabilities. A model of this
             package takes the fast engine.
         inputs: (N, T, F) tensor or array, in the module's own units.
-        labels: (N,) 0 or 1: stays that the module gets wrong are left alone. None attacks its own decisions.
+        labels: (N,) 0 or 1: stays that the module gets wrong are not attacked. None attacks its own decisions.
         lengths: (N,) hours of each stay; hours beyond never change, and the module is called with (inputs, lengths).
-            Leave it out for a module that takes inputs only.
+            None for a module that takes inputs only.
         attack: Name of an attack, or its options. Distances are in units of each cell's range.
         bounds: Smallest and largest value of a cell: two numbers, or arrays that broadcast to (N, T, F).
         mask: Booleans that broadcast to (N, T, F): True where a cell may change. None frees all.
@@ -103,7 +103,7 @@ def attack_module(
     Raises:
         AttackError: The inputs have a wrong shape, are not finite or lie outside the bounds; or the module fails, gives
             something other than two logits, is not differentiable, or mixes the stays of a batch.
-        ConfigError: An option has no meaning for a module, or the variables are not named one by one.
+        ConfigError: An option has no meaning for a module, or the number of names is not that of the variables.
         PluginError: No attack has this name.
     """
     options = default_options(attack) if isinstance(attack, str) else attack
@@ -138,7 +138,7 @@ def _require_plain(options: AttackOptions, threshold: float) -> None:
 
 
 def _named(options: AttackOptions, given: ModuleInputs) -> Tensor:
-    """Return (F,) bool: the variables that ``options.variables`` frees."""
+    """Return (F,) bool: the variables that ``options.variables`` lets change."""
     names = [variable.name for variable in given.variables]
     unknown = set(options.variables) - set(names)
     if unknown:

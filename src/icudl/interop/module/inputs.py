@@ -1,4 +1,4 @@
-"""What a caller gives to attack a module, checked and brought into one shape."""
+"""The inputs of an attack on a module, checked and brought into one shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ModuleInputs:
         high: (N, T, F) largest value.
         free: (N, T, F) bool, cells that may change; False beyond a stay's length.
         lengths: (N,) int64.
-        labels: (N,) int64 0 or 1; None where the module's own decisions stand for them.
+        labels: (N,) int64 0 or 1; None if the module's own decisions take their place.
         variables: F variables.
     """
 
@@ -47,11 +47,11 @@ def check_inputs(
     mask: Any,
     variables: Sequence[Variable | str] | None,
 ) -> ModuleInputs:
-    """Check what was given, and bring it to the module's device and dtype.
+    """Check the arguments, and bring them to the module's device and dtype.
 
     Raises:
         AttackError: An array has a wrong shape, is not finite, or lies outside the bounds.
-        ConfigError: There is not one name for each variable.
+        ConfigError: The number of names is not that of the variables.
     """
     first = next((tensor for tensor in module.parameters() if tensor.is_floating_point()), torch.zeros(()))
     cells = _tensor("inputs", inputs).to(first)

@@ -1,4 +1,4 @@
-"""Any torch module frozen for attack: a module that knows nothing of this project, bound to a batch of its inputs."""
+"""Any torch module, frozen for attack and bound to a batch of its inputs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from icudl.models.base import SequenceClassifier
 
 
 class TwoLogits(nn.Module):
-    """A module as the attacks want one: (inputs, lengths) to (B, 2) logits.
+    """A module with the interface that attacks expect: (inputs, lengths) to (B, 2) logits.
 
-    One logit z a stay stands for the logits 0 and z.
+    A single logit z for each stay stands for the logits 0 and z.
 
     Attributes:
-        name: What error messages call the module: its class.
+        name: Name of the module in error messages: that of its class.
 
     Args:
         module: (B, T, F) inputs, and (B,) lengths where they are given, to (B, 2), (B, 1) or (B,) logits.
@@ -73,7 +73,7 @@ def two_logits(module: nn.Module, *, takes_lengths: bool) -> SequenceClassifier 
 def frozen(module: nn.Module) -> Iterator[None]:
     """Put a module in eval mode, its parameters without gradients, for the time of a ``with`` block.
 
-    Afterwards the modes of all its parts, what asked for gradients, and torch's random state are as they were.
+    Afterwards the modes of its parts, the gradient flags of its parameters and torch's random state are restored.
     """
     modes = {part: part.training for part in module.modules()}
     asked = {parameter: parameter.requires_grad for parameter in module.parameters()}
@@ -136,7 +136,7 @@ class ModuleTarget:
         """Bind a module to stays.
 
         Args:
-            model: What ``two_logits`` gave, in eval mode.
+            model: Result of ``two_logits``, in eval mode.
             inputs: (B, T, F).
             low: (B, T, F).
             high: (B, T, F).
@@ -165,7 +165,7 @@ class ModuleTarget:
 
     @property
     def entries(self) -> None:
-        """None: what a module's inputs were made of is unknown."""
+        """None, because it is unknown which charted values a module's inputs come from."""
         return None
 
     @property

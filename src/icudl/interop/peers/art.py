@@ -71,7 +71,7 @@ class _Art:
             arguments.setdefault("batch_size", len(cells))
         classifier = _classifier(model, cells)
         made = make(lambda **given: attack(classifier, **given), NAME, arguments)
-        # Without labels untargeted attacks take the model's own class for the true one, and the saliency attack aims at
-        # the other class; it would aim at any label given to it.
+        # Without labels, untargeted attacks take the model's own class as the true one, and the saliency attack aims at
+        # the other class. Given labels, the saliency attack would aim at them.
         aim = np.tile([0.0, 1.0], (len(cells), 1)) if made.targeted else None
         return torch.from_numpy(np.asarray(made.generate(cells.cpu().numpy(), y=aim))).to(cells.device)

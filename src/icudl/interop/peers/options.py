@@ -1,4 +1,4 @@
-"""Options of attacks that another library runs. Free of torch, as those of every attack."""
+"""Options of attacks that another library runs. The module does not import torch."""
 
 from __future__ import annotations
 

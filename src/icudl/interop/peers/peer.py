@@ -1,13 +1,13 @@
-"""Attacks of other libraries in this project's runner: the model that they see, and what becomes of their examples.
+"""Attacks of other libraries in this project's runner: the model that they see, and the use of their examples.
 
-A library attacks a model of (n, T, F) inputs whose larger logit is the class. It gets one whose logits are a stay's
-margin and 0, so that class 0 is the present decision and class 1 the flipped one. Cells that may not change have no
-effect and no gradient; cells beyond their bounds count as if they lay on them.
+A library attacks a model of (n, T, F) inputs whose larger logit is the class. Here the logits of a stay are its margin
+and 0, so that class 0 is the present decision and class 1 the flipped one. Locked cells have no effect and no gradient;
+cells beyond a bound count as if they lay on it.
 
-The numbers of a row do not tell which stay it is. A call with as many rows as there are stays is taken to be all of
-them in order. A library that calls with fewer or more rows, or fails on a batch, gets the stays one at a time instead.
-Stays on which it then fails count as not flipped (Foolbox's L0FMNAttack fails on a stay that nothing can flip); if it
-fails on all of them, its error is raised.
+The numbers of a row do not tell its stay. A call with one row for each stay is taken to hold all stays in order. A
+library that calls with fewer or more rows, or fails on a batch, gets the stays one at a time instead. Stays on which it
+then fails count as not flipped (Foolbox's L0FMNAttack fails on a stay that nothing can flip). If it fails on all stays,
+its error is raised.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class MarginModel(nn.Module):
         """Return (n, 2) logits.
 
         Raises:
-            UnknownRowsError: n is not the number of stays, and there is more than one.
+            UnknownRowsError: n is not the number of stays, and the model is bound to more than one stay.
         """
         margin: Tensor = _Margin.apply(cells, self)  # type: ignore[no-untyped-call]
         return torch.stack([margin, torch.zeros_like(margin)], dim=1)
 
     def change_of(self, cells: Tensor) -> Tensor:
-        """Return the (n, T, F) change that ``cells`` come to inside bounds and mask."""
+        """Return the (n, T, F) change of ``cells`` from the unchanged stays, inside bounds and mask."""
         change = cells.detach().to(self.target.values) - self._rows(len(cells)).values
         change = torch.where(change.abs() < NOTHING, torch.zeros_like(change), change)
         return torch.minimum(torch.maximum(change, self.down), self.up)
@@ -113,7 +113,7 @@ class _Margin(torch.autograd.Function):
 
 
 class Library(Protocol):
-    """One library: its attacks, and how they are run."""
+    """A library: its attacks, and how they are run."""
 
     name: str
 
@@ -127,11 +127,12 @@ class Library(Protocol):
 class PeerAttack:
     """The attack ``options.peer`` of a library, made with ``options.peer_arguments``.
 
-    The library gives one example a stay, the best. The first is the first flip among the cells it asked about, counted
-    in calls of the model. Its random numbers come from the seed of the first stay of a batch, and it may treat the
-    stays of a batch in common: unlike the attacks of this project, what it finds can depend on who shares a batch.
+    The library returns one example for each stay, which counts as the best. The first example is the first flip among
+    the cells that it scored, counted in calls of the model. Its random numbers come from the seed of the first stay of
+    a batch, and it may treat the stays of a batch jointly. So its examples, unlike those of this project's attacks,
+    can depend on the other stays of the batch.
 
-    Whether a gradient is needed depends on the peer. One that asks a model without a gradient for it fails with an
+    Whether a gradient is needed depends on the peer. A peer that asks a model without a gradient for one fails with an
     error that says so.
     """
 
@@ -201,7 +202,7 @@ class PeerAttack:
 
 
 def _put_together(seen: Perturbation, change: Tensor, flips: Tensor, calls: int) -> Perturbation:
-    """Take what the library gave as the best example, and the first flip among its calls as the first."""
+    """Take the library's example as the best, and the first flip among its calls as the first."""
     last = torch.full_like(seen.first_iteration, calls)
     only_given = flips & ~seen.found
     return Perturbation(

@@ -16,7 +16,7 @@ class RecurrentClassifier(SequenceClassifier):
     """Recurrent layers, a read-out, and a head; ``LstmClassifier`` and ``GruClassifier`` say which layers.
 
     The read-out ``final`` takes the state in which each direction ends: hour T-1 of a stay for the forward direction
-    and hour 0 for the backward one, so that both have seen the whole stay. ``last_hour`` is what the original did.
+    and hour 0 for the backward one, so that both have seen the whole stay. ``last_hour`` is the original's read-out.
 
     Attributes:
         LAYERS: The class of the recurrent layers.
@@ -63,7 +63,7 @@ class RecurrentClassifier(SequenceClassifier):
 
     @property
     def reads_one_hour_backward(self) -> bool:
-        """Whether the read-out takes but the first step of the backward direction: the others can be skipped."""
+        """Whether the read-out needs only the first step of the backward direction, so that others can be skipped."""
         options = self.options
         return options.readout == "last_hour" and options.bidirectional and options.n_layers == 1
 

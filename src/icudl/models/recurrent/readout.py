@@ -1,4 +1,4 @@
-"""Read-outs: from one vector an hour to one vector a stay."""
+"""Read-outs: from one vector per hour to one vector per stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From event rows to hourly means: what happens to each row, counted, and exact sums.
+"""From event rows to hourly means: the fate of each row is counted, and sums are exact.
 
 Every row meets exactly one fate, so the counts add up to the rows read; ``docs/decisions`` gives the order of the
 rules and the reason for whole-number sums.
@@ -31,7 +31,7 @@ FATES: tuple[str, ...] = (
     "dropped: implausible value",
     "dropped: repeated row",
 )
-"""What can become of a row; a row that several rules would drop is counted by the first of them in this order."""
+"""Fates of a row; a row that several rules would drop is counted under the first of them in this order."""
 
 READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
@@ -52,7 +52,7 @@ Integers = npt.NDArray[np.int64]
 
 
 def classified(events: pl.DataFrame, table: pl.DataFrame, index: StayIndex, window_hours: int) -> pl.DataFrame:
-    """Return the fate of each row, and where the kept ones go.
+    """Return the fate of each row, and the cell of each kept row.
 
     Args:
         events: Rows of one event table with patient, item, moment (seconds since 1970), value and is_error; rows of
@@ -110,7 +110,7 @@ def classified(events: pl.DataFrame, table: pl.DataFrame, index: StayIndex, wind
 
 
 def tallied(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the kept ones of classified rows (key, amount), and the counts of all (``COUNTS_SCHEMA``)."""
+    """Return the kept rows (key, amount) of classified rows, and the counts of all rows (``COUNTS_SCHEMA``)."""
     counts = rows.group_by("variable", "fate").agg(
         rows=pl.len().cast(pl.Int64),
         converted=(pl.col("change") == _CONVERTED).sum().cast(pl.Int64),
@@ -147,17 +147,19 @@ def binned(files: list[Path], counts: pl.DataFrame, stay_ids: pl.Series) -> tupl
 
     Args:
         files: Parquet files of kept rows (``KEPT_SCHEMA``).
-        counts: What became of all rows (``COUNTS_SCHEMA``).
+        counts: Number of rows by fate (``COUNTS_SCHEMA``).
         stay_ids: (N,) ids of the stays by rank, ascending.
 
     Returns:
         The hourly means (``HOURS_SCHEMA``, sorted) and the counts for ``cleaning_table``.
 
     Raises:
-        SourceError: There are more stays than a key can tell apart.
+        SourceError: The data hold more stays than a key can tell apart.
     """
     if len(stay_ids) > 2**_RANK_BITS:
-        raise SourceError(f"{len(stay_ids)} ICU stays are more than the reader can hold ({2**_RANK_BITS}).")
+        raise SourceError(
+            f"{len(stay_ids)} ICU stays are more than the reader can hold. Expected at most {2**_RANK_BITS}."
+        )
     rows = pl.scan_parquet(files)
     kept = int(counts.filter(pl.col("fate") == _KEPT)["rows"].sum())
     hours, distinct = [], []
@@ -258,7 +260,7 @@ def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.
     that passed all rules before conversion; they are dropped or kept afterwards like all others.
 
     Args:
-        counts: variable (index), fate, and of the rows that met it: rows, converted, repaired.
+        counts: variable (index), fate, and the number of its rows, of converted and of repaired rows.
         variables: The variables by index.
     """
     total: dict[tuple[int, str], int] = {}

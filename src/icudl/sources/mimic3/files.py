@@ -50,7 +50,7 @@ class Mimic3Files(SourceBase):
         self._has_path = bool(options.path)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
-        """Identify the tables by the hashes of their files and of the cleaning rules; the folder's place is no part.
+        """Identify the tables by the hashes of their files and of the cleaning rules, not by the folder's path.
 
         Raises:
             SourceError: The folder or a table is missing or unreadable.
@@ -134,7 +134,7 @@ def _events(file: TableFile) -> pl.LazyFrame:
 
 
 def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
-    """Return what tells one intermediate file from another, so that a resumed run takes up only its own."""
+    """Return a key that tells intermediate files apart, so that a resumed run reuses only its own."""
     with translated(file):
         state = file.path.stat()
     parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
@@ -154,7 +154,7 @@ def _write_kept(
     """Read an event table once; write its kept rows to ``target`` and the counts of all its rows beside them.
 
     The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
-    before they are classified: expressions cost by the call as well as by the row.
+    before they are classified, because each call of an expression has a cost of its own.
     """
     file.require_whole_end()
     events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))

@@ -59,7 +59,7 @@ COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
         "iserror": pl.Float32,
     },
 }
-"""What is read of each table; all other columns are ignored."""
+"""Columns of each table that are read; all others are ignored."""
 
 REQUIRED: tuple[str, ...] = ("patients", "admissions", "icustays", "chartevents", "labevents")
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -130,7 +130,8 @@ class TableFile:
     def require_whole_rows(self) -> None:
         """Read a CSV file row by row and check that each has all its fields: polars fills what a row lacks with nulls.
 
-        Meant for the small tables; a field with a line break counts as the mark of a quote that nothing closes.
+        The check is meant for small tables. It takes a line break in a field as the sign of a quote that nothing
+        closes.
 
         Raises:
             SourceError: A row has more or fewer fields than the header, or a field runs over several lines.
@@ -200,7 +201,7 @@ _UNREADABLE = (
 
 @contextlib.contextmanager
 def translated(file: TableFile) -> Iterator[None]:
-    """Turn whatever a reader raises about a table into one ``SourceError`` that names the file."""
+    """Translate any error of a reader into one ``SourceError`` that names the file."""
     try:
         yield
     except _UNREADABLE as error:
@@ -233,10 +234,10 @@ def moment(frame: pl.LazyFrame, column: str) -> pl.Expr:
 
 
 def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, TableFile]:
-    """Return those of the named tables that a folder holds; the required ones it must hold.
+    """Return those of the named tables that a folder holds; the required tables must be among them.
 
     Raises:
-        SourceError: There is no such folder, a required table is missing, or one is there twice.
+        SourceError: The folder does not exist, a required table is missing, or a table has several files.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -258,23 +259,23 @@ def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, Table
     for name in names:
         if len(found.get(name, [])) > 1:
             raise SourceError(
-                f"The table {name.upper()} is there {len(found[name])} times: "
+                f"The table {name.upper()} has {len(found[name])} files: "
                 f"{', '.join(path.name for path in found[name])}. Keep one of them."
             )
     return {name: TableFile(name, found[name][0]) for name in names if name in found}
 
 
 def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: Container[str], place: str) -> None:
-    """Check that every variable's event table is there: a variable whose table is absent would look uncharted.
+    """Check that every variable's event table exists: a variable whose table is missing would look uncharted.
 
     Args:
-        book: Says which table each variable is read from.
-        variables: The variables asked for.
-        tables: Names of the tables that are there.
-        place: Where, for the message.
+        book: Rules that name the table of each variable.
+        variables: The requested variables.
+        tables: Names of the existing tables.
+        place: Name of the folder or schema, for the message.
 
     Raises:
-        SourceError: A table that a variable is read from is not there; both are named.
+        SourceError: The table of a variable is missing; the message names both.
     """
     for variable in variables:
         for table in book.tables_of(variable.name):
@@ -300,7 +301,7 @@ def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict
         hashed = dict(zip(tables, pool.map(lambda file: _hash(file, remembered), tables.values()), strict=True))
     known = remembered | {key: digest for key, digest, _ in hashed.values()}
     if known != remembered:
-        # What cannot be remembered is hashed again next time.
+        # A hash that cannot be kept is computed again next time.
         with contextlib.suppress(OSError):
             memory.mkdir(parents=True, exist_ok=True)
             write_atomically(store, lambda path: write_json(path, known))

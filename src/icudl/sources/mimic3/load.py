@@ -1,4 +1,4 @@
-"""A release of MIMIC-III from its CSV files into PostgreSQL: tables, rows, indexes, and the counts checked."""
+"""Loads the CSV files of a MIMIC-III release into PostgreSQL: tables, rows and indexes, with checked counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOADED: tuple[str, ...] = (
     "outputevents",
     "chartevents",
 )
-"""Tables of a release that are loaded where the folder has them, smallest first."""
+"""Tables that are loaded if the folder has them, smallest first."""
 
 RELEASES: Mapping[str, Mapping[str, int]] = {
     "MIMIC-III v1.4": {
@@ -68,11 +68,11 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRelease:
-    """What is in the schema after a load.
+    """The contents of the schema after a load.
 
     Attributes:
-        rows: Rows by table, those that were there before included.
-        present: Tables that were there before and were left as they are.
+        rows: Rows by table, earlier tables included.
+        present: Tables that existed before and were not changed.
         release: Name of the release whose counts all tables match, or "" for another set of tables.
     """
 
@@ -91,8 +91,8 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
         folder: CSV or CSV.gz files of a release, full or demo.
         url: Database (``postgres.connection``); the account must be allowed to create schema and tables.
         schema: Schema to fill.
-        progress: Where to report the bytes read.
-        replace: Drop and load again the tables that are there already.
+        progress: Shows the bytes read.
+        replace: Drop existing tables and load them again.
 
     Raises:
         SourceError: The folder lacks a table, a file cannot be read, the server refuses, or the rows of a table are not
@@ -181,7 +181,7 @@ def _type(column: str) -> sql.SQL:
 
 
 def _checked(rows: Mapping[str, int], schema: str) -> str:
-    """Return the release that the tables are, judged by the number of patients."""
+    """Return the release of the tables, recognised by its number of patients."""
     for release, expected in RELEASES.items():
         if rows["patients"] == expected["patients"]:
             wrong = [

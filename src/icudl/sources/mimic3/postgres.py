@@ -59,8 +59,8 @@ class Mimic3Postgres(SourceBase):
     def fingerprint(self, memory: Path) -> SourceFingerprint:
         """Identify the tables by the number and hash of their rows, and by the cleaning rules.
 
-        The first time this reads every row of interest. It is remembered for as long as the server counts no change of
-        the table; tables that cannot be watched so (partitioned tables, views) are read each time.
+        The first call reads every row of interest. The result is remembered as long as the server counts no change of
+        the table; tables without such counts (partitioned tables, views) are read each time.
 
         Raises:
             SourceError: The server cannot be reached, or a table or column is missing.
@@ -79,7 +79,7 @@ class Mimic3Postgres(SourceBase):
                 if key is not None:
                     known[key] = content
         if known != remembered:
-            # What cannot be remembered is counted again next time.
+            # A hash that cannot be kept is computed again next time.
             with contextlib.suppress(OSError):
                 memory.mkdir(parents=True, exist_ok=True)
                 write_atomically(store, lambda path: write_json(path, known))
@@ -149,7 +149,7 @@ class Mimic3Postgres(SourceBase):
         return tables
 
     def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
-        """Refuse times that carry a zone: they would be read in the zone of whoever asks."""
+        """Refuse times that carry a zone: the server would convert them to the zone of the client."""
         times = [name for table in tables for name, kind in COLUMNS[table].items() if kind is pl.Datetime]
         with postgres.translated(self._url, "looking at the types of times"):
             zoned = connection.execute(
@@ -223,7 +223,7 @@ def _content(connection: psycopg.Connection, schema: str, table: str, items: lis
 
 
 def _state(connection: psycopg.Connection, schema: str, table: str) -> tuple[Any, ...] | None:
-    """Return what changes when a table changes, or None where the server keeps no such account."""
+    """Return counters that change when a table changes, or None where the server keeps none."""
     return connection.execute(
         """
         SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')

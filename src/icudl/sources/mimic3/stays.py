@@ -38,8 +38,8 @@ class Stays:
 
     Attributes:
         table: One row per ICU stay (``STAYS_SCHEMA`` and the columns ``intime`` and ``outtime``), sorted by stay_id.
-        cleaning: Stays whose sex or outcome is not what the tables say it is, by rule (``CLEANING_SCHEMA``); rules that
-            touched no stay are left out.
+        cleaning: Stays whose sex or outcome is unclear in the tables, by rule (``CLEANING_SCHEMA``); rules that touched
+            no stay are left out.
     """
 
     table: pl.DataFrame
@@ -49,9 +49,9 @@ class Stays:
 def stays_of(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
     """Join the three tables of a release to its ICU stays.
 
-    A patient died in hospital if HOSPITAL_EXPIRE_FLAG is 1 or DEATHTIME is there: MIMIC-III gives DEATHTIME for deaths
-    in hospital only. Stays for which the two disagree are counted. GENDER is read without blanks around it, in either
-    case; anything but F and M is unknown, and counted.
+    A patient died in hospital if HOSPITAL_EXPIRE_FLAG is 1 or DEATHTIME is filled in: MIMIC-III gives DEATHTIME for
+    deaths in hospital only. Stays for which the two disagree are counted. GENDER is read without blanks around it, in
+    either case; a code other than F and M is unknown and counted.
 
     Args:
         patients: subject_id, gender, dob.

@@ -1,4 +1,4 @@
-"""What the lines of the PhysioNet/CinC Challenge 2012 mean, and what is dropped of them, counted.
+"""What the lines of the PhysioNet/CinC Challenge 2012 mean, and how many are dropped by which rule.
 
 Every line of a variable meets exactly one fate, so ``read`` is the sum of ``kept`` and all ``dropped: ...`` rules.
 """
@@ -25,7 +25,7 @@ FATES: tuple[str, ...] = (
     "dropped: implausible value",
     "dropped: repeated row",
 )
-"""What can become of a line; one that several rules would drop is counted by the first of them in this order."""
+"""Fates of a line; a line that several rules would drop is counted under the first of them in this order."""
 
 READ, REPAIRED, SEVERAL = "read", "repaired unit", "several values at one time"
 # An entry is packed as (record * _MINUTES + minute) * _ITEMS + item: records of 9 digits, times up to 999:59.
@@ -56,7 +56,7 @@ def numbered(lines: pl.DataFrame, source: str) -> Lines:
         source: Name of the set's file, for messages.
 
     Raises:
-        SourceError: A time is not HH:MM or a value is no number.
+        SourceError: A time is not HH:MM, or a value is not a number.
     """
     named = lines.with_columns(pl.col("parameter").str.strip_chars().replace("", None))
     items = pl.DataFrame({"parameter": list(PARAMETERS)}).with_row_index("item")
@@ -104,7 +104,7 @@ def _minutes(lines: pl.DataFrame, source: str) -> pl.DataFrame:
 
 
 def is_series() -> pl.Expr:
-    """Return whether a line belongs to a time series: no descriptor, and no weight at admission."""
+    """Return whether a line belongs to a time series and is neither a descriptor nor the weight at admission."""
     descriptor = pl.col("item") < len(DESCRIPTORS)
     return ~descriptor | ((pl.col("item") == PARAMETERS.index("Weight")) & (pl.col("minute") > 0))
 
@@ -114,7 +114,7 @@ def judged(lines: pl.DataFrame, variables: tuple[Variable, ...], window_hours: i
 
     Args:
         lines: ``Lines.frame``.
-        variables: The variables; those that the challenge does not have get no line.
+        variables: The variables; those that the challenge lacks have no line.
         window_hours: Length of the window.
 
     Returns:
@@ -165,8 +165,8 @@ def totals(judged_lines: pl.DataFrame) -> pl.DataFrame:
 def count_fates(judged_lines: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.DataFrame:
     """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included.
 
-    ``several values at one time`` counts the lines beyond the first of a record, time and parameter, whatever became
-    of them; ``repaired unit`` those read in another unit. Equal lines are one entry filed twice: one is kept.
+    ``several values at one time`` counts the lines beyond the first of a record, time and parameter, whatever their
+    fate; ``repaired unit`` counts those read in another unit. Equal lines are one entry filed twice: one is kept.
     """
     fate, lines = pl.col("fate"), pl.col("lines")
     repeated = pl.when(fate == _KEPT).then(lines - 1).otherwise(0).sum()

@@ -58,12 +58,11 @@ def find_sets(path: Path) -> tuple[RecordSet, ...]:
 
     Args:
         path: A folder that holds ``set-a.tar.gz`` (or .tgz, .tar) or folders ``set-a``, any number of sets, with
-            ``Outcomes-a.txt`` beside each; or one such archive or folder. Where a set is there as an archive and as
-            a folder, both must hold the same records; the archive is read.
+            ``Outcomes-a.txt`` beside each; or one such archive or folder. Where a set exists as an archive and as a
+            folder, both must hold the same records; the archive is read.
 
     Raises:
-        SourceError: There is nothing of the kind, a set is there twice with different records, or its outcomes are
-            missing.
+        SourceError: The path holds no set, a set exists twice with different records, or its outcomes are missing.
     """
     if not path.exists():
         raise SourceError(f"source.path = {str(path)!r} does not exist. Give the folder that holds set-a.tar.gz.")
@@ -92,7 +91,7 @@ def _choose(paths: list[Path]) -> Path:
     archives = [path for path in paths if path.is_file()]
     if len(archives) > 1 or (not archives and len(paths) > 1):
         names = ", ".join(path.name for path in paths)
-        raise SourceError(f"One set is there {len(paths)} times: {names}. Keep one of them.")
+        raise SourceError(f"One set has {len(paths)} archives or folders: {names}. Keep one of them.")
     folders = [path for path in paths if path.is_dir()]
     for folder in folders if archives else []:
         _check_same(archives[0], folder)
@@ -109,7 +108,7 @@ def _check_same(archive: Path, folder: Path) -> None:
     if unpacked and differing:
         raise SourceError(
             f"{archive.name} and the folder {folder.name} beside it differ in {len(differing)} of {len(records)} "
-            f"records, the first {differing[0]}. Keep the one that shall be read."
+            f"records, the first {differing[0]}. Keep the one to be read."
         )
 
 
@@ -126,18 +125,19 @@ def _outcomes(name: str, records: Path) -> Path:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """Return the files of records in a folder, sorted; none where it is no folder."""
+    """Return the files of records in a folder, sorted; an empty list if the path is not a folder."""
     return sorted(path for path in _entries(folder) if _RECORD.fullmatch(path.name))
 
 
 def contents(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the id and the bytes of each record of an archive or a folder.
 
-    An archive is read as a stream and never unpacked, so nothing that it names can be written anywhere.
+    An archive is read as a stream and never unpacked, so none of its members is written to the disk.
 
     Raises:
         SourceError: The archive holds a link, a path outside itself, or a file too large to be a record.
-        OSError, tarfile.TarError, EOFError, zlib.error: It cannot be read; ``readable`` translates these.
+        OSError, tarfile.TarError, EOFError, zlib.error: The archive or folder cannot be read; ``readable`` translates
+            these errors.
     """
     if path.is_dir():
         for file in record_files(path):
@@ -179,7 +179,7 @@ def _digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong in reading a file into one ``SourceError`` that names it."""
+    """Translate any error of reading a file into one ``SourceError`` that names the file."""
     try:
         yield
     except (OSError, EOFError, tarfile.TarError, zlib.error, UnicodeError) as error:

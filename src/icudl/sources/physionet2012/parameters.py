@@ -1,4 +1,4 @@
-"""The parameters of the PhysioNet/CinC Challenge 2012: which variable each is, what is repaired and what is gated."""
+"""The parameters of the PhysioNet/CinC Challenge 2012: the variable of each, its repairs and its gate."""
 
 from __future__ import annotations
 

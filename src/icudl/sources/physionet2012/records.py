@@ -22,15 +22,15 @@ def read_lines(record_set: RecordSet, bar: ProgressTask) -> tuple[pl.DataFrame, 
 
     Args:
         record_set: The set.
-        bar: Told of each record read.
+        bar: Progress, one unit for each record.
 
     Returns:
-        The lines as record, time, parameter and value, all but the first as they are written (empty fields null), in
-        the order of the files; and the ids of all records, those without any line included.
+        The lines as record, time, parameter and value in the order of the files: the record as a number, the others as
+        text (null where empty). And the ids of all records, including those without lines.
 
     Raises:
-        SourceError: The archive is damaged or names a place outside itself, a record is there twice, is no text, or
-            has other columns than Time, Parameter, Value.
+        SourceError: The archive is damaged or names a path outside itself, or a record occurs twice, is not text, or
+            has columns other than Time, Parameter, Value.
     """
     bodies: list[bytes] = []
     records: list[int] = []
@@ -91,7 +91,7 @@ def read_outcomes(record_set: RecordSet) -> pl.DataFrame:
     """Read record and died from the outcomes of a set.
 
     Raises:
-        SourceError: A column is missing, a record is there twice, or an outcome is neither 0 nor 1.
+        SourceError: A column is missing, a record occurs twice, or an outcome is neither 0 nor 1.
     """
     path = record_set.outcomes
     with readable(path):

@@ -28,7 +28,7 @@ RECORD_HOURS = 48.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Part:
-    """What one set gives."""
+    """The data of one set."""
 
     stays: pl.DataFrame
     hours: pl.DataFrame  # ``HOURS_SCHEMA``
@@ -73,8 +73,7 @@ class PhysioNet2012(SourceBase):
         """Read, clean and bin all sets.
 
         The challenge tells neither the time of death nor the length of the stay: death_hours is null and stay_hours
-        48. Records without a time series are left out and counted. A variable that the challenge does not have comes
-        out wholly missing.
+        48. Records without a time series are left out and counted. A variable that the challenge lacks has no values.
 
         Raises:
             SourceError: Files are missing, damaged or not as declared, records and outcomes do not match, or nothing

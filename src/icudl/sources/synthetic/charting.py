@@ -1,4 +1,4 @@
-"""CHARTEVENTS of the synthetic hospital: vital signs, their flaws, and the rows nobody asked for."""
+"""CHARTEVENTS of the synthetic hospital: vital signs, their flaws, and rows that the study does not read."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def chart_events(block: Block, seed: int, noise_rows: float, *, texts_only: bool
 
     Args:
         block: The people.
-        seed: Of the hospital.
+        seed: Seed of the hospital.
         noise_rows: Rows of items that the study does not read, for each row of one that it reads.
         texts_only: Show VALUENUM as text, the way a CSV file reads, instead of as floating point.
     """

@@ -1,7 +1,7 @@
-"""The latent truth of the synthetic hospital: how severe each ICU stay is at each hour, and who dies when.
+"""The latent course of the synthetic hospital: the severity of each ICU stay at each hour, and the deaths.
 
-The formulas are in ``icudl.sources.synthetic.source``; the constants are here. Everything of a block of patients is
-drawn from streams of that block alone, so blocks can be made in any order and anywhere.
+The formulas are in ``icudl.sources.synthetic.source``; the constants are here. All draws of a block of patients come
+from streams of that block alone, so any process can make any block in any order.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _hold(severity: Reals, hours: Reals) -> Reals:
 
 
 def _deaths(rng: np.random.Generator, slots: Slots, severity: Reals, hours: Reals, ward_hours: Reals) -> Reals:
-    """Return hours from ICU admission to death in this stay or on the ward behind it; inf where none."""
+    """Return hours from ICU admission to death in this stay or on the ward behind it; inf without a death."""
     inside = np.arange(severity.shape[1]) < np.floor(hours)[:, None]
     onset = 1.0 - np.exp(-(np.arange(severity.shape[1]) + 1.0) / HAZARD_ONSET_HOURS)
     hazard = onset * np.exp(LOG_HAZARD + HAZARD_SLOPE * severity)

@@ -2,9 +2,9 @@
 
 Every block of patients becomes one small folder of table parts, moved into place when it is whole. When all are there,
 the parts are joined in order: gzip members and CSV texts by concatenation, Parquet by a streaming rewrite. What is
-joined is independent of who made the parts and when, so the files are too. A hospital is finished when its parts are
-gone. The file ``synthetic.json`` tells what the tables are; a folder that holds something without it, or with that of
-another hospital, is never written into.
+joined does not depend on who made the parts and when, so neither do the files. A hospital is finished when its parts
+have been deleted. The file ``synthetic.json`` describes the hospital. A folder with other contents, or with the
+description of another hospital, is never written into.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ PATIENT_TABLES = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENT
 _PARTS = ".parts"
 _MARK = "synthetic.json"
 _WORTH_WORKERS = 20_000
-"""Rows of CHARTEVENTS, in units of what one patient has without noise, from which on worker processes pay."""
+"""Size from which worker processes pay off: rows of CHARTEVENTS in units of those of one patient without noise."""
 
 _GZIP_LEVEL = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Hospital:
-    """What determines the files, and where they go."""
+    """The arguments that determine the files, and their folder."""
 
     folder: Path
     patients: int
@@ -108,7 +108,7 @@ def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
 
 
 def write_block(hospital: Hospital, number: int, tick: Tick) -> None:
-    """Write the parts of one block, unless they are there; a job of an executor."""
+    """Write the parts of one block unless they exist; this is a job of an executor."""
     place = hospital.part(number)
 
     def fill(folder: Path) -> None:
@@ -138,7 +138,7 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
     """Write all tables of a hospital; finished parts of an interrupted call, and a finished hospital, are kept.
 
     Raises:
-        ConfigError: The folder holds something else.
+        ConfigError: The folder holds files of something else.
     """
     _prepare(hospital)
     if not (hospital.folder / _PARTS).is_dir():
@@ -153,7 +153,7 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
         for name in PATIENT_TABLES:
             _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
             bar.advance(1)
-    # In one step: a kill must not leave the folder with some of its files, which would be taken for finished parts.
+    # In one step: after a kill, a folder with some of its files would be taken for finished parts.
     remove_folder(hospital.folder / _PARTS)
 
 

@@ -1,4 +1,4 @@
-"""What can be measured in the synthetic hospital: items, responses, impossible entries, and what nobody asked for.
+"""Items of the synthetic hospital: responses to severity, impossible entries, and items that the study does not read.
 
 Item ids, labels and units are those of MIMIC-III (D_ITEMS, D_LABITEMS); each variable's response to severity is ours.
 """

@@ -75,7 +75,7 @@ def _lab_cells(stays: Stays) -> tuple[Ints, Ints]:
 
 def _lab_rows(rng: np.random.Generator, weights: Reals, moments: Moments, labs: tuple[Lab, ...]) -> Rows:
     shares = np.array([lab.share for lab in labs])
-    # What is ordered on suspicion is ordered the more, the sicker the patient.
+    # Labs that are ordered on suspicion are ordered more often for sicker patients.
     suspicion = np.where(shares < 0.7, np.exp(0.35 * moments.severity)[:, None], 1.0)
     there = rng.random((len(moments), len(labs))) < shares * suspicion
     values = np.empty((len(moments), len(labs)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Who is in the synthetic hospital: patients, admissions and ICU stays, on a calendar."""
+"""The people of the synthetic hospital: patients, admissions and ICU stays, on a calendar."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class _Dates:
 
 
 def _dates(rng: np.random.Generator, courses: Courses) -> _Dates:
-    """Lay the stays of each patient one behind the other, from a random date on."""
+    """Arrange the stays of each patient one after the other, from a random date on."""
     slots, size = courses.slots, len(courses.slots.patient)
     starts, ends, dead = slots.starts(), slots.ends(), np.isfinite(courses.death_hour)
     # A stay that follows another one is reached after 4 to 60 hours, so that some gaps are shorter than a day.
@@ -196,7 +196,7 @@ def _running_end(patient: Ints, durations: npt.NDArray[np.timedelta64]) -> npt.N
 
 
 def _charting_system(rng: np.random.Generator, slots: Slots, people: int) -> Bools:
-    """MetaVision replaced CareVue once, between two admissions: who was charted in it stays in it."""
+    """Choose the charting system: a patient's later admissions stay in MetaVision once it has replaced CareVue."""
     switch = np.where(rng.random(people) < 0.43, 0, np.where(rng.random(people) < 0.2, 1, 99))
     return np.asarray(slots.admission >= switch[slots.patient])
 

@@ -1,4 +1,4 @@
-"""What CHARTEVENTS and LABEVENTS of the synthetic hospital have in common: moments, values, rows, wrong entries."""
+"""Parts that CHARTEVENTS and LABEVENTS of the synthetic hospital share: moments, values, rows, wrong entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Moments:
     Attributes:
         stay: Index into the stays of the block.
         time: When, to the minute.
-        severity: Of the stay at that time.
+        severity: Severity of the stay at that time.
     """
 
     stay: Ints

@@ -1,7 +1,7 @@
 """A hospital that does not exist, written as MIMIC-III tables, so that it passes through the reader of the real one.
 
-It is there to build and test with: every step of the pipeline meets the structure and the flaws of real tables, and
-the truth is known. It is no source of clinical findings: nothing about it was fitted to patients.
+It serves development and tests: every step of the pipeline meets the structure and the flaws of real tables, and the
+truth is known. It gives no clinical findings: nothing about it was fitted to patients.
 
 **Severity.** Every ICU stay has a severity S that no table shows. At hour t after ICU admission::
 
@@ -16,14 +16,14 @@ for those who die.
 
     h(t) = (1 - exp(-t / 96)) exp(-9.6 + 3.1 S(t))
 
-with S without the terminal decline; on the ward behind it a quarter of exp(-9.6 + 3.1 (S - 0.5)), with S at ICU
-discharge. A patient who dies has no later stay. So the course decides, not only the level: who comes in well and
-deteriorates is in greater danger at hour 48 than who comes in ill and recovers. What is charted after hour 48 tells
-more of the outcome than a model of the first 48 hours may know.
+where S excludes the terminal decline. On the ward afterwards it is a quarter of exp(-9.6 + 3.1 (S - 0.5)), with S at
+ICU discharge. A patient who dies has no later stay. So the course decides, not only the level: a patient who arrives
+well and deteriorates is in greater danger at hour 48 than one who arrives ill and recovers. Values charted after hour
+48 tell more of the outcome than a model of the first 48 hours may know.
 
 **Measurements.** A value is mean + slope * w * S(t) + baseline + noise, or the exponential of it (``items``);
 the baseline is the stay's own, and so is the weight w of each of four organ groups (gamma, mean 1). Vital signs are
-charted about hourly, labs are drawn at rates that grow with exp(S): that a value is missing tells something.
+charted about hourly, labs are drawn at rates that grow with exp(S), so a missing value carries information.
 
 **Flaws.** CareVue and MetaVision item ids, Celsius and Fahrenheit (and Fahrenheit filed under the Celsius item), cuff
 and arterial pressures, entries flagged as errors (MetaVision only), repeated and contradicting rows, impossible values,
@@ -73,11 +73,11 @@ def write_hospital(
 ) -> None:
     """Write PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS, D_ITEMS and D_LABITEMS into a folder.
 
-    The same arguments give the same bytes, with any number of workers. Memory does not grow with the hospital. A call
-    that was killed goes on where it was when it is made again. A file ``synthetic.json`` tells what the tables are.
+    The same arguments give the same bytes, with any number of workers. Memory does not grow with the hospital. After a
+    kill, the same call continues the work. A file ``synthetic.json`` describes the hospital.
 
     Args:
-        folder: Made if need be; may hold nothing but an unfinished or the same synthetic hospital.
+        folder: Created if missing; must be empty or hold the same hospital, finished or not.
         patients: Size of the hospital.
         seed: Root of all its random streams.
         file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``.
@@ -102,9 +102,9 @@ class SyntheticSource(SourceBase):
     """The synthetic hospital as a data source: written into the scratch folder and read like MIMIC-III.
 
     Attributes:
-        restricted: False: nobody's data.
-        population: The hospital's seed decides who its patients are. Their number is no part of it: a smaller hospital
-            of the same seed has patients of the larger one, under the same ids.
+        restricted: False: the patients are simulated.
+        population: Contains the hospital's seed, which decides who its patients are, and not their number: a smaller
+            hospital of the same seed has patients of the larger one, under the same ids.
         available: Names of the variables whose course is simulated.
     """
 
@@ -122,7 +122,7 @@ class SyntheticSource(SourceBase):
         self.available = frozenset(rule.variable for rule in mimic3_rules().rules if charted & set(rule.items))
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - nothing here is worth remembering
-        """Identify the hospital by what determines it and the rules it is read by."""
+        """Identify the hospital by its arguments and by the rules of its reader."""
         details = {
             "generator": "synthetic hospital",
             "generator_version": GENERATOR_VERSION,
@@ -137,7 +137,7 @@ class SyntheticSource(SourceBase):
         """Write the hospital, read it through the reader of MIMIC-III files, and remove it again.
 
         Raises:
-            SourceError: A variable is asked for whose table the hospital does not write.
+            SourceError: The hospital does not write the table of a requested variable.
         """
         from icudl.sources.mimic3.files import Mimic3Files
         from icudl.sources.mimic3.folder import require_event_tables
@@ -154,5 +154,5 @@ class SyntheticSource(SourceBase):
         return dataclasses.replace(tables, population=self.population)
 
     def reach(self) -> str:
-        """Tell which hospital it is; there is nothing to look for."""
+        """Describe the hospital; it has no data to look for."""
         return f"{self._patients:,} patients of the {self.population}"

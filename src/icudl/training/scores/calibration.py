@@ -1,6 +1,6 @@
-"""Calibration, fitted on validation stays, that makes risks mean what they say: a straight line on the logits.
+"""Calibration of risks, fitted on validation stays: a straight line on the logits.
 
-Isotonic calibration is no line, but a curve beside the model: ``training.scores.risk_curve``.
+An isotonic calibration is a curve beside the model instead: ``training.scores.risk_curve``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def bootstrap_weights(scored: Scored, samples: int, rng: np.random.Generator) ->
     """Return (samples, n) numbers of times each stay is drawn.
 
     Patients are drawn with replacement, with all their stays, in two strata: those with a death among their stays and
-    those without. Every resample so has as many patients of either kind as the sample, and never one class alone.
+    those without. So every resample has as many patients of either kind as the sample, and never one class alone.
     """
     _, patient = np.unique(scored.patients, return_inverse=True)
     n_patients = int(patient.max()) + 1
@@ -104,8 +104,8 @@ def subgroups(stays: pl.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
 def score_predictions(predictions: pl.DataFrame, stays: pl.DataFrame, samples: int, seed: int) -> pl.DataFrame:
     """Score predictions by model, split and subgroup, with bootstrap intervals (``METRICS_SCHEMA``).
 
-    Out-of-fold predictions are pooled over the folds. All models share the resamples of a split, so that their
-    intervals differ by what they predict alone.
+    Out-of-fold predictions are pooled over the folds. All models share the resamples of a split, so that only
+    their predictions make their intervals differ.
 
     Args:
         predictions: ``PREDICTIONS_SCHEMA``.
@@ -138,7 +138,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, stays: pl.DataFrame, samp
         seed: Seed of the resamples.
 
     Returns:
-        A row a score: metric, first, second, difference (first minus second), its 95 % interval low and high (null
+        One row per score: metric, first, second, difference (first minus second), its 95 % interval low and high (null
         where a score does not exist), stays, deaths.
 
     Raises:

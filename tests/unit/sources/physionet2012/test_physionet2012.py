@@ -311,7 +311,7 @@ def test_paths_without_a_set(tmp_path, context):
 def test_a_set_or_a_record_there_twice(tmp_path, context):
     write_set(tmp_path, "a", {1: GOOD})
     write_archive(tmp_path / "set-a.tar", {"1.txt": GOOD})
-    with pytest.raises(SourceError, match=r"there 2 times: set-a.tar, set-a.tar.gz"):
+    with pytest.raises(SourceError, match=r"2 archives or folders: set-a.tar, set-a.tar.gz"):
         read(tmp_path, context)
     (tmp_path / "set-a.tar").unlink()
     write_set(tmp_path, "b", {1: GOOD})
