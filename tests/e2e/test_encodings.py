@@ -50,5 +50,6 @@ def test_results_are_listed_shown_compared_and_scored(small_study: Path) -> None
 
 def test_json_keeps_what_the_encoding_lacks(tmp_path: Path) -> None:
     name = "Studie Ω"
-    out, _ = icudl_in("latin-1", "config", "show", "--json", "--set", f"run.name={json.dumps(name)}")
+    setting = f"source.path={json.dumps(str(tmp_path / name))}"
+    out, _ = icudl_in("latin-1", "config", "show", "--json", "--set", "source.name=mimic3", "--set", setting)
     assert name in json.dumps(json.loads(out), ensure_ascii=False)

@@ -18,7 +18,7 @@ from icudl.training.external import align_grid
 from icudl.training.scores.scoring import risks
 
 HOSPITAL = (*SMALL, "source.patients=256", "source.seed=5", "execution.workers=1", "split.test_fraction=0.4")
-OTHER = (*HOSPITAL, "run.seed=7", "cohort.min_age_years=30", "variables.use=['heart_rate', 'sodium', 'gcs_total']")
+OTHER = (*HOSPITAL, "run.seed=7", "cohort.min_age_years=30", "variables.use=['heartrate', 'sodium', 'gcs']")
 
 
 class Hospital:
