@@ -278,6 +278,48 @@ def test_a_link_into_a_hidden_chapter_shows_it(open_report: Open, table_page: Pa
     assert page.locator(".chapter:visible").count() == 2
 
 
+def test_a_link_opens_its_chapter_again_after_another_was_chosen(open_report: Open, table_page: Path) -> None:
+    opened = open_report(table_page)
+    page = opened.page
+    link = page.locator("#models-table tbody a", has_text="summary").first
+    link.click()
+    assert page.locator("#models-in-detail--summary").is_visible()
+    choice = page.get_by_label("Model", exact=True)
+    choice.focus()
+    page.keyboard.press("ArrowUp")
+    page.locator("#models-in-detail--lstm").wait_for()
+    assert page.evaluate("window.location.hash") == "#models-in-detail--lstm"
+    link.click()
+    page.locator("#models-in-detail--summary").wait_for()
+    assert choice.input_value() == "models-in-detail--summary"
+    assert opened.complaints == []
+
+
+def test_print_shows_the_chosen_chapters(open_report: Open, table_page: Path) -> None:
+    page = open_report(table_page).page
+    page.get_by_label("Model", exact=True).select_option(label="summary")
+    page.emulate_media(media="print")
+    shown = [each.get_attribute("id") for each in page.locator(".chapter:visible").all()]
+    assert shown == ["models-in-detail--summary", "attacks-in-detail--lstm-one_value-main"]
+    assert page.locator(".chooser select").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_a_table_that_shows_less_than_it_holds_says_so(open_report: Open, table_page: Path, width: int) -> None:
+    page = open_report(table_page, width=width).page
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('.tablebox')].filter((box) => box.offsetParent).map((box) => {
+          const scroll = box.querySelector('.scroll'), line = box.querySelector('.more');
+          const told = !line.hidden && line.textContent.includes('sideways');
+          return [box.id, scroll.scrollWidth > scroll.clientWidth + 1, told];
+        })"""
+    )
+    assert [name for name, cut, said in found if cut != said] == []
+    cut = {name for name, hidden, _ in found if hidden}
+    assert cut.isdisjoint({"models-table", "attacks-table"}) == (width == 1400)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [

@@ -16,7 +16,7 @@ from icudl.options import holds_password, masked
 
 
 class _Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM)."""
+    """Raised when the process is asked to end (SIGTERM)."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -98,7 +98,7 @@ def _refuse_passwords(words: Sequence[str]) -> None:
     """Refuse a password among the words of the command, which every user of the machine can read while it runs.
 
     Raises:
-        ConfigError: There is one.
+        ConfigError: A word holds a password.
     """
     for word in words:
         if holds_password(word):

@@ -36,15 +36,17 @@ from icudl.report.options import ReportOptions
 from icudl.report.sections.attacks import attack_basis, attack_section
 from icudl.report.sections.cohort import cohort_section
 from icudl.report.sections.explorer import MOST_BYTES, explorer_section
+from icudl.report.sections.overview import overview_section
 from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.quality import quality_section
-from icudl.report.sections.side_by_side import attacks_section, models_section
+from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.sections.summary import summary_section
 from icudl.report.sections.susceptibility import susceptibility_section
 from icudl.report.sections.tuning import Search, trial_asked_for, tuning_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
+MODELS, ATTACKS = "models-in-detail", "attacks-in-detail"
 KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer", "Group")
 
 
@@ -62,29 +64,39 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
         )
         for each in study.attacks
     ]
-    parts: list[Part] = [summary_section(study, lines)]
-    if len(study.models) > 1 or study.external:
-        parts.append(models_section(study, seed))
+    parts: list[Part] = []
+    if len(study.models) > 1 or len(study.attacks) > 1 or study.external:
+        compared = model_lines(study, seed)
+        parts.append(overview_section(study, compared, lines))
+        if len(study.models) > 1 or study.external:
+            models = dict(
+                zip([model.name for model in study.models], _chapters(MODELS, _model_names(study)), strict=True)
+            )
+            parts.append(models_section(study, compared, models))
+    else:
+        parts.append(summary_section(study, lines))
     if len(study.attacks) > 1:
-        parts.append(attacks_section(study, lines))
+        parts.append(attacks_section(study, lines, _chapters(ATTACKS, _attack_names(study))))
     parts += _cohorts(study)
     # The tables of one model and one attack stand in one section at the end; those of several in their chapters.
     apart = len(study.models) > 1 or len(study.attacks) > 1
     parts += _group(
-        "models-in-detail",
+        MODELS,
         "Model",
         "Model by model",
-        [(model.name, model.name, _model_sections(study, model, tuning=apart)) for model in study.models],
+        [
+            (name, model.name, _model_sections(study, model, tuning=apart))
+            for model, name in zip(study.models, _model_names(study), strict=True)
+        ],
     )
     shown = _explored(study, options)
     parts += _group(
-        "attacks-in-detail",
+        ATTACKS,
         "Attack",
         "Attack by attack",
         [
-            (f"{each.model}.{each.attack}.{each.data}", study.attack_title(each), sections)
-            for each, line in zip(study.attacks, lines, strict=True)
-            for sections in [_attack_sections(study, each, line, options, shown, tuning=apart)]
+            (name, study.attack_title(each), _attack_sections(study, each, line, options, shown, tuning=apart))
+            for each, line, name in zip(study.attacks, lines, _attack_names(study), strict=True)
         ],
     )
     searches = [] if apart else _searches(study)
@@ -92,6 +104,19 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
         parts.append(tuning_section(searches))
     parts.append(provenance_section(study.lineage))
     return Report(html=render(options.title, parts))
+
+
+def _model_names(study: StudyResults) -> list[str]:
+    return _anchors(model.name for model in study.models)
+
+
+def _attack_names(study: StudyResults) -> list[str]:
+    return _anchors(f"{each.model}.{each.attack}.{each.data}" for each in study.attacks)
+
+
+def _chapters(anchor: str, names: Sequence[str]) -> list[str]:
+    """Return the anchors of a group's chapters; "" for the only one, which is no chapter."""
+    return [f"{anchor}--{name}" if len(names) > 1 else "" for name in names]
 
 
 def _cohorts(study: StudyResults) -> list[Section]:
@@ -163,18 +188,25 @@ def _explored(study: StudyResults, options: ReportOptions) -> list[AttackResults
 
 
 def _group(anchor: str, short: str, label: str, chapters: Sequence[tuple[str, str, list[Section]]]) -> list[Part]:
-    """Return the sections of a single chapter as they are, those of several as a group to choose from."""
+    """Return the sections of a single chapter as they are, those of several as a group to choose from.
+
+    Args:
+        anchor: Of the group.
+        short: What the reader chooses.
+        label: Of the group in the navigation.
+        chapters: Anchor within the group, title and sections of each.
+    """
     if len(chapters) < 2:
         return [section for _, _, sections in chapters for section in sections]
-    names = _anchors(name for name, _, _ in chapters)
+    ids = _chapters(anchor, [name for name, _, _ in chapters])
     return [
         Group(
             anchor,
             label,
             short,
             tuple(
-                Chapter(f"{anchor}--{name}", title, tuple(section.under(name, title) for section in sections))
-                for name, (_, title, sections) in zip(names, chapters, strict=True)
+                Chapter(chapter, title, tuple(section.under(name, title) for section in sections))
+                for chapter, (name, title, sections) in zip(ids, chapters, strict=True)
             ),
         )
     ]

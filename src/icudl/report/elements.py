@@ -59,10 +59,19 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A cell whose text differs from what it is sorted by."""
+    """A cell whose text differs from what it is sorted by.
+
+    Attributes:
+        text: What the cell says.
+        sort: What it is sorted by in a column of numbers; None sorts last.
+        detail: A second, smaller line: an interval, or what the first line is.
+        chapter: Anchor of the chapter that tells more; "" for none.
+    """
 
     text: str
     sort: float | None
+    detail: str = ""
+    chapter: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,11 @@ SHORT_THREATS = {
     "sweep": "one charted value",
 }
 
+ONE_AT_A_TIME = frozenset({"sweep", "entry_errors"})
+"""Methods that change one value of a stay, whatever the threat model would allow."""
+
+SINGLE_CHANGES = {"grid": "one cell of the filled-in record", "measured": "one charted value"}
+
 PREDICTOR_NAMES = {
     "lstm": "LSTM",
     "gru": "GRU",
@@ -98,9 +103,10 @@ def threat_name(threat_model: str) -> str:
     return THREAT_NAMES.get(threat_model, f"the threat model “{threat_model}” holds")
 
 
-def short_threat(threat_model: str) -> str:
-    """Say in a few words what an attacker may change."""
-    return SHORT_THREATS.get(threat_model, threat_model)
+def short_threat(threat_model: str, plugin: str) -> str:
+    """Say in a few words what an attack with this threat model and this method may change."""
+    words = SHORT_THREATS.get(threat_model, threat_model)
+    return SINGLE_CHANGES.get(threat_model, words) if plugin in ONE_AT_A_TIME else words
 
 
 def subgroup_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What can be set about the searches."""
+"""Options of the searches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from icudl.options import Options, masked, option, scheme_of
 from icudl.training.scores.metrics import METRICS
 
 SPACE_DOC = (
-    "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
+    "Options that vary, by dotted path: { low, high }, with log = true or step if needed, or { choices = [...] }."
 )
 STORAGE_DOC = (
-    "A folder or a PostgreSQL URL that keeps the trials, to go on later with more of them or to share a study among "
+    "A folder or a PostgreSQL URL that keeps the trials, to extend a study later or to share it among "
     "processes and machines; empty keeps them in the store."
 )
 
@@ -58,7 +58,7 @@ class ModelTuningOptions(Options):
 
     table: ClassVar[str] = "tune_model"
 
-    trials: int = option(0, "Trials; 0 trains with the options as they stand.", low=0, high=100_000)
+    trials: int = option(0, "Number of trials; 0 trains with the configured options.", low=0, high=100_000)
     folds: int = option(5, "How many of the folds score a trial.", low=1, high=100)
     objective: str = option(
         "auroc",
@@ -74,7 +74,7 @@ class ModelTuningOptions(Options):
         low=1,
         high=10_000,
     )
-    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Where empty, what the model itself names.")
+    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the model's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class ModelTuningOptions(Options):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TunedOptions(Options):
-    """What is taken from the search over the model."""
+    """Which trial of the search over the model is used."""
 
     table: ClassVar[str] = "tuned"
 
@@ -97,7 +97,7 @@ class AttackTuningOptions(Options):
 
     table: ClassVar[str] = "tune_attack"
 
-    trials: int = option(0, "Trials; 0 attacks with the options as they stand.", low=0, high=100_000)
+    trials: int = option(0, "Number of trials; 0 attacks with the configured options.", low=0, high=100_000)
     stays: int = option(256, "Stays in the sample.", low=2, high=1_000_000)
     objective: str = option(
         "sparse_small_max",

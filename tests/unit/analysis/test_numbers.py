@@ -90,10 +90,12 @@ def test_models_are_compared_on_the_same_stays_only_and_equal_baselines_stand_on
     )
     assert [(each.model, each.beside) for each in found] == [("a", ""), ("b", ""), ("c", ""), ("trees", "")]
     first, second, fewer, trees = found
-    assert first.differences == fewer.differences == {}
-    assert trees.differences["auroc"].value == 0
-    assert second.differences["auroc"].value != 0
-    assert set(second.differences) == {"auroc", "auprc"}
+    assert first.difference is None
+    assert fewer.difference is None
+    assert trees.difference is not None
+    assert trees.difference.value == 0
+    assert second.difference is not None
+    assert second.difference.value != 0
 
 
 def test_the_share_of_charted_cells_and_the_fewest_changes_by_hand() -> None:

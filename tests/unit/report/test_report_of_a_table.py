@@ -26,7 +26,13 @@ def page(study: StudyResults) -> str:
 def rows_of(page: str, table: str) -> list[list[str]]:
     """Return the cells of a table of the page, row after row."""
     body = page.split(f'id="{table}"')[1].split("<tbody>")[1].split("</tbody>", maxsplit=1)[0]
-    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in body.split("<tr>")[1:]]
+    return [
+        [
+            re.sub(r"</?a[^>]*>", "", re.sub(r"<small> (.*)</small>", r" | \1", cell))
+            for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)
+        ]
+        for row in body.split("<tr>")[1:]
+    ]
 
 
 def test_no_identifier_stands_twice(page: str) -> None:
@@ -36,28 +42,31 @@ def test_no_identifier_stands_twice(page: str) -> None:
 
 def test_every_model_and_data_set_has_a_line(study: StudyResults, page: str) -> None:
     rows = rows_of(page, "models-table")
-    found = {(row[0], row[2]) for row in rows}
+    found = {(row[0].split(" | ")[0], row[1].split(" | ")[0]) for row in rows}
     stays = ("main, held-out test stays", "main, out-of-fold stays", "elsewhere, external stays")
     assert {(model.name, words) for model in study.models for words in stays} <= found
-    external = next(row for row in rows if row[0] == "summary" and row[2] == "elsewhere, external stays")
-    assert external[3] == f"{len(study.external[0].grid.labels):,}"
-    assert external[5] == "0.882 (0.862 to 0.902)"
+    labels = study.external[0].grid.labels
+    on = f"elsewhere, external stays | {len(labels):,} stays, {int(labels.sum()):,} deaths"
+    external = next(row for row in rows if row[:2] == ["summary | LSTM with summaries", on])
+    assert external[2] == "0.882 | 0.862 to 0.902"
 
 
 def test_the_first_model_has_no_difference_to_itself_and_the_second_has(page: str) -> None:
-    rows = {(row[0], row[2]): row for row in rows_of(page, "models-table")}
-    assert rows["lstm", "main, held-out test stays"][-2:] == ["–", "–"]
-    assert re.match(r"[+-]?\d\.\d{3} \(-?\d", rows["summary", "main, held-out test stays"][-2])
+    rows = {(row[0].split(" | ")[0], row[1].split(" | ")[0]): row for row in rows_of(page, "models-table")}
+    assert rows["lstm", "main, held-out test stays"][-1] == "–"
+    assert re.match(r"[+-]\d\.\d{3} \| [+-]\d", rows["summary", "main, held-out test stays"][-1])
 
 
 def test_every_attack_has_a_line_with_what_may_be_changed(study: StudyResults, page: str) -> None:
     rows = rows_of(page, "attacks-table")
-    assert [tuple(row[:3]) for row in rows] == [(each.model, each.attack, each.data) for each in study.attacks]
+    found = [(row[0], row[1].split(" | ")[0], row[2]) for row in rows]
+    assert found == [(each.model, each.attack, each.data) for each in study.attacks]
     for row, each in zip(rows, study.attacks, strict=True):
         both = each.susceptibility.tables["summary"].filter(condition="both", example="best").row(0, named=True)
-        assert row[4] == ("charted values" if each.attack == "one_value" else "any cell of the filled-in record")
-        assert row[5] == f"{both['attacked']:,}"
-        assert row[8].startswith(f"{100 * both['success']:.1f} %")
+        what = "charted values" if each.attack == "one_value" else "any cell of the filled-in record"
+        assert row[1].endswith(what)
+        assert row[3] == f"{both['attacked']:,}"
+        assert row[6].startswith(f"{100 * both['success']:.1f} % | ")
 
 
 def test_cells_that_were_never_charted_are_told_of(study: StudyResults, page: str) -> None:
@@ -66,9 +75,19 @@ def test_cells_that_were_never_charted_are_told_of(study: StudyResults, page: st
     row_of = {stay: row for row, stay in enumerate(grid.stay_ids.tolist())}
     best = attack.result.perturbations.filter(example="best").select("stay_id", "hour", "variable").rows()
     charted = sum(grid.counts[row_of[stay], hour, variable] > 0 for stay, hour, variable in best) / len(best)
-    row = next(row for row in rows_of(page, "attacks-table") if row[:3] == ["lstm", "fewest", "main"])
+    row = next(
+        row
+        for row in rows_of(page, "attacks-table")
+        if (row[0], row[1].split(" | ")[0], row[2]) == ("lstm", "fewest", "main")
+    )
     assert row[-1] == f"{100 * charted:.1f} %"
     assert "Most of the cells that these attacks changed were never charted" in page
+
+
+def test_the_tables_lead_to_the_chapters(page: str) -> None:
+    chapters = re.findall(r'<div class="chapter" id="([^"]*)"', page)
+    linked = re.findall(r'<t[dh][^>]*><a href="#([^"]*)"', page)
+    assert set(linked) == set(chapters)
 
 
 def test_headings_say_names(page: str) -> None:

@@ -17,8 +17,11 @@ from icudl.training.scores.evaluation import compare
 COMPARED = ("auroc", "auprc", "brier", "ece")
 """Scores that stand side by side."""
 
-PAIRED = ("auroc", "auprc")
-"""Scores whose differences to the first model are told."""
+FEWEST_DEATHS = 10
+"""A score that rests on fewer deaths than this is not spoken of."""
+
+FEWEST_ATTACKED = 10
+"""A share of fewer attacked stays than this is not spoken of."""
 
 BOOTSTRAP_SAMPLES = 1000
 """Resamples of the patients behind the interval of a difference."""
@@ -69,8 +72,8 @@ class ModelLine:
         stays: Number of stays.
         deaths: How many of them died.
         scores: By name of the score (``COMPARED``).
-        differences: To the first model on the same stays, by name of the score (``PAIRED``); empty for the first model
-            itself, and where the stays are not the same.
+        difference: AUROC minus that of the first model on the same stays; None for the first model itself, and where
+            the stays are not the same.
     """
 
     model: str
@@ -81,7 +84,7 @@ class ModelLine:
     stays: int
     deaths: int
     scores: Mapping[str, Estimate]
-    differences: Mapping[str, Estimate]
+    difference: Estimate | None
 
 
 def models_side_by_side(
@@ -108,6 +111,30 @@ def models_side_by_side(
             first = models[0] if models and each is not models[0] else None
             lines.append(_line(each, first, stays[each.data], seed, "" if alone else each.beside))
     return tuple(lines)
+
+
+def telling_models(lines: Sequence[ModelLine], data: str) -> tuple[ModelLine, ...]:
+    """Return the models, without baselines, whose AUROC on a data set rests on enough deaths; the worst comes first.
+
+    All are judged on the same kind of stays: the held-out test where it holds enough deaths, else out of fold; an
+    external data set has one kind only.
+
+    Args:
+        lines: Of ``models_side_by_side``.
+        data: Name of the data set.
+    """
+    for split in ("test", "out-of-fold", "external"):
+        found = [
+            (line.scores["auroc"].value, line)
+            for line in lines
+            if (line.data, line.split, line.baseline) == (data, split, False)
+            and line.deaths >= FEWEST_DEATHS
+            and "auroc" in line.scores
+        ]
+        known = sorted(((value, line) for value, line in found if value is not None), key=lambda each: each[0])
+        if known:
+            return tuple(line for _, line in known)
+    return ()
 
 
 def _distinct(baselines: Sequence[JudgedOn]) -> list[JudgedOn]:
@@ -139,17 +166,17 @@ def _line(each: JudgedOn, first: JudgedOn | None, stays: pl.DataFrame, seed: int
             for name in COMPARED
             if name in found
         },
-        differences={} if first is None else _differences(each, first, stays, seed),
+        difference=None if first is None else _difference(each, first, stays, seed),
     )
 
 
-def _differences(each: JudgedOn, first: JudgedOn, stays: pl.DataFrame, seed: int) -> dict[str, Estimate]:
+def _difference(each: JudgedOn, first: JudgedOn, stays: pl.DataFrame, seed: int) -> Estimate | None:
     ours, theirs = _risks(each), _risks(first)
     if not ours.height or not ours.select("stay_id", "label").equals(theirs.select("stay_id", "label")):
-        return {}
+        return None
     table = compare(each.predictions, first.predictions, stays, BOOTSTRAP_SAMPLES, seed)
-    rows = {row["metric"]: row for row in table.iter_rows(named=True)}
-    return {name: Estimate(*(rows[name][key] for key in ("difference", "low", "high"))) for name in PAIRED}
+    row = table.row(by_predicate=pl.col("metric") == "auroc", named=True)
+    return Estimate(row["difference"], row["low"], row["high"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,6 +192,13 @@ class Flips:
     attacked: int
     flipped: int
     share: Estimate
+
+
+def overlap(first: Estimate, second: Estimate) -> bool:
+    """Whether two 95 % intervals share a value; an interval that does not exist overlaps with every other."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return True
+    return first.low <= second.high and second.low <= first.high
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,6 +240,23 @@ def attack_line(
         fewest=fewest_changes(analysis),
         charted=charted_share(result, grid),
     )
+
+
+def telling_attacks(lines: Sequence[AttackLine], attack: str, data: str) -> tuple[AttackLine, ...]:
+    """Return an attack's lines that rest on enough attacked stays; the least fragile model comes first.
+
+    Args:
+        lines: Of all attacks.
+        attack: Name of the attack.
+        data: Name of the data set.
+    """
+    found = [
+        (line.flips["both"].share.value, line)
+        for line in lines
+        if (line.attack, line.data) == (attack, data) and line.flips["both"].attacked >= FEWEST_ATTACKED
+    ]
+    known = sorted(((share, line) for share, line in found if share is not None), key=lambda each: each[0])
+    return tuple(line for _, line in known)
 
 
 def _flips(analysis: SusceptibilityResult, condition: str) -> Flips:

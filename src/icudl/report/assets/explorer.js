@@ -226,6 +226,7 @@ class Explorer {
     })]);
     const scroll = html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values of stay ${stay.id}` }, buildTable({ columns, rows }, `Values of stay ${stay.id}`));
     this.values.querySelector(".holder").replaceChildren(scroll);
+    markScroll(scroll);
   }
 
   words(stay, example, changes, member) {

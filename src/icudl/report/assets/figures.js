@@ -214,5 +214,6 @@ class ChartView {
     save.addEventListener("click", () => offerFile(`${this.figure.id}.csv`, csvOf(data)));
     const scroll = html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Data of ${this.title}` }, buildTable(data, this.title));
     this.details.querySelector(".holder").replaceChildren(scroll, html("div", { class: "tools" }, save));
+    markScroll(scroll);
   }
 }

@@ -3,16 +3,17 @@ document.body.append(tip);
 
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 for (const box of document.querySelectorAll(".tablebox")) makeFilter(box);
+for (const box of document.querySelectorAll(".scroll")) markScroll(box);
 
 /* Figures of chapters that are not shown are drawn when they are. */
 const waiting = new Map([
   ...data.figures.map((figure) => [figure.id, (box) => new ChartView(box, figure)]),
   ...data.explorers.map(({ id, pack }) => [id, (box) => new Explorer(box, pack)]),
 ]);
-function drawShown(everything = false) {
+function drawShown() {
   for (const [id, draw] of waiting) {
     const box = document.getElementById(id);
-    if (!everything && box.closest(".chapter[hidden]")) continue;
+    if (box.closest(".chapter[hidden]")) continue;
     waiting.delete(id);
     draw(box);
   }
@@ -25,7 +26,10 @@ function showChapter(chapter) {
   drawShown();
 }
 for (const choice of document.querySelectorAll("[data-chapters]")) {
-  choice.addEventListener("change", () => showChapter(document.getElementById(choice.value)));
+  choice.addEventListener("change", () => {
+    showChapter(document.getElementById(choice.value));
+    window.history.replaceState(null, "", `#${choice.value}`);
+  });
 }
 for (const choice of document.querySelectorAll("[data-chapters]")) {
   for (const chapter of choice.closest(".group").querySelectorAll(":scope > .chapter")) chapter.hidden = chapter.id !== choice.value;
@@ -39,6 +43,11 @@ function followHash() {
   target.scrollIntoView();
 }
 window.addEventListener("hashchange", followHash);
+/* A link to the place that the address names already changes no hash, but its chapter may be hidden by now. */
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#']");
+  if (link && link.hash === window.location.hash) followHash();
+});
 followHash();
 
 const themeButton = document.getElementById("theme-switch");
@@ -50,7 +59,7 @@ setTheme(document.documentElement.dataset.theme || "light");
 themeButton.hidden = false;
 themeButton.addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
 let screenTheme = null;
-window.addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; setTheme("light"); drawShown(true); });
+window.addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; setTheme("light"); });
 window.addEventListener("afterprint", () => { if (screenTheme) setTheme(screenTheme); });
 
 const links = new Map([...document.querySelectorAll(".bar nav a")].map((link) => [link.hash.slice(1), link]));

@@ -88,6 +88,21 @@ function csvOf(data) {
   return [data.columns.map(([label]) => label || "name"), ...data.rows].map((cells) => cells.map(quote).join(",")).join("\r\n");
 }
 
+/* A line below a box that shows less than it holds says so, and in which direction. */
+function markScroll(box) {
+  const line = html("p", { class: "more", hidden: true });
+  box.after(line);
+  const watch = new ResizeObserver(() => {
+    const sideways = box.scrollWidth > box.clientWidth + 1;
+    const down = box.scrollHeight > box.clientHeight + 1;
+    line.hidden = !sideways && !down;
+    line.textContent = sideways && down ? "↔↕ There is more: scroll sideways and down."
+      : sideways ? "↔ There is more: scroll sideways." : "↕ There is more: scroll down.";
+  });
+  watch.observe(box);
+  watch.observe(box.firstElementChild);
+}
+
 function offerFile(name, text) {
   const link = html("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
   link.click();

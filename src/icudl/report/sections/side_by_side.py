@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,6 @@ import polars as pl
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.comparison import (
     COMPARED,
-    PAIRED,
     AttackLine,
     Estimate,
     JudgedOn,
@@ -22,18 +22,29 @@ from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
 from icudl.report.sections.quality import judged_stays
+from icudl.report.sections.summary import MEANING
 from icudl.report.study import StudyResults
-from icudl.report.wording import columns, entry, interval, listed, numeric, percent, rounded, row
+from icudl.report.wording import columns, count, entry, listed, numeric, percent, rounded, row
 
 
-def models_section(study: StudyResults, seed: int) -> Section:
-    """Set the models, and the baselines, side by side.
+def model_lines(study: StudyResults, seed: int) -> tuple[ModelLine, ...]:
+    """Compare the models, and the baselines, on the stays that none of them was fitted on.
 
     Args:
         study: The study.
         seed: Of the resamples behind the differences.
     """
-    lines = models_side_by_side(_judged(study), {data.name: data.grid.stays for data in study.data}, seed)
+    return models_side_by_side(_judged(study), {data.name: data.grid.stays for data in study.data}, seed)
+
+
+def models_section(study: StudyResults, lines: Sequence[ModelLine], chapters: Mapping[str, str]) -> Section:
+    """Set the models, and the baselines, side by side.
+
+    Args:
+        study: The study.
+        lines: Of the models in the comparison.
+        chapters: Anchor of the chapter about each model, "" where it has none.
+    """
     first = study.models[0].name
     lead = (
         (
@@ -42,11 +53,16 @@ def models_section(study: StudyResults, seed: int) -> Section:
         ),
         (
             f"Differences are to {first}, on the same resamples of the same patients: an interval without 0 speaks of "
-            "a difference that chance does not explain. Where the stays are not the same, no difference is told."
+            "a difference that chance does not explain. Where the stays are not the same, the table shows no "
+            "difference."
         ),
     )
     return Section(
-        "models", "Models side by side", "Models", lead, (_models_table(study, lines, first), _models_figure(lines))
+        "models",
+        "Models side by side",
+        "Models",
+        lead,
+        (_models_table(study, lines, first, chapters), _models_figure(lines)),
     )
 
 
@@ -82,23 +98,23 @@ def _stays_name(line: ModelLine) -> str:
 
 
 def _estimate(of: Estimate | None, *, signed: bool = False) -> Entry:
-    if of is None:
+    if of is None or of.value is None or not math.isfinite(of.value):
         return Entry("–", None)
-    found = interval(of.value, of.low, of.high)
-    return Entry(f"+{found.text}", found.sort) if signed and found.sort is not None and found.sort > 0 else found
+    known = of.low is not None and of.high is not None
+    sign = "+" if signed else ""
+    return Entry(
+        f"{of.value:{sign}.3f}", of.value, f"{of.low:{sign}.3f} to {of.high:{sign}.3f}" if known else "no interval"
+    )
 
 
-def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str) -> Table:
+def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, chapters: Mapping[str, str]) -> Table:
     names = {model.name: own_models(model.training) for model in study.models}
     rows = tuple(
         row(
-            _line_name(line),
-            "–" if line.baseline else predictor_name(names[line.model][0] if names[line.model] else line.model),
-            _stays_name(line),
-            line.stays,
-            line.deaths,
+            _model_entry(line, names, chapters),
+            Entry(_stays_name(line), None, f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}"),
             *(_estimate(line.scores.get(name)) for name in COMPARED),
-            *(_estimate(line.differences.get(name), signed=True) for name in PAIRED),
+            _estimate(line.difference, signed=True),
         )
         for line in lines
     )
@@ -107,17 +123,22 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str) -
         "Scores of all models, with 95 % intervals",
         columns(
             "Model",
-            "Kind",
             "Judged on",
-            numeric("Stays"),
-            numeric("Deaths"),
             *(numeric(METRIC_NAMES[name]) for name in COMPARED),
-            *(numeric(f"{METRIC_NAMES[name]} minus that of {first}") for name in PAIRED),
+            numeric(f"AUROC minus that of {first}"),
         ),
         rows,
-        "For AUROC and AUPRC more is better, for Brier score and calibration error less.",
+        "For AUROC and AUPRC more is better, for Brier score and calibration error less. The 95 % interval stands "
+        "below each number.",
         filtered=True,
     )
+
+
+def _model_entry(line: ModelLine, names: Mapping[str, Sequence[str]], chapters: Mapping[str, str]) -> Entry:
+    if line.baseline:
+        return Entry(predictor_name(line.model), None, f"baseline{f' of {line.beside}' if line.beside else ''}")
+    plugins = names[line.model]
+    return Entry(line.model, None, predictor_name(plugins[0] if plugins else line.model), chapters[line.model])
 
 
 def _models_figure(lines: Sequence[ModelLine]) -> Figure:
@@ -164,14 +185,21 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def attacks_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section:
-    """Set the attacks side by side."""
+def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: Sequence[str]) -> Section:
+    """Set the attacks side by side.
+
+    Args:
+        study: The study.
+        lines: Of the attacks in the comparison.
+        chapters: Anchor of the chapter about each of them.
+    """
     lead = (
         (
             "Each line is one attack on one model and data set. Shares are of the stays attacked; attacks with "
             "different threat models answer different questions, and only lines that may change the same "
             "things compare models."
         ),
+        MEANING,
     )
     main = study.main.name
     filled = [
@@ -179,7 +207,7 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
     ]
-    blocks: tuple[Block, ...] = (_attacks_table(lines), _attacks_figure(lines, main))
+    blocks: tuple[Block, ...] = (_attacks_table(lines, chapters), _attacks_figure(lines, main))
     if filled:
         note = Note(
             f"Most of the cells that these attacks changed were never charted: {listed(filled)}. They could change "
@@ -196,23 +224,26 @@ def _attack_name(line: AttackLine, main: str) -> str:
 def _flipped(of: Estimate) -> Entry:
     if of.value is None or of.low is None or of.high is None:
         return Entry("–", None)
-    return Entry(f"{percent(of.value)} ({percent(of.low)} to {percent(of.high)})", of.value)
+    return Entry(percent(of.value), of.value, f"{percent(of.low)} to {percent(of.high)}")
 
 
-def _attacks_table(lines: Sequence[AttackLine]) -> Table:
+def _how(line: AttackLine) -> str:
+    what = short_threat(line.threat_model, line.plugin)
+    return f"{line.plugin}, {what}" if line.plugin else what
+
+
+def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str]) -> Table:
     rows = tuple(
         row(
             line.model,
-            line.attack,
+            Entry(line.attack, None, _how(line), chapter),
             line.data,
-            line.plugin or "–",
-            short_threat(line.threat_model),
             line.flips["both"].attacked,
             *(_flipped(line.flips[name].share) for name in (*CONDITIONS, "both")),
             entry(line.fewest),
             Entry("–", None) if line.charted is None else Entry(percent(line.charted), line.charted),
         )
-        for line in lines
+        for line, chapter in zip(lines, chapters, strict=True)
     )
     return Table(
         "attacks-table",
@@ -221,18 +252,17 @@ def _attacks_table(lines: Sequence[AttackLine]) -> Table:
             "Model",
             "Attack",
             "Data set",
-            "Method",
-            "What may be changed",
             numeric("Stays attacked"),
-            numeric("Survival flipped to death (95 %)"),
-            numeric("Death flipped to survival (95 %)"),
-            numeric("Both (95 %)"),
-            numeric("Fewest values changed, median"),
-            numeric("Changed cells that were charted"),
+            numeric("Survival to death"),
+            numeric("Death to survival"),
+            numeric("Both"),
+            numeric("Fewest changes, median"),
+            numeric("Changes to charted cells"),
         ),
         rows,
-        "The median of the fewest values changed is that of the flipped stays: an attack that flips few, easy stays "
-        "has a small one. Changed cells are those of the best examples.",
+        "Below each attack stand its method and what it may change, below each share its 95 % interval. The median of "
+        "the fewest values changed is that of the flipped stays: an attack that flips few, easy stays has a small "
+        "one. Charted cells are counted among those that the best examples change.",
         filtered=True,
     )
 

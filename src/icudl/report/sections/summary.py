@@ -1,4 +1,4 @@
-"""Section of the page: what was found, in plain words, with what must be said about it."""
+"""Section of the page: what a study of one model and one attack found, with what must be said about it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ ENOUGH_DEATHS = 100
 """Fewer deaths than this in the stays judged, and the scores are no evidence (Vergouwe et al. 2005, J Clin Epidemiol
 58, 475-483, and Collins et al. 2016, Stat Med 35, 214-226: at least 100 events to validate a prediction model)."""
 
-MOST_SENTENCES = 6
-"""Attacks that the summary tells of in sentences; the comparison has all of them."""
+MEANING = (
+    "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that flips a "
+    "prediction is a weakness of the model; it says nothing about treatment."
+)
+
+SYNTHETIC = Note(
+    "Patients of this study are synthetic. The page shows how the method works, and nothing about real patients."
+)
+
+CREDENTIALED = Note("The data behind this page are credentialed: share it only as their licence allows.")
 
 TURNED = {
     "survival_to_death": "To turn survival into death",
@@ -39,65 +47,48 @@ def summary_section(study: StudyResults, lines: Sequence[AttackLine]) -> Section
         study: The study.
         lines: The attacks' lines in the comparison, in the order of ``study.attacks``.
     """
-    models = [(model, judged_stays(study, model)) for model in study.models]
-    several = len(models) > 1
-    lead = [
-        _model_sentence(model, groups, several=several) if place == 0 else _other_model_sentence(model, groups)
-        for place, (model, groups) in enumerate(models)
-    ]
-    lead += _attack_sentences(study, lines)
-    lead.append(
-        "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that "
-        "flips a prediction is a weakness of the model; it says nothing about treatment."
+    (model,) = study.models
+    group = main_stays(judged_stays(study, model))
+    lead = [_model_sentence(model, group)]
+    for attack, line in zip(study.attacks, lines, strict=True):
+        lead += [_attack_sentence(attack, line), *_where_sentences(attack)]
+    lead.append(MEANING)
+    return Section(
+        "summary", "What was found", "Summary", tuple(lead), _notes(study, model, group), _facts(study, group)
     )
-    return Section("summary", "What was found", "Summary", tuple(lead), _notes(study, models), _facts(study, models))
 
 
-def _notes(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[JudgedStays, ...]]]) -> tuple[Block, ...]:
+def _notes(study: StudyResults, model: ModelResults, group: JudgedStays | None) -> tuple[Block, ...]:
     notes: list[Block] = []
-    thin: dict[str, tuple[str, int]] = {}
-    for model, groups in models:
-        main = main_stays(groups)
-        for group in groups:
-            judged = _judged(model, group)
-            if judged is None or (group is not main and group.split != "external"):
-                continue
-            if judged["deaths"] < ENOUGH_DEATHS:
-                thin.setdefault(group.data, (group.words, judged["deaths"]))
-    if thin:
-        holds = listed([f"the {words} hold only {count(deaths, 'death')}" for words, deaths in thin.values()])
+    judged = _judged(model, group)
+    if group is not None and judged is not None and judged["deaths"] < ENOUGH_DEATHS:
         notes.append(
             Note(
-                f"These metrics are no evidence: {holds}, and fewer than {ENOUGH_DEATHS} say next to nothing about how "
-                "good a model is. Read this page as a demonstration of the method.",
+                f"These metrics are no evidence: the {group.words} hold only {count(judged['deaths'], 'death')}, and "
+                f"fewer than {ENOUGH_DEATHS} say next to nothing about how good a model is. Read this page as a "
+                "demonstration of the method.",
                 "warning",
             )
         )
-    if any(entry.plugin.split(" ")[0] == "synthetic" for entry in study.lineage):
-        notes.append(
-            Note(
-                "Patients of this study are synthetic. The page shows how the method works, and nothing about real "
-                "patients."
-            )
-        )
+    if is_synthetic(study):
+        notes.append(SYNTHETIC)
     if study.restricted:
-        notes.append(Note("The data behind this page are credentialed: share it only as their licence allows."))
+        notes.append(CREDENTIALED)
     return tuple(notes)
 
 
-def _facts(study: StudyResults, models: Sequence[tuple[ModelResults, tuple[JudgedStays, ...]]]) -> tuple[Fact, ...]:
-    facts = []
-    for data in study.data:
-        stays, deaths = len(data.grid.labels), int(data.grid.labels.sum())
-        label = "ICU stays studied" if len(study.data) == 1 else f"ICU stays in {data.name}"
-        facts.append(
-            Fact(label, f"{stays:,}", f"{percent(deaths / stays)} died in hospital ({deaths:,})" if stays else "")
-        )
-    several = len(models) > 1
-    for model, groups in models:
-        facts += _score_facts(model, groups, several=several)
-    for attack in _told(study):
-        facts += _attack_facts(study, attack)
+def is_synthetic(study: StudyResults) -> bool:
+    """Whether any patients of the study are made up."""
+    return any(entry.plugin.split(" ")[0] == "synthetic" for entry in study.lineage)
+
+
+def _facts(study: StudyResults, group: JudgedStays | None) -> tuple[Fact, ...]:
+    grid = study.main.grid
+    stays, deaths = len(grid.labels), int(grid.labels.sum())
+    died = f"{percent(deaths / stays)} died in hospital ({deaths:,})" if stays else ""
+    facts = [Fact("ICU stays studied", f"{stays:,}", died), *_score_facts(study.models[0], group)]
+    for attack in study.attacks:
+        facts += _attack_facts(attack)
     return tuple(facts)
 
 
@@ -106,11 +97,9 @@ def _judged(model: ModelResults, group: JudgedStays | None, metric: str = "auroc
     return metric_value(group, names[0], metric) if names and group is not None else None
 
 
-def _score_facts(model: ModelResults, groups: tuple[JudgedStays, ...], *, several: bool) -> list[Fact]:
+def _score_facts(model: ModelResults, group: JudgedStays | None) -> list[Fact]:
     facts = []
-    group = main_stays(groups)
-    metrics = (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision-recall (AUPRC)"))
-    for metric, label in metrics[:1] if several else metrics:
+    for metric, label in (("auroc", "Discrimination (AUROC)"), ("auprc", "Precision-recall (AUPRC)")):
         found = _judged(model, group, metric)
         if group is None or found is None or found["value"] is None:
             continue
@@ -120,7 +109,7 @@ def _score_facts(model: ModelResults, groups: tuple[JudgedStays, ...], *, severa
             else ""
         )
         where = f"{found['stays']:,} {SPLIT_NAMES[group.split]}, {count(found['deaths'], 'death')}"
-        facts.append(Fact(f"AUROC of {model.name}" if several else label, f"{found['value']:.3f}", between + where))
+        facts.append(Fact(label, f"{found['value']:.3f}", between + where))
     return facts
 
 
@@ -129,16 +118,15 @@ def _line(attack: AttackResults, condition: str) -> dict[str, Any]:
     return summary.filter(pl.col("condition") == condition, pl.col("example") == "best").row(0, named=True)
 
 
-def _attack_facts(study: StudyResults, attack: AttackResults) -> list[Fact]:
-    several = len(study.attacks) > 1
-    label = f"Flipped: {study.attack_title(attack)}" if several else "Predictions flipped"
+def _attack_facts(attack: AttackResults) -> list[Fact]:
+    label = "Predictions flipped"
     total = _line(attack, "both")
     if not total["attacked"]:
         return [Fact(label, "–", "no stay was attacked")]
     facts = [
         Fact(label, percent(total["success"]), f"{total['flipped']:,} of {count(total['attacked'], 'attacked stay')}")
     ]
-    if not several and total["l0_median"] is not None:
+    if total["l0_median"] is not None:
         facts.append(
             Fact(
                 "Values changed to flip one",
@@ -149,18 +137,15 @@ def _attack_facts(study: StudyResults, attack: AttackResults) -> list[Fact]:
     return facts
 
 
-def _model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...], *, several: bool) -> str:
+def _model_sentence(model: ModelResults, group: JudgedStays | None) -> str:
     names = model_names(model.training.predictions, own_models(model.training))
-    group = main_stays(groups)
     judged = _judged(model, group)
-    subject = f"model “{model.name}”" if several else "model"
     if group is None or judged is None or judged["value"] is None:
-        return f"The {subject} could not be judged: there are no held-out stays of both outcomes."
-    name = f"{subject} ({predictor_in_sentence(names[0])})" if several else predictor_in_sentence(names[0])
+        return "The model could not be judged: there are no held-out stays of both outcomes."
     text = (
-        f"Given the first hours of an ICU stay, the {name} predicts whether the patient dies in hospital. On "
-        f"{judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}) it ranked a patient who "
-        f"died above one who survived in {percent(judged['value'])} of pairs."
+        f"Given the first hours of an ICU stay, the {predictor_in_sentence(names[0])} predicts whether the patient "
+        f"dies in hospital. On {judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}) it "
+        f"ranked a patient who died above one who survived in {percent(judged['value'])} of pairs."
     )
     others = [
         (predictor_in_sentence(name), found["value"])
@@ -170,57 +155,11 @@ def _model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...], *, sev
     if others:
         words = listed([f"the {name} did so in {percent(value)}" for name, value in others])
         text += f" On the same stays, {words}."
-    return f"{text}{_elsewhere(model, groups, f'the {name}')}"
-
-
-def _other_model_sentence(model: ModelResults, groups: tuple[JudgedStays, ...]) -> str:
-    group = main_stays(groups)
-    judged = _judged(model, group)
-    if group is None or judged is None or judged["value"] is None:
-        return f"The model “{model.name}” could not be judged: there are no held-out stays of both outcomes."
-    plugin = model_names(model.training.predictions, own_models(model.training))[0]
-    name = f"the model “{model.name}” ({predictor_in_sentence(plugin)})"
-    text = (
-        f"On {judged['stays']:,} {SPLIT_NAMES[group.split]} ({count(judged['deaths'], 'death')}), {name} ranked such "
-        f"pairs rightly in {percent(judged['value'])}."
-    )
-    return f"{text}{_elsewhere(model, groups, name)}"
-
-
-def _elsewhere(model: ModelResults, groups: tuple[JudgedStays, ...], name: str) -> str:
-    text = ""
-    for outside in (each for each in groups if each.split == "external"):
-        found = _judged(model, outside)
-        if found is not None and found["value"] is not None:
-            text += f" On {found['stays']:,} {outside.words}, {name} did so in {percent(found['value'])}."
     return text
 
 
-def _told(study: StudyResults) -> list[AttackResults]:
-    """Return the attacks that the summary tells of: some of those on the main data set, or the only one."""
-    if len(study.attacks) == 1:
-        return list(study.attacks)
-    return [attack for attack in study.attacks if attack.data == study.main.name][:MOST_SENTENCES]
-
-
-def _attack_sentences(study: StudyResults, lines: Sequence[AttackLine]) -> list[str]:
-    several = len(study.attacks) > 1
-    sentences = []
-    told = _told(study)
-    for attack, line in zip(study.attacks, lines, strict=True):
-        if attack not in told:
-            continue
-        subject = f"The attack “{attack.attack}” on “{attack.model}”" if several else "The attack"
-        sentences.append(_attack_sentence(subject, attack, line))
-        if not several:
-            sentences += _where_sentences(attack)
-    if len(study.attacks) > len(told):
-        sentences.append("The table “What each attack reached” has all attacks, those on external data sets too.")
-    return sentences
-
-
-def _attack_sentence(subject: str, attack: AttackResults, line: AttackLine) -> str:
-    total = _line(attack, "both")
+def _attack_sentence(attack: AttackResults, line: AttackLine) -> str:
+    subject, total = "The attack", _line(attack, "both")
     if not total["attacked"]:
         return f"{subject} found no stay to attack."
     if not total["flipped"]:
