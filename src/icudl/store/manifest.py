@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ class Identity:
     seed: int
     fingerprint: str = ""
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """First ``ID_LENGTH`` hexadecimal digits of the SHA-256 over all attributes."""
         return digest(dataclasses.asdict(self))[:ID_LENGTH]

@@ -12,7 +12,16 @@ from attack_cases import make_checkpoint
 from icudl.artifacts import FINAL, GridDataset, Member
 from icudl.errors import StageError
 from icudl.preprocessing.scaling import InputOptions
-from icudl.training.external import align_grid, met_patients, missing_names, unmet_rows, unused_names
+from icudl.training.external import (
+    align_grid,
+    met_patients,
+    missing_names,
+    require_populations,
+    rows_by_fold,
+    shared_under_other_ids,
+    unmet_rows,
+    unused_names,
+)
 from icudl.training.members import divide
 from icudl.training.scores.scoring import risks
 from icudl.variables import STUDY_VARIABLES
@@ -123,3 +132,38 @@ def test_what_cannot_be_aligned_is_refused() -> None:
     strange = tuple(dataclasses.replace(variable, name=f"my_{variable.name}") for variable in grid.variables)
     with pytest.raises(StageError, match="none in common"):
         align_grid(dataclasses.replace(grid, variables=strange), checkpoint)
+
+
+def test_each_patient_belongs_to_the_member_that_left_their_fold_out() -> None:
+    """Patient 10 was in fold 0, 11 in fold 1; 12 was held out and 99 is new: neither is any fold's."""
+    elsewhere = five_stays((11, 10, 10, 12, 99), folds=np.array([0, 1, 1, 0, 1], np.int8))
+    found = rows_by_fold(elsewhere, five_stays())
+    assert {str(member): rows.tolist() for member, rows in found.items()} == {"fold-0": [1, 2], "fold-1": [0]}
+    strangers = rows_by_fold(dataclasses.replace(elsewhere, population="ward b"), five_stays())
+    assert [len(rows) for rows in strangers.values()] == [0, 0]
+
+
+def test_a_patient_of_two_folds_is_scored_by_neither() -> None:
+    straddling = five_stays((10, 11, 11, 12, 13), folds=np.array([0, 0, 1, -1, -1], np.int8))
+    assert {str(member): rows.tolist() for member, rows in rows_by_fold(straddling, straddling).items()} == {
+        "fold-0": [0],
+        "fold-1": [],
+    }
+
+
+def test_the_very_same_data_set_needs_no_population_and_any_other_does() -> None:
+    grid = five_stays(population="")
+    assert unmet_rows(grid, grid, FINAL).tolist() == [3, 4]
+    require_populations(grid, grid)
+    for theirs, ours in (("", "ward a"), ("ward a", ""), ("", "")):
+        with pytest.raises(StageError, match=r"population of .* is unknown"):
+            require_populations(five_stays(population=theirs), five_stays(population=ours))
+    require_populations(five_stays(population="ward b"), five_stays())
+
+
+def test_populations_that_share_patients_under_other_ids_are_known() -> None:
+    challenge, hospital = five_stays(population="physionet-2012"), five_stays(population="mimic-iii")
+    assert shared_under_other_ids(challenge, hospital)
+    assert shared_under_other_ids(hospital, challenge)
+    assert not shared_under_other_ids(hospital, hospital)
+    assert not shared_under_other_ids(hospital, five_stays())

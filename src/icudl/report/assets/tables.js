@@ -88,10 +88,10 @@ function csvOf(data) {
   return [data.columns.map(([label]) => label || "name"), ...data.rows].map((cells) => cells.map(quote).join(",")).join("\r\n");
 }
 
-/* A line below a box that shows less than it holds says so, and in which direction. */
+/* A line above a box that shows less than it holds says so, and in which direction. */
 function markScroll(box) {
   const line = html("p", { class: "more", hidden: true });
-  box.after(line);
+  box.before(line);
   const watch = new ResizeObserver(() => {
     const sideways = box.scrollWidth > box.clientWidth + 1;
     const down = box.scrollHeight > box.clientHeight + 1;
