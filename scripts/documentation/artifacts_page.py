@@ -16,14 +16,19 @@ from icudl.artifacts import Artifact
 from icudl.config.load import load_config
 from icudl.pipeline.graph import build_graph
 from icudl.pipeline.stages import STAGES
-from icudl.store.manifest import Manifest
+from icudl.store.manifest import FORMAT, Manifest
 
 INTRODUCTION = """# Artifacts
 
-Every result is a folder `runs/NODE/ID/` with the files below and `manifest.json`. Tables are Parquet, arrays and
+Every result is a folder `runs/STAGE/ID/` with the files below and `manifest.json`. Tables are Parquet, arrays and
 weights safetensors, the rest JSON: any tool opens them, and reading them runs no code. Made from `icudl.artifacts`.
 
-| node | made by | type | made from |
+A stage runs once for each data set, model and attack that it concerns. The manifest keeps the name of the result
+(`train/lstm`, `attack/lstm/fewest/elsewhere`); commands take this name in place of the id.
+
+Manifests have format {format}. Version 0.1.0 wrote format 1: this version refuses it with an error that names 0.1.0.
+
+| stage | made by | type | made from |
 | --- | --- | --- | --- |
 """
 
@@ -46,7 +51,7 @@ def render() -> str:
         f"| {_inputs(stage.name)} |"
         for stage in STAGES.values()
     ]
-    parts = [INTRODUCTION + "\n".join(rows) + "\n"]
+    parts = [INTRODUCTION.replace("{format}", str(FORMAT)) + "\n".join(rows) + "\n"]
     parts += [
         f"## {kind.__name__}\n\n{_documentation(kind)}\n\nFiles: {', '.join(_files(kind))}.\n"
         for kind in [*kinds, artifacts.Checkpoint]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from icudl.errors import IcudlError
     from icudl.interop.module.attack import attack_module
     from icudl.pipeline.run import Pipeline
-    from icudl.store.base import Store
+    from icudl.store.base import Store, open_store
 
 _HOMES = {
     "Config": "icudl.config.schema",
@@ -21,9 +21,10 @@ _HOMES = {
     "Store": "icudl.store.base",
     "attack_module": "icudl.interop.module.attack",
     "load_config": "icudl.config.load",
+    "open_store": "icudl.store.base",
 }
 
-__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "attack_module", "load_config"]
+__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "attack_module", "load_config", "open_store"]
 
 
 def __getattr__(name: str) -> Any:

@@ -139,7 +139,8 @@ def _limits(low: float | None, high: float | None) -> str:
 
 PASSWORDS: tuple[re.Pattern[str], ...] = (
     # Up to the last @ of the word: a password that holds / or @ unescaped is the user's mistake, and still a password.
-    re.compile(r"(?P<head>://[^/?#\s@]*?:)(?P<secret>\S*)(?=@)"),
+    # One slash is what a path leaves of two.
+    re.compile(r"(?P<head>:/{1,2}[^/?#\s@]*?:)(?P<secret>\S*)(?=@)"),
     re.compile(
         r"(?P<head>(?:ssl)?password\s*=\s*)"
         r"(?P<secret>'(?:[^'\\]|\\.)*'|(?:\\.|&(?!\w+=)|[^\s&'\"])*)",
@@ -148,7 +149,19 @@ PASSWORDS: tuple[re.Pattern[str], ...] = (
 )
 """Where a connection URL (``scheme://user:secret@host``) or string (``password=secret``) holds a password."""
 
-_WHOLE_URL = re.compile(r"(?P<head>\w[\w+.-]*://[^/?#\s@:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
+_WHOLE_URL = re.compile(r"(?P<head>\w[\w+.-]*:/{1,2}[^/?#\s@:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
+
+
+_SCHEME = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]+):/")
+
+
+def scheme_of(place: str) -> str:
+    """Return the scheme of an address in lower case (``"s3"`` of ``S3://bucket``), or "" for a folder.
+
+    One slash counts too: no folder is meant by ``s3:/bucket``. A single letter is a drive.
+    """
+    found = _SCHEME.match(place)
+    return found[1].lower() if found else ""
 
 
 def masked(connection: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from icudl.errors import PluginError, suggestion
 from icudl.options import Options
@@ -22,6 +22,17 @@ def registered(group: str) -> dict[str, EntryPoint]:
 def _registered(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:  # noqa: ARG001
     """Look the entry points up; reading what every installed package registers takes 15 ms, and a plan asks often."""
     return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
+
+
+@runtime_checkable
+class Citing(Protocol):
+    """A plug-in that names the works to cite for it.
+
+    Attributes:
+        citations: Keys of the works (``icudl.report.citations``), or the works themselves.
+    """
+
+    citations: tuple[str, ...]
 
 
 def load_plugin(group: str, name: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import icudl.config.load as loading
-from icudl.config.schema import Config
+from icudl.config.schema import MAIN, PLUGINS, Config
 
 SMALL = (
     "source.patients=260",
@@ -27,8 +27,15 @@ READS_ONLY = {"config", "doctor"}
 
 
 def has_option(config: Config, setting: str) -> bool:
-    """Whether the plug-ins of a configuration have the option that a setting is about."""
+    """Whether a configuration has the option that a setting is about; entries of a study with names are left alone."""
     table, _, key = setting.partition("=")[0].partition(".")
+    if table not in PLUGINS:
+        return True
+    family = PLUGINS[table].family
+    if family and (
+        list(getattr(config, family)) != [MAIN] or any(name.startswith(f"{family}.") for name in config.origins)
+    ):
+        return False
     return key in {field.name for field in dataclasses.fields(getattr(config, table))}
 
 

@@ -25,6 +25,40 @@ DEFAULT = load_config()
 KEYS = tuple((table, field.name) for table in TABLES for field in dataclasses.fields(getattr(DEFAULT, table)))
 DOCUMENT = to_document(DEFAULT).encode()
 
+TABLE = b"""
+[data.main]
+source = "synthetic"
+[data.elsewhere]
+source = "synthetic"
+role = "external"
+seed = 7
+[models.lstm]
+hidden_size = 8
+[models.gru]
+training.max_epochs = 3
+tune_model.trials = 2
+[attacks.fewest]
+attack = "greedy"
+[attacks.any_cell]
+attack = "proximal"
+on = ["main", "gru"]
+tune_attack.stays = 6
+"""
+"""A study of several data sets, models and attacks."""
+
+ENTRIES = (
+    "data.main", "data.elsewhere", "models.lstm", "models.gru", "models.gru.training", "models.lstm.tune_model",
+    "attacks.fewest", "attacks.any_cell", "attacks.any_cell.tune_attack", "data.elsewhere.cohort", "data.elsewhere",
+    "models", "data", "attacks.main", "models.latest", "models.main", "attacks.lstm", "models.lstm.attack",
+    "models.'x/y'", "data.third", "models.gru.training.x", "model", "source",
+)  # fmt: skip
+"""Tables of that study, and of others that are none."""
+
+ENTRY_KEYS = (
+    "source", "model", "attack", "role", "on", "name", "hidden_size", "seed", "patients", "path", "trials", "space",
+    "max_epochs", "kappa", "iterations", "training", "min_age", "window",
+)  # fmt: skip
+
 VALUES: tuple[bytes, ...] = (
     b"1", b"0", b"-1", b"2.5", b"1e400", b"-0.0", b"nan", b"inf", b"true", b'""', b'"x"', b"[]", b"{}", b"[1]",
     b'["all"]', b"1" + b"0" * 30, b"9" * 400, b"1" * 5000, b"0x7fffffffffffffff", b"1979-05-27",
@@ -39,6 +73,7 @@ VALUES: tuple[bytes, ...] = (
     b"{ 'model.hidden_size' = { low = 8, high = 9, step = 0 } }", b"{ 'inputs.channels' = { choices = ['value'] } }",
     b"{ 'attack.budgets' = { choices = [1] } }", b"{ 'attack.kappa' = { low = 0, high = 1e999 } }",
     b'"postgresql://u:p@h/d"', b'"auto"', b'"lstm"', b'"synthetic"', b'"mimic3"', b'"nobody"',
+    b'"gru"', b'"greedy"', b'"external"', b'"main"', b'["main"]', b'["elsewhere", "gru"]', b'["nobody"]', b'[""]',
 )  # fmt: skip
 TOKENS = (
     *VALUES,
@@ -52,6 +87,9 @@ TOKENS = (
     b"\r",
     b"\0",
     b"[attack]",
+    b"[models.lstm]\n",
+    b"[data.x]\n",
+    b"[attacks.x.tune_attack]\n",
     b"[run]\n",
     b'"',
     b"'''",
@@ -60,8 +98,10 @@ TOKENS = (
 
 
 def _document(decisions: Decisions) -> bytes:
-    """Either a few assignments, or the whole document with a few places changed, or whatever comes."""
+    """A few assignments, the whole document or a table with a few places changed, or whatever comes."""
     kind = decisions.below(8)
+    if kind < 3:
+        return _table(decisions)
     if kind == 7:
         return decisions.rest()
     if kind == 6:
@@ -75,6 +115,21 @@ def _document(decisions: Decisions) -> bytes:
         if decisions.one_in(16):
             key = decisions.of(("", "kapa", '"x.y"', "seed.low", "table"))
         lines.append(f"{table}.{key} = ".encode() + _value(table, key, decisions))
+    text = b"\n".join(lines)
+    return decisions.spoilt(text, TOKENS, most=1) if decisions.one_in(4) else text
+
+
+def _table(decisions: Decisions) -> bytes:
+    """A study of several of each with a few keys more, fewer or other."""
+    lines = TABLE.split(b"\n")
+    for _ in range(decisions.below(3)):
+        place = decisions.below(len(lines))
+        if decisions.one_in(2):
+            del lines[place]
+        else:
+            lines.insert(place, decisions.of(ENTRY_KEYS).encode() + b" = " + decisions.of(VALUES))
+    for _ in range(decisions.below(3)):
+        lines.insert(0, f"{decisions.of(ENTRIES)}.{decisions.of(ENTRY_KEYS)} = ".encode() + decisions.of(VALUES))
     text = b"\n".join(lines)
     return decisions.spoilt(text, TOKENS, most=1) if decisions.one_in(4) else text
 
@@ -102,11 +157,11 @@ def _used(config: Config) -> None:
             node=node.key.stage, stage_version=1, options=tables, upstream={}, plugin="", seed=config.run.seed
         )
         assert len(identity.id) == 12
-    items = config.source.to_dict().get("items", {})
-    rules, chosen = mimic3_rules().with_items(items), config.variables.chosen()
-    assert sum(rules.table(chosen, table).height for table in EVENT_TABLES) <= sum(
-        len(rule.items) for rule in rules.rules
-    )
+    for entry in config.data.values():
+        items = entry.source.to_dict().get("items", {})
+        rules, chosen = mimic3_rules().with_items(items), entry.variables.chosen()
+        mapped = sum(rules.table(chosen, table).height for table in EVENT_TABLES)
+        assert mapped <= sum(len(rule.items) for rule in rules.rules)
     for model in config.models.values():
         tables = {"inputs": model.inputs, "model": model.model, "training": model.training}
         _require_drawn("tune_model", model.tune_model.space or model.model.SPACE, tables)

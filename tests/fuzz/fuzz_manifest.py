@@ -13,7 +13,7 @@ from target import Target, seeds_of
 from icudl.pipeline.provenance import differences, lineage_entry
 from icudl.store.base import dump
 from icudl.store.folder import FolderStore
-from icudl.store.manifest import FORMAT, FileEntry, Identity, Manifest, Upstream, content_hash, digest
+from icudl.store.manifest import FORMAT, ID_LENGTH, FileEntry, Identity, Manifest, Upstream, content_hash, digest
 
 IDENTITY = Identity(
     node="train",
@@ -81,7 +81,7 @@ def _signed(body: Any) -> Any:
     """Give a body the hashes that it would have had, as far as it has any."""
     try:
         if isinstance(body.get("identity"), dict):
-            body = body | {"id": Identity(**body["identity"]).id}
+            body = body | {"id": digest(body["identity"])[:ID_LENGTH]}
         body = {key: item for key, item in body.items() if key != "sha256"}
         return body | {"sha256": digest(body)}
     except (AttributeError, TypeError, ValueError):

@@ -116,7 +116,7 @@ def _parts(folder: Path, changed: str) -> None:
     """Read the changed table only, as far as one table can be read without the others."""
     files = find_tables(folder / "tables")
     if changed in {"PATIENTS", "ADMISSIONS", "ICUSTAYS"}:
-        StayIndex.of(_read_stays(files))
+        StayIndex.of(_read_stays(files).table)
         return
     table = changed.lower()
     rules = mimic3_rules().table(VARIABLES, table)

@@ -137,7 +137,7 @@ def feed_records(data: bytes, folder: Path) -> None:
     lines, ids = read_lines(record_set, _Nobody())
     assert lines["record"].is_in(ids.to_list()).all()
     known = numbered(lines, record_set.path.name)
-    assert known.counts["lines read"] == lines.height
+    assert dict(known.counts.select("rule", "rows").iter_rows())["lines read"] == lines.height
     assert known.frame["minute"].is_between(0, 999 * 60 + 59).all()
     _check_match(record_set, ids, read_outcomes(record_set))
 

@@ -25,7 +25,7 @@ from icudl.sources.physionet2012.files import find_sets
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.sources.rules import mimic3_rules
 from icudl.store.folder import FolderStore
-from icudl.store.manifest import Identity, Manifest, digest
+from icudl.store.manifest import ID_LENGTH, Manifest, digest
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_item_ids_beyond_32_bits(item: Any) -> None:
 
 def signed(body: dict[str, Any]) -> dict[str, Any]:
     """Give a body the hashes it would have had, so that only its content can be refused."""
-    body = body | {"id": Identity(**body["identity"]).id}
+    body = body | {"id": digest(body["identity"])[:ID_LENGTH]}
     body.pop("sha256")
     return body | {"sha256": digest(body)}
 
@@ -98,8 +98,10 @@ def test_manifests_that_no_store_could_have_written(text: str, tmp_path: Path) -
 
 
 def test_a_manifest_with_a_table_of_another_version_can_be_looked_at() -> None:
-    manifest = Manifest.from_json(signed(BODY | {"options": {"of_the_future": {"x": 1}}}), Path("manifest.json"))
-    assert lineage_entry(manifest).options == {"of_the_future": {"x": 1}}
+    tables = {"of_the_future": {"x": 1}}
+    manifest = Manifest.from_json(signed(BODY | {"options": tables, "used": tables}), Path("manifest.json"))
+    entry = lineage_entry(manifest)
+    assert entry.options == entry.requested == tables
     assert manifest.id == MANIFEST.id
 
 

@@ -1,4 +1,4 @@
-"""Artifacts that earlier code sealed are read, verified and used by the present code, or refused by name."""
+"""Artifacts that earlier code sealed are read, verified and used by the present code, or refused with advice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from golden_artifacts import archive, described, differences, numbers, record, u
 
 from icudl.artifacts import write_json
 from icudl.cli import main
+from icudl.errors import StoreError
 from icudl.pipeline.stages import STAGES
 from icudl.store.base import MANIFEST
 from icudl.store.folder import FolderStore
@@ -65,23 +66,23 @@ def test_what_is_read_can_be_written_and_read_again(store: FolderStore, tmp_path
 
 
 def test_verify_and_show_accept_them(store: FolderStore, capsys: pytest.CaptureFixture[str]) -> None:
-    references = [manifest.reference for manifest in store.manifests()]
+    manifests = store.manifests()
     assert main(["verify", "--store", str(store.root)]) == 0
-    assert capsys.readouterr().out.split() == [word for reference in references for word in (reference, "sound")]
-    report = next(reference for reference in references if reference.startswith("report/"))
-    assert main(["show", report, "--lineage", "--store", str(store.root)]) == 0
+    verified = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(words[0], words[-1]) for words in verified] == [(manifest.reference, "sound") for manifest in manifests]
+    assert main(["show", "report", "--lineage", "--store", str(store.root)]) == 0
     shown = capsys.readouterr().out
-    assert all(f"{node}/" in shown for node in STAGES)
+    assert all(manifest.name in shown for manifest in manifests)
 
 
 def test_a_stored_model_gives_the_risks_that_were_stored(store: FolderStore, tmp_path: Path) -> None:
-    data = store.manifests("preprocess")[0]
     for training in store.manifests("train"):
+        data = store.manifest("preprocess", training.identity.upstream["preprocess"].id)
         out = tmp_path / f"{training.id}.parquet"
         words = ["predict", training.reference, data.reference, "--out", str(out), "--store", str(store.root)]
         assert main(words) == 0
         then = pl.read_parquet(store.folder("train", training.id) / "predictions.parquet").filter(
-            pl.col("member") == "final", pl.col("model") == training.options["model"]["name"]
+            pl.col("member") == "final", pl.col("model") == training.used["model"]["name"]
         )
         both = pl.read_parquet(out).join(then, on="stay_id", suffix="_then")
         assert both.height == then.height > 10
@@ -93,7 +94,7 @@ def test_a_stored_model_gives_the_risks_that_were_stored(store: FolderStore, tmp
     [
         (FORMAT + 1, "Install a newer icudl"),
         (FORMAT + 1000, "Install a newer icudl"),
-        (OLDEST_FORMAT - 1, "run its stage again"),
+        (0, "run its stage again"),
         (-1, "run its stage again"),
         ("1", "run its stage again"),
         (1.0, "run its stage again"),
@@ -117,3 +118,19 @@ def test_a_manifest_of_another_format_is_refused_with_advice(
         assert f"format {found!r}" in error
         assert words in error
         assert "Traceback" not in error
+
+
+def test_artifacts_of_the_first_format_are_refused_with_the_version_that_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(unpacked(1, tmp_path))
+    references = store.references()
+    assert {node for node, _ in references} == set(STAGES) - {"score"}
+    for node, id_ in references:
+        with pytest.raises(StoreError, match=r"has format 1, which icudl 0\.1\.0 is the last to read\. Install that"):
+            store.manifest(node, id_)
+        assert main(["show", f"{node}/{id_}", "--store", str(store.root)]) == 5
+        assert "0.1.0" in capsys.readouterr().err
+    assert main(["verify", "--store", str(store.root)]) == 5
+    error = capsys.readouterr().err
+    assert all(f"{id_}/{MANIFEST} has format 1" in error for _, id_ in references)

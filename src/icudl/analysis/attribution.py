@@ -4,8 +4,8 @@ For a stay with unit coordinates u, a baseline b and the logit difference f (dea
 
     IG_ij = (u_ij - b_ij) * integral from 0 to 1 of df/du_ij at b + t (u - b) dt,
 
-the integral taken by Gauss-Legendre quadrature. The attributions add up to f(u) - f(b), but for the error of the
-quadrature. The baseline is a stay whose every cell is the training median; masks and descriptors stay as they are.
+where Gauss-Legendre quadrature computes the integral. The attributions add up to f(u) - f(b), up to the error of the
+quadrature. In the baseline every cell has the training median; masks and descriptors are those of the stay.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
 
 BATCH = 64
-"""Stays whose gradients are taken at once."""
+"""Stays whose gradients are computed at once."""
 
 ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, T, F) cells -> (B,) scores and their (B, T, F) gradient."""
@@ -42,7 +42,7 @@ class Attributions:
 
     Attributes:
         cells: (N, T, F) float64, in logits.
-        rise: (N,) f(u) - f(b), what the cells should add up to.
+        rise: (N,) f(u) - f(b), the exact sum of the cells.
     """
 
     cells: npt.NDArray[np.float64]
@@ -58,7 +58,7 @@ def integrated_gradients(score: ScoreAndGradient, values: Tensor, baseline: Tens
     """Attribute the scores of stays to their cells.
 
     Args:
-        score: Of the cells of all B stays.
+        score: Returns score and gradient of all B stays.
         values: (B, T, F).
         baseline: (B, T, F).
         steps: Nodes of the quadrature.
@@ -75,7 +75,7 @@ def integrated_gradients(score: ScoreAndGradient, values: Tensor, baseline: Tens
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AttributionData:
-    """What all jobs read.
+    """The data that all jobs read.
 
     Attributes:
         checkpoints: By member.
@@ -124,7 +124,7 @@ def attribute_job(data: AttributionData, job: AttributionJob, tick: Tick) -> Att
 
 
 def _towards_death(target: CheckpointTarget) -> ScoreAndGradient:
-    """Return the target's score with the sign of death, whichever class each stay is in; a constant is left out."""
+    """Return the target's score, positive towards death for stays of either class, up to a constant."""
 
     def score(values: Tensor) -> tuple[Tensor, Tensor]:
         margin, gradient = target.margin_and_gradient(values)
@@ -141,7 +141,7 @@ def attribute_stays(
     steps: int,
     context: RunContext,
 ) -> Attributions:
-    """Explain stays, each through its own member; the same result for any executor and number of workers.
+    """Explain stays, each through its own member; executor and number of workers do not change the result.
 
     Args:
         checkpoints: By member.

@@ -1,4 +1,4 @@
-"""What examples change, read some thousand stays at a time: the table of an attack may be larger than memory."""
+"""The changes of examples, read in blocks of stays, because the table of an attack may be larger than memory."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Changes:
 
 
 def count_changes(attack: AttackResult) -> int:
-    """Return how many changes there are in all examples."""
+    """Return the number of changes in all examples."""
     return int(attack.ask("perturbations", lambda table: table.select(pl.len())).item())
 
 
 def read_changes(
     attack: AttackResult, sets: Sequence[ExampleSet], most: int = ROW_GROUP
 ) -> Iterator[tuple[int, list[Changes]]]:
-    """Yield block after block how many changes were read, and those of each set; later blocks are of later stays.
+    """Yield for each block the number of changes read and the changes of each set; blocks follow the order of stays.
 
     Args:
-        attack: Where the examples are. Attacks write them in the order of the stays; others are sorted first, which
-            takes their whole table into memory.
-        sets: Examples wanted.
-        most: Changes read at a time, but for those of a single stay.
+        attack: Holds the examples. Attacks write them in the order of the stays; a table in another order is sorted
+            first, which reads all of it into memory.
+        sets: The example sets to read.
+        most: Most changes read at a time; a single stay with more is read whole.
     """
     ids = [each.stays["stay_id"].to_numpy() for each in sets]
     for block in _blocks(attack, most):

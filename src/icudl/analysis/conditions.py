@@ -1,4 +1,4 @@
-"""Which examples are looked at together: the direction of the flip, first or best, and the filters."""
+"""Which examples are analysed together: the direction of the flip, first or best, and the filters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ExampleSet:
     Attributes:
         condition: One of ``CONDITIONS``.
         example: ``"first"`` or ``"best"``.
-        stays: ``stay_id, length`` and what ``attacked_stays`` says of the N examples, sorted by stay_id.
+        stays: ``stay_id, length`` and the columns of ``attacked_stays`` for the N examples, sorted by stay_id.
         shape: (T, F).
     """
 
@@ -43,13 +43,13 @@ def attacked_stays(
 ) -> pl.DataFrame:
     """Return the attacked stays that are long enough, sorted by stay_id, with their ``condition``.
 
-    The direction of an example is that of its probability. A stay that was never flipped goes by its label, or, where
-    misclassified stays were attacked too, by its probability before and its member's threshold.
+    The probabilities of an example give its direction. The direction of a stay that was never flipped follows from its
+    label or, where misclassified stays were attacked too, from its probability and its member's threshold.
 
     Args:
-        attack: Examples found.
-        options: ``min_length`` is applied here.
-        thresholds: Decision threshold on the probability of death by member; 0.5 where none is given.
+        attack: The examples that the attack found.
+        options: The function applies ``min_length``.
+        thresholds: Decision threshold on the probability of death by member; 0.5 for a member without one.
 
     Returns:
         Columns of ``ATTACKED_SCHEMA`` and ``condition``.
@@ -76,7 +76,7 @@ def example_sets(attacked: pl.DataFrame, attack: AttackResult, options: Analysis
     """Return the four example sets; N counts the stays with an example that passes ``min_changed`` and ``max_changed``.
 
     Args:
-        attacked: What ``attacked_stays`` gave.
+        attacked: Result of ``attacked_stays``.
         attack: The same attack.
         options: Filters on the number of changed cells, applied to each example on its own.
     """

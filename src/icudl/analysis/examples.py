@@ -1,4 +1,4 @@
-"""Tables of single examples and of success: how many stays fall, how soon, how little it takes, which ones first."""
+"""Tables of examples and of success: how many stays flip, after how many iterations, by how small a change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from icudl.artifacts import AttackResult, AttackStatus, Schema
 
 NORMS = ("l0", "l1", "l2", "linf")
 CURVE_POINTS = 200
-"""Most points of a budget curve; more are thinned out evenly."""
+"""Most points of a budget curve; a curve with more is thinned out evenly."""
 
 PROPERTIES_SCHEMA: Schema = {
     "condition": pl.String,
@@ -76,7 +76,7 @@ STATUSES_SCHEMA: Schema = {"label": pl.Int8, "status": pl.String, "stays": pl.In
 
 
 def properties(examples: ExampleSet, changes: Changes) -> pl.DataFrame:
-    """Return one row for each stay that changes anything: what the histograms are made of (``PROPERTIES_SCHEMA``)."""
+    """Return one row for each stay with a change, for the histograms (``PROPERTIES_SCHEMA``)."""
     changed = pl.DataFrame({"row": changes.row, "change": changes.change}).with_columns(
         magnitude=pl.col("change").abs()
     )
@@ -105,7 +105,7 @@ def properties(examples: ExampleSet, changes: Changes) -> pl.DataFrame:
 
 
 def statuses(attack: AttackResult) -> pl.DataFrame:
-    """Return what became of all stays considered, by label (``STATUSES_SCHEMA``)."""
+    """Return the number of considered stays by label and status (``STATUSES_SCHEMA``)."""
     counted = attack.ask(
         "stays",
         lambda stays: stays.group_by("label", "status").agg(stays=pl.len().cast(pl.Int64)).sort("label", "status"),
@@ -138,7 +138,7 @@ def success_against_budget(attacked: pl.DataFrame) -> pl.DataFrame:
     """Return the share of attacked stays flipped by a change of at most each size (``BUDGET_SCHEMA``).
 
     Each row counts the stays whose example is no larger than ``budget`` in ``norm``, with Wilson's interval. The
-    examples were sought for few changed cells and a small L1, so the other norms are upper bounds of what is needed.
+    attack minimised the number of changed cells and L1, so in the other norms smaller examples may exist.
     """
     rows: list[dict[str, Any]] = []
     for condition, stays in _by_condition(attacked):
@@ -154,7 +154,7 @@ def success_against_budget(attacked: pl.DataFrame) -> pl.DataFrame:
 
 
 def smallest_change(attacked: pl.DataFrame) -> pl.DataFrame:
-    """Return how many stays fall to how few changed values, over both of a stay's examples (``SMALLEST_SCHEMA``)."""
+    """Return the number of stays by the fewest changed values in either example (``SMALLEST_SCHEMA``)."""
     frames = [pl.DataFrame(schema=SMALLEST_SCHEMA)]
     for condition, stays in _by_condition(attacked):
         fewest = stays.select(fewest=pl.min_horizontal("first_l0", "best_l0"))["fewest"].drop_nulls().to_numpy()

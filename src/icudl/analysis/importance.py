@@ -1,8 +1,8 @@
-"""Important or susceptible? What the model reads, beside what an attack abuses.
+"""Important or susceptible? The cells that the model relies on, beside the cells that an attack uses.
 
 The importance of a cell is its mean absolute integrated gradient (``attribution``) over attacked stays; that of a
-variable or an hour is the sum over its cells. Where both rankings agree, an attack moves what the model leans on;
-where they do not, it finds a lever that the model hardly uses on unchanged records.
+variable or an hour is the sum over its cells. Where both rankings agree, an attack moves cells that the model relies
+on. Where they differ, the attack uses cells that hardly matter on unchanged records.
 
 Tables:
 
@@ -76,8 +76,8 @@ class Explained:
 
     Attributes:
         attacked: The M rows of ``attacked_stays``, sorted by stay_id.
-        rows: (N,) which of them are explained.
-        attributions: Of these N.
+        rows: (N,) positions of the explained stays.
+        attributions: Attributions of these N stays.
         examples: Best examples of the condition.
     """
 
@@ -93,7 +93,7 @@ class Explained:
 
 
 def choose_explained(attacked: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:
-    """Return at most ``most`` attacked stays drawn at random, half of them of each condition where there are enough."""
+    """Return at most ``most`` attacked stays drawn at random, half of each condition if both have enough stays."""
     shuffled = attacked.sort("stay_id")[rng.permutation(attacked.height)]
     by_condition = [shuffled.filter(pl.col("condition") == condition) for condition in CONDITIONS]
     fewest = min(part.height for part in by_condition)
@@ -109,8 +109,8 @@ def importance_tables(
     """Return ``importance``, ``importance_cells`` and ``agreement``; see the module.
 
     Args:
-        explained: By condition.
-        attack: The attack that the examples are of.
+        explained: Explained stays by condition.
+        attack: The attack that found the examples.
         options: Number of resamples.
         streams: Random stream of a condition and ``"importance"``.
     """
@@ -162,7 +162,7 @@ Draws = dict[str, list[Any]]
 def _resampled(
     parts: Mapping[str, Explained], attack: AttackResult, samples: int, streams: Streams
 ) -> tuple[dict[str, CellTally], dict[str, Draws]]:
-    """Return, by condition, the statistics of the best examples and draws of all that has an interval."""
+    """Return, by condition, the statistics of the best examples and the draws behind every interval."""
     rngs = {condition: streams(condition, "importance") for condition in parts}
     points = {condition: CellTally(part.examples.shape) for condition, part in parts.items()}
     draws: dict[str, Draws] = {condition: {"importance": []} for condition in parts}

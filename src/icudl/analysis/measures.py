@@ -1,4 +1,4 @@
-"""GMP, GAP, GPP, S, GANZP and sensitivity: what adversarial examples of N stays say about each hour and variable.
+"""GMP, GAP, GPP, S, GANZP and sensitivity: measures of each hour and variable over adversarial examples of N stays.
 
 With P_kij the change of hour i and variable j in the example of stay k (0 where nothing changed):
 
@@ -32,7 +32,7 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CellStatistics:
-    """What all measures follow from; the arrays share one shape, mostly (T, F).
+    """The statistics behind all measures; the arrays share one shape, mostly (T, F).
 
     Attributes:
         n: Number of observations of each cell: N stays, or N times the cells pooled.
@@ -75,7 +75,7 @@ class CellTally:
         magnitude: npt.NDArray[Any],
         weight: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Count K changes; how they are divided into lists makes no difference, to the last bit.
+        """Count K changes. Dividing them into other lists changes no bit of the result.
 
         Args:
             hour: (K,) hour of each change.

@@ -1,4 +1,4 @@
-"""What can be set about the analysis."""
+"""Options of the analysis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AnalysisOptions(Options):
     importance_stays: int = option(
         500,
         "Attacked stays explained by integrated gradients, half of each direction of the flip, to "
-        "tell important from susceptible variables; 0 leaves it out.",
+        "tell important from susceptible variables; 0 explains none.",
         low=0,
         high=1_000_000,
     )

@@ -1,7 +1,7 @@
-"""Statistics of bootstrap resamples of stays, collected while the stays go by, so that no stay has to be held.
+"""Statistics of bootstrap resamples of stays, collected while the stays are read, so that no stay is kept in memory.
 
-N stays are drawn with replacement from N. Of many stays it is drawn first how many fall into each unit of ``UNIT`` of
-them (multinomial), and then which, when the unit's turn comes: the same distribution as drawing from all at once.
+N stays are drawn with replacement from N. A multinomial draw first decides how many fall into each unit of ``UNIT``
+stays. Which stays of a unit are drawn is decided when the unit is read. The distribution is that of one joint draw.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ UNIT = 8192
 """Stays whose draws are held at a time."""
 
 MOST_SAMPLES = 500
-"""Resamples collected in one reading of the changes."""
+"""Resamples collected in one pass over the changes."""
 
 _CHUNK = 32
-"""Resamples summed at a time, so that what is summed stays in the processor's cache."""
+"""Resamples summed at a time, so that the sums fit in the processor's cache."""
 
 Weights = npt.NDArray[np.uint16]
 
@@ -41,14 +41,14 @@ def draw_units(n_stays: int, samples: int, rng: np.random.Generator) -> Iterator
 
 
 class ResampledTally:
-    """Collects what ``measures.CellTally`` does for each of S resamples.
+    """Collects the statistics of ``measures.CellTally`` for each of S resamples.
 
     Args:
-        rows: (N,) which of the stays drawn from has each example, ascending.
+        rows: (N,) position of each example's stay among the stays drawn from, ascending.
         n_drawn: Number of stays drawn from.
         shape: (T, F).
-        samples: S.
-        rng: Where draws come from.
+        samples: Number S of resamples.
+        rng: Random stream of the draws.
         watched: Stays whose draws are kept.
     """
 
@@ -73,7 +73,7 @@ class ResampledTally:
         self._watched_weights = np.zeros((len(self._watched), samples), np.uint16)
 
     def add(self, changes: Changes) -> None:
-        """Count changes of stays that come after those counted before."""
+        """Count changes; their stays must follow those counted before."""
         done = 0
         while done < len(changes.row):
             drawn = self._rows[changes.row[done:]]
@@ -117,7 +117,7 @@ class ResampledTally:
             self._largest[which, samples] = np.maximum(self._largest[which, samples], largest)
 
     def finish(self) -> None:
-        """Draw the stays that are left; of none of them anything is changed."""
+        """Draw the remaining stays, which have no changes."""
         while self._next_unit():
             pass
 

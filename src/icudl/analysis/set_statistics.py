@@ -1,4 +1,4 @@
-"""One reading of an attack's changes: the statistics, resamples and properties of each example set."""
+"""Statistics, resamples and properties of each example set, from one pass over an attack's changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from icudl.analysis.resampled import MOST_SAMPLES, ResampledTally
 from icudl.artifacts import AttackResult
 
 Streams = Callable[[str, str], np.random.Generator]
-"""Gives the random stream of a condition and example."""
+"""Returns the random stream of a condition and example."""
 
 WITH_INTERVAL = ("touched", "gap", "gpp", "s", "ganzp", "sensitivity")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SetStatistics:
-    """What the tables of an example set follow from.
+    """The statistics behind the tables of an example set.
 
     Attributes:
         examples: The set.
@@ -56,10 +56,10 @@ def read_statistics(
 
     Args:
         sets: Example sets.
-        attack: Gives the changes, which are read once for each ``MOST_SAMPLES`` resamples.
+        attack: Holds the changes, which are read once for each ``MOST_SAMPLES`` resamples.
         samples: Number of resamples.
-        streams: Where the draws of a condition and example come from.
-        advance: Called with how many changes were read.
+        streams: Random stream of a condition and example.
+        advance: Called with the number of changes read.
     """
     rngs = [streams(each.condition, each.example) if each.n > 1 else None for each in sets]
     points = [_Points(each) for each in sets]

@@ -1,9 +1,9 @@
-"""Where predictions hang: all tables of a ``SusceptibilityResult``.
+"""The hours and variables that predictions depend on: all tables of a ``SusceptibilityResult``.
 
-Everywhere ``condition`` is ``"survival_to_death"`` or ``"death_to_survival"`` and ``example`` is ``"first"`` (the first
-one met) or ``"best"``. Magnitudes are in unit coordinates, where 0 and 1 are a variable's winsor limits; columns that
-end in ``_clinical`` are in the variable's unit. Shares lie between 0 and 1. Columns ``x_low`` and ``x_high`` bound the
-95 % interval of ``x``. Where nothing can be said (no stays, nothing changed) a value is null. Formulas: ``measures``.
+Everywhere ``condition`` is ``"survival_to_death"`` or ``"death_to_survival"``, and ``example`` is ``"first"`` (found
+first) or ``"best"``. Magnitudes are in unit coordinates, where 0 and 1 are a variable's winsor limits; columns that end
+in ``_clinical`` are in the variable's unit. Shares lie between 0 and 1. Columns ``x_low`` and ``x_high`` bound the 95 %
+interval of ``x``. A value that is undefined (no stays, no changes) is null. Formulas: ``measures``.
 
 ``cells`` (one row per condition, example, hour and variable; all T * F of them)
     ``stays`` N; ``changed`` how many of them have a change there; ``raised`` share of these changes that are increases;
@@ -14,12 +14,12 @@ end in ``_clinical`` are in the variable's unit. Shares lie between 0 and 1. Col
     ``sensitivity`` are sums over hours, ``gmp, gap, gpp, ganzp`` are those of the pooled hours; all with bootstrap
     intervals but ``raised`` and ``gmp``; the clinical ones as in ``cells``.
 ``hours`` (one row per condition, example and hour)
-    As ``variables``, summed or pooled over variables; nothing clinical, for units differ.
+    As ``variables``, summed or pooled over variables; without clinical columns, because units differ.
 ``summary`` (one row per condition and example, and ``condition = "both"``)
     ``attacked, flipped, success`` (Wilson's interval); ``stays`` N after the filters; mean and median of ``l0, l1, l2,
     linf`` (``l0_mean``, ``l0_median``, ...), median ``iteration`` of discovery; ``gap, gpp, ganzp`` of all cells.
 ``statuses``
-    ``label, status, stays, share`` of the label's stays: what became of every stay considered, before any filter.
+    ``label, status, stays, share`` of the label's stays: the status of every considered stay, before any filter.
 ``discovery``
     ``condition, example, iteration, found, attacked, share``: examples found up to and including that iteration.
 ``perturbation_properties`` (one row per stay and example)
@@ -70,11 +70,11 @@ def analyse_attack(
     """Compute all tables of the module's documentation.
 
     Args:
-        attack: Examples found; none is a legal number of examples.
+        attack: The examples that the attack found; it may have found none.
         options: Filters and number of resamples.
-        streams: Random stream for the bootstrap of a condition and example.
+        streams: Returns the random stream for the bootstrap of a condition and example.
         thresholds: Decision threshold by member; see ``conditions.attacked_stays``.
-        advance: Called with how many changes were read; see ``set_statistics.units_of_reading``.
+        advance: Called with the number of changes read; see ``set_statistics.units_of_reading``.
     """
     attacked = attacked_stays(attack, options, thresholds)
     sets = example_sets(attacked, attack, options)
@@ -148,7 +148,7 @@ def _described(statistics: Sequence[SetStatistics], example: str) -> dict[str, A
     described: dict[str, Any] = {"stays": stays.height}
     for norm in of_examples.NORMS:
         sizes = stays[f"{example}_{norm}"].cast(pl.Float64).drop_nulls()
-        # Summed exactly: other sums depend, to the last bit, on how threads have divided the column.
+        # Exact sums: the last bits of other sums depend on how threads divide the column.
         described[f"{norm}_mean"] = math.fsum(sizes) / len(sizes) if len(sizes) else None
         described[f"{norm}_median"] = sizes.median()
     described["iteration"] = stays[f"{example}_iteration"].cast(pl.Float64).median()

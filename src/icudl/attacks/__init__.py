@@ -1,6 +1,6 @@
 """Attacks: the smallest change of a record that flips a prediction, searched for, checked and written into tables.
 
-The names below are what an attack of one's own needs (``docs/howto/add_an_attack.md``).
+A new attack needs the names below (``docs/howto/add_an_attack.md``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The seam of attacks: the smallest change of a record that flips a prediction.
 
 B stays, T hours, F variables. Every attack works in *unit coordinates*: 0 and 1 are a variable's winsor limits. The
-margin of a stay is what its present class wins by, in logits, plus the confidence that the target was bound with. A
+margin of a stay is the lead of its present class in logits, plus the confidence that the target was bound with. A
 negative margin means that the prediction has flipped with that confidence.
 """
 
@@ -34,7 +34,7 @@ class TargetModel(Protocol):
         lower: (B, T, F) smallest value each cell may take; never above ``values``.
         upper: (B, T, F) largest value each cell may take; never below ``values``.
         attackable: (B, T, F) bool, cells that may change; False on padding.
-        entries: What was charted; None where the cells are no charted values.
+        entries: What was charted; None where the cells are not charted values.
     """
 
     @property
@@ -55,7 +55,7 @@ class TargetModel(Protocol):
 
     @property
     def entries(self) -> Entries | None:
-        """What was charted; None where the cells are no charted values."""
+        """What was charted; None where the cells are not charted values."""
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values`` (B, T, F)."""
@@ -71,11 +71,11 @@ class TargetModel(Protocol):
 class FocusedTarget(TargetModel, Protocol):
     """A target that computes only a part of the gradient where that is enough; its margins stay exact.
 
-    Attacks ask for it by ``survey`` and ``on_changed_cells`` below, which give any other target back as it is.
+    Attacks use it through ``survey`` and ``on_changed_cells`` below, which return any other target unchanged.
     """
 
     def survey(self, values: Tensor, faint: float) -> tuple[Tensor, Tensor, Self]:
-        """Return margins and full gradient at ``values``, and a target that leaves out what is faint in it."""
+        """Return margins and full gradient at ``values``, and a target that leaves out faint slopes."""
 
     def on_changed_cells(self) -> Self:
         """Return a target whose gradients are exact where ``values`` differs from the unchanged stays."""
@@ -95,20 +95,20 @@ def survey(target: TargetModel, values: Tensor, faint: float) -> tuple[Tensor, T
 
 
 def on_changed_cells(target: TargetModel) -> TargetModel:
-    """Return a target whose gradients may be wrong where nothing has been changed."""
+    """Return a target whose gradients are exact on changed cells and may be wrong elsewhere."""
     return target.on_changed_cells() if isinstance(target, FocusedTarget) else target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perturbation:
-    """What an attack found for each stay of a batch.
+    """The examples that an attack found for a batch of stays.
 
     Attributes:
-        first: (B, T, F) change of the first example found; zero where there is none.
-        best: (B, T, F) change of the best example by the attack's own measure; zero where there is none.
-        first_iteration: (B,) int64 iteration of discovery, counted from 1; -1 where there is none.
-        best_iteration: (B,) int64.
-        tables: What else the attack found out, by name of table and column: one-dimensional tensors of equal length.
+        first: (B, T, F) change of the first example found; zero where none was found.
+        best: (B, T, F) change of the best example by the attack's own measure; zero where none was found.
+        first_iteration: (B,) int64 iteration of discovery, counted from 1; -1 where no example was found.
+        best_iteration: (B,) int64 iteration of the best example, likewise.
+        tables: Further findings by name of table and column: one-dimensional tensors of equal length.
             The column ``stay`` holds the position of each row's stay in the batch.
     """
 
@@ -131,9 +131,9 @@ class Perturbation:
 
 
 def allowed_change(target: TargetModel) -> tuple[Tensor, Tensor]:
-    """Return the (B, T, F) most negative and most positive change of each cell; both zero where none is allowed.
+    """Return the (B, T, F) most negative and most positive change of each cell; both zero in locked cells.
 
-    A change between the two gives a value between the target's bounds after rounding, not only before.
+    With a change between the two, the value stays between the target's bounds even after rounding.
 
     Raises:
         AttackError: An unchanged cell that may change lies outside its bounds.
@@ -159,10 +159,10 @@ class Attack(Protocol):
     """Looks for the smallest change of each stay that flips its prediction.
 
     Contract: changes stay inside the bounds, on attackable cells, and are zero elsewhere; the target and the global
-    random state are left as they were; what is found for a stay depends neither on its batch mates nor on their order.
+    random state are left unchanged; the example of a stay depends neither on its batch mates nor on their order.
 
     Attributes:
-        needs_gradient: Whether the attack is of no use on a model without a gradient.
+        needs_gradient: Whether the attack needs a model with a gradient.
     """
 
     needs_gradient: ClassVar[bool]
@@ -172,12 +172,12 @@ class Attack(Protocol):
 
         Args:
             target: B stays.
-            seeds: One seed a stay: an attack that draws numbers draws them for each stay from its own seed.
+            seeds: One seed for each stay: an attack that draws random numbers draws those of a stay from its seed.
         """
 
 
 class AttackPlugin(Protocol):
-    """What the entry-point group ``icudl.attacks`` holds: a class that is made from the options it names.
+    """An entry of the group ``icudl.attacks``: a class that is made from the options it names.
 
     Attributes:
         Options: Class that validates the table ``[attack]``.
@@ -196,23 +196,23 @@ def make_attack(options: AttackOptions) -> Attack:
 
     Raises:
         PluginError: No plug-in has this name, or it cannot be loaded.
-        ConfigError: The options are not of the class that the attack names as its own.
+        ConfigError: The options are not an instance of the class that the attack names.
     """
     plugin: AttackPlugin = load_plugin(ENTRY_POINT_GROUP, options.name)
     own = options_of(ENTRY_POINT_GROUP, options.name)
     if not isinstance(options, own):
         raise ConfigError(
-            f"The attack {options.name!r} was given {type(options).__name__}, which may lack what it reads. Expected "
-            f"{own.__module__}.{own.__name__}."
+            f"The attack {options.name!r} was given {type(options).__name__}, which may lack options that it reads. "
+            f"Expected {own.__module__}.{own.__name__}."
         )
     return plugin(options)
 
 
 def default_options(name: str) -> AttackOptions:
-    """Return the options of an attack as they are where nothing is set.
+    """Return the default options of an attack.
 
     Raises:
-        PluginError: No plug-in has this name, it cannot be imported, or its options are not those of an attack.
+        PluginError: No plug-in has this name, it cannot be imported, or its options are not options of an attack.
     """
     own = options_of(ENTRY_POINT_GROUP, name)
     if not issubclass(own, AttackOptions):

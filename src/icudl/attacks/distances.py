@@ -1,7 +1,7 @@
 """Distances of a change from nothing, entry by entry: the whole (T, F) change of a stay is one vector.
 
 The matrix norms of linear algebra packages are induced norms (``matrix_norm(ord=1)`` is the largest column sum) and
-measure something else; nothing in this project may take a distance from elsewhere than here.
+measure something else, so every distance in this project comes from this module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of the attacks. Free of torch, so that a configuration is read without importing it.
+"""Options of the attacks. The module does not import torch, so that a configuration is read without it.
 
 ``AttackOptions`` holds what the runner reads for every attack. Each attack derives a class of its own from it.
 """
@@ -22,10 +22,10 @@ KAPPA_SPACE: Mapping[str, Any] = {"attack.kappa": {"low": 0.0, "high": 2.0}}
 class AttackOptions(Options):
     """Attack, threat model and stays. Distances are in unit coordinates: 0 and 1 are a variable's winsor limits.
 
-    A derived class adds what its attack reads, and gives ``name`` the name of the plug-in as its default.
+    A derived class adds the options of its attack, and its default of ``name`` is the name of the plug-in.
 
     Attributes:
-        SPACE: What a search over the options varies by default, by dotted path (``search.space.parse_space``).
+        SPACE: Options that a search varies by default, by dotted path (``search.space.parse_space``).
     """
 
     table: ClassVar[str] = "attack"
@@ -50,18 +50,18 @@ class AttackOptions(Options):
     batch_size: int = option(128, "Stays attacked at once.", low=1, high=65536)
     max_stays: int = option(
         0,
-        "Attack at most so many stays (drawn at random, both classes in their proportion); 0 attacks all.",
+        "Attack at most this many stays (drawn at random, both classes in proportion); 0 attacks all.",
         low=0,
         high=1_000_000_000,
     )
-    attack_misclassified: bool = option(False, "Attack stays that the model gets wrong, too.")
+    attack_misclassified: bool = option(False, "Also attack stays that the model gets wrong.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RefinedOptions(AttackOptions):
     """Options of attacks whose examples ``attacks.refinement`` makes smaller."""
 
-    refine: bool = option(True, "Make the examples smaller once they are found.")
+    refine: bool = option(True, "Make the examples smaller after they are found.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,8 @@ class ProximalOptions(IterativeOptions):
         "attack.optimizer": {"choices": ["adam", "rmsprop", "sgd", "ista", "fista"]},
         "attack.learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
     }
-    """The original's search space and two step rules more. Its batch size is left out: here an attack's result does
-    not depend on it."""
+    """The original's search space and two more step rules. Its batch size is left out, because here the result of an
+    attack does not depend on it."""
 
     name: str = option("proximal", NAME_DOC)
     lambda_1: float = option(
@@ -131,14 +131,14 @@ class ProjectedGradientOptions(IterativeOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepOptions(AttackOptions):
-    """Options of ``sweep``: every cell alone, over all of its range."""
+    """Options of ``sweep``: every cell alone, over its whole range."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {**KAPPA_SPACE, "attack.sweep_points": {"low": 3, "high": 65, "log": True}}
 
     name: str = option("sweep", NAME_DOC)
     sweep_points: int = option(
         9,
-        "Values to try over the range of each cell; intervals narrower than their spacing go unseen.",
+        "Values to try over the range of each cell; the search can miss intervals narrower than their spacing.",
         low=2,
         high=100_000,
     )

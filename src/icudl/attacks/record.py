@@ -1,4 +1,4 @@
-"""The record of a search: first and best example of each stay, and whether a stay still gains by searching."""
+"""The record of a search: first and best example of each stay, and whether its search still makes progress."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ExampleRecord:
         self._score = values.new_full((len(values),), torch.inf)
 
     def update(self, rows: Tensor, change: Tensor, flips: Tensor, score: Tensor, iteration: int) -> None:
-        """Note the examples of one iteration.
+        """Record the examples of one iteration.
 
         Args:
             rows: (K,) stays that were tried, by their number in the batch.
-            change: (K, T, F) what was tried.
-            flips: (K,) bool, whether it flips the prediction.
-            score: (K,) what the attack minimises; a lower one makes a better example.
+            change: (K, T, F) changes that were tried.
+            flips: (K,) bool, whether each flips the prediction.
+            score: (K,) measure that the attack minimises.
             iteration: Counted from 1.
         """
         found = self._found
@@ -39,12 +39,12 @@ class ExampleRecord:
         self._score[rows[better]] = score[better]
 
     def converged(self, rows: Tensor, iteration: int, patience: int) -> Tensor:
-        """Return (K,) bool: stays whose last better example is ``patience`` iterations old; none if it is 0."""
+        """Return (K,) bool: stays whose best example is ``patience`` iterations old; all False if that is 0."""
         last = self._found.best_iteration[rows]
         if patience == 0:
             return torch.zeros_like(last, dtype=torch.bool)
         return (last >= 0) & (iteration - last >= patience)
 
     def result(self) -> Perturbation:
-        """Return what was found."""
+        """Return the examples."""
         return self._found

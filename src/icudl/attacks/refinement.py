@@ -1,4 +1,4 @@
-"""Prune, polish, shrink: make an adversarial example smaller, whatever attack it comes from.
+"""Prune, polish, shrink: make the adversarial examples of any attack smaller.
 
 Every step keeps the example adversarial (margin below 0), inside the bounds and on the cells it already uses.
 """
@@ -26,11 +26,11 @@ Refinement = Callable[[TargetModel, Tensor], Tensor]
 
 
 def refine(target: TargetModel, found: Perturbation, steps: Sequence[Refinement]) -> Perturbation:
-    """Make the best examples smaller; the first ones stay as they were found.
+    """Make the best examples smaller; the first examples are not changed.
 
     Args:
         target: The stays of ``found``.
-        found: What an attack found.
+        found: Examples that an attack found.
         steps: Some of ``prune``, ``polish`` and ``shrink``, in order. Polishing is for a small L1, not for few cells.
     """
     rows = found.found.nonzero().squeeze(1)
@@ -45,7 +45,7 @@ def refine(target: TargetModel, found: Perturbation, steps: Sequence[Refinement]
 
 
 def prune(target: TargetModel, change: Tensor) -> Tensor:
-    """Drop cells that are not needed: first all but the largest, then by leaving one out at a time.
+    """Drop cells that the flip does not need: first all but the largest changes, then one cell at a time.
 
     Args:
         target: K stays.
@@ -74,10 +74,10 @@ def keep_largest(target: TargetModel, change: Tensor) -> Tensor:
 
 
 def leave_out(target: TargetModel, change: Tensor) -> Tensor:
-    """Drop cells while one can go.
+    """Drop cells until no further one can be dropped.
 
     All candidates of all stays with one cell less are evaluated together. As many of them as would fit if their effects
-    added up are dropped at once; where that is one too many, only the cell that matters least goes.
+    added up are dropped at once; if these are too many, only the cell that matters least is dropped.
     """
     change = change.clone()
     active = torch.arange(len(change), device=change.device)
@@ -157,10 +157,10 @@ def polish(target: TargetModel, change: Tensor, steps: int = POLISH_STEPS) -> Te
 
 
 def shrink(target: TargetModel, change: Tensor) -> Tensor:
-    """Scale each example down as far as it stays adversarial.
+    """Scale each example down as long as it stays adversarial.
 
     The factor is found by regula falsi with the Illinois rule (Dowell & Jarratt 1971): along the way the margin is
-    smooth, so a few evaluations do what bisection needs ten for.
+    smooth, so a few evaluations replace ten of a bisection.
 
     Args:
         target: K stays.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from icudl.options import holds_password, masked
 
 
 class _Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM)."""
+    """Raised when the process is asked to end (SIGTERM)."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune_process()
     import click
 
+    _print_what_can_be_shown()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         signal.signal(signal.SIGTERM, _terminate)
@@ -53,11 +56,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+_PLAIN = str.maketrans(
+    dict.fromkeys("─━═╌╴╶╸╺", "-")
+    | dict.fromkeys("│┃║", "|")
+    | dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯╔╗╚╝╠╣╦╩╬┏┓┗┛┡┢┣┫┳┻╇╈╋┠┨┯┷┿", "+")
+    | {
+        "✓": "v",
+        "✗": "x",
+        "·": "-",
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "→": "->",
+        "−": "-",
+        "≤": "<=",
+        "≥": ">=",
+        "×": "x",
+    }
+)
+"""What stands for a character that a terminal cannot show; any other becomes a question mark."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks; an error handler of ``codecs``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+def _print_what_can_be_shown() -> None:
+    """Let no character that the encoding of a terminal or pipe lacks end a command."""
+    codecs.register_error("icudl.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        # Other handlers than these two were asked for, and raise nothing.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "backslashreplace"}:
+            stream.reconfigure(errors="icudl.plain")
+
+
 def _refuse_passwords(words: Sequence[str]) -> None:
     """Refuse a password among the words of the command, which every user of the machine can read while it runs.
 
     Raises:
-        ConfigError: There is one.
+        ConfigError: A word holds a password.
     """
     for word in words:
         if holds_password(word):

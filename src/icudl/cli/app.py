@@ -1,4 +1,4 @@
-"""The commands, and what is shown where none is given."""
+"""The root command with its sections, and the welcome that ``icudl`` alone prints."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from icudl.cli.completion import completion
 WELCOME = """ICU Deep Learning {version}
 
   icudl demo --quick                a report on a synthetic hospital, in under a minute
-  icudl doctor                      is everything there? what to do where not
+  icudl doctor                      check the installation; says how to fix what is missing
   icudl config init study.toml      a configuration in which every key is explained
-  icudl run --config study.toml     everything up to the report; what is there is not computed again
-  icudl status --config study.toml  what is up to date, and why the rest is not
+  icudl run --config study.toml     run everything up to the report; finished results are reused
+  icudl status --config study.toml  show what is up to date, and why the rest is not
 
 `icudl --help` lists all commands, `icudl COMMAND --help` explains one, with examples.
 """
@@ -44,7 +44,7 @@ class _Sections(click.Group):
     """A group whose help lists its commands by section."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """Write one table a section."""
+        """Write one table for each section."""
         widest = max(map(len, self.commands))
         limit = formatter.width - widest - 6
         for title, commands in SECTIONS.items():

@@ -1,4 +1,4 @@
-"""Results held against each other: scores and flipped stays side by side, paired differences, options that differ."""
+"""Results compared: scores and flipped stays side by side, paired differences, options that differ."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def comparison(store: Store, manifests: Sequence[Manifest], samples: int, seed: 
     """Compare results with the first of them.
 
     Args:
-        store: Where they are kept.
-        manifests: Two or more, of one stage; of reports, the trainings and attacks of the same names are compared.
+        store: Store that holds the results.
+        manifests: Two or more results of one stage. Of reports, trainings and attacks of the same names are compared.
         samples: Bootstrap resamples.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Raises:
         StoreError: The results are of different stages, or of a stage that has nothing to compare.
@@ -82,7 +82,7 @@ def comparison(store: Store, manifests: Sequence[Manifest], samples: int, seed: 
 
 
 def _labels(manifests: Sequence[Manifest]) -> list[str]:
-    """Return a name for each result; with its id where names repeat."""
+    """Return a name for each result, with its id where two results share a name."""
     names = [manifest.name for manifest in manifests]
     return [
         name if names.count(name) == 1 else f"{name} {manifest.id[:8]}"
@@ -223,7 +223,7 @@ def _scores_table(split: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _shown(metric: str, head: str) -> bool:
-    """Tell whether a column has room: differences of the two headline scores do."""
+    """Tell whether a column is shown: of the differences, only those of the two headline scores have room."""
     return head != "difference" or metric in COMPARED[:2]
 
 

@@ -23,5 +23,5 @@ def completion(context: click.Context, shell: str) -> None:
 
     made = get_completion_class(shell)
     if made is None:
-        raise click.UsageError(f"This version of click knows no completion for {shell}.")
+        raise click.UsageError(f"The installed click cannot write completion for {shell}. Upgrade click.")
     click.echo(made(context.find_root().command, {}, "icudl", "_ICUDL_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""What `icudl doctor` looks at: one function a subject, each giving findings and raising nothing."""
+"""What `icudl doctor` checks: one function for each subject, which yields findings and raises no error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Finding:
     Attributes:
         subject: One or two words.
         state: ``"ok"``, ``"note"`` (works, but worth knowing) or ``"broken"``.
-        found: What there is.
+        found: What the check found.
         advice: What to do, or "".
     """
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 def examine(read_config: Callable[[], Config], store: str) -> list[Finding]:
-    """Look at everything; the configuration is read here so that a broken one is a finding among others."""
+    """Check every subject. The configuration is read here, so that a broken one is a finding like any other."""
     findings = [*_python(), *_libraries()]
     if any(finding.state == "broken" for finding in findings):
         # Nothing else can be imported to look further.
@@ -98,7 +98,7 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _required() -> dict[str, str]:
-    """Return what the package needs in any case: requirements by name."""
+    """Return the requirements that the package always needs, by name."""
     lines = [line.split(";")[0].strip() for line in requires(DISTRIBUTION) or [] if "extra ==" not in line]
     return {_name_in(line): line for line in lines}
 
@@ -123,7 +123,7 @@ def _threads() -> Iterator[Finding]:
     if library.startswith("glibc"):
         yield Finding("allocator", "ok", f"{library}, tuned")
     else:
-        advice = "Training is slower than on glibc; nothing has to be done."
+        advice = "Training is slower than on glibc. You need not do anything."
         yield Finding("allocator", "note", library or "unknown C library", advice)
 
 
@@ -194,7 +194,7 @@ def _device(config: Config) -> Iterator[Finding]:
 
 
 def _source(config: Config) -> Iterator[Finding]:
-    """Ask the source of the configuration, where it can be asked without reading everything."""
+    """Ask the source of the main data set whether its data can be reached, without reading them all."""
     from icudl.plugins import load_plugin
 
     name = config.source.name
@@ -220,7 +220,7 @@ def _plugins() -> Iterator[Finding]:
             except Exception as error:  # someone else's module may raise anything
                 kind, package = group.rpartition(".")[2].removesuffix("s"), plugin_version(group, name)
                 if package.startswith(DISTRIBUTION) and isinstance(error, IcudlError):
-                    # Ours, and it says itself which extra it lacks.
+                    # A plug-in of our own, whose message names the extra that is missing.
                     yield Finding(f"{kind} {name}", "note", *_split(error))
                     continue
                 advice = f"Mend or remove {package or 'the package it comes from'}; other plug-ins work without it."
@@ -239,7 +239,7 @@ def _extras() -> Iterator[Finding]:
         lines = [line for line in wanted if f"extra == '{extra}'" in line or f'extra == "{extra}"' in line]
         missing = sorted({_name_in(line) for line in lines if not _is_installed(_name_in(line))})
         if missing:
-            advice = f"Only where it is needed: pip install '{DISTRIBUTION}[{extra}]'."
+            advice = f"If you need it: pip install '{DISTRIBUTION}[{extra}]'."
             yield Finding(f"extra {extra}", "note", f"not installed: {', '.join(missing)}", advice)
         else:
             yield Finding(f"extra {extra}", "ok", "installed")

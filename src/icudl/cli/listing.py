@@ -18,10 +18,10 @@ from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
 MOST_KEY_OPTIONS = 3
-"""Options that a line of the list names at most."""
+"""Most options that a line of the list shows."""
 
 LONGEST_VALUE = 28
-"""Characters of a value that a line of the list shows at most."""
+"""Most characters of a value that a line of the list shows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class Listing:
     Attributes:
         name: What the study calls the result.
         id: Its id.
-        made: When its making began.
+        made: When its stage began.
         options: Options that are not at their defaults, the plug-in first.
-        headline: What came out, in a few words.
+        headline: The main outcome in a few words.
         size: Bytes of its files.
     """
 
@@ -50,7 +50,7 @@ class Listing:
 
 
 def listing(manifest: Manifest) -> Listing:
-    """Return what the list says of a result."""
+    """Return the line of a result."""
     return Listing(
         name=manifest.name,
         id=manifest.id,
@@ -99,7 +99,7 @@ def key_options(manifest: Manifest) -> dict[str, Any]:
 
 
 def _defaults(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a table; nothing where its plug-in is not installed any more."""
+    """Return the defaults of a table; an empty mapping where its plug-in is no longer installed."""
     try:
         return class_of(table, values)().to_dict()
     except (IcudlError, KeyError):
@@ -107,7 +107,7 @@ def _defaults(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def headline(manifest: Manifest) -> str:
-    """Say in a few words what came out, on which split and of how many stays."""
+    """Return the main outcome in a few words, with the split and the number of stays."""
     counts = manifest.counts
     match manifest.node:
         case "extract":
@@ -138,7 +138,7 @@ def _flips(counts: Mapping[str, Any]) -> str:
 
 
 def details(manifest: Manifest, store: Store) -> list[Table]:
-    """Return what `icudl show` says of a result beside its scores: what it is, its options, its inputs."""
+    """Return what `icudl show` prints beside the scores of a result: identity, options and inputs."""
     about = Table("", "", show_header=False, box=None, title=escape(manifest.name), title_justify="left")
     made = dt.datetime.fromisoformat(manifest.environment["started"]).astimezone()
     rows = {
@@ -160,7 +160,7 @@ def details(manifest: Manifest, store: Store) -> list[Table]:
 
 
 def _options(manifest: Manifest) -> list[Table]:
-    """Return the options as they were used; those asked for beside them where a search chose others."""
+    """Return the options that were used, with the requested value where a search chose another."""
     table = Table("option", "used", "set by", box=SIMPLE_HEAD, title="Options", title_justify="left")
     for name, values in manifest.used.items():
         defaults, requested = _defaults(name, values), manifest.options.get(name, {})
@@ -169,12 +169,24 @@ def _options(manifest: Manifest) -> list[Table]:
             if requested.get(key, value) != value:
                 table.add_row(f"{name}.{key}", shown, f"the search (asked for: {escape(to_toml(requested[key]))})")
             elif key not in defaults or value != defaults[key]:
-                origins = [origin for dotted, origin in manifest.origins.items() if dotted.endswith(f".{key}")]
-                table.add_row(f"{name}.{key}", shown, escape(origins[0]) if origins else "the name of the entry")
+                table.add_row(f"{name}.{key}", shown, escape(_origin(manifest, name, key)))
     if not table.row_count:
         table.caption = "All options stand at their defaults."
         table.caption_justify = "left"
     return [table]
+
+
+def _origin(manifest: Manifest, table: str, key: str) -> str:
+    """Return where an option was set: in the entry itself before where it was set for all."""
+    family = PLUGINS[table].family if table in PLUGINS else ""
+    keys = {key} if table not in PLUGINS else {key, PLUGINS[table].family_key if key == PLUGINS[table].key else key}
+    found = {
+        len(place): origin
+        for dotted, origin in manifest.origins.items()
+        for *place, last in [dotted.split(".")]
+        if last in keys and (place[-1] == table or (len(place) == 2 and place[0] == family))
+    }
+    return found[max(found)] if found else "the name of the entry"
 
 
 def _inputs(manifest: Manifest) -> list[Table]:

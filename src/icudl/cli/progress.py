@@ -62,7 +62,7 @@ class TerminalProgress:
         if live is None:
             return
         task = next(task for task in live.tasks if task.id == bar)
-        # A stage that stops early (patience, converged stays) has done all that was to be done.
+        # A stage that stops early (patience, converged stays) has finished its work.
         live.update(
             task.id, total=task.completed if total is None else total, completed=total or task.completed, note=""
         )
@@ -102,7 +102,7 @@ class _Line:
         self._done = 0
 
     def advance(self, units: int = 1) -> None:
-        """Count units; print when it is time."""
+        """Count units, and print a line every ten seconds."""
         self._done += units
         now = time.monotonic()
         if now - self._printed >= SECONDS_BETWEEN_LINES:
@@ -110,7 +110,7 @@ class _Line:
             self._print(self._remaining(now))
 
     def note(self, text: str) -> None:
-        """Leave remarks to terminals."""
+        """Drop the remark: only terminals show remarks."""
 
     def finish(self) -> None:
         """Print the last line."""

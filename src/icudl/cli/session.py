@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -55,14 +56,14 @@ class Session:
         return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=Printer(self))
 
     def plan(self) -> list[Step]:
-        """Return the plan of the study that the command names; nothing where it names none."""
+        """Return the plan of the configured study; an empty plan where the command names no configuration."""
         return self.pipeline().plan() if self.config_path is not None or self.settings else []
 
     def find(self, reference: str, stage: str = "") -> Manifest:
         """Return the manifest of the result that a reference means (``pipeline.references.find_result``).
 
         Raises:
-            StoreError: Nothing matches, several ids do, or the result is of another stage.
+            StoreError: No result matches, several ids match, or the result is of another stage.
         """
         from icudl.pipeline.references import find_result
 
@@ -84,7 +85,10 @@ class Session:
 
     def emit(self, plain: str, data: Any) -> None:
         """Print a result to standard output: JSON with --json, else text."""
-        click.echo(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) if self.as_json else plain)
+        if self.as_json:
+            # Where the encoding lacks a character, JSON has another way to write it.
+            plain = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=not _writes_unicode())
+        click.echo(plain)
 
     def drawn(self, table: Table) -> str:
         """Return a table as text: as wide as the terminal, or as it needs where standard output is no terminal."""
@@ -110,7 +114,7 @@ class Printer:
         self._session = session
 
     def reused(self, step: Step) -> None:
-        """Print that nothing had to be done."""
+        """Print that a result is up to date."""
         self._session.say(f"[dim]=[/] {step.name} [dim]up to date[/]")
 
     def started(self, step: Step) -> None:
@@ -123,11 +127,11 @@ class Printer:
                 self._session.say("  [dim]No TensorBoard event files: the extra tensorboard is not installed.[/]")
 
     def waiting(self, step: Step) -> None:
-        """Print that another run is at it."""
-        self._session.say(f"[yellow]…[/] {step.name} is being made by another run; waiting for it")
+        """Print that another run is computing the result."""
+        self._session.say(f"[yellow]…[/] {step.name} is being computed by another run; waiting for it")
 
     def warned(self, step: Step, text: str) -> None:  # noqa: ARG002 - the text names the stage
-        """Print what is likely to go wrong."""
+        """Print a warning."""
         self._session.say(f"[yellow]![/] {escape(text)}")
 
     def finished(self, step: Step, manifest: Manifest) -> None:
@@ -140,20 +144,24 @@ class Printer:
         )
 
 
+def _writes_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") in {"", "utf8", "utf16", "utf32"}
+
+
 def _console() -> Console:
-    """Return standard error; where it is no terminal, lines may be long."""
+    """Return the console of standard error; without a terminal, lines may be long."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=140)
 
 
 def show_commands(context: click.Context) -> None:
-    """Print the help of a group that was called without a command: it tells what there is."""
+    """Print the help of a group that was called without a command, so that its commands are listed."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 def examples(*calls: str) -> str:
-    """Return what `icudl COMMAND --help` ends with: calls that can be copied."""
+    """Return the end of `icudl COMMAND --help`: examples to copy."""
     return "\n".join(["\b", "Examples:", *(f"  {call}" for call in calls)])
 
 
@@ -179,7 +187,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--workers", type=int, help="Worker processes; 0 takes one per core, 1 runs without.")
     @click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
     @click.option("--verbose", "-v", count=True, help="Say more.")
-    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but results and errors.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print only results and errors.")
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @wraps(command)
     def wrapped(

@@ -3,42 +3,104 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from icudl.artifacts import AttackResult, AttackStatus, Direction, TrainingResult, TrialState, TuningResult
+from icudl.artifacts import AttackResult, AttackStatus, Direction, Scores, TrainingResult, TrialState, TuningResult
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
 FEWEST_DEATHS = 100
-"""Below so many deaths in a split its scores are called no evidence, here as in the report."""
+"""With fewer deaths in a split, its scores are called no evidence, here as in the report."""
 
 TRIALS_SHOWN = 10
 """Most trials listed after a search; `icudl trials` lists all."""
 
 WIDEST_TITLE = 100
-"""Columns that a narrow table is widened to at most for the sake of its title."""
+"""Greatest width to which a narrow table is widened to fit its title."""
 
 HEADLINE_METRICS = ("auroc", "auprc")
 SUBGROUP_METRICS = (*HEADLINE_METRICS, "recall", "precision", "brier")
 
 
 def summary(store: Store, manifest: Manifest) -> list[Table]:
-    """Return the tables worth seeing of an artifact; none for most nodes."""
+    """Return the tables that summarise an artifact; most stages have no such table."""
     makers: dict[str, Callable[[Store, Manifest], list[Table]]] = {
         "extract": _extract,
         "preprocess": _preprocess,
         "tune-model": _tune,
         "tune-attack": _tune,
         "train": _train,
+        "score": _score,
         "attack": _attack,
     }
     maker = makers.get(manifest.node)
     return maker(store, manifest) if maker else []
+
+
+def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
+    """Return the tables worth seeing of a whole run: models, and attacks, side by side where there are several."""
+    tables: list[Table] = []
+    combined = {"train": _models_side_by_side, "attack": _attacks_side_by_side}
+    for stage in dict.fromkeys(manifest.node for manifest in manifests):
+        own = [manifest for manifest in manifests if manifest.node == stage]
+        if stage in combined and len(own) > 1:
+            scored = [item for item in manifests if item.node == "score"] if stage == "train" else []
+            tables += combined[stage](store, [*own, *scored])
+        elif stage != "score" or len(manifests) == 1:
+            tables += [table for manifest in own for table in summary(store, manifest)]
+    return tables
+
+
+def _models_side_by_side(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
+    """Return one table for each group of stays: a row a model, then the baselines of the first."""
+    rows: dict[str, list[tuple[str, pl.DataFrame]]] = {}
+    for manifest in manifests:
+        for group, label, part in _scored(store, manifest, with_baselines=manifest is manifests[0]):
+            rows.setdefault(group, []).append((label, part))
+    tables = []
+    for group, lines in rows.items():
+        stays, deaths = lines[0][1]["stays"][0], lines[0][1]["deaths"][0]
+        title = f"Scores on {stays:,} {group} stays with {deaths:,} deaths (95 % bootstrap intervals)"
+        table = _table(title, "model", *map(_right, ("AUROC", "AUPRC")))
+        for label, part in lines:
+            by_metric = {row["metric"]: row for row in part.to_dicts()}
+            table.add_row(escape(label), *(_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS))
+        tables.append(_with_caution(table, deaths))
+    return tables
+
+
+def _scored(store: Store, manifest: Manifest, *, with_baselines: bool) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Yield the group of stays, the model and its headline scores."""
+    if manifest.node == "score":
+        metrics, network = store.load(Scores, manifest).metrics, ""
+        name, _, data = manifest.name.removeprefix("score/").rpartition("/")
+    else:
+        training = store.load(TrainingResult, manifest)
+        metrics, network = training.metrics, str(next(iter(training.checkpoints.values())).model["name"])
+        name, data = manifest.name.removeprefix("train/"), ""
+    whole = metrics.filter(pl.col("subgroup") == "all", pl.col("metric").is_in(HEADLINE_METRICS))
+    for (split, model), part in whole.group_by("split", "model", maintain_order=True):
+        if model == network or not network:
+            yield f"{split} {data}".strip(), name, part
+        elif with_baselines:
+            yield str(split), str(model), part
+
+
+def _attacks_side_by_side(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
+    title = "Attacks on held-out stays that the model gets right"
+    columns = ("survival: attacked", "flipped", "values", "death: attacked", "flipped", "values")
+    table = _table(title, "attack", *map(_right, columns))
+    for manifest in manifests:
+        cells = [cell for _, *cells in _flips(store, manifest) for cell in cells[:3]]
+        table.add_row(escape(manifest.name.removeprefix("attack/")), *cells)
+    table.caption = "values: median number of changed values of the flipped stays"
+    table.caption_justify = "left"
+    return [table]
 
 
 def _extract(_store: Store, manifest: Manifest) -> list[Table]:
@@ -68,7 +130,7 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
     ordered = best_first(tuning).head(limit or tuning.trials.height)
     settings = [json.loads(text) for text in ordered["parameters"]]
     paths = sorted({path for setting in settings for path in setting})
-    # One word a column; the table's own name goes before it where two options share theirs.
+    # One word for each column; where two options share a name, the name of the table goes first.
     words = [path.rpartition(".")[2] for path in paths]
     heads = [path if words.count(word) > 1 else word for path, word in zip(paths, words, strict=True)]
     title = f"{tuning.trials.height:,} trials, best first ({tuning.objective}); * is the chosen one"
@@ -85,7 +147,7 @@ def trials_table(tuning: TuningResult, limit: int) -> Table:
 
 
 def best_first(tuning: TuningResult) -> pl.DataFrame:
-    """Return the trials: the complete ones from the best on, then those given up, then those that failed."""
+    """Return the trials in order: complete ones from best to worst, then pruned ones, then failed ones."""
     rank = pl.col("state").replace_strict(
         {TrialState.COMPLETE.value: 0, TrialState.PRUNED.value: 1}, default=2, return_dtype=pl.Int8
     )
@@ -112,6 +174,10 @@ def _train(store: Store, manifest: Manifest) -> list[Table]:
             table.add_row(str(model), *(_interval(by_metric.get(metric)) for metric in HEADLINE_METRICS))
         tables.append(_with_caution(table, deaths))
     return tables
+
+
+def _score(store: Store, manifest: Manifest) -> list[Table]:
+    return [scores_table(store.load(Scores, manifest).metrics)]
 
 
 def scores_table(scores: pl.DataFrame) -> Table:
@@ -164,21 +230,27 @@ def _interval(row: dict[str, float | None] | None) -> str:
 
 
 def _attack(store: Store, manifest: Manifest) -> list[Table]:
+    title = "Attack on held-out stays that the model gets right"
+    columns = ("attacked", "flipped", "changed values (median)", "L1 (median)")
+    table = _table(title, "predicted", *map(_right, columns))
+    for cells in _flips(store, manifest):
+        table.add_row(*cells)
+    return [table]
+
+
+def _flips(store: Store, manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    """Yield for each predicted outcome its name, the stays attacked, those flipped, and the medians of the changes."""
     attacked = pl.col("status").is_in([AttackStatus.SUCCESS.value, AttackStatus.FAILED.value])
     stays = store.load(AttackResult, manifest).ask(
         "stays", lambda table: table.filter(attacked).select("label", "status", "best_l0", "best_l1")
     )
-    title = "Attack on held-out stays that the model gets right"
-    columns = ("attacked", "flipped", "changed values (median)", "L1 (median)")
-    table = _table(title, "predicted", *map(_right, columns))
     for label, name in ((0, "survival"), (1, "death")):
         group = stays.filter(pl.col("label") == label)
         flipped = group.filter(pl.col("status") == AttackStatus.SUCCESS.value)
         share = f"{flipped.height:,} ({flipped.height / group.height:.0%})" if group.height else "-"
         median = [flipped[column].median() for column in ("best_l0", "best_l1")]
         cells = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in median]
-        table.add_row(name, f"{group.height:,}", share, *cells)
-    return [table]
+        yield name, f"{group.height:,}", share, *cells
 
 
 def _table(title: str, *columns: Column | str) -> Table:

@@ -89,7 +89,7 @@ def to_document(config: Config) -> str:
 
 
 def to_listing(config: Config) -> str:
-    """Return the tables of ``to_document`` without explanations; what is not at its default says where it came from."""
+    """Return the tables of ``to_document`` without explanations; a value that is not the default shows its origin."""
     return "\n".join(line for table in _tables(config) for line in table.listed(config.origins))
 
 
@@ -161,7 +161,7 @@ def _tables(config: Config) -> Iterator[_Table]:
 
 
 def _shared(config: Config) -> dict[str, Options]:
-    """Return what is written as the shared tables: of a family, what its first entry says."""
+    """Return the options of the shared tables; those that entries may hold come from the first entry."""
     tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
     for family in FAMILIES:
         first = next(iter(getattr(config, family).values()))
@@ -170,7 +170,7 @@ def _shared(config: Config) -> dict[str, Options]:
 
 
 def _family(config: Config, table: str, shared: Mapping[str, Options]) -> Iterator[_Table]:
-    """Write the entries of a family; a lone ``main`` as the table that stands alone."""
+    """Write the entries of a family; a single entry called ``main`` becomes the table that stands alone."""
     plugin = PLUGINS[table]
     entries: Mapping[str, DataSet | Model | Attack] = getattr(config, plugin.family)
     alone = list(entries) == [MAIN]
@@ -187,7 +187,7 @@ def _family(config: Config, table: str, shared: Mapping[str, Options]) -> Iterat
 
 
 def _entry_keys(entry: DataSet | Model | Attack) -> list[_Key]:
-    """Return the keys of an entry that are none of its plug-in's options."""
+    """Return the keys of an entry that do not belong to its plug-in's options."""
     match entry:
         case DataSet():
             return _keys_of(entry.role)
@@ -216,7 +216,7 @@ def key_table(options: type[Options], heading: str) -> str:
 
 
 def options_by_table() -> dict[str, dict[str, type[Options]]]:
-    """Return the options classes of each table by plug-in; a table that no plug-in validates has one, ``""``."""
+    """Return the options classes of each table by plug-in; ``""`` is the key where no plug-in validates the table."""
     return {
         table: {name: PLUGINS[table].options(name) for name in registered(PLUGINS[table].group)}
         if table in PLUGINS
@@ -303,7 +303,7 @@ def json_schema() -> dict[str, Any]:
         if plugin.family:
             overrides = {name: _json_table(_json_properties(SHARED[name])) for name in OVERRIDES[plugin.family]}
             entry = _json_plugin(plugin, plugin.family_key, extra | overrides, alone=False)
-            # An entry that is called like a plug-in may leave out which one it is.
+            # An entry that has the name of a plug-in need not name the plug-in again.
             entry["anyOf"].append({"type": "object", "not": {"required": [plugin.family_key]}})
             properties[plugin.family] = {"type": "object", "additionalProperties": entry}
     return {

@@ -26,7 +26,7 @@ from icudl.config.schema import (
     class_of,
 )
 from icudl.errors import ConfigError, suggestion
-from icudl.options import Options, masked
+from icudl.options import Options, masked, scheme_of
 from icudl.plugins import registered
 
 TOML_NAMES = {
@@ -81,7 +81,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Configuration file {str(path)!r} cannot be read: {error}. Expected UTF-8 text.") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}. Mend the file at that place.") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}. Correct the file at that place.") from error
 
 
 class _Tree:
@@ -95,7 +95,7 @@ class _Tree:
         self.origins: dict[str, str] = {}
 
     def merge(self, document: Mapping[str, Any], file: Path) -> None:
-        """Take in a TOML document; a relative path of data starts at its file."""
+        """Add a TOML document; a relative path of data starts at its file."""
         for table, entries in document.items():
             _require_table(table, file.name)
             self._merge_table((table,), entries, file)
@@ -115,7 +115,7 @@ class _Tree:
                 self.put(table, key, value, file.name, file.parent)
 
     def set(self, path: tuple[str, ...], value: Any, *, origin: str) -> None:
-        """Take in one value at a dotted path."""
+        """Add one value at a dotted path."""
         table, key = path[:-1], path[-1]
         _require_table(table[0], origin)
         for depth in range(1, len(table)):
@@ -136,7 +136,7 @@ class _Tree:
         self.origins[dotted] = origin
 
     def names(self, family: str) -> list[str]:
-        """Return the names of a family's entries, in the order in which they were met."""
+        """Return the names of a family's entries, in the order in which they were set."""
         return list(dict.fromkeys(table[1] for table in self.tables if table[0] == family and len(table) > 1))
 
 
@@ -156,10 +156,15 @@ def _holds_tables(table: tuple[str, ...], key: str) -> bool:
 
 
 def _absolute(folder: Path, text: str, key: str) -> str:
+    if scheme_of(text):
+        raise ConfigError(
+            f"{key} = {masked(text)!r} is an address. Expected a folder; the address of a database goes into "
+            f"{key.removesuffix('path')}url."
+        )
     try:
         return str((folder / Path(text).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{key} = {text!r} is no path: {error}. Give the place of the data.") from error
+        raise ConfigError(f"{key} = {text!r} is not a path: {error}. Give the path of the data.") from error
 
 
 def parse_setting(setting: str) -> tuple[tuple[str, ...], Any]:
@@ -183,7 +188,7 @@ def parse_setting(setting: str) -> tuple[tuple[str, ...], Any]:
 
 
 def _assemble(tree: _Tree) -> Config:
-    """Make the configuration of all that was set.
+    """Make the configuration from everything that was set.
 
     Raises:
         ConfigError: A key, a value, a name or the study as a whole is illegal.
@@ -209,7 +214,7 @@ def _assemble(tree: _Tree) -> Config:
 def _entries(
     tree: _Tree, family: str, table: str, kind: type[Entry], shared: Mapping[str, Options]
 ) -> dict[str, Entry]:
-    """Return the entries of a family; the table that stands alone (``[model]``) is the entry ``main``."""
+    """Return the entries of a family; a table that stands alone (``[model]``) is the entry ``main``."""
     names = tree.names(family)
     alone = tree.tables.get((table,))
     if alone is not None and names:
@@ -236,7 +241,7 @@ def _named_plugin(tree: _Tree, where: tuple[str, ...], values: Mapping[str, Any]
     """Return the values of an entry with the name of its plug-in where the options classes expect it.
 
     Raises:
-        ConfigError: The entry names no plug-in and is not called like one.
+        ConfigError: The entry names no plug-in, and its own name is not that of a plug-in.
     """
     dotted, own = ".".join(where), dict(values)
     if plugin.key in own:
@@ -265,7 +270,7 @@ def _entry(
     kind: type[Entry],
     shared: Mapping[str, Options],
 ) -> Entry:
-    """Make one entry of a family from its own table and what it says instead of the shared ones."""
+    """Make one entry of a family from its own table, its overrides and the shared tables."""
     own = dict(values)
     parts: dict[str, Any] = {}
     dotted = ".".join(where) if where else table
@@ -286,18 +291,18 @@ def _entry(
 
 
 def _require_names(families: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that a name tells a data set, a model or an attack from every other.
+    """Check that each name belongs to one data set, model or attack only.
 
     Raises:
-        ConfigError: Two entries have one name.
+        ConfigError: Two entries share a name.
     """
     owner: dict[str, str] = {}
     for family, entries in families.items():
         for name in entries:
             if name != MAIN and name in owner:
                 raise ConfigError(
-                    f"{owner[name]}.{name} and {family}.{name} have one name, and results are spoken of by name. "
-                    "Rename one of them."
+                    f"{owner[name]}.{name} and {family}.{name} share a name, but a name must tell one result from "
+                    "another. Rename one of them."
                 )
             owner[name] = family
 
@@ -334,7 +339,7 @@ def build(where: str, table: str, values: Mapping[str, Any], origins: Mapping[st
         origins: Where each value came from, by dotted key.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of another type, out of range or no choice.
+        ConfigError: A key is unknown, or a value has the wrong type, is out of range or is not among the choices.
     """
     options = class_of(table, values)
     fields = {field.name: field for field in dataclasses.fields(options)}
@@ -358,7 +363,7 @@ def _of_plugin(table: str, values: Mapping[str, Any]) -> str:
 
 
 def _legal(where: str, table: str, fields: Collection[str]) -> list[str]:
-    """Return the keys that may be written in a table; in a family, the key that names the plug-in has another name."""
+    """Return the keys that a table may hold; a family has its own key for the plug-in's name."""
     if table not in PLUGINS or "." not in where:
         return list(fields)
     plugin = PLUGINS[table]
@@ -369,7 +374,7 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     """Return ``value`` as the annotated type: whole numbers serve as numbers, lists become tuples.
 
     Raises:
-        ConfigError: The value is of another type.
+        ConfigError: The value has another type.
     """
     origin = typing.get_origin(hint) or hint
     if origin is float and isinstance(value, int) and not isinstance(value, bool):

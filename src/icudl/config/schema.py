@@ -22,12 +22,12 @@ from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
 
 MAIN = "main"
-"""Name of the one data set, model or attack of a study that names none."""
+"""Name of a data set, model or attack to which the configuration gives no name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions(Options):
-    """What concerns the whole run."""
+    """Options of the whole run."""
 
     table: ClassVar[str] = "run"
 
@@ -55,10 +55,10 @@ class Plugin:
     Attributes:
         group: Entry-point group of the plug-ins.
         key: Key that names the plug-in where the table stands alone (``[model] name = ...``).
-        family: Table of which each entry is one such table (``[models.NAME]``); "" where there is none.
+        family: Table whose entries are such tables (``[models.NAME]``); "" for executors, which have no entries.
         family_key: Key that names the plug-in in an entry of the family (``[models.NAME] model = ...``).
         base: Options that all plug-ins of the group share.
-        default: Plug-in where none is named.
+        default: Plug-in of a table that names none.
     """
 
     group: str
@@ -70,7 +70,7 @@ class Plugin:
 
     @property
     def kind(self) -> str:
-        """What a plug-in of the group is: source, model, attack or executor."""
+        """Kind of the group's plug-ins: source, model, attack or executor."""
         return self.group.rpartition(".")[2].removesuffix("s")
 
     def options(self, name: str) -> type[Options]:
@@ -122,7 +122,7 @@ TABLES: tuple[str, ...] = (
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
 FAMILIES = ("data", "models", "attacks")
-"""The tables of which each entry is a data set, a model or an attack with a name."""
+"""The tables whose entries are named data sets, models or attacks."""
 
 COMMON = ("analysis", "report", "execution")
 """The tables that a whole study shares and no entry of a family can hold."""
@@ -132,7 +132,7 @@ OVERRIDES: dict[str, tuple[str, ...]] = {
     "models": ("inputs", "training", "tune_model", "tuned"),
     "attacks": ("tune_attack",),
 }
-"""Shared tables that an entry of a family may hold itself: what they say there goes before what they say for all."""
+"""Shared tables that an entry of a family may hold itself; there they override the shared values."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,13 +184,13 @@ class Config:
     """A whole study: data sets x models x attacks.
 
     Attributes:
-        run: Seed.
+        run: Seed of the run.
         data: Data sets by name, the main one first.
         models: Models by name.
         attacks: Attacks by name.
-        analysis: Of every attack.
-        report: The page.
-        execution: Where and how work runs.
+        analysis: How every attack is analysed.
+        report: What the page shows.
+        execution: Where and how jobs run.
         origins: For each dotted key that is not at its default, where the value came from.
     """
 
@@ -259,7 +259,7 @@ class Config:
 
     @property
     def tuned(self) -> TunedOptions:
-        """What is taken from that search, in a study of one model."""
+        """Which trial of that search the model is trained with, in a study of one model."""
         options: TunedOptions = _only("models", self.models).tuned
         return options
 

@@ -1,4 +1,4 @@
-"""What a stage will need, estimated before its work begins, and a warning where the machine does not have it.
+"""Memory and disk that a stage will need, estimated before it begins, and a warning where the machine has less.
 
 An estimate follows from the number of cells (stays, hours, variables) and of processes. The bytes are those measured by
 ``tests/memory_probe.py`` and named in ``docs/reliability.md``, rounded up. Extraction is not estimated: what it needs
@@ -15,16 +15,16 @@ from pathlib import Path
 from icudl.execution.memory import free_memory
 
 _PROCESS_BYTES = 450_000_000
-"""A process with the libraries loaded."""
+"""Bytes of a process with the libraries loaded."""
 
 _GRID_BYTES = 6
-"""Of each cell in memory and on disk: the mean in float32 and the number of values behind it in 16 bits."""
+"""Bytes of a cell in memory and on disk: the mean in float32, and the number of values behind it in 16 bits."""
 
 _FITTING_BYTES = 45
-"""Of each cell in every process that fits a model: the grid, and what is prepared from it for the model."""
+"""Bytes of a cell in every process that fits a model: the grid, and the inputs prepared from it."""
 
 _READING_BYTES = 2 * _GRID_BYTES
-"""Of each cell in every process that reads the grid but prepares few stays at a time."""
+"""Bytes of a cell in every process that reads the grid but prepares few stays at a time."""
 
 _FITTED = {"train", "tune-model"}
 _GIB = 2**30
@@ -44,7 +44,7 @@ class Need:
 
 
 def foreseen(nodes: Sequence[str], cells: int, workers: int, store: Path) -> dict[str, tuple[str, ...]]:
-    """Return by node what of its needs this machine cannot meet; nothing is said of extract.
+    """Return by node a warning for each need that this machine cannot meet; extract is not estimated.
 
     Args:
         nodes: Nodes that are to be computed.
@@ -64,10 +64,10 @@ def need_of(node: str, cells: int, workers: int) -> Need:
     if node == "preprocess":
         return Need(memory=_PROCESS_BYTES + cells * _READING_BYTES, disk=cells * _GRID_BYTES)
     others = workers if workers > 1 else 0
-    if node == "attack":  # holds the data of the stays in work, whatever their number
+    if node == "attack":  # holds the data of the stays in work only, however many stays there are
         return Need(memory=(1 + others) * _PROCESS_BYTES, disk=0)
     each = _FITTING_BYTES if node in _FITTED else _READING_BYTES
-    reading = 1 if node == "report" else max(1, others)  # the other workers stay, with nothing to do
+    reading = 1 if node == "report" else max(1, others)  # the other workers stay alive but idle
     memory = (1 + others) * _PROCESS_BYTES + cells * (_GRID_BYTES + reading * each)
     return Need(memory=memory, disk=0)
 

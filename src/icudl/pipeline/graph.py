@@ -13,13 +13,13 @@ from icudl.pipeline.stages import FITTED_ON, STAGES, Stage
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a node is of.
+    """What a node is about.
 
     Attributes:
         stage: Name of its stage.
         model: Name of its model in the configuration, or "".
         attack: Name of its attack, or "".
-        data: Name of its data set; "" for a report, which is of all of them.
+        data: Name of its data set; "" for a report, which covers all of them.
     """
 
     stage: str
@@ -33,9 +33,9 @@ class Node:
     """A stage applied to one data set, model and attack.
 
     Attributes:
-        key: What it is of.
-        name: What people call it: the stage, then model and attack, as far as they are not called ``main``, and the
-            data set, unless it is the main one (``train/lstm``, ``attack/lstm/one_value/elsewhere``).
+        key: What it is about.
+        name: Its name for people: the stage, then model and attack unless they are called ``main``, and the data set
+            unless it is the main one (``train/lstm``, ``attack/lstm/one_value/elsewhere``).
         stage: Its stage.
         tables: Its own options by table.
         upstream: The nodes it reads, by the name that the stage has for each.
@@ -49,7 +49,7 @@ class Node:
 
 
 def name_of(key: Key, main: str) -> str:
-    """Return what people call a node; ``main`` is the name of the main data set, which goes without saying."""
+    """Return the name of a node for people; ``main`` is the main data set, which the name leaves out."""
     data = "" if key.data == main else key.data
     return "/".join([key.stage, *(part for part in (key.model, key.attack, data) if part not in {"", MAIN})])
 
@@ -57,8 +57,8 @@ def name_of(key: Key, main: str) -> str:
 def build_graph(config: Config) -> dict[Key, Node]:
     """Return all nodes of a configuration, in an order in which they can be run.
 
-    A search is a node where its table asks for trials. Every model is trained on the main data set, and scored on each
-    external one; every attack is run on each model and data set that it concerns.
+    A search is a node if its table asks for trials. Every model is trained on the main data set and scored on each
+    external one. Every attack runs on each model and data set that it concerns.
     """
     graph = _Graph(config)
     graph.add_data()
@@ -87,7 +87,7 @@ class _Graph:
     def add_data(self) -> None:
         for name, entry in self.config.data.items():
             extract = self._add(Key(stage="extract", data=name), (entry.source, entry.variables, entry.window), {})
-            # An external data set is not divided, so the options of the split are none of its own.
+            # An external data set is not divided, so the options of the split do not concern it.
             tables = (entry.role, entry.cohort) if name in self.external else (entry.role, entry.cohort, entry.split)
             self._add(Key(stage="preprocess", data=name), tables, {"extract": extract})
 
@@ -144,7 +144,7 @@ class _Graph:
 
 
 def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:
-    """Return the nodes of a stage (``"train"``), or the one of a name (``"train/lstm"``).
+    """Return the nodes of a stage (``"train"``), or the node with a name (``"train/lstm"``).
 
     Raises:
         ConfigError: The configuration has no such node.
@@ -164,7 +164,7 @@ def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:
 def _why_not(stage: str) -> str:
     if stage.startswith("tune-"):
         table = stage.replace("-", "_")
-        return f"{table}.trials is 0: nothing to tune. Set {table}.trials to the number of trials"
+        return f"{table}.trials is 0, so it has no search. Set {table}.trials to the number of trials"
     if stage == "score":
         return 'no data set has role = "external"'
     return "no attack concerns any of its models and data sets"

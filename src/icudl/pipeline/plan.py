@@ -1,4 +1,4 @@
-"""What a run is about to do, step by step, and who follows it."""
+"""The steps of a run before it begins, and the listener that follows the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest says beyond an artifact's identity: software, time, memory, counts, differences, lineage."""
+"""What a manifest records beyond an artifact's identity: software, time, memory, counts, differences, lineage."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ HEADLINE_METRICS = ("auroc", "auprc")
 """Scores that a manifest holds, so that results can be listed without being opened."""
 
 OF_PEERS = ("adversarial-robustness-toolbox", "foolbox")
-"""Libraries whose attacks a result may be made with; told only where they are installed."""
+"""Libraries whose attacks a result may use; a manifest names their versions where they are installed."""
 
 
 class Clock:
-    """Start, duration and peak memory of a stage, from its making on."""
+    """Start, duration and peak memory of a stage; the clock starts when the object is made."""
 
     def __init__(self) -> None:
         self._started = dt.datetime.now(tz=dt.UTC)
         self._counter = time.perf_counter()
 
     def stop(self) -> dict[str, Any]:
-        """Return what has passed since the start."""
+        """Return the start, the time since then, and the peak memory."""
         usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         unit = 1 if sys.platform == "darwin" else 1024
         return {
@@ -103,8 +103,8 @@ class Difference:
     Attributes:
         kind: What kind of thing.
         what: Dotted key of an option, or name of an input; "" for the others.
-        before: Value of the first result; None where it has none.
-        after: Value of the second result.
+        before: Value of the first result; None where the first result lacks it.
+        after: Value of the second result; None where the second result lacks it.
     """
 
     kind: Kind
@@ -113,7 +113,7 @@ class Difference:
     after: Any = None
 
     def __str__(self) -> str:
-        """Say it in a few words."""
+        """Return the difference in a few words."""
         match self.kind:
             case Kind.INPUT:
                 return f"{self.what} is new"
@@ -170,8 +170,8 @@ def lineage_entry(manifest: Manifest, name: str = "") -> LineageEntry:
     """Return what the report tells of an artifact's origin.
 
     Args:
-        manifest: Of the artifact.
-        name: What the study calls it; what its maker called it where not given.
+        manifest: Manifest of the artifact.
+        name: Its name in the study; by default the name under which it was made.
     """
     return LineageEntry(
         node=manifest.node,
@@ -187,13 +187,13 @@ def lineage_entry(manifest: Manifest, name: str = "") -> LineageEntry:
 
 
 def _that_can_change_a_result(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return option tables without what cannot change a result, such as the place of the data."""
+    """Return option tables without options that cannot change a result, such as the path of the data."""
     kept = {}
     for table, values in tables.items():
         try:
             fields = dataclasses.fields(class_of(table, values))
         except (PluginError, KeyError):
-            # An option of which this version knows nothing is taken to change a result.
+            # An option that this version does not know may change a result, so it is kept.
             fields = ()
         without = {field.name for field in fields if not field.metadata["identity"]}
         kept[table] = {key: value for key, value in values.items() if key not in without}

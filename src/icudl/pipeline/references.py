@@ -1,4 +1,4 @@
-"""Results by what people call them: a name, an id, a unique beginning of one, or ``latest``."""
+"""How a reference finds its result: by a name, an id, the unique beginning of an id, or ``latest``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LATEST = "latest"
 def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence[Step] = ()) -> Manifest:
     """Return the manifest of the result that a reference means.
 
-    In this order: ``latest`` and ``STAGE/latest``; a name in the plan; a name that a result was made under, of several
-    results the newest; ``STAGE/ID``, or the beginning of an id that only one result has.
+    The reference is tried in this order: ``latest`` and ``STAGE/latest``; a name in the plan; the name under which a
+    result was made (the newest of several); ``STAGE/ID``; the beginning of an id that only one result has.
 
     Args:
-        store: Where results are kept.
-        reference: What the user wrote. Where a stage is given, the part of a name behind the stage will do.
-        stage: Stage that the result must be of; "" for any.
-        plan: Steps of the study that the user has named, whose names go first.
+        store: Store that holds the results.
+        reference: What the user wrote. Where a stage is given, the name may leave it out.
+        stage: Stage of the result; "" for any.
+        plan: Steps of the configured study. Its names are tried before those of other results.
 
     Raises:
-        StoreError: Nothing matches, several ids do, or the result is of another stage.
+        StoreError: No result matches, several ids match, or the result is of another stage.
     """
     manifest = (
         _latest(store, reference, stage)
@@ -37,13 +37,13 @@ def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence
     if stage and manifest.node != stage:
         raise StoreError(
             f"{manifest.name} ({manifest.reference}) is no result of `icudl {STAGES[stage].verb}`. "
-            f"Give one of: {', '.join(_names(store, stage)) or 'none is there yet'}."
+            f"Give one of: {', '.join(_names(store, stage)) or '(the store has no such result yet)'}."
         )
     return manifest
 
 
 def newest_first(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Return manifests by the time at which their making began, the newest first."""
+    """Return manifests by the time at which their stages began, the newest first."""
     return sorted(manifests, key=lambda manifest: str(manifest.environment.get("started", "")), reverse=True)
 
 
@@ -67,7 +67,7 @@ def _planned(store: Store, reference: str, stage: str, plan: Sequence[Step]) -> 
         if step.name in _spellings(reference, stage):
             if not step.done:
                 raise StoreError(
-                    f"{step.name} of this study is not there yet ({step.reason}). Bring it up to date with "
+                    f"{step.name} of this study has not been computed yet ({step.reason}). Compute it with "
                     f"`icudl run --to {step.name}`, or give the id of another result."
                 )
             return store.manifest(step.node.key.stage, step.id)

@@ -1,4 +1,4 @@
-"""A configuration brought up to date: what is sealed under its id is reused, the rest is run in order.
+"""The pipeline: results that are sealed under their ids are reused, and the other stages run in order.
 
 The id of every artifact of a run follows from the configuration and the fingerprints of the sources alone, so a plan is
 made before anything is computed.
@@ -17,6 +17,7 @@ from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
 from icudl.execution.base import Executor, make_executor
+from icudl.execution.children import end_if_importing
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
 from icudl.execution.serial import SerialExecutor
@@ -29,7 +30,7 @@ from icudl.pipeline.plan import Listener, Nobody, Step
 from icudl.pipeline.provenance import Clock, differences, lineage_entry, software, summarise
 from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
 from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
-from icudl.plugins import load_plugin, plugin_version
+from icudl.plugins import Citing, load_plugin, plugin_version
 from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
@@ -76,7 +77,7 @@ class Pipeline:
         return leading_to(self.graph, find_nodes(self.graph, target))
 
     def source(self, data: str = "") -> DataSource:
-        """Return the source of a data set; of the main one where none is named."""
+        """Return the source of a data set, by default of the main one."""
         data = data or self.config.main
         if data not in self._sources:
             options = self.config.data[data].source
@@ -85,14 +86,14 @@ class Pipeline:
         return self._sources[data]
 
     def fingerprint(self, data: str = "") -> SourceFingerprint:
-        """Return the identity of a data set's data, asked for once; of the main one's where none is named."""
+        """Return the fingerprint of a data set, by default of the main one; the source is asked once."""
         data = data or self.config.main
         if data not in self._fingerprints:
             self._fingerprints[data] = self.source(data).fingerprint(self.store.hashes())
         return self._fingerprints[data]
 
     def plan(self, target: str = "report") -> list[Step]:
-        """Tell for each node that leads to ``target`` under which id its result stands, and whether it is there."""
+        """Return a step for each node that leads to ``target``: the id of its result, and whether the store has it."""
         steps: dict[Key, Step] = {}
         for node in self.nodes(target):
             identity = self._identity(node, {key: step.id for key, step in steps.items()})
@@ -102,7 +103,7 @@ class Pipeline:
         return list(steps.values())
 
     def identity_of(self, node: Node) -> Identity:
-        """Return the identity of one node, planned or not; nothing of the store is asked but hashes of source files."""
+        """Return the identity of one node, planned or not; the store is read for hashes of source files only."""
         ids: dict[Key, str] = {}
         nodes = self.graph | {node.key: node}
         for each in leading_to(nodes, [node]):
@@ -127,14 +128,14 @@ class Pipeline:
         return next(("; ".join(map(str, each)) for each in found if len(each) == fewest), "not computed yet")
 
     def run(self, target: str = "report") -> Any:
-        """Bring everything up to ``target`` up to date and return its artifact.
+        """Compute ``target`` and everything that leads to it, and return its artifact.
 
         Args:
-            target: A stage of which the study has one node, or the name of a node.
+            target: A stage that has one node in the study, or the name of a node.
 
         Raises:
-            ConfigError: The study has several nodes of this stage: one has to be named.
-            IcudlError: Whatever went wrong; finished artifacts stay, the unfinished one resumes next time.
+            ConfigError: The study has several nodes of this stage, so one of them has to be named.
+            IcudlError: A stage failed. Finished artifacts stay, and the unfinished one resumes next time.
         """
         found = find_nodes(self.graph, target)
         if len(found) > 1:
@@ -146,7 +147,8 @@ class Pipeline:
         return self.store.load(found[0].stage.artifact, manifest)
 
     def update(self, target: str = "report") -> list[Manifest]:
-        """Bring everything up to ``target`` up to date and return the manifests, in order."""
+        """Compute ``target`` and everything that leads to it, and return the manifests in order."""
+        end_if_importing()
         manifests: dict[Key, Manifest] = {}
         loaded: dict[Key, Any] = {}
         steps = self.plan(target)
@@ -167,7 +169,7 @@ class Pipeline:
         return list(manifests.values())
 
     def _warn(self, steps: Sequence[Step], data: str, manifests: Mapping[Key, Manifest]) -> None:
-        """Tell, before the work on a data set begins, what of it will not fit in memory or on the disk."""
+        """Warn, before the work on a data set begins, of stages that will not fit in memory or on the disk."""
         entry = self.config.data[data]
         extracted = manifests[Key(stage="extract", data=data)]
         n_variables = len(entry.variables.chosen(self.source(data).available))
@@ -182,7 +184,7 @@ class Pipeline:
                 self.listener.warned(step, text)
 
     def _sealed(self, step: Step) -> Manifest:
-        """Return the manifest of an artifact, unless its inputs have become others since."""
+        """Return the manifest of an artifact after checking that its inputs have not changed since."""
         manifest = self.store.manifest(step.node.key.stage, step.id)
         problems = self.store.check_inputs(manifest)
         if problems:
@@ -194,10 +196,10 @@ class Pipeline:
         return manifest
 
     def check(self) -> None:
-        """Find out before any work is done whether the plug-ins, the device and the variables asked for exist.
+        """Check before any work begins that the requested plug-ins, device and variables exist.
 
         Raises:
-            IcudlError: One of them does not exist.
+            IcudlError: A plug-in, the device or a variable does not exist.
         """
         check_plugins(self.config)
         self.store.require_writable()
@@ -230,8 +232,8 @@ class Pipeline:
                 environment = clock.stop() | self._environment(context)
                 return self._describe(step, inputs.options, artifact, files, upstream, environment)
 
-            # What is made from it must not depend on who made it: the stages after it read what was sealed, as any
-            # later run will. What it kept in the scratch folder is gone.
+            # Later stages must get the same input whichever run made it, so they read what was sealed. The tables in
+            # the scratch folder of this stage no longer exist.
             manifest = self.store.seal(stage.name, step.id, artifact, describe)
         self.listener.finished(step, manifest)
         return manifest
@@ -247,7 +249,7 @@ class Pipeline:
     ) -> StageInputs:
         tunings = {name: artifacts[name] for name in TABLE_OF if name in node.upstream}
         if node.key.stage == "report":
-            # A report shows searches; it takes no options from them.
+            # A report shows searches but takes no options from them.
             tunings = {}
         return StageInputs(
             options=with_choices(node.tables, tunings),
@@ -306,7 +308,8 @@ class Pipeline:
         if node.key.stage == "extract":
             return tuple(self.source(node.key.data).citations)
         name = _plugin_name(node.stage, node.tables)
-        return tuple(getattr(load_plugin(PLUGINS[node.stage.plugin].group, name), "citations", ()))
+        plugin = load_plugin(PLUGINS[node.stage.plugin].group, name)
+        return tuple(plugin.citations) if isinstance(plugin, Citing) else ()
 
     def _origins(self, node: Node) -> dict[str, str]:
         """Return where the options of a node were set, by the dotted key that they have in the configuration."""
@@ -327,7 +330,7 @@ class Pipeline:
         }
 
     def rerun(self, manifest: Manifest) -> list[str]:
-        """Compute an artifact again from its manifest and stored inputs; return one line per differing file.
+        """Compute an artifact again from its manifest and stored inputs; return one line for each file that differs.
 
         Raises:
             StageError: The source's data are not those the artifact was made from.
@@ -342,7 +345,7 @@ class Pipeline:
             name=manifest.name,
             stage=STAGES[manifest.node],
             tables=without_storage(tables_of(manifest)),
-            # The inputs are at hand; what they are of is told by the manifest.
+            # The inputs are read already; the manifest tells their models, attacks and data sets.
             upstream={name: Key(stage=item.node) for name, item in upstream.items()},
         )
         source = self._source_of(manifest, node) if manifest.node == "extract" else None
@@ -363,7 +366,7 @@ class Pipeline:
         """
         options = node.tables["source"]
         for entry in self.config.data.values():
-            # A manifest masks passwords; the configuration may have the same options with theirs.
+            # A manifest masks passwords. The configuration may hold the same options with their passwords.
             if entry.source.to_dict() == options.to_dict():
                 options = entry.source
         plugin = load_plugin(PLUGINS["source"].group, _plugin_name(node.stage, node.tables))
@@ -371,8 +374,8 @@ class Pipeline:
         digest = source.fingerprint(self.store.hashes()).digest
         if digest != manifest.identity.fingerprint:
             raise StageError(
-                f"{manifest.reference} was made from other data: the source's fingerprint is now {digest[:12]}, then "
-                f"{manifest.identity.fingerprint[:12]}. Restore the data, or run extract anew."
+                f"{manifest.reference} was made from other data: the source's fingerprint is now {digest[:12]} and "
+                f"was {manifest.identity.fingerprint[:12]}. Restore the data, or run extract again."
             )
         return source
 
@@ -384,7 +387,7 @@ class Pipeline:
         artifacts: Mapping[str, Any],
         source: DataSource | None,
     ) -> dict[str, str]:
-        """Return the hash of every file that the stage gives now; nothing of an earlier attempt is used."""
+        """Return the hash of every file that the stage writes now, without using parts of an earlier attempt."""
         scratch = self.store.scratch(f"rerun-{manifest.node}", manifest.id)
         remove_folder(scratch)
         with refusals.translated(f"The second making of {manifest.reference}", self.store.root):
@@ -401,7 +404,7 @@ class Pipeline:
 
 
 def _upstream(node: Node, ids: Mapping[Key, str]) -> dict[str, Upstream]:
-    """Return the inputs of a node; a report alone tells them apart by name and has them in an order."""
+    """Return the inputs of a node; only those of a report carry names and positions."""
     if node.key.stage != "report":
         return {name: Upstream(node=key.stage, id=ids[key]) for name, key in node.upstream.items()}
     return {
@@ -416,7 +419,7 @@ def check_plugins(config: Config) -> None:
     """Import every plug-in of a configuration, and look up the variables that it asks for.
 
     Raises:
-        IcudlError: One of them does not exist.
+        IcudlError: A plug-in or a variable does not exist.
     """
     for family, table in (("data", "source"), ("models", "model"), ("attacks", "attack")):
         for entry in getattr(config, family).values():
@@ -439,14 +442,14 @@ def _plugin_of(stage: Stage, tables: Mapping[str, Options]) -> str:
 
 
 def _forget(loaded: dict[Key, Any], ahead: Sequence[Step]) -> None:
-    """Let go of artifacts that no step ahead reads."""
+    """Drop artifacts that no later step reads."""
     needed = {key for step in ahead if not step.done for key in step.node.upstream.values()}
     for key in loaded.keys() - needed:
         del loaded[key]
 
 
 def tables_of(manifest: Manifest) -> dict[str, Options]:
-    """Return the option tables that an artifact was asked for with.
+    """Return the option tables that were requested for an artifact.
 
     Raises:
         StageError: The manifest holds options that this version does not know.

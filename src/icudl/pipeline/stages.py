@@ -30,11 +30,11 @@ FITTED_ON = "fitted-on"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageInputs:
-    """What a stage is called with.
+    """The inputs of a stage.
 
     Attributes:
-        options: Its option tables by name, with what the searches chose in place.
-        artifacts: Its inputs, by the name that it has for them.
+        options: Its option tables by name, with the choices of the searches in place.
+        artifacts: Its input artifacts, by the names that the stage has for them.
         upstream: Where each input comes from, by the same names.
         source: The data source, for extract.
         lineage: Origins of the inputs, by the same names.
@@ -54,8 +54,8 @@ class Stage:
     """One kind of node.
 
     Attributes:
-        name: Its name, also the folder of its artifacts.
-        verb: Words of the command line that run it.
+        name: Its name, which is also the folder of its artifacts.
+        verb: The command that runs it, without ``icudl``.
         artifact: Type of its result.
         run: Calls the stage.
         version: Raised when the stage's code changes what it computes.
@@ -81,7 +81,7 @@ def _preprocess(inputs: StageInputs) -> Artifact:
     from icudl.stages.preprocess import preprocess
 
     options = inputs.options
-    # An external data set is not divided and has no options of a split.
+    # An external data set is not divided, so it has no options of the split.
     split = options.get("split", SplitOptions())
     return preprocess(inputs.artifacts["extract"], options["cohort"], split, inputs.context, role=options["data"].role)
 
@@ -186,5 +186,5 @@ STAGES: dict[str, Stage] = {
 
 
 def options_of_tables(tables: Mapping[str, Options]) -> dict[str, Any]:
-    """Return option tables as they enter an identity: without what cannot change a result."""
+    """Return option tables as they enter an identity: without options that cannot change a result."""
     return {name: table.to_dict(identity_only=True) for name, table in tables.items()}

@@ -1,4 +1,4 @@
-"""From the inputs of a report, by name, to the study that it tells of."""
+"""The inputs of a report, sorted into the study that it describes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from icudl.store.manifest import Upstream
 def study_of(
     artifacts: Mapping[str, Any], upstream: Mapping[str, Upstream], lineage: Mapping[str, LineageEntry]
 ) -> StudyResults:
-    """Sort what a report reads by data set, model and attack.
+    """Sort the inputs of a report by data set, model and attack.
 
     Args:
-        artifacts: By name.
-        upstream: What each is of, by the same names.
-        lineage: Origins, by the same names, upstream first.
+        artifacts: The inputs by name.
+        upstream: The stage, model, attack and data set of each, by the same names.
+        lineage: Their origins by the same names; inputs precede what was made from them.
     """
 
     def of(stage: str, **names: str) -> Any:
-        """Return the artifact of a stage and these names; None where the study has none."""
+        """Return the artifact of a stage and these names; None where the study lacks it."""
         return next(
             (
                 artifacts[name]

@@ -1,4 +1,4 @@
-"""What a search decides for the stages after it: its best setting, or that of the trial that is asked for."""
+"""The setting that a search passes on: that of its best trial, or of the trial that the user names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLE_OF = {"tune-model": "tune_model", "tune-attack": "tune_attack"}
 
 
 def require_trials(config: Config) -> None:
-    """Check that the study of each model has the trial whose setting is asked for.
+    """Check that the study of each model has the requested trial.
 
     Raises:
         ConfigError: A study has no trial of that number.
@@ -31,7 +31,7 @@ def require_trials(config: Config) -> None:
         have = (
             f"the study of model {name!r} has {trials} trials, numbered from 0"
             if trials
-            else f"tune_model.trials is 0 for model {name!r}: there is no study"
+            else f"tune_model.trials is 0 for model {name!r}: it has no study"
         )
         raise ConfigError(
             f"tuned.trial = {trial}, but {have}. Name a trial that `icudl trials` lists, and set tune_model.trials "
@@ -40,14 +40,14 @@ def require_trials(config: Config) -> None:
 
 
 def with_choices(tables: Mapping[str, Options], tunings: Mapping[str, TuningResult]) -> dict[str, Options]:
-    """Return the option tables with what the searches decide in place.
+    """Return the option tables with the choices of the searches in place.
 
     Args:
         tables: Options of a stage by table; ``tuned`` among them names the trial of a model.
         tunings: Results of the searches that the stage reads, by the name of their stage.
 
     Raises:
-        ConfigError: The trial that is asked for failed, or the study has no trial of that number.
+        ConfigError: The requested trial failed, or the study has no trial of that number.
     """
     chosen = dict(tables)
     for stage, result in tunings.items():
@@ -85,7 +85,7 @@ def apply_choice(tables: Mapping[str, Options], choice: Mapping[str, Any]) -> di
 
 
 def study_length(identity: Identity, store: Store) -> int:
-    """Return how many trials the longest finished study has that differs from ``identity`` in its length alone."""
+    """Return the length of the longest finished study that differs from ``identity`` in its length alone."""
 
     def but_length(other: Identity) -> Identity:
         tables = {table: dict(values) for table, values in other.options.items()}
@@ -97,7 +97,7 @@ def study_length(identity: Identity, store: Store) -> int:
 
 
 def without_storage(tables: Mapping[str, Options]) -> dict[str, Options]:
-    """Return option tables whose searches look up no trials that were run before."""
+    """Return the option tables without the storage of a search, so that no earlier trials are read."""
     return {
         name: dataclasses.replace(table, **cast("Any", {"storage": ""})) if name in TABLE_OF.values() else table
         for name, table in tables.items()

@@ -1,6 +1,6 @@
 """From source tables to tensors: cohort, grid, splits, imputation, scaling, features.
 
-``features`` is imported from its own module: it needs torch, which a configuration is read without.
+Import ``features`` from its own module: it needs torch, and a configuration must be readable without torch.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class CohortOptions(Options):
     )
     alive_at_window_end: bool = option(
         True,
-        "Leave out patients who died inside the window: the prediction is made at its end, about the living.",
+        "Leave out patients who died inside the window: the model predicts at its end, for patients who are alive.",
     )
     first_stay_only: bool = option(False, "Keep only the first ICU stay of each patient.")
     min_measured_values: int = option(1, "Fewest hourly values charted inside the window.", low=0, high=100_000)
@@ -50,7 +50,7 @@ def select_cohort(tables: SourceTables, options: CohortOptions) -> tuple[pl.Data
     5. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
 
     Args:
-        tables: What a source gave.
+        tables: Stays and hourly means from a source.
         options: The criteria.
 
     Returns:

@@ -19,7 +19,7 @@ def n_features(options: InputOptions, n_variables: int) -> int:
 
 
 def columns_of(options: InputOptions, n_variables: int) -> dict[str, range]:
-    """Return which of the C features are each of the channels there are (F columns) and "statics" (S columns)."""
+    """Return the columns of each chosen channel (F columns each) and of "statics" (S columns)."""
     named = [name for name in CHANNELS if name in options.channels]
     columns = {name: range(k * n_variables, (k + 1) * n_variables) for k, name in enumerate(named)}
     start = len(named) * n_variables
@@ -46,8 +46,8 @@ def assemble_features(
         hours_since: (B, T, F) hours since the variable was last charted; given to the model as a share of T.
         statics: (B, S) scaled descriptors.
         lengths: (B,) hours of each stay.
-        scaler: Tells offset and scale of the value channel.
-        options: Tells the channels.
+        scaler: Holds offset and scale of the value channel.
+        options: Names the channels.
 
     Returns:
         (B, T, C) features, ``C = n_features(options, F)``.

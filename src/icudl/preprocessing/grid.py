@@ -9,15 +9,15 @@ import polars as pl
 from icudl.artifacts import Floats, SourceTables
 from icudl.errors import StageError
 
-_ROWS_AT_ONCE = 1_000_000  # rows of the long table: what lies between table and arrays stays small beside both
+_ROWS_AT_ONCE = 1_000_000  # rows of the long table; intermediate arrays stay small beside table and result
 _MOST_COUNTED = np.iinfo(np.uint16).max
 
 
 def window_lengths(stays: pl.DataFrame, n_hours: int) -> npt.NDArray[np.int16]:
     """Return (N,) the hours of each stay that lie in the window: at least 1, at most T.
 
-    An hour that was begun counts: a stay of 30.4 hours has 31, the last of them incomplete. A stay of unknown length
-    counts as 1 hour (``select_cohort`` leaves it out).
+    An incomplete last hour counts: a stay of 30.4 hours has 31. A stay of unknown length counts as 1 hour
+    (``select_cohort`` leaves it out).
 
     Args:
         stays: Rows of ``STAYS_SCHEMA``.
@@ -32,12 +32,12 @@ def densify(tables: SourceTables, stays: pl.DataFrame) -> tuple[Floats, npt.NDAr
     """Lay the hourly means of some stays out as arrays.
 
     Args:
-        tables: What a source gave.
-        stays: The stays wanted (rows of ``tables.stays``), in the order of the result.
+        tables: Stays and hourly means from a source.
+        stays: The chosen stays (rows of ``tables.stays``), in the order of the result.
 
     Returns:
-        values (N, T, F) float32, NaN where nothing was charted or the stay was over; counts (N, T, F) uint16, how
-        many values each mean is made of (65,535 stands for more).
+        values (N, T, F) float32, NaN where nothing was charted or the stay was over; counts (N, T, F) uint16, the
+        number of values behind each mean (65,535 stands for more).
 
     Raises:
         StageError: The hours lie outside the window, name an unknown variable, hold a cell twice, or lack a mean.

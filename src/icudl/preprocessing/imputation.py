@@ -1,8 +1,8 @@
 """Filling of unmeasured hours: a fixed linear map of the charted values, inside the window only.
 
 Every filled cell is ``(1 - w) x[previous] + w x[next]`` of two charted hours of the same variable, or a filling value
-where there is no such hour. The map depends on which cells were charted, never on their values, so an attack on
-charted values can be differentiated through it.
+where no hour of the variable was charted. The map depends on which cells were charted, never on their values, so an
+attack on charted values can be differentiated through it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
 BLOCK = 128
-"""Stays worked on at once, so that the intermediate arrays stay in the processor's cache."""
+"""Stays imputed at once, so that intermediate arrays fit in the processor's cache."""
 
 
 class ImputationMap(NamedTuple):
@@ -31,7 +31,7 @@ class ImputationMap(NamedTuple):
         previous_index: (B, T, F) int64 charted hour that the value at weight ``1 - weight_next`` comes from.
         next_index: (B, T, F) int64 charted hour that the value at weight ``weight_next`` comes from.
         weight_next: (B, T, F) float32 in [0, 1); 0 in charted cells.
-        missing: (B, T, F) bool, nothing charted to take a value from: the cell gets the filling value.
+        missing: (B, T, F) bool, no charted hour to take a value from: the cell gets the filling value.
     """
 
     previous_index: Indices
@@ -51,7 +51,7 @@ def inside(lengths: npt.NDArray[np.integer], n_hours: int) -> Bools:
 
 
 def last_charted(observed: Bools) -> npt.NDArray[np.int16]:
-    """Return (B, T, F) int16: the latest charted hour at or before each hour, -1 where there is none yet.
+    """Return (B, T, F) int16: the latest charted hour at or before each hour, -1 before the first.
 
     Args:
         observed: (B, T, F) True where something was charted.
@@ -107,7 +107,7 @@ def impute(unit: Floats, lengths: npt.NDArray[np.integer], fill: Floats, method:
     Args:
         unit: (N, T, F) float32, NaN where nothing was charted.
         lengths: (N,) hours of each stay; cells beyond are ignored and come out as 0.
-        fill: (F,) value where a stay offers none.
+        fill: (F,) value for cells of a variable that offers no charted hour.
         method: ``"linear"`` or ``"forward"`` (``imputation_map``).
 
     Returns:

@@ -43,7 +43,7 @@ class InputOptions(Options):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelInputs:
-    """Stays as arrays, imputed and in unit coordinates; ``preprocessing.features`` makes the channels of them.
+    """Stays as arrays, imputed and in unit coordinates; ``preprocessing.features`` turns them into channels.
 
     Attributes:
         unit: (N, T, F) float32 in [0, 1], imputed: 0 and 1 are the winsor limits. 0 beyond a stay's length.
@@ -95,7 +95,7 @@ def fit_scaler_on(grid: GridDataset, rows: Integers | npt.NDArray[np.bool_], opt
         options: Percentiles, scaling, statics.
 
     Raises:
-        StageError: ``rows`` holds a test stay, or none at all.
+        StageError: ``rows`` holds a test stay, or is empty.
     """
     n_test = int(grid.is_test[rows].sum())
     if n_test:
@@ -118,11 +118,11 @@ def fit_scaler(values: Floats, lengths: Integers, statics: Floats, options: Inpu
         options: Percentiles and scaling.
 
     Raises:
-        StageError: There is no stay.
+        StageError: ``values`` holds no stay.
     """
     n_stays, n_hours, n_variables = values.shape
     if n_stays == 0:
-        raise StageError("There is no stay to fit the scaler on. Use fewer folds or a smaller test_fraction.")
+        raise StageError("The scaler has no training stay to be fitted on. Use fewer folds or a smaller test_fraction.")
     measured = ~np.isnan(values) & inside(lengths, n_hours)
     fitted = [_fit_variable(values[..., j][measured[..., j]], options) for j in range(n_variables)]
     lower, upper, median, offset, scale = _columns(fitted, 5)
@@ -157,7 +157,7 @@ def _fit_variable(values: Floats, options: InputOptions) -> tuple[float, float, 
     if upper - lower <= 1e-6 * max(1.0, abs(lower)):
         lower, upper = lower - 0.5, upper + 0.5
     if options.scaling == "minmax":
-        # Differences of the float32 limits, as they are kept: the value channel is then the unit coordinate itself.
+        # Differences of the limits in float32, as stored: the value channel then equals the unit coordinate.
         return lower, upper, median, lower, float(np.float32(upper) - np.float32(lower))
     clipped = np.clip(ordered, lower, upper)
     deviation = float(clipped.std())
@@ -233,7 +233,7 @@ def prepare_inputs(
 
 
 def _observation(values: Floats, lengths: Integers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int16]]:
-    """Return what was charted, and the hours since it last was."""
+    """Return which cells were charted, and the hours since each variable was last charted."""
     n_hours = values.shape[1]
     within = inside(lengths, n_hours)
     observed = ~np.isnan(values) & within

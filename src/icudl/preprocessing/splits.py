@@ -21,7 +21,7 @@ class Role(enum.StrEnum):
     """What a data set is for."""
 
     MAIN = "main"
-    """Divided into test stays and folds: models are fitted on it, and scored on what they were not fitted on."""
+    """Divided into test stays and folds: models are fitted on it, and scored on stays that they were not fitted on."""
 
     EXTERNAL = "external"
     """Scored and attacked only: no model is fitted on any of its stays."""
@@ -48,7 +48,7 @@ class _Patients:
 
 
 def hold_out_all(stays: int) -> tuple[Bools, npt.NDArray[np.int8]]:
-    """Return what ``split_patients`` returns, for an external data set: every stay a test stay, none in a fold."""
+    """Return the split of an external data set, as ``split_patients`` does: all test stays, no stay in a fold."""
     return np.ones(stays, dtype=bool), np.full(stays, -1, dtype=np.int8)
 
 
@@ -71,7 +71,7 @@ def split_patients(
         source_sets: N names of the part of the source each stay came from.
         options: Sizes. With ``test_sets``, all stays of a patient with a stay in one of them are test stays, and
             ``test_fraction`` is not used.
-        rng: Stream of its own.
+        rng: Random stream of the split.
 
     Returns:
         is_test (N,) bool and folds (N,) int8, -1 for test stays.

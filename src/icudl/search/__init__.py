@@ -1,4 +1,4 @@
-"""Hyperparameter search: options, space, study, resume."""
+"""Hyperparameter search: its options, the space, and studies that survive kills and can be extended."""
 
 from __future__ import annotations
 

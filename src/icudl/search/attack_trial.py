@@ -1,4 +1,4 @@
-"""One trial of an attack search: an attack on a sample of stays, and what its examples are worth."""
+"""One trial of an attack search: an attack on a sample of stays, and the score of its examples."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from icudl.search.trials import Outcome, Trials, remove_work
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AttackSearch:
-    """What all trials share.
+    """The inputs that all trials share.
 
     Attributes:
         checkpoints: By member; each stay is attacked through one that was not fitted on it.
         grid: All stays.
         rows: (n,) positions of the sample.
-        attack: The options where nothing varies.
+        attack: The options that do not vary.
         n_critical: Most changed cells that count (``attack_score``).
         store: Keeps the outcomes.
         scratch: Folder of unfinished trials.
@@ -46,8 +46,8 @@ class AttackSearch:
 def run_attack_trial(search: AttackSearch, trial: Asked, context: RunContext) -> Outcome | None:
     """Run a trial, or return None where another process is running it.
 
-    The stays of a trial are divided among the workers of ``context``; a trial that is killed goes on from the stays it
-    has finished.
+    The stays of a trial are divided among the workers of ``context``. A trial that was killed keeps the stays that it
+    has finished, and continues with the others.
 
     Raises:
         AttackError: The model is not differentiable.
@@ -70,7 +70,7 @@ def run_attack_trial(search: AttackSearch, trial: Asked, context: RunContext) ->
 
 
 def attack_score(result: AttackResult, objective: str, n_critical: int) -> float:
-    """Return what the best examples are worth: the sum over stays of a score; a stay without an example adds 0.
+    """Return the score of the best examples: a sum over stays, to which a stay without an example adds 0.
 
     With the share f of changed cells among the stay's hours times variables, the scores of an example P are
     ``sparsity`` = 1 - f, ``sparse_small`` = sparsity / ||P||_1, ``sparse_small_max`` = sparsity / max |P|, and

@@ -1,4 +1,4 @@
-"""One trial of a model search: cross-validation with a setting, given up early where it cannot win."""
+"""One trial of a model search: cross-validation with a setting, stopped early where it cannot win."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _GivenUpError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ModelSearch:
-    """What all trials share.
+    """The inputs that all trials share.
 
     Attributes:
-        plan: The setting where nothing varies.
+        plan: The setting of everything that does not vary.
         folds: How many folds score a trial.
         store: Keeps the outcomes.
     """
@@ -47,7 +47,7 @@ def run_trial(search: ModelSearch, trial: Asked, tick: Tick) -> Outcome | None:
     """Run a trial, or return None where another process is running it.
 
     The score of a trial is the mean over folds of the score on the left-out fold. After every epoch the pruner is told
-    the mean, over the folds so far, of the best validation score: the left-out folds are looked at once, at the end.
+    the mean, over the folds so far, of the best validation score: the left-out folds are scored once, at the end.
     """
     with search.store.claim(trial.number) as free:
         if not free:
@@ -108,7 +108,7 @@ class _Trial:
     def _reporter(self, fold: int) -> Callable[[int, Epoch], None]:
         def report(network: int, epoch: Epoch) -> None:
             value = {"auroc": epoch.valid_auroc, "auprc": epoch.valid_auprc}.get(self.objective.metric)
-            # Scores that are not followed over the epochs are judged by the validation loss.
+            # Where a score is not computed every epoch, the validation loss decides.
             merit = value if value is not None else -self.objective.sign * epoch.valid_loss
             if math.isnan(merit):
                 return

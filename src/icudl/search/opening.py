@@ -22,9 +22,9 @@ class OpenStudy:
     """A study that trials can be added to.
 
     Attributes:
-        key: Studies that differ in anything but their length have different ones.
+        key: Key of the study; two studies share a key only if they differ in nothing but their length.
         store: Keeps the outcomes.
-        scratch: Folder of unfinished trials: beside the outcomes, where these are in a folder.
+        scratch: Folder of unfinished trials; it lies beside the outcomes if these are in a folder.
     """
 
     key: str
@@ -38,20 +38,20 @@ def open_study(
     data: str,
     context: RunContext,
 ) -> OpenStudy:
-    """Open the study of a search, to begin it or to go on with it.
+    """Open the study of a search, to begin or to continue it.
 
     Args:
-        tables: The options that stand where nothing varies, by table.
+        tables: The options by table; the search varies some of them.
         tuning: How to search.
-        data: Hash of what the trials are scored on (``data_key``).
+        data: Hash of the data and models that trials are scored on (``data_key``).
         context: Seed and folders.
 
     Raises:
-        ConfigError: No trial is asked for.
-        StageError: The database of the trials cannot be reached, or refuses.
+        ConfigError: The number of trials is 0.
+        StageError: The database of the trials cannot be reached, or refuses the request.
     """
     if tuning.trials == 0:
-        raise ConfigError(f"{tuning.table}.trials is 0: nothing to tune. Set it to the number of trials.")
+        raise ConfigError(f"{tuning.table}.trials is 0, so the search has no trial. Set it to the number of trials.")
     settings = {name: table.to_dict(identity_only=True) for name, table in tables.items()}
     search = {key: value for key, value in tuning.to_dict(identity_only=True).items() if key != "trials"}
     key = study_key(settings, search, data, context.seed)
@@ -62,7 +62,7 @@ def open_study(
 
 
 def data_key(grid: GridDataset, checkpoints: Mapping[str, Checkpoint] | None = None) -> str:
-    """Return a hash of what trials are scored on: the stays, and the weights of the models that are attacked."""
+    """Return a hash of the stays that trials are scored on, and of the weights of attacked models."""
     digest = hashlib.sha256()
     for array in (grid.values, grid.lengths, grid.labels, grid.statics, grid.is_test, grid.folds, grid.stay_ids):
         digest.update(array.tobytes())

@@ -1,21 +1,55 @@
-"""What can be set about the searches."""
+"""Options of the searches."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from icudl.options import Options, option
+from icudl.errors import ConfigError
+from icudl.options import Options, masked, option, scheme_of
 from icudl.training.scores.metrics import METRICS
 
 SPACE_DOC = (
-    "What may vary, keyed by dotted path: { low, high }, with log = true or step where wanted, or { choices = [...] }."
+    "Options that vary, by dotted path: { low, high }, with log = true or step if needed, or { choices = [...] }."
 )
 STORAGE_DOC = (
-    "A folder or a PostgreSQL URL that keeps the trials, to go on later with more of them or to share a study among "
+    "A folder or a PostgreSQL URL that keeps the trials, to extend a study later or to share it among "
     "processes and machines; empty keeps them in the store."
 )
+
+
+_POSTGRES = re.compile(r"\s*postgres(?:ql)?(?:\+\w+)?://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_PAIRS = re.compile(r"\s*(?:host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=")
+_NO_SCHEME = re.compile(r"[^/\s:@]+:[^/\s]*@")
+
+
+def database_url(storage: str, key: str = "storage") -> str | None:
+    """Return what PostgreSQL's driver takes for a place of trials that is a database; None for a folder.
+
+    ``postgres://``, capitals and the driver that SQLAlchemy names (``postgresql+psycopg2://``) are understood, and so
+    are the ``key=value`` pairs of libpq.
+
+    Args:
+        storage: As a user writes it.
+        key: What the place is called in messages.
+
+    Raises:
+        ConfigError: It is the address of something else, which must not become the name of a folder.
+    """
+    postgres = _POSTGRES.match(storage)
+    if postgres:
+        return "postgresql://" + postgres["rest"].rstrip()
+    if _PAIRS.match(storage):
+        return storage.strip()
+    if scheme_of(storage) or _NO_SCHEME.match(storage):
+        shown = _NO_SCHEME.sub("***@", storage) if not scheme_of(storage) else masked(storage)
+        raise ConfigError(
+            f"{key} = {shown!r} is an address that cannot keep trials. Expected a folder, or "
+            "postgresql://USER@HOST:PORT/DATABASE."
+        )
+    return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +58,7 @@ class ModelTuningOptions(Options):
 
     table: ClassVar[str] = "tune_model"
 
-    trials: int = option(0, "Trials; 0 trains with the options as they stand.", low=0, high=100_000)
+    trials: int = option(0, "Number of trials; 0 trains with the configured options.", low=0, high=100_000)
     folds: int = option(5, "How many of the folds score a trial.", low=1, high=100)
     objective: str = option(
         "auroc",
@@ -40,13 +74,17 @@ class ModelTuningOptions(Options):
         low=1,
         high=10_000,
     )
-    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Where empty, what the model itself names.")
+    space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the model's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        database_url(self.storage, f"{self.table}.storage")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TunedOptions(Options):
-    """What is taken from the search over the model."""
+    """Which trial of the search over the model is used."""
 
     table: ClassVar[str] = "tuned"
 
@@ -59,7 +97,7 @@ class AttackTuningOptions(Options):
 
     table: ClassVar[str] = "tune_attack"
 
-    trials: int = option(0, "Trials; 0 attacks with the options as they stand.", low=0, high=100_000)
+    trials: int = option(0, "Number of trials; 0 attacks with the configured options.", low=0, high=100_000)
     stays: int = option(256, "Stays in the sample.", low=2, high=1_000_000)
     objective: str = option(
         "sparse_small_max",
@@ -74,3 +112,7 @@ class AttackTuningOptions(Options):
     startup_trials: int = option(10, "Trials drawn at random before the sampler learns.", low=0, high=100_000)
     space: Mapping[str, Any] = option({}, f"{SPACE_DOC} Empty: the attack's own space.")
     storage: str = option("", STORAGE_DOC, identity=False, secret=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        database_url(self.storage, f"{self.table}.storage")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from icudl.errors import StageError
+from icudl.search.options import database_url
 from icudl.search.trials import FolderTrials, Outcome, Trials
 
 CONNECTION: Mapping[str, str] = {
@@ -28,17 +29,16 @@ CONNECTION: Mapping[str, str] = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
-"""What a connection asks of libpq where the URL does not: to notice within half a minute that the server is gone."""
+"""Defaults of a connection, which the URL may override: libpq notices within half a minute that the server is gone."""
 
 SERVER_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_idle": "15",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-"""Set in each session: the server looks after 15 s of silence, and gives a session up after three questions in vain."""
+"""Set in each session: the server probes after 15 s of silence, and ends the session after three unanswered probes."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
-SCHEMES = ("postgresql://", "postgres://")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +57,10 @@ class PostgresTrials:
     patience_seconds: float = 300.0
 
     def prepare(self) -> None:
-        """Make the table where there is none; a database that cannot be reached is not asked again.
+        """Create the table unless it exists. A database that cannot be reached is not tried again.
 
         Raises:
-            StageError: The database cannot be reached, or refuses.
+            StageError: The database cannot be reached, or refuses the request.
         """
         with _explained(), self._session("icudl", until=0.0) as connection:
             # Two processes that create the table at once would clash without the lock.
@@ -91,7 +91,7 @@ class PostgresTrials:
     def keep(self, outcome: Outcome) -> Outcome:
         """See ``Trials``."""
         text = json.dumps(outcome.to_dict(), sort_keys=True, allow_nan=False)
-        # The update changes nothing; without it the row of whoever came first would not be returned.
+        # The update changes nothing, but without it the statement would not return a row that exists already.
         row = self._ask(
             "INSERT INTO icudl_trials AS kept (study, number, outcome) VALUES (%s, %s, %s) "
             "ON CONFLICT (study, number) DO UPDATE SET outcome = kept.outcome RETURNING outcome",
@@ -103,7 +103,7 @@ class PostgresTrials:
         return time.monotonic() + self.patience_seconds
 
     def _ask(self, query: str, values: Sequence[Any]) -> Any:
-        """Run a statement and return its first row; again, where the connection was lost on the way."""
+        """Run a statement and return its first row; repeat it if the connection is lost."""
         import psycopg
 
         end = self._end()
@@ -119,7 +119,7 @@ class PostgresTrials:
 
     @contextlib.contextmanager
     def _session(self, name: str, until: float) -> Iterator[Any]:
-        """Connect, trying again until that time of the monotonic clock."""
+        """Connect, and try again until ``until`` on the monotonic clock."""
         import psycopg
 
         given = psycopg.conninfo.conninfo_to_dict(self.url)
@@ -143,7 +143,7 @@ class PostgresTrials:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Raise an error of the database as one of ours: what the driver says may repeat the URL, password included."""
+    """Translate errors of the database: the driver's own message may repeat the URL with its password."""
     import psycopg
 
     try:
@@ -162,13 +162,15 @@ def _explained() -> Iterator[None]:
 
 
 def open_trials(storage: str, default: Path, study: str) -> Trials:
-    """Return the trials of a study: in a database, in a folder of the user's, or in a folder of ours.
+    """Return the trials of a study: in a database, in a folder that the user names, or in the default folder.
 
     Raises:
-        StageError: The database cannot be reached, or refuses.
+        ConfigError: The place is an address of something that cannot keep trials.
+        StageError: The database cannot be reached, or refuses the request.
     """
-    if storage.startswith(SCHEMES):
-        trials = PostgresTrials(storage, study)
+    url = database_url(storage)
+    if url is not None:
+        trials = PostgresTrials(url, study)
         trials.prepare()
         return trials
     return FolderTrials((Path(storage) if storage else default) / study)

@@ -1,4 +1,4 @@
-"""The search space: which options may vary, and how."""
+"""The search space: which options vary, and how."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Dimension:
     Attributes:
         path: Dotted path of the option.
         whole: Whether its values are whole numbers.
-        low: Smallest value; None where there are choices.
+        low: Smallest value; None where the values are listed.
         high: Largest value.
         log: Drawn on a logarithmic scale.
         step: Distance of neighbouring values, or None.
-        choices: The values, where they are listed.
+        choices: The possible values, where they are listed.
     """
 
     path: str
@@ -59,7 +59,7 @@ def parse_space(table: str, space: Mapping[str, Any], options: Mapping[str, Opti
     """
     if not space:
         raise ConfigError(
-            f"{table}.space is empty: nothing can vary. Name at least one option, or set {table}.trials = 0."
+            f"{table}.space is empty, so no option varies. Name at least one option, or set {table}.trials = 0."
         )
     return tuple(_dimension(f"{table}.space", path, spec, options) for path, spec in sorted(space.items()))
 

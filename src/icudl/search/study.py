@@ -1,8 +1,8 @@
-"""A study: trials drawn in batches, run anywhere, kept one by one.
+"""A study: trials are drawn in batches, run on any worker, and kept one by one.
 
-What is drawn depends on the seed, the number of the trial and the results of the batches before, and on nothing else.
-So a study is the same with any number of workers, after a kill, and when it is extended; and processes that share its
-storage can divide the trials of a batch among them, each trial being guarded by a lock that dies with its process.
+A draw depends on the seed, the number of the trial and the results of earlier batches, and on nothing else. So a study
+is the same with any number of workers, after a kill, and when it is extended. Processes that share its storage can
+divide the trials of a batch; a lock that ends with its process guards each trial.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Rules:
         objective: What is optimised.
         sampler: ``"tpe"`` or ``"random"``.
         pruner: ``"median"`` or ``"none"``.
-        startup_trials: Trials drawn at random first; the pruner waits for as many.
+        startup_trials: Number of trials drawn at random first; the pruner waits for as many.
         batch: Trials drawn at once.
-        seed: Root of what is drawn.
+        seed: Root of the random draws.
     """
 
     objective: Objective
@@ -54,10 +54,10 @@ class Asked:
     """A trial to run.
 
     Attributes:
-        number: From 0.
-        parameters: By dotted path.
-        finished: Outcomes of the batches before, for the pruner.
-        rules: Those of the study.
+        number: Its number, from 0.
+        parameters: Its setting by dotted path.
+        finished: Outcomes of earlier batches, for the pruner.
+        rules: Rules of the study.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Asked:
     rules: Rules
 
     def judge(self) -> Callable[[int, float], bool]:
-        """Return a function of (step, score) that tells whether to give the trial up: Optuna's median pruner."""
+        """Return a function of (step, score) that tells whether to stop the trial: Optuna's median pruner."""
         if self.rules.pruner == "none" or not self.finished:
             return lambda _step, _score: False
         study = _memory_study(self.rules, self.finished, ())
@@ -87,16 +87,16 @@ def run_study(
     store: Trials,
     on_trials: Callable[[int], None],
 ) -> tuple[Outcome, ...]:
-    """Run trials until there are ``trials`` of them; those that ``store`` holds are not run again.
+    """Run trials until the study has ``trials`` of them. Trials that ``store`` holds are not run again.
 
     Args:
-        space: What varies.
-        rules: How to draw and judge.
-        trials: How many in all.
+        space: The options that vary.
+        rules: How trials are drawn and judged.
+        trials: Number of trials in all.
         run_batch: Claims and runs trials, keeps their outcomes in ``store`` and returns them; None for a trial that
             another process is running.
         store: Where outcomes are kept.
-        on_trials: Told how many trials have been finished.
+        on_trials: Called with the number of finished trials.
     """
     finished: tuple[Outcome, ...] = ()
     for start in range(0, trials, rules.batch):
@@ -107,7 +107,7 @@ def run_study(
             known = {trial.number: known_outcome(store, trial) for trial in asked if trial.number not in outcomes}
             outcomes |= {number: outcome for number, outcome in known.items() if outcome is not None}
             missing = [trial for trial in asked if trial.number not in outcomes]
-            # Workers are started for what is free alone: waiting for other processes costs nothing.
+            # Workers are started for free trials only; waiting for other processes needs no worker.
             free = [trial for trial in missing if _is_free(store, trial.number)]
             fresh = [outcome for outcome in (run_batch(free) if free else ()) if outcome is not None]
             outcomes |= {outcome.number: outcome for outcome in fresh}
@@ -145,7 +145,7 @@ def study_key(*parts: Any) -> str:
 
 
 def tuning_result(outcomes: Sequence[Outcome], objective: Objective) -> TuningResult:
-    """Choose the best complete trial; of equals the first.
+    """Choose the best complete trial, the first of equals.
 
     Raises:
         StageError: No trial was completed.
@@ -163,7 +163,7 @@ def tuning_result(outcomes: Sequence[Outcome], objective: Objective) -> TuningRe
             "state": outcome.state,
             "value": outcome.value,
             "parameters": json.dumps(dict(outcome.parameters), sort_keys=True),
-            # How long a trial took would differ from run to run, and the artifact with it.
+            # Durations are left out: they differ from run to run, and so would the artifact.
             "seconds": None,
             "steps": len(outcome.intermediate),
         }
@@ -192,7 +192,7 @@ def _ask(
 
 
 def _memory_study(rules: Rules, finished: Sequence[Outcome], space: Sequence[Dimension]) -> Any:
-    """Return Optuna's study of the finished trials; what it is told is forgotten with it."""
+    """Return Optuna's study of the finished trials, held in memory only."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,7 +1,7 @@
 """Outcomes of trials, and the folder that keeps them on one machine.
 
-A trial that is being run is guarded by a lock that its owner cannot leave behind: the operating system's here, that of
-the database session in ``search.postgres_trials``.
+A lock that ends with its owner guards a running trial: a lock of the operating system here, a lock of the database
+session in ``search.postgres_trials``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from icudl.files import sync, write_atomically
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a trial.
+    """The outcome of a trial.
 
     Attributes:
-        number: From 0.
-        parameters: By dotted path.
+        number: Its number, from 0.
+        parameters: Its setting by dotted path.
         state: How it ended.
-        value: Score; for a pruned trial its last intermediate one; None for a failed one.
+        value: Its score; the last intermediate score of a pruned trial; None for a failed trial.
         intermediate: Scores by step.
     """
 
@@ -42,7 +42,7 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Outcome:
-        """Make an outcome of what JSON kept of ``to_dict``."""
+        """Make an outcome from the JSON form of ``to_dict``."""
         intermediate = {int(step): value for step, value in content["intermediate"].items()}
         return cls(**{**content, "state": TrialState(content["state"]), "intermediate": intermediate})
 
@@ -51,18 +51,18 @@ class Trials(Protocol):
     """Keeps the outcomes of one study; small, and can be sent to a worker."""
 
     def claim(self, number: int) -> contextlib.AbstractContextManager[bool]:
-        """Give True where this process may run the trial: nobody else may while the ``with`` block lasts."""
+        """Give True if this process may run the trial; no other process may while the ``with`` block lasts."""
 
     def read(self, number: int) -> Outcome | None:
-        """Return the outcome of a trial, or None where it has none yet."""
+        """Return the outcome of a trial, or None if the trial has not ended."""
 
     def keep(self, outcome: Outcome) -> Outcome:
-        """Keep an outcome and return the one that counts: the first that was kept of this trial."""
+        """Keep an outcome, and return the one that counts: the first outcome kept for this trial."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderTrials:
-    """One JSON file a trial."""
+    """Keeps each trial in a JSON file."""
 
     folder: Path
 
@@ -71,8 +71,8 @@ class FolderTrials:
         """See ``Trials``.
 
         Raises:
-            StoreError: The file system knows no locks. Not to be taken for a trial that another process has: all would
-                wait for each other.
+            StoreError: The file system has no locks. Taking this for a trial that another process runs would make all
+                processes wait for each other.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"trial-{number}.lock"
@@ -95,10 +95,10 @@ class FolderTrials:
 
 
 def remove_work(folder: Path, number: int) -> None:
-    """Delete all that a trial and its killed predecessors kept to go on from.
+    """Delete the unfinished work of a trial, including that of killed attempts.
 
-    To be called before the outcome is kept: once it is, nobody looks at the trial again. So the deletions are on the
-    disk first.
+    Call it before the outcome is kept: afterwards no process looks at the trial again. The deletions reach the disk
+    before the function returns.
     """
     for pattern in (f"trial-{number}-fold-*", f"trial-{number}.shards", f".trial-{number}[-.]*.partial"):
         for path in folder.glob(pattern):

@@ -1,4 +1,4 @@
-"""Analyse: adversarial examples → where predictions hang."""
+"""Analyse: from adversarial examples to the hours and variables that predictions depend on."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def analyse(
     """Measure where, and by how little, the attacked predictions can be changed, and what they rest on.
 
     Args:
-        grid: What the attack started from; of an external data set, the variables are matched by name.
-        training: Gives each attacked member's decision threshold.
-        attack: Examples found.
-        options: Filters and intervals.
-        context: Random streams and progress.
+        grid: The attacked data set; variables of an external one are matched by name.
+        training: Holds each attacked member and its decision threshold.
+        attack: The examples that the attack found.
+        options: How examples are filtered and intervals computed.
+        context: Provides random streams and progress.
 
     Returns:
         The tables that ``icudl.analysis.susceptibility`` and, unless ``importance_stays`` is 0,

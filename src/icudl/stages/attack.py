@@ -1,4 +1,4 @@
-"""Attack: how little must change in a record before the model says the opposite?"""
+"""Attack: how small a change of a record reverses the model's decision?"""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def draw_stays(
 ) -> npt.NDArray[np.int64]:
     """Return at most ``max_stays`` of the stays at ``rows``, sorted; all of them where it is 0.
 
-    Survivors and deaths are drawn in the proportion they have, and at least one of each where there is one.
+    Survivors and deaths are drawn in proportion, with at least one of each outcome that occurs.
     """
     if max_stays == 0 or max_stays >= len(rows):
         return rows

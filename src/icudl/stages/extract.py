@@ -17,7 +17,7 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         context: Scratch folder, progress, executor.
 
     Raises:
-        ConfigError: A variable is unknown, or a range is not one.
-        SourceError: The source cannot be read or holds nothing that can be used.
+        ConfigError: A variable is unknown, or a range is not two ascending numbers.
+        SourceError: The source cannot be read, or holds no usable value.
     """
     return source.extract(variables.chosen(source.available), window, context)

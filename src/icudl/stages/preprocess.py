@@ -21,20 +21,20 @@ def preprocess(
 ) -> GridDataset:
     """Select the cohort, lay its hours out as arrays, divide it by patient.
 
-    An external data set is not divided: all its stays are test stays, no stay is in a fold, and no option of the split
-    is read.
+    An external data set is not divided: all its stays are test stays, no stay belongs to a fold, and the options of
+    the split are ignored.
 
     Args:
-        tables: What a source gave.
+        tables: Stays and hourly means from a source.
         cohort: Criteria.
         split: Test split and folds of a main data set.
-        context: Gives the random stream of the split.
+        context: Provides the random stream of the split.
         role: What the data set is for.
 
     Raises:
         SourceError: The cohort is empty, or the outcome of a stay is unknown.
         StageError: The cohort cannot be divided as asked, or the hours are not as declared.
-        ValueError: There is no such role.
+        ValueError: ``role`` is unknown.
         ConfigError: ``split.test_sets`` names an unknown set.
     """
     role = Role(role)

@@ -1,4 +1,4 @@
-"""Stage ``report``: the page that tells what was found."""
+"""Report: one page with the findings of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score: what a fitted model is worth on a data set that it was not trained on."""
+"""Score: how well a fitted model predicts on a data set that it was not trained on."""
 
 from __future__ import annotations
 

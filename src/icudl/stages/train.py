@@ -1,4 +1,4 @@
-"""Train: from a grid to fitted models, and what they score on stays they were not fitted on."""
+"""Train: from a grid to fitted models and their scores on stays that they were not fitted on."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def train(
     Member ``fold-k`` is fitted on the stays of the other folds and scores fold k ("out-of-fold"); ``final`` is fitted
     on all stays that are not test stays and scores the test stays ("test"). Each keeps a part of its own training
     patients for early stopping and the threshold. With ``training.final = "folds"`` the final member is the mean of the
-    models of the folds instead, which together have seen the same stays. The baselines are fitted on exactly the
-    same stays.
+    models of the folds instead, which together have seen the same stays. The baselines are fitted on each member's
+    training stays without those kept apart, even where ``training.fit_again`` gives a network both.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
@@ -70,7 +70,7 @@ def train(
 
 
 def _run(jobs: Sequence[MemberJob], plan: Plan, executor: Executor, tick: Tick) -> list[Finished]:
-    """Fit what is not finished yet, and keep it here as well: a worker of another machine kept it there."""
+    """Fit the unfinished members, and keep them on this machine too: a remote worker keeps its own copy elsewhere."""
     done = {job: finished_member(plan, job) for job in jobs}
     missing = [job for job in jobs if done[job] is None]
     tick(sum(most_epochs(plan.model, plan.training) for job in jobs if done[job] is not None and not job.baseline))

@@ -1,4 +1,4 @@
-"""Tune: search options of the model, or of the attack, by what they score on stays that are not test stays."""
+"""Tune: search options of the model or of the attack by their scores on stays that are not test stays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tune_model(
     Where ``tuning.space`` is empty, the search varies what the model names (``ModelOptions.SPACE``).
 
     Raises:
-        ConfigError: The search space is illegal, or no trial is asked for.
+        ConfigError: The search space is illegal, or the number of trials is 0.
         StageError: No trial was completed, or the stays cannot be trained on.
     """
     tables: dict[str, Options] = {"model": model, "training": training, "inputs": inputs}
@@ -65,7 +65,7 @@ def tune_model(
 
     def run_batch(trials: Sequence[Asked]) -> list[Outcome | None]:
         def keep(_position: int, outcome: Outcome | None) -> None:
-            # A worker of another machine may have kept it where this one does not look.
+            # A worker on another machine keeps the outcome there, where this machine does not look.
             if outcome is not None:
                 study.store.keep(outcome)
 
@@ -87,11 +87,11 @@ def tune_attack(
     """Search the options of the attack on a sample of stays, each attacked through the fold it was left out of.
 
     Raises:
-        ConfigError: The search space is illegal, or no trial is asked for.
-        StageError: There is no stay to attack.
+        ConfigError: The search space is illegal, or the number of trials is 0.
+        StageError: No stay is left to attack.
         AttackError: The model is not differentiable.
     """
-    # With the space in place the study is named after what it varies, whether that was said or left to the attack.
+    # The space is filled in first, so that the study has one name whether the space was given or is the default.
     tuning = dataclasses.replace(tuning, space=dict(tuning.space or attack.SPACE))
     space = parse_space("tune_attack", tuning.space, {"attack": attack})
     rules = Rules(

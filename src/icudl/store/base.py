@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from icudl.artifacts import Artifact
 from icudl.errors import StoreError
+from icudl.options import masked
 from icudl.store.manifest import Manifest, differences, list_files
 from icudl.store.objects import is_address
 from icudl.store.soundness import faults
@@ -236,6 +237,11 @@ def open_store(where: Path | str, cache: Path | None = None) -> Store:
     """
     from icudl.store.folder import FolderStore
 
+    if isinstance(where, Path) and is_address(str(where)):
+        raise StoreError(
+            f"{masked(str(where))!r} is a path made of an address. Give the address of the store as text, "
+            "s3://BUCKET/PREFIX, or a folder."
+        )
     if isinstance(where, str) and is_address(where):
         from icudl.store.bucket import BucketStore, cache_folder
         from icudl.store.objects import Objects

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from icudl.errors import StoreError
+from icudl.options import scheme_of
 from icudl.store.manifest import FileEntry
 
 _BLOCK = 1 << 22
@@ -31,7 +32,7 @@ _UNREACHABLE = {
 
 def is_address(where: object) -> bool:
     """Tell an address (``s3://bucket/prefix``) from a folder."""
-    return isinstance(where, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", where) is not None
+    return isinstance(where, str) and scheme_of(where) != ""
 
 
 class Objects:

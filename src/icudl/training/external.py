@@ -13,6 +13,12 @@ from icudl.errors import StageError
 from icudl.training.data import Rows
 from icudl.training.members import learnt_from
 
+OVERLAPPING: tuple[frozenset[str], ...] = (
+    # Silva et al. 2012: the challenge took its stays from MIMIC-II, whose patients MIMIC-III holds as well.
+    frozenset({"mimic-iii", "physionet-2012"}),
+)
+"""Populations that have patients in common, under ids that do not tell which."""
+
 
 def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
     """Return the patients whose stays a member was fitted on or validated with, sorted.
@@ -29,16 +35,59 @@ def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) ->
     """Return the stays of a data set whose patients a member has not met; what decides is the patient, never the split.
 
     Two data sets of one population are the same patients under the same ids. A data set whose population is unknown
-    (``""``) shares no patient with any other.
+    (``""``) shares no patient with any other; ``require_populations`` refuses it.
 
     Args:
-        grid: The stays to choose from.
+        grid: The stays to choose from; the very data set of the training, or another.
         training_grid: The data set of the training.
         member: As in ``met_patients``.
     """
-    if not grid.population or grid.population != training_grid.population:
+    if not _same_patients(grid, training_grid):
         return np.arange(len(grid.labels))
     return np.flatnonzero(~np.isin(grid.patient_ids, met_patients(training_grid, member)))
+
+
+def rows_by_fold(grid: GridDataset, training_grid: GridDataset) -> dict[Member, Rows]:
+    """Return, for the member of each fold, the stays of a data set whose patients the training left out as that fold.
+
+    No stay belongs to two members. Stays of patients who were in no fold (test patients, and patients whom the training
+    did not have) belong to none.
+
+    Args:
+        grid: As in ``unmet_rows``.
+        training_grid: As in ``unmet_rows``.
+    """
+    found = {}
+    for fold in range(training_grid.n_folds):
+        member = Member(fold)
+        unmet = unmet_rows(grid, training_grid, member)
+        left_out = training_grid.patient_ids[training_grid.folds == fold]
+        known = np.isin(grid.patient_ids[unmet], left_out) & _same_patients(grid, training_grid)
+        found[member] = unmet[known]
+    return found
+
+
+def require_populations(grid: GridDataset, training_grid: GridDataset) -> None:
+    """Make sure that it is known whose patients two data sets hold, unless they are one and the same.
+
+    Raises:
+        StageError: The population of either is unknown.
+    """
+    if grid is not training_grid and not (grid.population and training_grid.population):
+        whose = "the data" if not grid.population else "the data of the training"
+        raise StageError(
+            f"The population of {whose} is unknown, so nothing tells which patients the model has met. Name it in the "
+            "source (population), and preprocess again."
+        )
+
+
+def shared_under_other_ids(grid: GridDataset, training_grid: GridDataset) -> bool:
+    """Tell whether two populations have patients in common whom no id identifies (``OVERLAPPING``)."""
+    return {grid.population, training_grid.population} in OVERLAPPING
+
+
+def _same_patients(grid: GridDataset, training_grid: GridDataset) -> bool:
+    return grid is training_grid or (bool(grid.population) and grid.population == training_grid.population)
 
 
 def missing_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:

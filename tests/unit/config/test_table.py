@@ -91,7 +91,7 @@ def test_the_main_data_set_comes_first(tmp_path: Path) -> None:
         ("models.published.name=gru", ["models.published.name", "model = ..."]),
         ("models.mine.hidden_size=3", ["[models.mine]", "names no model", "lstm_summary"]),
         ("models.latest.model=gru", ["'latest'", "cannot be a name"]),
-        ("models.fewest.model=gru", ["models.fewest", "attacks.fewest", "one name"]),
+        ("models.fewest.model=gru", ["models.fewest", "attacks.fewest", "share a name"]),
         ("model.hidden_size=3", ["[model]", "[models.gru]"]),
         ("source.patients=30", ["[source]", "[data.main]"]),
         ("attack.kappa=1", ["[attack]", "[attacks.fewest]"]),

@@ -17,10 +17,11 @@ from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, prepare_inputs
 from icudl.stages.train import train
 from icudl.training.data import stays_of
+from icudl.training.external import unmet_rows
 from icudl.training.fold_ensemble import rescaling, spanning_scaler
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.risk_curve import risks_at
-from icudl.training.scores.scoring import differences, predictions, risks, unseen_rows
+from icudl.training.scores.scoring import differences, predictions, risks
 from training_grids import make_grid
 
 MODEL = LstmOptions(hidden_size=4, fc_size=4)
@@ -73,7 +74,7 @@ def test_the_final_member_is_the_mean_of_the_folds_and_scores_the_test_stays(gri
     assert np.abs(differences(final, grid, test, "cpu") - apart).max() < 0.05
     part = result.predictions.filter(split="test")
     assert sorted(part["stay_id"].to_list()) == sorted(grid.stay_ids[grid.is_test].tolist())
-    assert unseen_rows(final, grid, fitted_on_grid=True).tolist() == test.tolist()
+    assert unmet_rows(grid, grid, final.member).tolist() == test.tolist()
     assert predictions(final, grid, test, "cpu", "test").sort("stay_id")["probability"].to_list() == (
         part.sort("stay_id")["probability"].to_list()
     )

@@ -1,4 +1,4 @@
-"""What every engine offers, and the engine of any differentiable model: autograd."""
+"""The protocol of engines, and the engine of any differentiable model: autograd."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ class Engine(Protocol):
     """Scores features: (B,) logit of death minus logit of survival."""
 
     def remember(self, features: Tensor, lengths: Tensor) -> Memory | None:
-        """Read stays of which variants will be scored; return None where that makes this engine no faster."""
+        """Read stays whose variants will be scored; return None if remembering them would not save time."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """Return the (B,) logit differences of ``features`` (B, T, C).
 
         Args:
-            features: Of B stays.
+            features: Features of B stays.
             lengths: (B,) hours of each.
-            known: Stays of the same lengths, read before, of which these are variants. Saves time, changes no result.
+            known: Stays read before, of the same lengths, of which these are variants. They save time and change no
+                result.
         """
 
     def difference_and_gradient(
@@ -35,20 +36,20 @@ class Engine(Protocol):
         """Return differences, gradient, and the reach of the gradient (``ends.Known``) if the engine has one.
 
         Args:
-            features: Of B stays.
-            lengths: (B,).
+            features: Features of B stays.
+            lengths: (B,) hours of each.
             faint: Share of a stay's steepest slope; later gradients may leave out slopes below it.
         """
 
 
 class AutogradEngine:
-    """Any differentiable model, in eval mode, by autograd.
+    """Differentiates any model, in eval mode, by autograd.
 
     cuDNN refuses the backward pass of an RNN in eval mode (pytorch issue 5878), so it is switched off around the pass.
 
     Args:
         model: (features, lengths) to (B, 2) logits.
-        name: What error messages call the model; by default the name of its class.
+        name: Name of the model in error messages; by default that of its class.
     """
 
     def __init__(self, model: nn.Module, name: str = "") -> None:
@@ -56,7 +57,7 @@ class AutogradEngine:
         self.name = name or type(model).__name__
 
     def remember(self, features: Tensor, lengths: Tensor) -> None:
-        """See ``Engine``: a model may depend on every hour in any way, so nothing is remembered."""
+        """Return None: a model may depend on every hour in any way, so remembering saves no time."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
         """See ``Engine``."""

@@ -1,8 +1,8 @@
-"""Engine for one recurrent layer of which only end states are read (read-outs ``final`` and ``last_hour``).
+"""Engine for one recurrent layer whose end states alone are read (read-outs ``final`` and ``last_hour``).
 
-What such a model says depends on where each direction ends, so nothing need be read twice. A forward direction is, up
-to the first changed hour, in the state that it had on the known stay, and a backward direction up to the last changed
-hour: exact. And the gradient can be followed back only as far as it matters (``Reach``).
+The output of such a model depends only on where each direction ends, so no hour need be read twice. Up to the first
+changed hour, a forward direction has the states that it had on the known stay; so does a backward direction down to the
+last changed hour. This is exact. The gradient need be followed back only as far as it matters (``Known.reach``).
 
 T hours, B stays, C features, H units, D directions that are read to their ends (with ``last_hour`` the backward one
 reads a single hour and does not count).
@@ -23,7 +23,7 @@ from icudl.models.recurrent.readout import last_hour
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Memory:
-    """B known stays as the engine has read them.
+    """B known stays, with the states that the engine reached on them.
 
     Attributes:
         features: (B, T, C).
@@ -36,12 +36,12 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Known:
-    """Which known stay each of K stays is a variant of, and how far back its gradient matters.
+    """The known stays of which K stays are variants, and how far back their gradients matter.
 
     Attributes:
-        memory: Known stays.
-        stays: (K,) positions in it.
-        reach: (K, D) steps before the end that the gradient is to be followed back at least; None for all of them.
+        memory: The known stays.
+        stays: (K,) positions in ``memory``.
+        reach: (K, D) fewest steps before the end to which the gradient is followed back; None for all steps.
     """
 
     memory: Memory
@@ -50,10 +50,10 @@ class Known:
 
 
 class EndStateEngine:
-    """See the module, and ``engine.autograd.Engine``.
+    """An ``engine.autograd.Engine`` that reads only changed hours; see the module.
 
     Args:
-        model: One layer, read-out ``final`` or ``last_hour``. Its weights are used as they are.
+        model: One layer, read-out ``final`` or ``last_hour``. The engine uses its weights unchanged.
     """
 
     def __init__(self, model: RecurrentClassifier) -> None:
@@ -133,7 +133,7 @@ class EndStateEngine:
     def _single(self, features: Tensor, lengths: Tensor) -> Reading:
         """Read the one hour that the backward direction has seen at the last hour."""
         direction = self.single_hour
-        assert direction is not None  # noqa: S101 - callers ask first
+        assert direction is not None  # noqa: S101 - callers check first
         begins = torch.zeros_like(lengths)
         start = from_nothing(direction, len(features), features)
         return Reading(direction, last_hour(features, lengths)[None], begins, start)
@@ -149,7 +149,7 @@ class EndStateEngine:
     def _begin(
         self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None
     ) -> list[tuple[RecurrentDirection, Tensor, Start]]:
-        """Return directions with the step at which each stay has to begin, and where it stands then."""
+        """Return the directions with the step at which each stay begins and its state at that step."""
         waits = features.shape[1] - lengths
         directions = [self.forward_direction]
         if self.backward_direction is not None:
@@ -189,7 +189,7 @@ def _at_start(states: Tensor, cells: Tensor, lengths: Tensor) -> tuple[Tensor, T
 
 
 def _shifted(array: Tensor, steps: Tensor) -> Tensor:
-    """Return (B, T, C) with each stay moved by ``steps`` (B,) towards the end, around it if need be."""
+    """Return (B, T, C) with each stay moved by ``steps`` (B,) towards the end, wrapping around."""
     if not bool(steps.any()):
         return array
     n_steps = array.shape[1]

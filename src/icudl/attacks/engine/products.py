@@ -1,7 +1,8 @@
-"""Products of rows with a matrix that never changes: where a recurrent pass spends its time.
+"""Products of rows with a constant matrix, in which a recurrent pass spends its time.
 
-On a CPU, torch hands float32 products to the BLAS it was built with. oneDNN, which torch carries for its own layers,
-does products of the shapes met here up to twice as fast (docs/decisions/0042), so it is called where it can be.
+On a CPU, torch passes float32 products to the BLAS that it was built with. oneDNN, which torch contains for its own
+layers, computes products of the shapes used here up to twice as fast (docs/decisions/0042), so it is called wherever
+possible.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import torch
 from torch import Tensor
 
 FEWEST_ROWS = 16
-"""Below this, setting up a oneDNN call costs more than it saves."""
+"""Below this size, setting up a oneDNN call costs more than it saves."""
 
 
 def has_onednn() -> bool:
-    """Tell whether this build of torch has the operators that are called; they are its own, not part of its API."""
+    """Tell whether this build of torch has the oneDNN operators, which are not part of its public API."""
     return all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
 
 
 class FrozenProduct:
-    """x -> x W.
+    """The map x -> x W.
 
     Args:
         matrix: W (K, N).
@@ -40,6 +41,6 @@ class FrozenProduct:
 
 
 def rounded_up(n_rows: int) -> int:
-    """Return a number of rows that is not below ``n_rows`` and one of few: oneDNN compiles a kernel for each number."""
+    """Round a number of rows up to one of few sizes, because oneDNN compiles a kernel for each number of rows."""
     step = 8 if n_rows <= 64 else 16 if n_rows <= 256 else 64
     return -(-n_rows // step) * step

@@ -1,7 +1,7 @@
-"""One direction of a recurrent layer read to its end: every stay from the step on from which it has to be read.
+"""One direction of a recurrent layer, read to its end; each stay begins at a step of its own.
 
-K stays of T steps, aligned at the end: a stay that is shorter, or known up to some step, begins later. Steps are
-counted in the order in which the direction reads. C features, H units.
+K stays of T steps are aligned at the end: a stay that is shorter, or known up to some step, begins later. Steps follow
+the order in which the direction reads. C features, H units.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from icudl.models.base import blank_padding
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Schedule:
-    """Which stays read at which step. In the order of their first steps, those that read are always at the front.
+    """Which stays are read at which step. Sorted by first step, the stays being read are always at the front.
 
     Attributes:
-        order: (K,) stays by first step; None where all begin together, which spares the copies.
-        n_reading: For each step the number of stays that read.
+        order: (K,) stays by first step; None where all begin together, which saves copies.
+        n_reading: For each step the number of stays being read.
     """
 
     order: Tensor | None
@@ -31,7 +31,7 @@ class Schedule:
 
     @classmethod
     def of(cls, begins: Tensor, n_steps: int) -> Schedule:
-        """Make the schedule of stays that begin at the steps ``begins`` (K,); T for one that reads nothing."""
+        """Make the schedule of stays that begin at the steps ``begins`` (K,); T for a stay that is not read."""
         first = begins[:1]
         if bool((begins == first).all()):
             return cls(None, [0 if step < int(first) else len(begins) for step in range(n_steps)])
@@ -44,7 +44,7 @@ class Schedule:
         return array if self.order is None else array.index_select(dim, self.order)
 
     def undo(self, ordered: Tensor, dim: int = 0) -> Tensor:
-        """Return what ``apply`` was given."""
+        """Undo ``apply``."""
         return ordered if self.order is None else ordered.index_select(dim, self.order.argsort())
 
 
@@ -56,10 +56,10 @@ def read_to_end(direction: RecurrentDirection, inputs: Tensor, begins: Tensor, s
     """Return the (K, H) states after the last step.
 
     Args:
-        direction: Weights.
+        direction: The direction, with its weights.
         inputs: (T, K, C).
         begins: (K,) first steps.
-        start: Before them.
+        start: States before these steps.
     """
     n_steps, n_stays, n_inputs = inputs.shape
     size = direction.size
@@ -79,15 +79,15 @@ def read_to_end(direction: RecurrentDirection, inputs: Tensor, begins: Tensor, s
 
 
 class Reading:
-    """A reading whose way back can be gone: what ``read_to_end`` does, keeping what the gradient needs.
+    """A reading as ``read_to_end`` does it that keeps what the gradient needs.
 
     It is valid until the direction is read again.
 
     Args:
-        direction: Weights.
+        direction: The direction, with its weights.
         inputs: (T, K, C).
         begins: (K,) first steps.
-        start: Before them.
+        start: States before these steps.
     """
 
     def __init__(self, direction: RecurrentDirection, inputs: Tensor, begins: Tensor, start: Start) -> None:
@@ -124,14 +124,14 @@ class Reading:
         return self.schedule.undo(self.states[-1].clone())
 
     def course(self) -> tuple[Tensor, Tensor]:
-        """Return copies of the (T + 1, K, H) states and cells; nothing of meaning before a stay begins."""
+        """Return copies of the (T + 1, K, H) states and cells; values before a stay begins are undefined."""
         return self.schedule.undo(self.states.clone(), 1), self.schedule.undo(self.cells.clone(), 1)
 
     def back(self, upstream: Sequence[Tensor | None]) -> Tensor:
-        """Return the (K, T, C) gradient of the inputs; zero where they were not read.
+        """Return the (K, T, C) gradient of the inputs; zero for inputs that were not read.
 
         Args:
-            upstream: For each step the (K, H) gradient of the state after it as the caller sees it, None for zero.
+            upstream: For each step the (K, H) gradient of the loss by the state after it; None for zero.
         """
         direction, size = self.direction, self.direction.size
         like = self.states
@@ -158,12 +158,12 @@ class Reading:
 
 
 def _first(rows: Tensor, n_rows: int) -> Tensor:
-    """Return the first rows; the array itself where it has no more, as a view costs as much as a small operation."""
+    """Return the first rows, or the array itself if it has no others: a view costs as much as a small operation."""
     return rows if len(rows) == n_rows else rows[:n_rows]
 
 
 def without_padding(features: Tensor, lengths: Tensor) -> Tensor:
-    """Return (B, T, C) features with zeros beyond each length; the array itself where no stay is shorter."""
+    """Return (B, T, C) features with zeros beyond each length, or the array itself if no stay is shorter."""
     return features if bool((lengths == features.shape[1]).all()) else blank_padding(features, lengths)
 
 

@@ -1,11 +1,11 @@
-"""Recurrent layers with a backward pass of their own: what an attack needs of an LSTM or a GRU, and nothing else.
+"""Recurrent layers with a backward pass of their own, reduced to what an attack needs of an LSTM or a GRU.
 
-Parameters are frozen, so only the gradient of the input is formed, and the parameters can be laid out for speed: state,
-input and a constant 1 stand side by side as one row, so that one matrix product an hour gives all that the gates are
-made of, bias included, and one product an hour takes the gradient back to state and input together. What is done entry
-by entry is done while an hour is in the cache. tanh(x) is computed as 2 sigmoid(2 x) - 1, which is several times
-faster in torch and as exact in absolute terms; the factor 2 inside is part of the matrix. There is no library RNN in
-the way, so neither cuDNN's refusal of a backward pass in eval mode nor dropout matters.
+Parameters are frozen, so only the gradient of the input is computed, and the parameters can be laid out for speed:
+state, input and a constant 1 stand side by side in one row. One matrix product an hour then gives the inputs of all
+gates, bias included, and one product an hour takes the gradient back to state and input together. Elementwise
+operations run while an hour is in the cache. tanh(x) is computed as 2 sigmoid(2 x) - 1, which is several times faster
+in torch and as exact in absolute terms; the inner factor 2 is part of the matrix. No library RNN takes part, so neither
+cuDNN's refusal of a backward pass in eval mode nor dropout matters.
 
 T hours, B stays, C inputs, H units; K = H + C + 1 columns of a row. Equations of the cells: documentation of
 ``torch.nn.LSTM`` and ``torch.nn.GRU``.
@@ -30,13 +30,13 @@ Kept = tuple[Tensor, ...]
 
 
 class Workspace:
-    """Arrays that are used again at every pass: fresh ones of this size cost more to map than to fill."""
+    """Arrays that every pass reuses: mapping fresh arrays of this size costs more than filling them."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Return an uninitialised array; what was taken under this name before is overwritten."""
+        """Return an uninitialised array, in the memory of the array taken before under this name."""
         size = math.prod(shape)
         array = self._arrays.get(name)
         if array is None or array.numel() < size or array.dtype != like.dtype or array.device != like.device:
@@ -46,20 +46,20 @@ class Workspace:
 
 
 class RecurrentDirection(abc.ABC):
-    """What one direction of one layer does at an hour; ``attacks.engine.reading`` has the loops.
+    """One hour of one direction of a layer; the loops over hours are in ``attacks.engine.reading``.
 
     Args:
         weights: (K, 4 H) from a row of state, input and 1 to four blocks of units.
-        back: (4 H, K) from the gradient of what a cell calls its blocks to that of the row.
+        back: (4 H, K) from the gradient of a cell's blocks to that of the row.
         size: H.
     """
 
     carries_cells = False
-    """Whether the cell hands on more than its state."""
+    """Whether the cell passes on more than its state."""
 
     @property
     def n_cells(self) -> int:
-        """Numbers that the cell hands on beside its state: H or 0."""
+        """Count of numbers that the cell passes on beside its state: H or 0."""
         return self.size if self.carries_cells else 0
 
     def __init__(self, weights: Tensor, back: Tensor, size: int) -> None:
@@ -75,14 +75,14 @@ class RecurrentDirection(abc.ABC):
         """Turn an hour's (B, 4 H) blocks into gates, in place, and write state and cells after the hour.
 
         Args:
-            blocks: What the product gives.
+            blocks: Result of the product.
             state: (B, H) before the hour; may be the array of ``state_after``.
             cells: (B, H) before the hour (or (B, 0)); may be the array of ``cells_after``.
             state_after: (B, H) to be written.
             cells_after: (B, H) to be written.
 
         Returns:
-            What the way back needs beside ``state`` and ``cells``.
+            The arrays that ``step_back`` needs beside ``state`` and ``cells``.
         """
 
     @abc.abstractmethod
@@ -90,9 +90,9 @@ class RecurrentDirection(abc.ABC):
         """Fill the gradient of an hour's blocks, given that of the state after it.
 
         Args:
-            kept: State and cells before the hour, and what ``step`` returned.
+            kept: State and cells before the hour, and the result of ``step``.
             by_state: (B, H).
-            by_cell: (B, H) the cell's own, to be taken from hour to hour.
+            by_cell: (B, H) gradient of the cell, passed from hour to hour.
             parts: Parts to fill: each of the four blocks, then all but the first, then the first two together.
         """
 
@@ -103,14 +103,14 @@ class RecurrentDirection(abc.ABC):
         Args:
             kept: See ``step_back``.
             by_state: (B, H) gradient of the state after it; may be overwritten.
-            by_row_state: (B, H) what comes back through the product; may be overwritten.
+            by_row_state: (B, H) gradient that comes back through the product; may be overwritten.
         """
 
 
 class LSTMDirection(RecurrentDirection):
     """c_t = f c_(t-1) + i g, h_t = o tanh(c_t); blocks g, i, f, o.
 
-    Kept as cells is 2 c, what the sigmoid of tanh(c) wants. The forget rows of ``back`` are halved to make up for it.
+    The cells hold 2 c, the argument of the sigmoid in tanh(c). The forget rows of ``back`` are halved to compensate.
     """
 
     carries_cells = True
@@ -191,7 +191,7 @@ class GRUDirection(RecurrentDirection):
 
 
 def direction_of(rnn: nn.LSTM | nn.GRU, layer: int, *, backward: bool) -> RecurrentDirection:
-    """Return one direction of one layer of a library RNN, detached from it.
+    """Return a copy of one direction of one layer of a library RNN.
 
     Args:
         rnn: The library's module.

@@ -1,4 +1,4 @@
-"""Engine for recurrent layers of any number and read-out: every hour is read, layer by layer.
+"""Engine for any number of recurrent layers and any read-out: it reads every hour, layer by layer.
 
 T hours, B stays, C features, H units, D directions a layer.
 """
@@ -21,7 +21,7 @@ class StackEngine:
     Hours beyond the longest stay of a batch are left out, which is exact.
 
     Args:
-        model: Its weights are used as they are; training it further would change the engine.
+        model: The engine uses its weights unchanged; training the model further would change the engine.
     """
 
     def __init__(self, model: RecurrentClassifier) -> None:
@@ -34,7 +34,7 @@ class StackEngine:
         ]
 
     def remember(self, features: Tensor, lengths: Tensor) -> None:
-        """See ``engine.autograd.Engine``: every hour may change what the upper layers or the read-out see."""
+        """Return None: every hour may change the inputs of the upper layers or of the read-out."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
         """See ``engine.autograd.Engine``."""

@@ -1,1 +1,1 @@
-"""The attacks, one method a file; ``attacks.base.make_attack`` finds them by name."""
+"""The attacks, one method in each file; ``attacks.base.make_attack`` finds them by name."""

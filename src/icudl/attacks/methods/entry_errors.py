@@ -1,4 +1,4 @@
-"""The errors that people make: which of them, made in one entry of a record, flips the prediction?"""
+"""Which of the errors that people make, in one entry of a record, flips the prediction?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ONE_DECIMAL = (
 )
 TWO_DECIMALS = ("ph", "calcium", "troponin_i", "troponin_t", "fio2")
 DECIMALS = {**dict.fromkeys(ONE_DECIMAL, 1), **dict.fromkeys(TWO_DECIMALS, 2)}
-"""Decimals in which a variable is usually charted; 0 for the others."""
+"""Decimals with which a variable is usually charted; 0 for the others."""
 
 UNIT_FACTORS: dict[str, tuple[float, ...]] = {
     "glucose": (18.016,),  # mg/dL per mmol/L
@@ -91,12 +91,12 @@ class EntryErrorAttack:
     * ``sign``: the sign is lost; only where negative values are plausible.
     * ``copy_forward``: the last value is entered again.
 
-    One of the k values of an hour is wrong, taken to be the mean before, so the mean moves by 1/k of the error. An
-    entry outside the plausible range counts as caught: the cleaning of the data throws it away.
+    One of the k values of an hour, taken to equal the mean, is entered wrongly: the mean moves by 1/k of the error. An
+    entry outside the plausible range counts as caught: the cleaning of the data drops it.
 
-    Tables: ``entry_errors`` has one row a stay: stay, and for each kind KIND_tried, KIND_caught and KIND_flips.
-    ``entry_flips`` has one row an error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before and
-    entry_after in clinical units (of the first cell where two change places).
+    Tables: ``entry_errors`` has one row per stay: stay, and for each kind KIND_tried, KIND_caught and KIND_flips.
+    ``entry_flips`` has one row per error that flips: stay, kind (index into ``KINDS``), hour, variable, entry_before
+    and entry_after in clinical units (of the first cell where two change places).
     """
 
     Options: ClassVar[type[AttackOptions]] = EntryErrorOptions
@@ -190,7 +190,7 @@ def enumerate_errors(
     caught = np.zeros(len(KINDS), np.int64)
     for kind, wrong in _single_cell_errors(means, entries.variables):
         plausible = _plausible(wrong, entries.variables)
-        # A slip that leaves the value as it is counts as no error.
+        # A slip that does not change the value is not an error.
         differs = np.isfinite(wrong) & ~np.isclose(wrong, means)
         caught[kind] += int((differs & ~plausible).sum())
         unit = _unit_with(entries, row, wrong)

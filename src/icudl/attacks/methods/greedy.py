@@ -1,4 +1,4 @@
-"""Corner greedy: the fewest changed cells, by moving the most promising cells to one of their bounds."""
+"""Corner greedy: change few cells, by moving the most promising ones to one of their bounds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CANDIDATES = 8
 """Cells tried one by one at each iteration."""
 
 BOLDNESS = 0.5
-"""Share of the missing margin that the cells moved in one iteration may take off together, as measured one by one."""
+"""Share of the remaining margin by which the cells moved in one iteration may lower it, each measured alone."""
 
 SURVEY_EVERY = 10
-"""Iterations after which the whole gradient is looked at again; between, only where it mattered."""
+"""Iterations between two computations of the whole gradient; in between, faint slopes are left out."""
 
 FAINT = 0.05
 """Slopes below this share of a stay's steepest one need not be right between surveys."""
@@ -29,10 +29,10 @@ FAINT = 0.05
 class GreedyAttack:
     """Moves, at each iteration, the cells whose way to a bound makes the margin fall most.
 
-    The cells that promise most (gradient times distance) are tried one by one, as margins bend on the way to a bound.
-    While much is missing several of them move at once, near the boundary one at a time. A cell once moved stays; a stay
-    leaves as soon as it is flipped. With ``refine`` the example is then pruned and shrunk, which spares many of the
-    cells their whole way.
+    The cells that promise most (gradient times distance) are tried one by one, because margins bend on the way to a
+    bound. Far from the decision boundary several of them move at once, near it one at a time. A moved cell stays moved;
+    a stay leaves the search when it is flipped. With ``refine`` the example is then pruned and shrunk, so that many
+    cells need not go all the way to their bounds.
     """
 
     Options: ClassVar[type[AttackOptions]] = GreedyOptions
@@ -79,9 +79,9 @@ def _move(
         target: K stays.
         change: (K, T, F) so far.
         corner: (K, T, F) change at the bound that promises a fall.
-        promise: (K, T, F) what each cell promises; not positive where it may not move.
-        margin: (K,) now.
-        wanted: (K,) how much the cells may take off together; the best one moves whatever it takes off.
+        promise: (K, T, F) promised fall of the margin by each cell; not positive where the cell may not move.
+        margin: (K,) current margins.
+        wanted: (K,) most by which the cells may lower the margin together; the best cell moves in any case.
     """
     n_stays = len(change)
     most = promise.flatten(1).topk(min(CANDIDATES, promise[0].numel()), dim=1)

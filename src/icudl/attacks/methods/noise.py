@@ -20,7 +20,7 @@ class NoiseControl:
     """Takes the smallest example that greedy finds, and scatters the same magnitudes over random cells.
 
     Cells and signs are drawn for each stay from its own seed; where the bounds leave less room, the change is cut. A
-    stay that greedy cannot flip gets no draws. The table ``noise`` has one row a stay: stay, draws, flips, and the L0
+    stay that greedy cannot flip gets no draws. The table ``noise`` has one row per stay: stay, draws, flips, and the L0
     and L1 of the adversarial example it is compared with.
     """
 

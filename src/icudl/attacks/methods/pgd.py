@@ -1,4 +1,4 @@
-"""Projected gradient descent inside a budget (Madry et al. 2018), for a rising list of budgets: a robustness curve."""
+"""Projected gradient descent inside each of a rising list of budgets (Madry et al. 2018): a robustness curve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProjectedGradientAttack:
     """Looks, budget by budget, for a flip inside the L1, L2 or Linf ball of that radius (and inside the bounds).
 
     The iterations are shared equally among the budgets; each budget starts where the one below ended, and a stay
-    leaves at its first flip. The table ``budgets`` has one row a stay and budget: stay, budget, flipped.
+    leaves at its first flip. The table ``budgets`` has one row per stay and budget: stay, budget, flipped.
     """
 
     Options: ClassVar[type[AttackOptions]] = ProjectedGradientOptions

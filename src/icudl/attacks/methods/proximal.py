@@ -20,7 +20,7 @@ from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import polish, prune, refine, shrink
 
 L0_WEIGHT = 1e-3
-"""What one changed cell costs beside the L1 distance when two examples of a stay are compared."""
+"""Cost of one changed cell, beside the L1 distance, when two examples of a stay are compared."""
 
 SURVEY_EVERY = 20
 """Iterations after which the whole gradient is looked at again; between, only where it mattered."""
@@ -29,7 +29,7 @@ FAINT = 0.1
 """Slopes below this share of a stay's steepest one need not be right between surveys."""
 
 COMPACTION = 0.125
-"""Share of stays that must have finished before the batch is packed anew."""
+"""Share of stays that must have finished before the batch is packed again."""
 
 
 class StepRule(Protocol):

@@ -1,4 +1,4 @@
-"""Can ONE wrong number flip this prediction? Every cell that may change, tried over all of its range."""
+"""Can ONE wrong number flip this prediction? Each cell that may change is tried over its whole range."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class _Flips:
 class SweepAttack:
     """Tries ``sweep_points`` values over the range of every cell, and bisects the ends of the flipping intervals.
 
-    Exact up to the spacing of the points: an interval narrower than that, between two points, goes unseen. Under the
+    The search is exact up to the spacing of the points: it can miss an interval between two of them. Under the
     threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to it.
 
-    Tables: ``sweep`` has one row a stay: stay, entries tried, at_risk (entries that can flip it alone).
-    ``sweep_flips`` has one row an interval: stay, hour, variable, low, high (unit coordinates) and, under ``measured``,
-    entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
+    Tables: ``sweep`` has one row per stay: stay, entries tried, at_risk (entries that can flip it alone).
+    ``sweep_flips`` has one row per interval: stay, hour, variable, low, high (unit coordinates) and, under
+    ``measured``, entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
     """
 
     Options: ClassVar[type[AttackOptions]] = SweepOptions
@@ -150,7 +150,7 @@ def entry_interval(
     """Return which values of one entry move an hour's mean into an interval.
 
     The mean of k values is m; it becomes u where one of them reads m + k (u - m). An interval that ends at the bound of
-    its cell ends, as an entry, at the plausible range: beyond a winsor limit all values look alike to the model.
+    its cell extends, as an entry, to the end of the plausible range: beyond a winsor limit the model sees one value.
 
     Args:
         entries: What was charted.

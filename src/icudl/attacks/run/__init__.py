@@ -1,4 +1,4 @@
-"""An attack on many stays: shards in, tables out."""
+"""Running an attack on many stays: shards in, tables out."""
 
 from __future__ import annotations
 

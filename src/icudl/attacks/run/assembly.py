@@ -18,7 +18,7 @@ from icudl.attacks.run.shards import Part, unseen_member
 EXAMPLES = ("first", "best")
 
 BLOCK_STAYS = 2048
-"""Stays put together at a time; more of them go through files."""
+"""Stays that are put together in memory; more of them go through files."""
 
 
 def assemble_files(
@@ -30,10 +30,10 @@ def assemble_files(
     and joined. Both ways give the same bytes.
 
     Args:
-        paths: File of each shard.
-        parts: Stays of each shard.
+        paths: The file of each shard.
+        parts: The stays of each shard.
         grid: Data set of the stays.
-        options: Of the attack.
+        options: Options of the attack.
         folder: Where to keep the tables of many stays; emptied first.
     """
     rows = np.concatenate([part.rows for part in parts])
@@ -88,7 +88,7 @@ def assemble(parts: Sequence[ShardOutcome], grid: GridDataset, options: AttackOp
     Args:
         parts: Outcome of each shard; its rows are positions in ``grid``.
         grid: Data set of the stays.
-        options: Of the attack.
+        options: Options of the attack.
     """
     whole = ShardOutcome.joined(parts)
     return AttackResult(

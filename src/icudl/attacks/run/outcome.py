@@ -1,4 +1,4 @@
-"""What became of the stays of one shard: their status, and the examples that an independent forward pass confirms."""
+"""The outcome of a shard: the status of its stays, and the examples that an independent forward pass confirms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Columns:
-    """Arrays of equal length, one a field."""
+    """Arrays of equal length, one for each field."""
 
     def arrays(self) -> dict[str, Column]:
         """Return the arrays by name, in the order of the fields."""
@@ -62,7 +62,7 @@ class StayColumns(Columns):
         first_l2: (B,).
         first_linf: (B,).
         first_iteration: (B,) iteration of discovery.
-        best_probability: (B,) the same of the best example, as all that follow.
+        best_probability: (B,) risk after the change of the best example; the fields below are those of this example.
         best_l0: (B,).
         best_l1: (B,).
         best_l2: (B,).
@@ -114,7 +114,7 @@ class CellColumns(Columns):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FurtherTable:
-    """What an attack found out beside examples.
+    """A further table that an attack adds to its examples.
 
     Attributes:
         row: (n,) position of each entry's stay in its data set.
@@ -138,12 +138,12 @@ class FurtherTable:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShardOutcome:
-    """What became of the stays of a shard.
+    """The outcome of a shard.
 
     Attributes:
-        stays: One entry a stay.
-        cells: One entry a changed cell.
-        tables: What the attack found out beside examples, by name.
+        stays: One entry for each stay.
+        cells: One entry for each changed cell.
+        tables: Further tables of the attack by name.
     """
 
     stays: StayColumns
@@ -185,21 +185,21 @@ class ShardOutcome:
         )
 
     def write(self, path: Path) -> None:
-        """Write the outcome to a file, which is whole or not there."""
+        """Write the outcome to a file; the file appears whole or not at all."""
         arrays = {f"stays.{name}": array for name, array in self.stays.arrays().items()}
         arrays |= {f"cells.{name}": array for name, array in self.cells.arrays().items()}
         for number, table in enumerate(self.tables.values()):
             arrays[f"row.{number}"] = table.row
             arrays |= {f"table.{number}.{place}": array for place, array in enumerate(table.columns.values())}
-        # A column cut out of a matrix would be written as the memory lies, not as the array reads.
+        # A column cut out of a matrix would be written in the order of memory, not in that of the array.
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        # The format sorts its arrays; the tables and their columns have the order in which the attack made them.
+        # The format sorts its arrays, so the order of tables and columns is kept beside them.
         names = {"tables": json.dumps([[name, list(table.columns)] for name, table in self.tables.items()])}
         write_atomically(path, lambda partial: safetensors.numpy.save_file(whole, partial, metadata=names))
 
     @classmethod
     def read(cls, path: Path) -> ShardOutcome:
-        """Read what ``write`` wrote."""
+        """Read the file of ``write``."""
         with safetensors.safe_open(path, framework="numpy") as file:
             names: list[tuple[str, list[str]]] = json.loads(file.metadata()["tables"])
             stays, cells = (
@@ -224,13 +224,13 @@ def attack_stays(
     rows: npt.NDArray[np.int64],
     options: AttackOptions,
 ) -> ShardOutcome:
-    """Attack B stays and verify what was found.
+    """Attack B stays and verify the examples.
 
     Args:
-        model: (features, lengths) to (B, 2) logits; what ``target`` is bound to.
+        model: (features, lengths) to (B, 2) logits; the model that ``target`` is bound to.
         target: B stays, bound with the confidence ``options.kappa``.
-        labels: (B,).
-        seeds: (B,) one seed a stay.
+        labels: (B,) outcomes of the stays.
+        seeds: (B,) one seed for each stay.
         rows: (B,) positions of the stays in their data set, which tell them apart in the result.
         options: Of the attack.
     """

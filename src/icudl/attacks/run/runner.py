@@ -1,4 +1,4 @@
-"""The attack on many stays: in shards, each stay through a model that was not fitted on it; a killed run goes on."""
+"""The attack on many stays, in shards: each stay through a model that was not fitted on it, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def run_attack(
 ) -> AttackResult:
     """Attack the stays at ``rows``.
 
-    Finished shards are kept in ``context.scratch``, a file each. A run that was killed goes on from them and ends with
-    the same result. Shards depend on the batch size alone, so the result depends on neither executor nor number of
-    workers. Neither the data of all stays nor all results are held: where ``grid`` is mapped from its file, memory
-    hardly grows with the number of stays.
+    Each finished shard is kept as a file in ``context.scratch``. A run that was killed continues with the other shards
+    and ends with the same result. Shards depend on the batch size alone, so the result depends on neither executor nor
+    number of workers. Memory never holds the data or the results of all stays: where ``grid`` is mapped from its file,
+    it hardly grows with the number of stays.
 
     Args:
-        checkpoints: ``"final"`` for test stays and ``"fold-k"`` for the stays of fold k, as far as ``rows`` needs them.
-        grid: The data set the checkpoints were fitted on part of.
+        checkpoints: ``"final"`` for test stays and ``"fold-k"`` for the stays of fold k, those that ``rows`` needs.
+        grid: The data set; the checkpoints were fitted on parts of it.
         rows: (M,) positions of stays in ``grid``.
         options: Attack and threat model.
         context: Executor, device, progress, scratch folder, seed.
 
     Raises:
-        StageError: No stay is given, a checkpoint is missing, or one belongs to another data set.
+        StageError: ``rows`` is empty, a checkpoint is missing, or a checkpoint belongs to another data set.
         AttackError: The attack needs a gradient, and the model is not differentiable.
         ConfigError: The options are not those of the attack that they name.
     """
     if len(rows) == 0:
-        raise StageError("There is no stay to attack. Choose another attack.split, or more stays.")
+        raise StageError("No stay is left to attack. Choose another attack.split, or more stays.")
     parts = divide(grid, np.sort(rows), options.batch_size)
     members = sorted({part.member for part in parts})
     _require_members(checkpoints, grid, members)
@@ -81,7 +81,7 @@ def _require_members(checkpoints: Mapping[str, Checkpoint], grid: GridDataset, m
 
 
 def _shard_path(context: RunContext, options: AttackOptions, grid: GridDataset, part: Part) -> Path:
-    """Name a shard's file after all that tells it from the other shards of one stage's scratch folder."""
+    """Return a shard's file, whose name tells it from every other shard in the stage's scratch folder."""
     what = [options.to_dict(), context.seed, part.member, grid.stay_ids[part.rows].tolist()]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
     return context.scratch / f"attack-{digest}.safetensors"

@@ -1,4 +1,4 @@
-"""Shards: the stays that are attacked at once, their data, and the attack on them, which a worker process runs."""
+"""Shards: stays that are attacked at once, their data, and the attack on them, which a worker process runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unseen_member(grid: GridDataset, row: int) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """Which stays make a shard.
+    """The stays of a shard.
 
     Attributes:
         member: Checkpoint, not fitted on any of these stays.
@@ -77,11 +77,11 @@ class Shard:
 
 
 class ShardJobs(Sequence[Shard]):
-    """The shards of an attack. Each is read, with the data of its own stays, when it is asked for.
+    """The shards of an attack. Each shard is read, with the data of its own stays, when an executor asks for it.
 
     Args:
         grid: The data set.
-        parts: Its division.
+        parts: The stays of each shard.
         statics: Columns of the grid's static descriptors by member (each member names its own).
         seed: Root seed of the run.
     """
@@ -108,17 +108,17 @@ class ShardJobs(Sequence[Shard]):
             statics=np.ascontiguousarray(grid.statics[rows][:, list(self._statics[part.member])]),
             lengths=grid.lengths[rows],
             labels=grid.labels[rows],
-            # A seed belongs to a stay, so that what is drawn for it depends on no other.
+            # Each stay has its own seed, so that its random numbers depend on no other stay.
             seeds=np.array([seed_for(self._seed, "attack", stay) for stay in self._stay_ids[rows].tolist()], np.int64),
         )
-        # All arrays of a data set are mapped from one file, which is read once: what was copied need not stay.
+        # All arrays of a data set are mapped from one file. Copied pages are not needed again.
         forget_pages(grid.values)
         return shard
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShardData:
-    """What all shards read.
+    """The data that all shards share.
 
     Attributes:
         checkpoints: By member.
@@ -132,10 +132,10 @@ class ShardData:
 
 
 def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
-    """Attack the stays of a shard and verify what was found.
+    """Attack the stays of a shard and verify the examples.
 
-    A stay that the model gets wrong (unless asked for), cannot score, or in which nothing may change is not attacked;
-    its status says why.
+    A stay is not attacked if the model gets it wrong (unless the options ask for such stays), if the model cannot score
+    it, or if none of its cells may change. Its status says which.
     """
     with single_thread():
         outcome = _attack(data, shard)
@@ -157,7 +157,7 @@ def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
 
 
 def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardOutcome:
-    """Put the risks of an isotonic calibration in place of the softmax of the logits, which the attack works on."""
+    """Replace the softmax of the logits, which the attack works on, by the risks of an isotonic calibration."""
 
     def risk_of(softmax: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         with np.errstate(divide="ignore"):

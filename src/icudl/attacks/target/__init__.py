@@ -1,1 +1,1 @@
-"""Targets of attacks: threat models with their bounds, checkpoints bound to stays, the check of what attacks claim."""
+"""Targets of attacks: threat models with their bounds, checkpoints bound to stays, the verification of examples."""

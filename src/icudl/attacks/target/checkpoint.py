@@ -1,4 +1,4 @@
-"""A checkpoint frozen for attack: the numbers of a threat model -> margin of the decision."""
+"""A checkpoint frozen for attack: from the cells of a threat model to the margin of the decision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def decision_shift(threshold: float, curve: npt.NDArray[np.float64] | None = Non
 
     Args:
         threshold: On the risk of death.
-        curve: Isotonic calibration of the checkpoint (``training.scores.risk_curve``), where it has one.
+        curve: Isotonic calibration of the checkpoint (``training.scores.risk_curve``), or None.
     """
     if curve is not None:
         return difference_at(curve, threshold)
@@ -54,13 +54,13 @@ class CheckpointTarget:
     Attributes:
         engine: Scores features.
         bound: The N stays that were bound.
-        bound_cells: What may change of them.
-        scaler: Of the checkpoint.
+        bound_cells: Their cells under the threat model.
+        scaler: Scaler of the checkpoint.
         inputs: Channels of the checkpoint.
         rows: (B,) positions of these stays among those bound.
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
-        memory: The unchanged stays as the engine remembers them.
+        memory: What the engine remembers of the unchanged stays.
         reach: (B, D) how far back gradients are followed (``ends.Known``); None for all the way.
         confidence: Logits by which the other class must win for the margin to be negative.
     """
@@ -87,13 +87,13 @@ class CheckpointTarget:
         *,
         confidence: float = 0.0,
     ) -> Self:
-        """Bind a checkpoint to stays; the class to leave is the one the model decides for now.
+        """Bind a checkpoint to stays; attacks try to leave the class that the model now decides for.
 
         Args:
-            checkpoint: Tells scaler, channels and threshold.
+            checkpoint: Holds scaler, channels and threshold.
             model: ``load_model(checkpoint, device)``.
             stays: Prepared with the checkpoint's scaler, on the same device.
-            cells: Threat model, for the same stays; ``grid_cells(stays)`` where not given.
+            cells: Cells of the same stays under a threat model; by default ``grid_cells(stays)``.
             confidence: Logits by which the other class must win.
         """
         cells = cells or grid_cells(stays)
@@ -127,7 +127,7 @@ class CheckpointTarget:
 
     @functools.cached_property
     def cells(self) -> Cells:
-        """What may change of them."""
+        """Their cells under the threat model."""
         return self.bound_cells.select(self.rows)
 
     @functools.cached_property
@@ -162,7 +162,7 @@ class CheckpointTarget:
 
     @property
     def _are_features(self) -> bool:
-        """Whether the model reads the numbers of the threat model as they are, apart from padding, which it ignores."""
+        """Whether the model reads the cells of the threat model directly, apart from padding, which it ignores."""
         only_values = tuple(self.inputs.channels) == ("value",) and self.inputs.scaling == "minmax"
         return only_values and self.bound_cells.filling is None and self.bound.statics.shape[1] == 0
 
@@ -178,7 +178,7 @@ class CheckpointTarget:
         )
 
     def charted(self) -> npt.NDArray[np.floating]:
-        """Return the (B, T, F) clinical values: a charted mean as it was charted, even beyond a winsor limit."""
+        """Return the (B, T, F) clinical values; charted means are not clipped to the winsor limits."""
         return self.clinical(self.values) if self.entries is None else self.entries.means
 
     def clinical(self, values: Tensor) -> npt.NDArray[np.floating]:

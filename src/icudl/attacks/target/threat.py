@@ -1,11 +1,11 @@
-"""Threat models: which numbers of a stay may change, how far, and how a change reaches the model.
+"""Threat models: which cells of a stay may change, how far, and how a change reaches the model.
 
 ``grid``: every cell of the imputed matrix may move between the winsor limits (the original study, Sun et al. 2018).
 
 ``measured``: one wrong entry in each hour in which something was charted. An hour's mean of k values m moves to
 m + (v - m) / k if one entry reads v instead of (about) m, for any v in the variable's plausible range. The change flows
-through imputation into the hours that are filled from it. Means beyond a winsor limit look alike to the model, so the
-change is counted inside the limits.
+through imputation into the hours that are filled from it. The model sees one value for all means beyond a winsor limit,
+so changes are counted inside the limits.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Filling:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entries:
-    """What was charted, for attacks that think in clinical units.
+    """The charted values, for attacks that work in clinical units.
 
     Attributes:
         means: (B, T, F) float64 hourly means, NaN where nothing was charted.
@@ -129,10 +129,10 @@ class Cells:
     """The numbers of B stays that an attack works on.
 
     Attributes:
-        values: (B, T, F) as they are.
-        lower: (B, T, F).
-        upper: (B, T, F).
-        attackable: (B, T, F) bool.
+        values: (B, T, F) unchanged values.
+        lower: (B, T, F) smallest values.
+        upper: (B, T, F) largest values.
+        attackable: (B, T, F) bool, cells that may change.
         filling: Map from these numbers to imputed cells; None where they are the imputed cells.
         entries: What was charted, where the numbers are charted means.
     """
@@ -156,7 +156,7 @@ class Cells:
         )
 
     def only(self, variables: Sequence[Variable], names: Collection[str]) -> Self:
-        """Lock all variables but those named. Without a name all variables stay free."""
+        """Lock all variables except those named. Without names all variables stay free."""
         if not names:
             return self
         free = torch.tensor([variable.name in names for variable in variables], device=self.values.device)
@@ -182,7 +182,7 @@ def measured_cells(stays: StayTensors, entries: Entries) -> Cells:
     low = np.array([variable.low for variable in entries.variables])
     high = np.array([variable.high for variable in entries.variables])
     counts = np.maximum(entries.counts, 1)
-    # An hour whose mean is implausible already may stay as it is, but may not get worse.
+    # An hour whose mean is already implausible may keep it, but the mean may not get worse.
     least = entries.means + (np.minimum(low, entries.means) - entries.means) / counts
     most = entries.means + (np.maximum(high, entries.means) - entries.means) / counts
     bounds = [

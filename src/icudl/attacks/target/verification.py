@@ -1,4 +1,4 @@
-"""The check of what an attack claims: a plain forward pass of the model's module, never the engine that attacks use."""
+"""Verification of examples: a plain forward pass of the model's module, never the engine that attacks use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from icudl.attacks.base import Perturbation, TargetModel
 
 
 class CheckedTarget(TargetModel, Protocol):
-    """A target whose examples the model itself can check, and whose values have units of their own."""
+    """A target whose examples the model itself can verify, and whose values have units of their own."""
 
     @property
     def lengths(self) -> Tensor:
@@ -37,7 +37,7 @@ class CheckedTarget(TargetModel, Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What the model's module says of B stays.
+    """Scores of B stays by the model's module.
 
     Attributes:
         difference: (B,) float64 logit of death minus logit of survival.
@@ -63,7 +63,7 @@ def score(model: nn.Module, target: CheckedTarget, values: Tensor) -> Scores:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verified:
-    """One example of each of B stays, as far as it holds.
+    """One example of each of B stays; examples that do not hold are zero.
 
     Attributes:
         holds: (B,) bool.
@@ -93,12 +93,12 @@ def verify(
     """Check first and best examples of B stays.
 
     An example holds if it flips the model's decision at its threshold with confidence kappa, lies inside the target's
-    bounds and touches attackable cells only. Where only one of a stay's two examples holds, it stands for both.
+    bounds and touches attackable cells only. Where only one of a stay's two examples holds, it replaces the other.
 
     Args:
         model: (features, lengths) to (B, 2) logits.
         target: B stays. Its own margin is not used.
-        found: What the attack claims.
+        found: The examples that the attack claims.
         kappa: Logits by which the other class must win.
     """
     before = score(model, target, target.values)

@@ -1,4 +1,4 @@
-"""Commands that hold results against each other: compare, diff."""
+"""Commands that compare results: compare, diff."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=int, default=1000, show_default=True, help="Bootstrap resamples behind an interval.")
 @shared_options
 def compare(session: Session, references: tuple[str, ...], samples: int) -> None:
-    """Hold two or more results against each other.
+    """Compare two or more results.
 
     REFERENCES are two or more results of train, of score, of attack, or of report; a report stands for the trainings
     and attacks in it, by name. Scores and shares of flipped stays stand side by side. Where two results are about the
@@ -35,7 +35,7 @@ def compare(session: Session, references: tuple[str, ...], samples: int) -> None
     from icudl.errors import ConfigError
 
     if len(references) < 2:
-        raise ConfigError("`icudl compare` was given one result. Give two or more; `icudl list` shows what there is.")
+        raise ConfigError("`icudl compare` was given one result. Give two or more; `icudl list` shows all results.")
     manifests = [session.find(reference) for reference in references]
     found = comparison(session.store(), manifests, samples, session.config().run.seed)
     session.emit("\n\n".join(map(session.drawn, comparison_tables(found))), found.to_dict())

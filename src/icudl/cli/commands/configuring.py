@@ -25,7 +25,7 @@ def config_group(context: click.Context) -> None:
 def init(session: Session, file: Path) -> None:
     """Write a file in which every key is explained.
 
-    FILE is config.toml where none is named. Keys stand at their defaults, or as --config and --set say.
+    Without FILE, the command writes config.toml. Keys have their defaults, or the values of --config and --set.
     """
     from icudl.config.document import to_document
     from icudl.errors import ConfigError
@@ -48,9 +48,9 @@ def init(session: Session, file: Path) -> None:
 )
 @shared_options
 def show_config(session: Session) -> None:
-    """Print the configuration as it is resolved.
+    """Print the configuration after defaults, file and --set are merged.
 
-    What is not at its default is marked with where it came from.
+    Each value that is not the default is marked with its origin.
     """
     from icudl.config.document import to_listing
 
@@ -80,4 +80,4 @@ def schema(session: Session) -> None:
     from icudl.config.document import json_schema
 
     del session
-    click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+    click.echo(json.dumps(json_schema(), indent=1))

@@ -19,7 +19,7 @@ from icudl.cli.session import Session, examples, shared_options, show_commands
     "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
 )
 @click.option("--format", "file_format", default="csv.gz", show_default=True, help="csv.gz, csv or parquet.")
-@click.option("--noise-rows", type=float, help="Rows of items nobody reads for each row that is read.")
+@click.option("--noise-rows", type=float, help="Rows that no variable reads, for each row that one reads.")
 @shared_options
 def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
     """Write a synthetic hospital as MIMIC-III tables."""
@@ -51,7 +51,7 @@ def database_group(context: click.Context) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("url")
 @click.option("--schema", default="mimiciii", show_default=True, help="Schema to fill.")
-@click.option("--replace", is_flag=True, help="Load tables again that are there already.")
+@click.option("--replace", is_flag=True, help="Load tables again that the schema already holds.")
 @shared_options
 def load(session: Session, directory: Path, url: str, schema: str, replace: bool) -> None:
     """Load a MIMIC-III release into PostgreSQL.
@@ -63,7 +63,7 @@ def load(session: Session, directory: Path, url: str, schema: str, replace: bool
 
     loaded = load_release(directory, url, schema, session.progress(), replace=replace)
     lines = [
-        f"{table:14} {rows:>12,} rows" + (" (was there already)" if table in loaded.present else "")
+        f"{table:14} {rows:>12,} rows" + (" (loaded before)" if table in loaded.present else "")
         for table, rows in loaded.rows.items()
     ]
     lines.append(

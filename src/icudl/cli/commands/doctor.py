@@ -1,4 +1,4 @@
-"""`icudl doctor`: is everything there that a run needs, and what to do where it is not."""
+"""`icudl doctor`: check that a run has everything it needs, and say how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MARKS = {"ok": "✓", "note": "·", "broken": "✗"}
 def doctor(session: Session) -> None:
     """Find out what is missing or broken, and what to do about it.
 
-    Checks Python, libraries, device, threads, memory, disk, store, configuration, data, extras and plug-ins. Also what
-    a bug report needs. The exit code is not 0 where something is broken.
+    Checks Python, libraries, device, threads, memory, disk, store, configuration, data, extras and plug-ins. Include
+    the output in a bug report. The exit code is 0 unless something is broken.
     """
     from icudl.cli.examination import examine
     from icudl.errors import IcudlError
@@ -31,4 +31,6 @@ def doctor(session: Session) -> None:
     session.emit("\n".join(lines), [dataclasses.asdict(finding) for finding in findings])
     broken = [finding.subject for finding in findings if finding.state == "broken"]
     if broken:
-        raise IcudlError(f"{len(broken)} of {len(findings)} checks failed: {', '.join(broken)}. See above what to do.")
+        raise IcudlError(
+            f"{len(broken)} of {len(findings)} checks failed: {', '.join(broken)}. Follow the advice above."
+        )

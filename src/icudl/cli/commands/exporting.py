@@ -20,9 +20,9 @@ from icudl.cli.session import Session, examples, shared_options
 def export(session: Session, checkpoint: str, path: Path, member: str) -> None:
     """Write a fitted model as ONNX.
 
-    CHECKPOINT is a result of train; its scaler and imputation are part of the file. It takes hourly values in clinical
-    units, NaN where nothing was charted, and gives the risk of death; it is checked with onnxruntime against our own
-    scores before it is kept. Needs the extra `interop`.
+    CHECKPOINT is a result of train. The file contains its scaler and imputation: it takes hourly values in clinical
+    units, NaN where nothing was charted, and gives the risk of death. Before the file is kept, onnxruntime scores
+    stays with it and the risks are compared with our own. Needs the extra `interop`.
     """
     from icudl.interop.checkpoints.onnx import TOLERANCE, export_onnx
 

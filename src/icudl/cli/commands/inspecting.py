@@ -16,8 +16,8 @@ from icudl.cli.session import Session, examples, shared_options
 def list_results(session: Session, stage: str, limit: int) -> None:
     """List results, the newest first: name, date, key options, headline score, size.
 
-    A name, an id, the unique beginning of an id, `latest` or `STAGE/latest` stands for a result wherever a command asks
-    for one. Of several results of one name the newest is meant.
+    Wherever a command asks for a result, give its name, its id, the unique beginning of its id, `latest` or
+    `STAGE/latest`. Where several results have one name, the name means the newest.
     """
     from icudl.cli.listing import listing, listing_table
     from icudl.errors import ConfigError, suggestion
@@ -29,7 +29,7 @@ def list_results(session: Session, stage: str, limit: int) -> None:
     manifests = newest_first(session.store().manifests(stage or None))
     rows = [listing(manifest) for manifest in manifests[: limit or None]]
     if not rows:
-        session.emit("There are no results yet. `icudl demo --quick` makes some.", [])
+        session.emit("The store holds no results yet. `icudl demo --quick` makes some.", [])
         return
     session.emit(session.drawn(listing_table(rows)), [row.to_dict() for row in rows])
     if len(manifests) > len(rows):
@@ -60,7 +60,7 @@ def status(session: Session) -> None:
 
 @click.command(epilog=examples("icudl show train/lstm", "icudl show latest --lineage", "icudl show train/3f1c --json"))
 @click.argument("reference")
-@click.option("--lineage", is_flag=True, help="Show what it was made from, down to the source.")
+@click.option("--lineage", is_flag=True, help="Show everything the result was made from, down to the source.")
 @shared_options
 def show(session: Session, reference: str, lineage: bool) -> None:
     """Show a result: its scores or counts, the options it was made with, and what it was made from.
@@ -107,13 +107,13 @@ def _lineage(store: Any, manifest: Any) -> tuple[list[str], list[dict[str, Any]]
 
 @click.command(epilog=examples("icudl verify", "icudl verify report/9a --lineage --rerun"))
 @click.argument("reference", required=False)
-@click.option("--rerun", is_flag=True, help="Compute it again and compare every byte.")
-@click.option("--lineage", is_flag=True, help="Everything it was made from as well.")
+@click.option("--rerun", is_flag=True, help="Compute the result again and compare every byte.")
+@click.option("--lineage", is_flag=True, help="Also verify everything the result was made from.")
 @shared_options
 def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) -> None:
     """Compare files with their hashes, or recompute them.
 
-    Those of REFERENCE, or of everything in the store.
+    Without REFERENCE, the command verifies every result in the store.
     """
     from icudl.errors import StageError, StoreError
 

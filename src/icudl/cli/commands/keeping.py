@@ -24,7 +24,7 @@ def plugins(session: Session) -> None:
 
 @click.command(epilog=examples("icudl clean", "icudl clean --unused --config study.toml --yes"))
 @click.option("--unused", is_flag=True, help="Also delete artifacts that the configured study does not use.")
-@click.option("--yes", is_flag=True, help="Delete; without it only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Delete. Without --yes the command only lists what it would delete.")
 @shared_options
 def clean(session: Session, unused: bool, yes: bool) -> None:
     """Delete what interrupted runs left behind.

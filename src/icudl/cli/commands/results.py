@@ -1,4 +1,4 @@
-"""Commands that show results: trials, figures; and reading what they and others are given."""
+"""Commands that show results (trials, figures), and the reading of results that other commands share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load_result(session: Session, reference: str, stage: str) -> tuple[Manifest,
     """Read a result of one stage.
 
     Raises:
-        StoreError: The reference means nothing, or a result of another stage.
+        StoreError: No result matches the reference, or the match is of another stage.
     """
     from icudl.pipeline.stages import STAGES
 
@@ -75,9 +75,9 @@ def _drawn(session: Session, manifest: Manifest) -> object:
 
 
 def _figure_sources(session: Session, manifest: Manifest) -> list[tuple[str, Manifest]]:
-    """Return the results that figures are drawn of, each with what its files are called before the name of the figure.
+    """Return the results that figures are drawn from, each with the prefix of its file names.
 
-    Files of a search begin with its stage, and those of a report of several models or attacks with the names of theirs.
+    File names of a search begin with its stage. In a report of several models or attacks they begin with those names.
     """
     if manifest.node != "report":
         return [(f"{manifest.node}-" if manifest.node.startswith("tune-") else "", manifest)]
@@ -104,7 +104,7 @@ def _figure_sources(session: Session, manifest: Manifest) -> list[tuple[str, Man
 def figures(session: Session, reference: str, file_format: str, out: Path) -> None:
     """Write the figures of a result, each with its data as CSV.
 
-    A report stands for everything it was made from.
+    A report stands for all results it was made from.
     """
     from icudl.errors import ConfigError
     from icudl.report.figures import FORMATS, figures_of, render

@@ -34,8 +34,8 @@ DEMO = ("source.name=synthetic",)
 def demo(session: Session, quick: bool) -> None:
     """Run everything on the embedded synthetic hospital.
 
-    Ends with a report. No data, no account, no network. The patients are simulated: the figures show how the tool
-    works, not how medicine does.
+    The demo ends with a report. It needs no data, no account and no network. The patients are simulated: the figures
+    show how the tool works and say nothing about medicine.
     """
     config = session.config(defaults=(*DEMO, *(QUICK_DEMO if quick else ())))
     bring_up_to_date(session, "report", config_override=config)
@@ -55,12 +55,12 @@ def demo(session: Session, quick: bool) -> None:
     show_default=True,
     help="Stage or result to bring up to date (train/lstm).",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be computed, and why.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be computed, and why.")
 @shared_options
 def run(session: Session, target: str, dry_run: bool) -> None:
-    """Bring everything up to the report up to date.
+    """Compute the report and everything that leads to it.
 
-    What is there already is not computed again; what was interrupted goes on from where it was.
+    Finished results are reused. Interrupted work continues where it stopped.
     """
     if not dry_run:
         bring_up_to_date(session, target)
@@ -89,8 +89,8 @@ def run(session: Session, target: str, dry_run: bool) -> None:
 
 
 def bring_up_to_date(session: Session, target: str, config_override: object = None) -> None:
-    """Bring everything up to a stage up to date, and print what came of it."""
-    from icudl.cli.summaries import summary
+    """Compute a stage and everything that leads to it, and print the results."""
+    from icudl.cli.summaries import study_summary
     from icudl.config.schema import Config
 
     pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None)
@@ -99,15 +99,14 @@ def bring_up_to_date(session: Session, target: str, config_override: object = No
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
     if session.verbosity >= 0 and not session.as_json:
-        for manifest in manifests:
-            for table in summary(pipeline.store, manifest):
-                session.errors.print(table)
+        for table in study_summary(pipeline.store, manifests):
+            session.errors.print(table)
     for manifest in _asked_for(pipeline, target, manifests):
         session.emit_artifact(manifest)
 
 
 def _asked_for(pipeline: Pipeline, target: str, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Return the results that the target means, among those that were brought up to date for them."""
+    """Return the results that the target names, without those that only lead to them."""
     from icudl.pipeline.graph import find_nodes
 
     wanted = {node.key for node in find_nodes(pipeline.graph, target)}
@@ -120,7 +119,7 @@ def _stage_command(node: str, doc: str) -> click.Command:
         bring_up_to_date(session, node)
 
     calls = (f"icudl {node} --config study.toml", f"icudl {node} --set source.patients=300")
-    text = doc + "\n\nWhat it reads is brought up to date first. Prints the reference of the result."
+    text = doc + "\n\nBrings the stage's inputs up to date first. Prints the reference of the result."
     return click.command(node, help=text, epilog=examples(*calls))(stage)
 
 
@@ -129,6 +128,6 @@ STAGE_COMMANDS = [
     _stage_command("preprocess", "Choose the cohort, make the hourly grid, split by patient."),
     _stage_command("score", "Score each external data set by the final models."),
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
-    _stage_command("analyse", "Measure which hours and variables the predictions hang on."),
-    _stage_command("report", "Write the page that tells what was found."),
+    _stage_command("analyse", "Measure which hours and variables the predictions depend on."),
+    _stage_command("report", "Write the report: one page with all findings."),
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from icudl.cli.commands.results import load_result, member_of
 from icudl.cli.session import Session, examples, shared_options
@@ -13,7 +15,8 @@ from icudl.cli.session import Session, examples, shared_options
 if TYPE_CHECKING:
     import polars as pl
 
-    from icudl.artifacts import GridDataset
+    from icudl.artifacts import Checkpoint, GridDataset
+    from icudl.store.manifest import Manifest
 
 FOLDS = "folds"
 """Stands for the models of all folds, each for the stays of its own fold."""
@@ -22,50 +25,138 @@ _member = click.option(
     "--member",
     default="final",
     show_default=True,
-    help="Which fitted model: final, fold-0, ..., or folds (each stay by the model of the fold it was left out of).",
+    help="Which fitted model: final, fold-0, ..., or folds (each stay by the model whose fold held its patient).",
 )
 
 
-def _predictions(session: Session, checkpoint: str, data: str, member: str) -> tuple[GridDataset, pl.DataFrame]:
-    """Score every stay of ``data`` that the member was not fitted on."""
-    import numpy as np
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scoring:
+    """What a model says about stays of patients whom it has not met.
+
+    Attributes:
+        data: Manifest of the data set.
+        grid: The data set.
+        predictions: ``PREDICTIONS_SCHEMA``.
+        left_out: Stays of the data set that are not scored.
+        notes: What a reader of the scores should know.
+    """
+
+    data: Manifest
+    grid: GridDataset
+    predictions: pl.DataFrame
+    left_out: int
+    notes: tuple[str, ...]
+
+
+def _fitted_on(session: Session, trained: Manifest) -> GridDataset:
+    """Return the data set that a model was fitted on: it says which patients the model has met.
+
+    Raises:
+        StoreError: The data set is no longer in the store, or was made again with other content.
+    """
+    from icudl.artifacts import GridDataset
+    from icudl.errors import StoreError
+
+    store, entry = session.store(), trained.identity.upstream["preprocess"]
+    if not store.has(entry.node, entry.id):
+        raise StoreError(
+            f"{trained.reference} was fitted on {entry.reference}, which is not in {store.name!r}, so nothing tells "
+            "which patients it has met. Use the store that holds both, or preprocess those data again."
+        )
+    manifest = store.manifest(entry.node, entry.id)
+    if manifest.content != trained.upstream_content["preprocess"]:
+        raise StoreError(
+            f"{trained.reference} was fitted on other content of {entry.reference} than is in {store.name!r} now, so "
+            "nothing tells which patients it has met. Train the model again."
+        )
+    return store.load(GridDataset, manifest)
+
+
+def _score(session: Session, checkpoint: str, data: str, member: str) -> Scoring:
+    """Score every stay of ``data`` whose patient the member has not met."""
     import polars as pl
 
-    from icudl.artifacts import FINAL, Member
+    from icudl.artifacts import FINAL
     from icudl.errors import StageError
     from icudl.execution.device import resolve_device
     from icudl.execution.threads import single_thread
-    from icudl.training.scores.scoring import predictions, unseen_rows
+    from icudl.training.external import align_grid, require_populations, rows_by_fold, unmet_rows
+    from icudl.training.scores.scoring import predictions
 
     trained, training = load_result(session, checkpoint, "train")
+    training_grid = _fitted_on(session, trained)
     prepared, grid = load_result(session, data, "preprocess")
     same = trained.identity.upstream["preprocess"].id == prepared.id
-    if member == FOLDS:
-        if not same:
-            raise StageError(
-                f"{trained.reference} was not fitted on {prepared.reference}: its folds are divided otherwise. "
-                "Give --member final, or the data it was fitted on."
-            )
-        names = [str(Member(fold)) for fold in range(grid.n_folds)]
-        rows_of = {name: np.flatnonzero(grid.folds == fold) for fold, name in enumerate(names)}
-    else:
-        chosen = member_of(training, member, trained)
-        rows_of = {member: unseen_rows(chosen, grid, fitted_on_grid=same)}
-    n_stays = sum(map(len, rows_of.values()))
     if same:
-        session.say(f"{member}: fitted on these data; the {n_stays:,} stays it has not seen are scored.")
+        grid = training_grid
+    require_populations(grid, training_grid)
+    if member == FOLDS:
+        rows_of = {str(fold): rows for fold, rows in rows_by_fold(grid, training_grid).items()}
+        asked = [member_of(training, name, trained) for name in rows_of]
+    else:
+        asked = [member_of(training, member, trained)]
+        rows_of = {member: unmet_rows(grid, training_grid, asked[0].member)}
+    n_stays = sum(map(len, rows_of.values()))
+    left_out = len(grid.labels) - n_stays
     if not n_stays:
         raise StageError(
-            f"{member} was fitted on every stay of {prepared.reference}. Give other data or another member."
+            f"The folds of {trained.reference} hold no patient of {prepared.reference}. Give --member final, or the "
+            "data it was fitted on."
+            if member == FOLDS
+            else f"{member} of {trained.reference} has met the patients of all stays of {prepared.reference}. Give "
+            "data of other patients, or another member."
         )
+    why = "their patients were in no fold" if member == FOLDS else "it has met their patients"
+    notes = [
+        f"{trained.reference}, {member}: {n_stays:,} of {len(grid.labels):,} stays of {prepared.reference} are scored"
+        + (f"; {left_out:,} are left out: {why}." if left_out else ".")
+    ]
     # The name of the split decides the resamples: the same stays have the same interval here and in the report.
-    split = ("out-of-fold" if member == FOLDS else "test" if member == str(FINAL) else "unseen") if same else "external"
+    split = "external"
+    if same:
+        split = "out-of-fold" if member == FOLDS else "test" if member == str(FINAL) else "unseen"
+    else:
+        notes += _differences_of_data(grid, training_grid, asked[0])
+        grid = align_grid(grid, asked[0])
+    for note in notes:
+        session.say(escape(note))
     with single_thread():
         device = resolve_device(session.config().execution.device)
-        parts = [
-            predictions(member_of(training, name, trained), grid, rows, device, split) for name, rows in rows_of.items()
-        ]
-    return grid, pl.concat(parts)
+        parts = [predictions(one, grid, rows, device, split) for one, rows in zip(asked, rows_of.values(), strict=True)]
+    return Scoring(prepared, grid, pl.concat(parts), left_out, tuple(notes))
+
+
+def _differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoint: Checkpoint) -> list[str]:
+    """Tell what of a data set differs from the data that a model was fitted on."""
+    from icudl.training.external import missing_names, shared_under_other_ids, unused_names
+
+    notes = []
+    if shared_under_other_ids(grid, training_grid):
+        notes.append(
+            f"{grid.population} and {training_grid.population} have patients in common under other ids: some of those "
+            "scored may be patients that the model has met."
+        )
+    if missing := missing_names(grid, checkpoint):
+        notes.append(f"The data lack {', '.join(missing)}: taken as never measured.")
+    if unused := unused_names(grid, checkpoint):
+        notes.append(f"The model does not read {', '.join(unused)}.")
+    return notes
+
+
+def _require_same_patients(ours: Scoring, others: Scoring) -> None:
+    """Make sure that a stay means the same in two data sets.
+
+    Raises:
+        StageError: They hold different populations, or it is unknown which.
+    """
+    from icudl.errors import StageError
+
+    if ours.data.id != others.data.id and (not ours.grid.population or ours.grid.population != others.grid.population):
+        raise StageError(
+            f"{ours.data.reference} holds patients of {ours.grid.population or 'an unknown population'!r}, "
+            f"{others.data.reference} of {others.grid.population or 'an unknown population'!r}. Compare models on the "
+            "same stays."
+        )
 
 
 @click.command(epilog=examples("icudl predict train/3f1c preprocess/77d0 --out risks.csv"))
@@ -79,18 +170,21 @@ def _predictions(session: Session, checkpoint: str, data: str, member: str) -> t
 def predict(session: Session, checkpoint: str, data: str, member: str, out: Path) -> None:
     """Write the risk of death of each stay.
 
-    CHECKPOINT is a result of train, DATA one of preprocess. Stays that the model was fitted on are left out.
+    CHECKPOINT is a result of train, DATA one of preprocess. Stays of patients whom the model has met, in training or in
+    validation, are left out, whatever split, seed, cohort or source they come by.
     """
     from icudl.errors import ConfigError
 
     if out.suffix not in {".csv", ".parquet"}:
         raise ConfigError(f"--out {str(out)!r} has an unknown format. Expected a name that ends in .csv or .parquet.")
-    _, frame = _predictions(session, checkpoint, data, member)
+    scoring = _score(session, checkpoint, data, member)
+    frame = scoring.predictions
     try:
         frame.write_csv(out) if out.suffix == ".csv" else frame.write_parquet(out)
     except OSError as error:
         raise ConfigError(f"--out {str(out)!r} cannot be written: {error}. Name a place you may write to.") from error
-    session.emit(str(out), {"path": str(out), "stays": frame.height})
+    told = {"path": str(out), "stays": frame.height, "left_out": scoring.left_out, "notes": list(scoring.notes)}
+    session.emit(str(out), told)
 
 
 @click.command(
@@ -119,9 +213,10 @@ def evaluate(
 ) -> None:
     """Score a fitted model, by subgroup and beside another model.
 
-    All scores have intervals. CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, of
-    which it scores what it has not seen, or others. Differences are paired: both models are scored on the
-    same resamples of the same stays.
+    All scores have intervals. CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, or
+    others. Stays of patients whom the model has met, in training or in validation, are left out, whatever split, seed,
+    cohort or source they come by. Differences are paired: both models are scored on the same resamples of the stays
+    that are unseen by both.
     """
     from icudl.cli.summaries import differences_table, scores_table, subgroups_table
     from icudl.errors import ConfigError
@@ -130,18 +225,24 @@ def evaluate(
 
     if against is None and (against_member or against_data):
         raise ConfigError("--against-member and --against-data say more about --against. Give --against, too.")
-    grid, ours = _predictions(session, checkpoint, data, member)
+    ours = _score(session, checkpoint, data, member)
     others = None
     if against is not None:
-        _, others = _predictions(session, against, against_data or data, against_member or member)
+        others = _score(session, against, against_data or data, against_member or member)
+        _require_same_patients(ours, others)
+    stays = ours.grid.stays
     trained = load_result(session, checkpoint, "train")[0]
     samples, seed = int(trained.options["training"]["bootstrap_samples"]), trained.identity.seed
     with single_thread():
-        scores = score_predictions(ours, grid.stays, samples, seed)
+        scores = score_predictions(ours.predictions, stays, samples, seed)
         tables = [scores_table(scores), subgroups_table(scores)]
-        result = {"scores": scores.to_dicts()}
+        result = {"scores": scores.to_dicts(), "left_out": ours.left_out, "notes": list(ours.notes)}
         if others is not None:
-            differences = compare(ours, others, grid.stays, samples, seed)
+            differences = compare(ours.predictions, others.predictions, stays, samples, seed)
             tables.append(differences_table(differences))
-            result["differences"] = differences.to_dicts()
+            both = int(differences["stays"][0])
+            left_out = len(stays) - both
+            session.say(f"Differences: {both:,} stays are unseen by both models; {left_out:,} are left out.")
+            result |= {"differences": differences.to_dicts(), "differences_left_out": left_out}
+            result |= {"against_left_out": others.left_out, "against_notes": list(others.notes)}
     session.emit("\n\n".join(map(session.drawn, tables)), result)

@@ -11,9 +11,7 @@ import click
 from icudl.cli.commands.running import bring_up_to_date
 from icudl.cli.session import Session, examples, shared_options, show_commands
 
-_TRIALS = click.option(
-    "--trials", metavar="N", help="Trials in all, or +N: as many more than the longest finished study has."
-)
+_TRIALS = click.option("--trials", metavar="N", help="Trials in all; +N adds N trials to the longest finished study.")
 _STORAGE = click.option(
     "--storage", metavar="URL", help="PostgreSQL URL or folder that keeps the trials and is shared with other runs."
 )
@@ -53,7 +51,7 @@ def _with(session: Session, setting: str) -> Session:
 
 
 def _number_of_trials(session: Session, node: str, text: str) -> int:
-    """Read ``--trials``: a number, or +N for so many more than the longest finished study has."""
+    """Read ``--trials``: a number, or +N for N more than the longest finished study has."""
     from icudl.errors import ConfigError
     from icudl.pipeline.graph import find_nodes
     from icudl.pipeline.tuned import TABLE_OF, study_length
@@ -79,7 +77,7 @@ tune_group.add_command(_tune_command("tune-attack", "Search attack options."))
         "icudl train --trial 7 --trials 40",
     )
 )
-@click.option("--trial", type=int, help="Train with the setting of this trial; without it with that of the best.")
+@click.option("--trial", type=int, help="Train with the setting of this trial; the best trial by default.")
 @click.option("--trials", type=int, help="Length of the study that the trial is of (tune_model.trials).")
 @shared_options
 def train(session: Session, trial: int | None, trials: int | None) -> None:

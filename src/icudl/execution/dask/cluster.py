@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from icudl.errors import ConfigError, PluginError
-from icudl.execution.children import interrupts_held
+from icudl.execution.children import interrupts_held, require_guarded_script
 from icudl.execution.dask.facts import Facts
 from icudl.execution.threads import ENVIRONMENT
 
@@ -56,6 +56,7 @@ class Cluster:
         workers: How many processes to start.
 
     Raises:
+        ConfigError: Workers start here, and the script of this process starts work while they import it.
         PluginError: The scheduler does not answer, no worker joins it, or a worker differs from this process.
     """
 
@@ -85,6 +86,8 @@ class Cluster:
         import dask
         from distributed import LocalCluster
 
+        # Dask would start workers that end again for as long as the cluster is open.
+        require_guarded_script()
         # Otherwise Ctrl-C would reach the workers too, and each would print a traceback.
         with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}), interrupts_held():
             cluster = LocalCluster(

@@ -29,7 +29,7 @@ from icudl.execution.base import (
     ignore_ticks,
     lost_workers,
 )
-from icudl.execution.children import end_with_parent, interrupts_held
+from icudl.execution.children import end_if_importing, end_with_parent, interrupts_held, unguarded
 from icudl.execution.memory import give_back_memory, ran_out_of_memory
 from icudl.execution.pool.handover import Address, offered, take
 from icudl.execution.serial import SerialExecutor
@@ -175,8 +175,10 @@ class ProcessExecutor(Executor):
         """Run the jobs side by side; see ``execution.base.Executor``.
 
         Raises:
+            ConfigError: The script of this process starts work while it is imported, as its workers import it.
             StageError: Jobs lost their worker ``MAX_ATTEMPTS`` times (killed, or out of memory).
         """
+        end_if_importing()
         if self.workers == 1 or len(jobs) <= 1:
             SerialExecutor().run(task, jobs, shared=shared, on_result=on_result, tick=tick)
             return
@@ -284,7 +286,10 @@ def _drain(ticks: Any) -> Iterator[int]:
 def _manager(spawn: SpawnContext) -> Iterator[SyncManager]:
     with interrupts_held():
         manager = SyncManager(ctx=spawn)
-        manager.start(end_with_parent)
+        try:
+            manager.start(end_with_parent)
+        except EOFError:
+            raise unguarded() from None
     with manager:
         yield manager
 

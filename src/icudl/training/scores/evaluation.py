@@ -111,7 +111,7 @@ def score_predictions(predictions: pl.DataFrame, stays: pl.DataFrame, samples: i
         predictions: ``PREDICTIONS_SCHEMA``.
         stays: The stays of the data set they were made from.
         samples: Bootstrap resamples.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Raises:
         StageError: A stay is predicted twice, or is not among ``stays``.
@@ -135,7 +135,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, stays: pl.DataFrame, samp
         second: Predictions of the other.
         stays: Stays of the data set that ``first`` was made from.
         samples: Bootstrap resamples, the same for both.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         A row a score: metric, first, second, difference (first minus second), its 95 % interval low and high (null

@@ -2,7 +2,7 @@
 
 Every score is computed for many weightings of the stays at once: the sample itself is the weighting of all ones, and
 a bootstrap resample is a weighting by how often each stay was drawn. Weights have shape (R, n), results (R,); NaN
-means that a score does not exist (precision without a positive prediction, AUROC without a death).
+means that a score does not exist (precision without a positive prediction, AUROC without a death, a risk that is NaN).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from icudl.errors import StageError
 
 Float64s = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
@@ -29,12 +31,18 @@ class Scored:
         probabilities: (n,) predicted risk of death.
         thresholds: (n,) decision threshold of the member that scored each stay.
         patients: (n,) patient identifiers: stays of one patient are drawn together.
+
+    Raises:
+        StageError: A predicted risk is NaN.
     """
 
     labels: Labels
     probabilities: Float64s
     thresholds: Float64s
     patients: npt.NDArray[np.integer]
+
+    def __post_init__(self) -> None:
+        _require_risks(self.probabilities)
 
     def select(self, rows: npt.NDArray[np.bool_]) -> Scored:
         """Return the stays where ``rows`` is true."""
@@ -55,7 +63,9 @@ class _Ranking:
 
     @classmethod
     def of(cls, labels: Labels, probabilities: Float64s, weights: Float64s) -> _Ranking:
-        """Sort and sum."""
+        """Sort and sum; where a risk is NaN there is no order, and every weight is NaN."""
+        if np.isnan(probabilities).any():
+            weights = np.full_like(weights, np.nan)
         order = np.argsort(-probabilities, kind="stable")
         ordered = probabilities[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -105,6 +115,8 @@ def log_loss(labels: Labels, probabilities: Float64s, weights: Float64s | None =
 def calibration_error(labels: Labels, probabilities: Float64s, weights: Float64s | None = None) -> Float64s:
     """Return the (R,) expected calibration errors over ten risk bins of equal width (Guo et al. 2017)."""
     weights = _weights(labels, weights)
+    if np.isnan(probabilities).any():
+        return np.full(len(weights), np.nan)
     bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     member = (bins[:, None] == np.arange(CALIBRATION_BINS)).astype(np.float64)
     gaps = np.abs(weights @ (member * (probabilities - labels)[:, None]))
@@ -173,7 +185,11 @@ def choose_threshold(labels: Labels, probabilities: Float64s, criterion: str) ->
 
     The threshold lies halfway between two neighbouring risks, so that it does not hang on a last bit; 0.5 where there
     is only one class.
+
+    Raises:
+        StageError: A risk is NaN.
     """
+    _require_risks(probabilities)
     if len(np.unique(labels)) < 2:
         return 0.5
     ranking = _Ranking.of(labels, probabilities, _weights(labels, None))
@@ -186,6 +202,15 @@ def choose_threshold(labels: Labels, probabilities: Float64s, criterion: str) ->
     levels = np.unique(probabilities)[::-1]
     below = levels[best + 1] if best + 1 < len(levels) else 0.0
     return float((levels[best] + below) / 2)
+
+
+def _require_risks(probabilities: Float64s) -> None:
+    unknown = int(np.isnan(probabilities).sum())
+    if unknown:
+        raise StageError(
+            f"{unknown} of {len(probabilities)} predicted risks are NaN, so they cannot be scored. Expected a number "
+            "from 0 to 1 for each stay; look for weights or inputs that are not finite."
+        )
 
 
 def _weights(labels: Sequence[int] | Labels, weights: Float64s | None) -> Float64s:

@@ -13,21 +13,7 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.data import Rows, stays_of
 from icudl.training.loop import logits_of
-from icudl.training.members import learnt_from
 from icudl.training.scores.calibration import calibrated_risks, differences_of
-
-
-def unseen_rows(checkpoint: Checkpoint, grid: GridDataset, *, fitted_on_grid: bool) -> Rows:
-    """Return the stays of a grid that a member was not fitted on.
-
-    Args:
-        checkpoint: The member of a fold was fitted on the other folds, the final member on all folds.
-        grid: The stays to score.
-        fitted_on_grid: True where the checkpoint was fitted on this very grid; else every stay is unseen.
-    """
-    if not fitted_on_grid:
-        return np.arange(len(grid.labels))
-    return np.flatnonzero(~learnt_from(grid, checkpoint.member))
 
 
 def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
