@@ -12,7 +12,7 @@ import pytest
 SCRIPT = """
 import icudl
 
-settings = ["source.patients=140", "split.folds=2", "training.max_epochs=1", "training.bootstrap_samples=5"]
+settings = ["source.patients=140", "split.folds=2", "training.max_epochs=1", "training.bootstrap_samples=10"]
 settings += ["model.hidden_size=4", "model.fc_size=4", "execution.workers=2", "execution.executor=EXECUTOR"]
 pipeline = icudl.Pipeline(icudl.load_config(settings=settings), "runs")
 training = pipeline.run("train")

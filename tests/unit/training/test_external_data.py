@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from attack_cases import make_checkpoint
-from icudl.artifacts import FINAL, GridDataset, Member
+from icudl.artifacts import FINAL, Checkpoint, GridDataset, Member
 from icudl.errors import StageError
+from icudl.execution.base import ignore_ticks
+from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.external import (
     align_grid,
@@ -22,7 +25,8 @@ from icudl.training.external import (
     unmet_rows,
     unused_names,
 )
-from icudl.training.members import divide
+from icudl.training.members import MemberJob, Plan, divide, run_member
+from icudl.training.options import TrainingOptions
 from icudl.training.scores.scoring import risks
 from icudl.variables import STUDY_VARIABLES
 from training_grids import make_grid
@@ -167,3 +171,40 @@ def test_populations_that_share_patients_under_other_ids_are_known() -> None:
     assert shared_under_other_ids(hospital, challenge)
     assert not shared_under_other_ids(hospital, hospital)
     assert not shared_under_other_ids(hospital, five_stays())
+
+
+@pytest.mark.parametrize("fold", [-1, 0])
+def test_nothing_of_a_patient_who_is_unmet_reaches_the_member(fold: int, tmp_path: Path) -> None:
+    """Teacher, validation, calibration, threshold and second fit included: other stays of theirs change no byte."""
+    grid = make_grid(160, n_folds=3)
+    member = Member.of_fold(fold)
+    unmet = ~np.isin(grid.patient_ids, met_patients(grid, member))
+    other = dataclasses.replace(
+        grid,
+        values=np.where(unmet[:, None, None], grid.values * 3 + 50, grid.values).astype(np.float32),
+        statics=np.where(unmet[:, None], np.float32(1), grid.statics),
+        labels=np.where(unmet, 1 - grid.labels, grid.labels).astype(np.int8),
+    )
+    before, after = (_fitted(each, fold, tmp_path / name) for each, name in ((grid, "before"), (other, "after")))
+    assert before.threshold == after.threshold
+    assert before.curve is not None
+    assert before.curve.tobytes() == after.curve.tobytes()
+    assert {name: array.tobytes() for name, array in before.weights.items()} == {
+        name: array.tobytes() for name, array in after.weights.items()
+    }
+    for name in ("lower", "upper", "median", "offset", "scale", "static_median", "static_offset", "static_scale"):
+        assert getattr(before.scaler, name).tobytes() == getattr(after.scaler, name).tobytes()
+
+
+def _fitted(grid: GridDataset, fold: int, scratch: Path) -> Checkpoint:
+    scratch.mkdir()
+    training = TrainingOptions(
+        max_epochs=2, teacher="logistic_regression", calibration="isotonic", fit_again=True, ema_decay=0.0
+    )
+    plan = Plan(
+        grid=grid, inputs=INPUTS, model=LstmOptions(hidden_size=4, fc_size=4), training=training, seed=3, device="cpu",
+        scratch=scratch,
+    )  # fmt: skip
+    checkpoint = run_member(plan, MemberJob(fold=fold), ignore_ticks).checkpoint
+    assert checkpoint is not None
+    return checkpoint
