@@ -179,7 +179,8 @@ class TableFile:
         if not fields:
             found = "has a quote that nothing closes, or one within a field"
         return SourceError(
-            f"{self.path.name}: {place} {found}. A copy or download broke off, or the file was edited: give the table as MIMIC-III v1.4 ships it."
+            f"{self.path.name}: {place} {found}. A copy or download broke off, or the file was edited: give the table "
+            "as MIMIC-III v1.4 ships it."
         )
 
     def _match(self, header: list[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The rows of a CSV table in blocks, each row found whole before it is parsed.
 
-polars fills a row that lacks fields with nulls, drops the fields that a row has too many, and takes the rows between two
-stray quotes for one field. So the bytes are looked at here: in every column, read or not, once.
+polars fills a row that lacks fields with nulls, drops the fields that a row has too many, and takes the rows between
+two stray quotes for one field. So the bytes are looked at here: in every column, read or not, once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Block:
 
     Attributes:
         content: The lines of those that may be of a wanted item.
-        rows: How many there were; blank lines do not count.
+        rows: How many there were.
     """
 
     content: bytes
@@ -85,21 +85,37 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
         wanted: Which rows are of interest.
 
     Raises:
-        BrokenRow: A row has more or fewer fields, a quote is not closed in its line, or it stands within a field.
+        BrokenRow: A row has more or fewer fields, a blank line is not the last, a quote is not closed in its line, or
+            it stands within a field.
         OSError: The file cannot be read.
         EOFError: The compressed file ends too early.
         zlib.error: The compressed file is damaged.
     """
     pieces = _inflated if path.suffix.lower() == ".gz" else _plain
-    line, is_first = 1, True
+    line, blank, is_first = 1, 0, True
     for block in _ahead(lambda: _cut_at_lines(pieces(path))):
         content = block
         if is_first:
             content, is_first = block[block.find(b"\n") + 1 :], False
         if content:
-            kept, lines, blank = _checked(content, n_fields, wanted, line + 1)
-            line += lines
-            yield Block(kept, lines - blank)
+            kept: list[bytes] = []
+            rows = 0
+            for part in _parts(content):
+                ends = _ends_of(part, n_fields)
+                if ends is None:
+                    filled, empty = _told_apart(part, n_fields, line + 1)
+                    found, lines = len(filled), part.count(b"\n")
+                else:
+                    filled, empty = _picked(part, ends, wanted), 0
+                    found = lines = len(ends)
+                # Blank lines may stand below the last row only.
+                if blank and found:
+                    raise BrokenRow(blank, 1)
+                blank = blank or empty
+                kept += filled
+                rows += found
+                line += lines
+            yield Block(b"".join(kept), rows)
 
 
 def _plain(path: Path) -> Iterator[bytes]:
@@ -178,29 +194,30 @@ def _ahead(blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
         thread.join()
 
 
-def _checked(content: bytes, n_fields: int, wanted: Wanted, first_line: int) -> tuple[bytes, int, int]:
-    """Return the lines of interest, how many lines there are, and how many are blank; all others are whole rows."""
-    kept: list[bytes] = []
-    lines = blank = start = 0
+def _parts(content: bytes) -> Iterator[bytes]:
+    start = 0
     while start < len(content):
         end = content.rfind(b"\n", start, start + _CHECKED_BYTES) + 1 or content.find(b"\n", start) + 1
-        part = content[start:end]
-        ends = _ends_of(part, n_fields)
-        if ends is None:
-            each = part.split(b"\n")[:-1]
-            for number, text in enumerate(each):
-                fields = _fields_of(text)
-                if fields != n_fields and text.strip():
-                    raise BrokenRow(first_line + lines + number, fields)
-            filled = [text + b"\n" for text in each if text.strip()]
-            kept += filled
-            blank += len(each) - len(filled)
-            lines += len(each)
-        else:
-            kept += _picked(part, ends, wanted)
-            lines += len(ends)
+        yield content[start:end]
         start = end
-    return b"".join(kept), lines, blank
+
+
+def _told_apart(part: bytes, n_fields: int, first_line: int) -> tuple[list[bytes], int]:
+    """Return the rows of some lines one by one, and the number of the first of the blank lines below them (0: none).
+
+    Raises:
+        BrokenRow: A line is no whole row, or a row follows a blank line.
+    """
+    filled, blank = [], 0
+    for number, text in enumerate(part.split(b"\n")[:-1], first_line):
+        if not text.strip():
+            blank = blank or number
+            continue
+        fields = _fields_of(text)
+        if blank or fields != n_fields:
+            raise BrokenRow(blank or number, 1 if blank else fields)
+        filled.append(text + b"\n")
+    return filled, blank
 
 
 def _ends_of(part: bytes, n_fields: int) -> Places | None:
