@@ -61,6 +61,7 @@ class SourceTables:
         window_hours: Length T of the window.
         population: Whose patients these are (``"mimic-iii"``). Two data sets of one population hold the same patients
             under the same ids.
+        warnings: What a reader of any result of these tables has to know, in sentences.
     """
 
     stays: pl.DataFrame
@@ -69,6 +70,7 @@ class SourceTables:
     variables: tuple[Variable, ...]
     window_hours: int
     population: str = dataclasses.field(kw_only=True)
+    warnings: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stays", check_schema("stays", self.stays, STAYS_SCHEMA).sort("stay_id"))
@@ -91,6 +93,8 @@ class SourceTables:
             "window_hours": self.window_hours,
             "population": self.population,
         }
+        if self.warnings:
+            meta["warnings"] = list(self.warnings)
         write_json(folder / "tables.json", meta)
 
     @classmethod
@@ -104,6 +108,7 @@ class SourceTables:
             variables=variables_from_json(meta["variables"]),
             window_hours=meta["window_hours"],
             population=meta["population"],
+            warnings=tuple(meta.get("warnings", ())),
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from icudl.artifacts import TuningResult
+from icudl.artifacts import SourceTables, TuningResult
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
@@ -165,6 +165,9 @@ class Pipeline:
                     manifests[step.node.key] = self._sealed(step)
                 else:
                     manifests[step.node.key] = self._make(step, manifests, loaded)
+                if step.node.key.stage == "extract":
+                    for text in manifests[step.node.key].warnings:
+                        self.listener.warned(step, text)
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
 
@@ -296,7 +299,7 @@ class Pipeline:
             else any(item.restricted for item in upstream.values()),
             citations=self._citations(node),
             counts=summarise(artifact),
-            warnings=self._warnings.get(node.key, ()),
+            warnings=artifact.warnings if isinstance(artifact, SourceTables) else self._warnings.get(node.key, ()),
             environment=environment,
             source=self.fingerprint(node.key.data).details if is_extract else {},
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
-from icudl.artifacts import STAYS_SCHEMA, SourceTables
+from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
 from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
@@ -18,11 +18,13 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.mimic3.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
 from icudl.sources.mimic3.options import Mimic3Options
+from icudl.sources.mimic3.releases import departures, release_of
 from icudl.sources.mimic3.stays import CITATIONS, POPULATION, StayIndex, Stays, stays_of
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
 _BATCH_ROWS = 200_000
+_BATCH_BYTES = 1 << 24
 
 
 class Mimic3Files(SourceBase):
@@ -70,7 +72,7 @@ class Mimic3Files(SourceBase):
         tables = self._tables()
         self._rules.require_one_variable_an_item(variables)
         require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}")
-        stays = _read_stays(tables)
+        stays, rows = _read_stays(tables)
         index = StayIndex.of(stays.table)
         files, counts = [], []
         for name in (name for name in TABLES if name in tables):
@@ -81,6 +83,7 @@ class Mimic3Files(SourceBase):
                     _write_kept(tables[name], rules, index, window.hours, target, context.progress)
                 files.append(target)
                 counts.append(pl.read_parquet(_counts_of(target)))
+                rows[name] = read_json(_rows_of(target))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
         hours, total = binned(files, totalled(counts), stays.table["stay_id"])
@@ -91,7 +94,13 @@ class Mimic3Files(SourceBase):
             )
         cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
         return SourceTables(
-            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+            stays.table.select(list(STAYS_SCHEMA)),
+            hours,
+            cleaning,
+            variables,
+            window.hours,
+            population=self.population,
+            warnings=_warnings(rows),
         )
 
     def reach(self) -> str:
@@ -107,7 +116,8 @@ class Mimic3Files(SourceBase):
         return find_tables(self.folder)
 
 
-def _read_stays(tables: Mapping[str, TableFile]) -> Stays:
+def _read_stays(tables: Mapping[str, TableFile]) -> tuple[Stays, dict[str, int]]:
+    """Return the ICU stays, and the rows of the tables that they were read from."""
     times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
     frames = []
     for name, columns in times.items():
@@ -115,22 +125,46 @@ def _read_stays(tables: Mapping[str, TableFile]) -> Stays:
         with translated(tables[name]):
             frame = tables[name].scan()
             frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
-    return stays_of(*frames)
+    return stays_of(*frames), {name: len(frame) for name, frame in zip(times, frames, strict=True)}
 
 
-def _events(file: TableFile) -> pl.LazyFrame:
-    """Return patient, item, moment, value and is_error of an event table."""
-    frame = file.scan()
+def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:
+    """Return patient, item, moment, value and is_error of the wanted rows of an event table."""
     columns = frame.collect_schema().names()
     value = "valuenum" if "valuenum" in columns else "value"
     flag = next((column for column in ("error", "iserror") if column in columns), None)
-    return frame.select(
+    return frame.filter(pl.col("itemid").is_in(items)).select(
         patient=pl.col("subject_id").cast(pl.Int64),
         item="itemid",
         moment=moment(frame, "charttime"),
         value=value,
         is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
     )
+
+
+def _batches(file: TableFile, items: list[int]) -> Iterator[tuple[pl.DataFrame, int]]:
+    """Yield the wanted rows of an event table, and how many rows of all kinds they were found among.
+
+    The rows of interest are a small part of each piece of file. They are gathered into batches before they are
+    classified: expressions cost by the call as well as by the row.
+    """
+    if file.is_parquet:
+        rows = file.scan().select(pl.len()).collect().item()
+        for batch in _events(file.scan(), items).collect_batches(
+            chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"
+        ):
+            yield batch, rows
+            rows = 0
+        return
+    gathered: list[bytes] = []
+    rows = 0
+    for block in file.blocks(items):
+        gathered.append(block.content)
+        rows += block.rows
+        if sum(map(len, gathered)) >= _BATCH_BYTES:
+            yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
+            gathered, rows = [], 0
+    yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
 
 
 def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
@@ -148,22 +182,32 @@ def _counts_of(target: Path) -> Path:
     return target.with_suffix(".counts")
 
 
+def _rows_of(target: Path) -> Path:
+    return target.with_suffix(".rows")
+
+
 def _write_kept(
     file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
 ) -> None:
-    """Read an event table once; write its kept rows to ``target`` and the counts of all its rows beside them.
-
-    The rows of interest are a small part of each piece of file that the engine reads. They are gathered into batches
-    before they are classified, because each call of an expression has a cost of its own.
-    """
-    file.require_whole_end()
-    events = _events(file).filter(pl.col("item").is_in(rules["item"].to_list()))
-    kept, counts = [pl.DataFrame(schema=KEPT_SCHEMA)], []
+    """Read an event table once; write its kept rows to ``target``, and beside them what became of all its rows."""
+    kept, counts, rows = [pl.DataFrame(schema=KEPT_SCHEMA)], [], 0
     with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
-        for batch in events.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
-            rows, count = tallied(classified(batch, rules, index, window_hours))
-            kept.append(rows)
+        for batch, read in _batches(file, rules["item"].to_list()):
+            rows += read
+            part, count = tallied(classified(batch, rules, index, window_hours))
+            kept.append(part)
             counts.append(count)
             bar.advance(len(batch))
     write_atomically(_counts_of(target), totalled(counts).write_parquet)
+    write_atomically(_rows_of(target), lambda path: write_json(path, rows))
     write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))
+
+
+def _warnings(rows: Mapping[str, int]) -> tuple[str, ...]:
+    """Tell which tables do not have the rows of the release that they are of."""
+    release = release_of(rows)
+    return tuple(
+        f"{departure}, which {release} has: a copy or download broke off, or the table was edited. Results rest on "
+        "these rows; download the table again."
+        for departure in departures(rows)
+    )

@@ -19,6 +19,7 @@ import polars as pl
 from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError, StoreError
 from icudl.files import write_atomically
+from icudl.sources.mimic3.rows import Block, BrokenRow, Wanted, whole_rows
 from icudl.sources.rules import RuleBook
 from icudl.variables import Variable
 
@@ -90,7 +91,29 @@ class TableFile:
             SourceError: The file cannot be opened, is empty, or lacks a column.
         """
         with translated(self):
-            return self._scan_parquet() if self.path.suffix.lower() == ".parquet" else self._scan_csv()
+            return self._scan_parquet() if self.is_parquet else self._scan_csv()
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the file is Parquet; else it is CSV, plain or compressed."""
+        return self.path.suffix.lower() == ".parquet"
+
+    def blocks(self, items: Iterable[int]) -> Iterator[Block]:
+        """Yield the rows of a CSV event table in blocks, of which only those stay that may be of the given items.
+
+        Raises:
+            SourceError: A row has more or fewer fields than the header, or its quotes do not match.
+        """
+        header = self.header()
+        column = header.index(self._match(header)["itemid"])
+        try:
+            yield from whole_rows(self.path, len(header), Wanted.of(column, items))
+        except BrokenRow as row:
+            raise self._cut(f"line {row.line}", row.fields, len(header)) from None
+
+    def parsed(self, content: bytes) -> pl.LazyFrame:
+        """Return the needed columns of some lines of this CSV file, in the types that ``scan`` gives."""
+        return self._typed(content) if content else self._typed(b"\n").clear()
 
     def _scan_parquet(self) -> pl.LazyFrame:
         frame = pl.scan_parquet(self.path, glob=False)
@@ -106,12 +129,15 @@ class TableFile:
         )
 
     def _scan_csv(self) -> pl.LazyFrame:
+        return self._typed(self.path)
+
+    def _typed(self, source: Path | bytes) -> pl.LazyFrame:
         header = self.header()
         names = self._match(header)
         wanted = COLUMNS[self.table]
         types = {name: wanted[column] for column, name in names.items() if wanted[column] is not pl.Datetime}
         schema = {name: types.get(name, pl.String) for name in header}
-        frame = pl.scan_csv(self.path, schema=schema, glob=False)
+        frame = pl.scan_csv(source, schema=schema, glob=False, has_header=isinstance(source, Path))
         return frame.select(pl.col(name).alias(column) for column, name in names.items())
 
     def header(self) -> list[str]:
@@ -136,7 +162,7 @@ class TableFile:
         Raises:
             SourceError: A row has more or fewer fields than the header, or a field runs over several lines.
         """
-        if self.path.suffix.lower() == ".parquet":
+        if self.is_parquet:
             return
         with translated(self), self._opened() as handle:
             rows = csv.reader(io.TextIOWrapper(handle, "utf-8-sig", "replace", newline=""))
@@ -145,29 +171,17 @@ class TableFile:
                 if row and (len(row) != len(header) or any("\n" in field for field in row)):
                     raise self._cut(f"line {rows.line_num}", len(row), len(header))
 
-    def require_whole_end(self) -> None:
-        """Check that the last row of an uncompressed CSV file has all its fields: a copy that broke off lacks some.
-
-        Raises:
-            SourceError: The last row has fewer fields than the header.
-        """
-        if self.path.suffix.lower() != ".csv":
-            return
-        with translated(self), self.path.open("rb") as handle:
-            handle.seek(max(0, handle.seek(0, io.SEEK_END) - _HEADER_BYTES))
-            lines = handle.read().decode("utf-8", "replace").rstrip("\r\n").splitlines()
-            fields, expected = next(csv.reader(lines[-1:]), []), len(self.header())
-        if fields and lines[-1].count('"') % 2 == 0 and len(fields) < expected:
-            raise self._cut("the last line", len(fields), expected)
-
     def _opened(self) -> IO[bytes]:
         open_file = gzip.open if self.path.suffix.lower() == ".gz" else open
         return cast("IO[bytes]", open_file(self.path, "rb"))
 
     def _cut(self, place: str, fields: int, expected: int) -> SourceError:
+        found = f"has {fields} fields where the header has {expected}, or a quote that nothing closes"
+        if not fields:
+            found = "has a quote that nothing closes, or one within a field"
         return SourceError(
-            f"{self.path.name}: {place} has {fields} fields where the header has {expected}, or a quote that nothing "
-            "closes. A copy or download broke off, or the file was edited: give the table as MIMIC-III v1.4 ships it."
+            f"{self.path.name}: {place} {found}. A copy or download broke off, or the file was edited: give the table "
+            "as MIMIC-III v1.4 ships it."
         )
 
     def _match(self, header: list[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from icudl.errors import SourceError
 from icudl.execution.context import Progress, ProgressTask
 from icudl.sources import postgres
 from icudl.sources.mimic3.folder import TableFile, find_tables, translated
+from icudl.sources.mimic3.releases import departures, release_of
 
 LOADED: tuple[str, ...] = (
     "patients",
@@ -26,30 +27,6 @@ LOADED: tuple[str, ...] = (
     "chartevents",
 )
 """Tables that are loaded if the folder has them, smallest first."""
-
-RELEASES: Mapping[str, Mapping[str, int]] = {
-    "MIMIC-III v1.4": {
-        "patients": 46_520,
-        "admissions": 58_976,
-        "icustays": 61_532,
-        "d_items": 12_487,
-        "d_labitems": 753,
-        "labevents": 27_854_055,
-        "outputevents": 4_349_218,
-        "chartevents": 330_712_483,
-    },
-    "MIMIC-III Clinical Database Demo v1.4": {
-        "patients": 100,
-        "admissions": 129,
-        "icustays": 136,
-        "d_items": 12_487,
-        "d_labitems": 753,
-        "labevents": 76_074,
-        "outputevents": 11_320,
-        "chartevents": 758_355,
-    },
-}
-"""Rows of the tables of each release (MIT-LCP/mimic-code, postgres_checks.sql; the demo as published)."""
 
 _INDEXES: Mapping[str, tuple[str, ...]] = {
     "patients": ("subject_id",),
@@ -181,18 +158,16 @@ def _type(column: str) -> sql.SQL:
 
 
 def _checked(rows: Mapping[str, int], schema: str) -> str:
-    """Return the release of the tables, recognised by its number of patients."""
-    for release, expected in RELEASES.items():
-        if rows["patients"] == expected["patients"]:
-            wrong = [
-                f"{table.upper()} has {rows[table]} rows instead of {expected[table]}"
-                for table in rows
-                if rows[table] != expected[table]
-            ]
-            if wrong:
-                raise SourceError(
-                    f"Schema {schema!r} has the patients of {release}, but {'; '.join(wrong)}. Download the files "
-                    "again and load them with --replace."
-                )
-            return release
-    return ""
+    """Return the release that the tables are; "" for another set of tables.
+
+    Raises:
+        SourceError: The rows of a table are not those of the release.
+    """
+    release = release_of(rows)
+    wrong = [str(departure) for departure in departures(rows)]
+    if wrong:
+        raise SourceError(
+            f"Schema {schema!r} has the patients of {release}, but {'; '.join(wrong)}. Download the files "
+            "again and load them with --replace."
+        )
+    return release

@@ -1,0 +1,299 @@
+"""The rows of a CSV table in blocks, each row found whole before it is parsed.
+
+polars fills a row that lacks fields with nulls, drops the fields that a row has too many, and takes the rows between
+two stray quotes for one field. So the bytes are looked at here: in every column, read or not, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+_COMMA, _NEWLINE, _RETURN, _QUOTE, _ZERO = b',\n\r"0'
+_BLOCK_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 16
+# Pieces of this size stay in a processor's cache while they are looked at several times.
+_CHECKED_BYTES = 1 << 18
+_GZIP = 31
+_FIRST_BYTES = np.array([2 ** (8 * width) - 1 for width in range(9)], np.uint64)
+_ZEROS, _SIXES, _HIGH = (np.uint64(byte * 0x0101010101010101) for byte in (0x30, 0x06, 0xF0))
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class BrokenRow(Exception):  # noqa: N818 - says what it is
+    """A line that is no whole row.
+
+    Attributes:
+        line: Its number in the file; the header is line 1.
+        fields: How many fields it has, commas between quotes not counted; 0 where its quotes do not match.
+    """
+
+    line: int
+    fields: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """What is left of some rows of a table, one after the other.
+
+    Attributes:
+        content: The lines of those that may be of a wanted item.
+        rows: How many there were.
+    """
+
+    content: bytes
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Wanted:
+    """Which rows are of interest.
+
+    Attributes:
+        column: Position of the item's column.
+        items: (I,) the wanted items as they are written: their digits as the bytes of one number.
+    """
+
+    column: int
+    items: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, column: int, items: Iterable[int]) -> Wanted:
+        """Take the position of the item's column and the numbers of the wanted items."""
+        written = [int.from_bytes(str(item).encode()[:8], "little") for item in items]
+        return cls(column, np.array(written, np.uint64))
+
+
+def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
+    """Yield the rows below the header, in order.
+
+    A thread reads and inflates the next block meanwhile.
+
+    Args:
+        path: A file that ends in ``.csv`` or ``.gz``.
+        n_fields: How many fields each row must have.
+        wanted: Which rows are of interest.
+
+    Raises:
+        BrokenRow: A row has more or fewer fields, a blank line is not the last, a quote is not closed in its line, or
+            it stands within a field.
+        OSError: The file cannot be read.
+        EOFError: The compressed file ends too early.
+        zlib.error: The compressed file is damaged.
+    """
+    pieces = _inflated if path.suffix.lower() == ".gz" else _plain
+    line, blank, is_first = 1, 0, True
+    for block in _ahead(lambda: _cut_at_lines(pieces(path))):
+        content = block
+        if is_first:
+            content, is_first = block[block.find(b"\n") + 1 :], False
+        if content:
+            kept: list[bytes] = []
+            rows = 0
+            for part in _parts(content):
+                ends = _ends_of(part, n_fields)
+                if ends is None:
+                    filled, empty = _told_apart(part, n_fields, line + 1)
+                    found, lines = len(filled), part.count(b"\n")
+                else:
+                    filled, empty = _picked(part, ends, wanted), 0
+                    found = lines = len(ends)
+                # Blank lines may stand below the last row only.
+                if blank and found:
+                    raise BrokenRow(blank, 1)
+                blank = blank or empty
+                kept += filled
+                rows += found
+                line += lines
+            yield Block(b"".join(kept), rows)
+
+
+def _plain(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as handle:
+        while piece := handle.read(_BLOCK_BYTES):
+            yield piece
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """Yield the content of a gzip file of one or several members."""
+    inflate = zlib.decompressobj(_GZIP)
+    is_begun = False
+    with path.open("rb", buffering=0) as handle:
+        while piece := handle.read(_PIECE_BYTES):
+            while piece:
+                if inflate.eof:
+                    piece = piece.lstrip(b"\0")
+                    if not piece:
+                        break
+                    inflate = zlib.decompressobj(_GZIP)
+                is_begun = True
+                yield inflate.decompress(piece)
+                piece = inflate.unused_data
+    if is_begun and not inflate.eof:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+
+
+def _cut_at_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    gathered: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _BLOCK_BYTES and (end := piece.rfind(b"\n") + 1):
+            gathered[-1] = piece[:end]
+            yield b"".join(gathered)
+            gathered, size = [piece[end:]], len(piece) - end
+    rest = b"".join(gathered)
+    if rest:
+        yield rest if rest.endswith(b"\n") else rest + b"\n"
+
+
+def _ahead(blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """Yield what an iterator yields, made in a thread that is one block ahead."""
+    made: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=1)
+    is_wanted = threading.Event()
+    is_wanted.set()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while is_wanted.is_set():
+            try:
+                made.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for block in blocks():
+                if not put(block):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="reading a table", daemon=True)
+    thread.start()
+    try:
+        while (item := made.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        is_wanted.clear()
+        thread.join()
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(content):
+        end = content.rfind(b"\n", start, start + _CHECKED_BYTES) + 1 or content.find(b"\n", start) + 1
+        yield content[start:end]
+        start = end
+
+
+def _told_apart(part: bytes, n_fields: int, first_line: int) -> tuple[list[bytes], int]:
+    """Return the rows of some lines one by one, and the number of the first of the blank lines below them (0: none).
+
+    Raises:
+        BrokenRow: A line is no whole row, or a row follows a blank line.
+    """
+    filled, blank = [], 0
+    for number, text in enumerate(part.split(b"\n")[:-1], first_line):
+        if not text.strip():
+            blank = blank or number
+            continue
+        fields = _fields_of(text)
+        if blank or fields != n_fields:
+            raise BrokenRow(blank or number, 1 if blank else fields)
+        filled.append(text + b"\n")
+    return filled, blank
+
+
+def _ends_of(part: bytes, n_fields: int) -> Places | None:
+    """Return where each field of each row ends, (rows, n_fields), if every line is a whole row, else None."""
+    text: Bytes = np.frombuffer(part, np.uint8)
+    marks = text == _NEWLINE
+    lines = np.count_nonzero(marks)
+    marks |= text == _COMMA
+    places = np.flatnonzero(marks)
+    if b'"' in part:
+        outside = _outside_quotes(text, places)
+        if outside is None:
+            return None
+        places = outside
+    if len(places) != lines * n_fields:
+        return None
+    # As many newlines as rows, and each where a row ends: none is anywhere else.
+    ends = places.reshape(lines, n_fields)
+    return ends if (text[ends[:, -1]] == _NEWLINE).all() else None
+
+
+def _outside_quotes(text: Bytes, places: Places) -> Places | None:
+    """Return those of the commas and newlines that no quotes hold; None where quotes do not match.
+
+    Quotes match if they stand at both ends of a field, or doubled between them, and both in one line.
+    """
+    quotes = np.flatnonzero(text == _QUOTE)
+    if len(quotes) % 2:
+        return None
+    opening, closing = quotes[::2], quotes[1::2]
+    before, after = text[opening - 1], text[closing + 1]
+    begins = (before == _COMMA) | (before == _NEWLINE) | (before == _QUOTE) | (opening == 0)
+    finishes = (after == _COMMA) | (after == _NEWLINE) | (after == _QUOTE) | (after == _RETURN)
+    if not (begins.all() and finishes.all()):
+        return None
+    bounds = np.searchsorted(places, quotes)
+    first, last = bounds[::2], bounds[1::2]
+    held = last > first
+    if not held.any():
+        return places
+    first, last = first[held], last[held]
+    within = np.zeros(len(places) + 1, np.int8)
+    within[first] = 1
+    within[last] -= 1
+    is_within = np.cumsum(within[:-1], dtype=np.int8).view(bool)
+    return None if (text[places[is_within]] == _NEWLINE).any() else places[~is_within]
+
+
+def _picked(part: bytes, ends: Places, wanted: Wanted) -> list[bytes]:
+    """Return the lines that are of a wanted item, and those whose item is not a plain number of up to eight digits."""
+    stops = ends[:, -1] + 1
+    starts = np.concatenate([[0], stops[:-1]])
+    place = starts if wanted.column == 0 else ends[:, wanted.column - 1] + 1
+    width = ends[:, wanted.column] - place
+    # The eight bytes from each place on, as one number; those beyond the field are blotted out.
+    padded = part + bytes(8)
+    eights = np.ndarray((len(part),), "<u8", padded, strides=(1,))
+    item = eights[place] & _FIRST_BYTES[np.minimum(width, 8)]
+    digits = item | _ZEROS & ~_FIRST_BYTES[np.minimum(width, 8)]
+    is_plain = ((digits | (digits + _SIXES)) & _HIGH) == _ZEROS
+    is_plain &= (width <= 8) & ((item & np.uint64(0xFF)) != _ZERO)
+    is_kept = np.isin(item, wanted.items) | ~is_plain
+    return [part[start:stop] for start, stop in zip(starts[is_kept].tolist(), stops[is_kept].tolist(), strict=True)]
+
+
+def _fields_of(line: bytes) -> int:
+    """Return how many fields a line has; 0 where its quotes do not match."""
+    outside = line.removesuffix(b"\r").split(b'"')
+    if len(outside) % 2 == 0:
+        return 0
+    for position, part in enumerate(outside):
+        if position % 2 or len(outside) == 1:
+            continue
+        # Between two quoted parts there is a separator, or nothing where a quote is doubled.
+        opens = position == 0 or part == b"" or part.startswith(b",")
+        closes = position == len(outside) - 1 or part == b"" or part.endswith(b",")
+        if not (opens and closes):
+            return 0
+    return 1 + sum(part.count(b",") for part in outside[::2])
