@@ -39,7 +39,7 @@ def test_evaluate_on_another_hospital_counts_all_its_stays(small_study: Path) ->
     rows = json.loads(
         icudl("evaluate", reference(small_study, "train"), other, "--store", small_study, "--json").stdout
     )["scores"]
-    stays = json.loads(icudl("show", other, "--store", small_study).stdout)["counts"]["stays"]
+    stays = json.loads(icudl("show", other, "--store", small_study, "--json").stdout)["counts"]["stays"]
     assert {row["stays"] for row in rows if row["subgroup"] == "all"} == {stays}
     assert sum(row["stays"] for row in rows if row["subgroup"].startswith("sex=") and row["metric"] == "auroc") == stays
     assert "auroc" in {row["metric"] for row in rows}
