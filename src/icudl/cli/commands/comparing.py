@@ -46,7 +46,7 @@ def compare(session: Session, references: tuple[str, ...], samples: int) -> None
 @click.argument("second")
 @shared_options
 def diff(session: Session, first: str, second: str) -> None:
-    """Show what differs between two results of one stage, and which scores moved.
+    """Show what differs between two results of one stage.
 
     Options, inputs, versions and contents, and those of everything they were made from; then every headline score of
     the two with its change.

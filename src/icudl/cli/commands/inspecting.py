@@ -14,7 +14,9 @@ from icudl.cli.session import Session, examples, shared_options
 @click.option("--limit", type=int, default=40, show_default=True, help="Most results to list; 0 lists all.")
 @shared_options
 def list_results(session: Session, stage: str, limit: int) -> None:
-    """List results, the newest first: name, date, key options, headline score, size.
+    """List results, the newest first.
+
+    A line tells name, id, date, key options, headline score and size.
 
     Wherever a command asks for a result, give its name, its id, the unique beginning of its id, `latest` or
     `STAGE/latest`. Where several results have one name, the name means the newest.
@@ -63,7 +65,9 @@ def status(session: Session) -> None:
 @click.option("--lineage", is_flag=True, help="Show everything the result was made from, down to the source.")
 @shared_options
 def show(session: Session, reference: str, lineage: bool) -> None:
-    """Show a result: its scores or counts, the options it was made with, and what it was made from.
+    """Show one result.
+
+    What it is, its scores or counts, the options it was made with, and what it was made from.
 
     REFERENCE is a name, an id, the unique beginning of an id, `latest` or `STAGE/latest`. Options that a search chose
     are shown as they were used. With --json the manifest is printed.
