@@ -63,10 +63,12 @@ def test_status_show_diff_and_verify(small_study: Path, tmp_path: Path) -> None:
     status = json.loads(icudl("status", "--store", small_study, "--json", settings=SMALL).stdout)
     references = [step["reference"] for step in status["steps"]]
     assert all(step["done"] for step in status["steps"])
-    manifest = json.loads(icudl("show", references[-1], "--store", small_study).stdout)
+    manifest = json.loads(icudl("show", references[-1], "--store", small_study, "--json").stdout)
     assert manifest["identity"]["node"] == "report"
-    lineage = icudl("show", references[-1], "--lineage", "--store", small_study).stdout
-    assert all(reference in lineage for reference in references)
+    lineage = json.loads(icudl("show", "report", "--lineage", "--store", small_study, "--json").stdout)
+    assert {item["reference"] for item in lineage} == set(references)
+    printed = icudl("show", "report", "--lineage", "--store", small_study).stdout
+    assert all(" ".join(step["reference"].split("/")) in " ".join(printed.split()) for step in status["steps"])
     assert len(icudl("verify", "--store", small_study).stdout.splitlines()) == len(references)
     store = tmp_path / "copy"
     shutil.copytree(small_study, store)
