@@ -72,7 +72,7 @@ def test_a_study_is_extended_and_any_trial_is_trained_with(store: Path, capsys: 
     assert checkpoint["model"]["fc_size"] == setting["model.fc_size"]
     manifest = json.loads((store / asked / "manifest.json").read_text())
     assert manifest["options"]["tuned"] == {"trial": other["trial"]}
-    assert manifest["identity"]["upstream"]["tune-model"] == longer.partition("/")[2]
+    assert manifest["identity"]["upstream"]["tune-model"]["id"] == longer.partition("/")[2]
     assert run(store, capsys, "verify", asked, "--rerun")[0] == 0
 
 

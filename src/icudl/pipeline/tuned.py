@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from icudl.artifacts import TrialState, TuningResult
-from icudl.config.schema import Config
+from icudl.config.schema import MAIN, Config
 from icudl.errors import ConfigError
 from icudl.options import Options
 from icudl.store.base import Store
@@ -28,10 +28,11 @@ def require_trials(config: Config) -> None:
         trial, trials = entry.tuned.trial, entry.tune_model.trials
         if trial < max(trials, 0):
             continue
+        of_model = "" if name == MAIN else f" of model {name!r}"
         have = (
-            f"the study of model {name!r} has {trials} trials, numbered from 0"
+            f"the study{of_model} has {trials} trials, numbered from 0"
             if trials
-            else f"tune_model.trials is 0 for model {name!r}: it has no study"
+            else f"tune_model.trials{of_model} is 0: there are no trials to choose from"
         )
         raise ConfigError(
             f"tuned.trial = {trial}, but {have}. Name a trial that `icudl trials` lists, and set tune_model.trials "

@@ -34,16 +34,26 @@ def _tune_command(node: str, doc: str) -> click.Command:
         table = TABLE_OF[node]
         if storage is not None:
             session = _with(session, f"{table}.storage={json.dumps(storage)}")
+        configured = _configured_trials(session, table)
         asked = None if trials is None else _number_of_trials(session, node, trials)
         if asked is not None:
             session = _with(session, f"{table}.trials={asked}")
         bring_up_to_date(session, node)
-        if asked is not None:
-            session.say(f"To go on with this study in later runs, set {table}.trials = {asked} in the configuration.")
+        if asked is not None and configured != {asked}:
+            now = ", ".join(map(str, sorted(configured)))
+            session.say(f"The configuration has {table}.trials = {now}: change it to {asked} to go on with this study.")
 
     verb = node.replace("-", " ")
     calls = (f"icudl {verb} --trials 40", f"icudl {verb} --trials +20 --config study.toml")
     return click.command(node.removeprefix("tune-"), help=doc, epilog=examples(*calls))(tune)
+
+
+def _configured_trials(session: Session, table: str) -> set[int]:
+    """Return the lengths of the searches over the models, or the attacks, of the configuration."""
+    config = session.config()
+    if table == "tune_model":
+        return {entry.tune_model.trials for entry in config.models.values()}
+    return {entry.tune_attack.trials for entry in config.attacks.values()}
 
 
 def _with(session: Session, setting: str) -> Session:
