@@ -17,7 +17,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import WindowOptions
 from icudl.sources.mimic3.binning import FATES, classified
-from icudl.sources.mimic3.files import Mimic3Files, _events, _read_stays
+from icudl.sources.mimic3.files import Mimic3Files, _batches, _read_stays
 from icudl.sources.mimic3.folder import find_tables, translated
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.mimic3.stays import StayIndex
@@ -116,15 +116,17 @@ def _parts(folder: Path, changed: str) -> None:
     """Read the changed table only, as far as one table can be read without the others."""
     files = find_tables(folder / "tables")
     if changed in {"PATIENTS", "ADMISSIONS", "ICUSTAYS"}:
-        StayIndex.of(_read_stays(files).table)
+        StayIndex.of(_read_stays(files)[0].table)
         return
     table = changed.lower()
     rules = mimic3_rules().table(VARIABLES, table)
     with translated(files[table]):
-        rows = _events(files[table]).filter(pl.col("item").is_in(rules["item"].to_list())).collect()
-    found = classified(rows, rules, INDEX, 48)
-    assert found.height == rows.height
-    assert found["fate"].is_between(0, len(FATES) - 1).all()
+        batches = list(_batches(files[table], rules["item"].to_list()))
+    for rows, _ in batches:
+        found = classified(rows, rules, INDEX, 48)
+        assert found.height == rows.height
+        assert found["fate"].is_between(0, len(FATES) - 1).all()
+    assert sum(rows.height for rows, _ in batches) <= sum(count for _, count in batches)
 
 
 def _index() -> StayIndex:
