@@ -124,9 +124,9 @@ DEFECTS = (
     ),
     Defect(
         "10-options-lost-on-the-way",
-        "pipeline/run.py",
-        "to_dict(identity_only=True) for table in node.tables}",
-        "to_dict(identity_only=True) for table in node.tables[:1]}",
+        "pipeline/stages.py",
+        "to_dict(identity_only=True) for name, table in tables.items()}",
+        "to_dict(identity_only=True) for name, table in list(tables.items())[:1]}",
         ("meta/test_identity.py",),
     ),
     Defect(
