@@ -181,9 +181,11 @@ def _options(labels: Sequence[str], manifests: Sequence[Manifest], store: Store)
 def _used(store: Store, manifest: Manifest) -> dict[str, Any]:
     found: dict[str, Any] = {}
     several = manifest.node == "report"
-    for name, entry in manifest.identity.upstream.items():
+    # What a result is about goes before what its model was fitted on.
+    inputs = sorted(manifest.identity.upstream.items(), key=lambda item: item[0] != "preprocess")
+    for name, entry in inputs:
         for key, value in _used(store, store.manifest(entry.node, entry.id)).items():
-            found[f"{name}: {key}" if several and ":" not in key else key] = value
+            found.setdefault(f"{name}: {key}" if several and ":" not in key else key, value)
     own = {f"{table}.{key}": value for table, values in manifest.used.items() for key, value in values.items()}
     return found | own | {"run.seed": manifest.identity.seed}
 

@@ -98,13 +98,15 @@ class Session:
             canvas.print(table)
         return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
-    def emit_artifact(self, manifest: Manifest) -> None:
-        """Print an artifact's reference to standard output, and where it lies."""
+    def emit_artifact(self, manifest: Manifest) -> dict[str, str]:
+        """Print an artifact's reference, and where it lies; return both for --json."""
         folder = self.store().fetch(manifest)
         path = folder / "index.html" if manifest.node == "report" else folder
         data = {"name": manifest.name, "node": manifest.node, "id": manifest.id, "reference": manifest.reference}
-        self.emit(manifest.reference, data | {"path": str(path)})
-        self.say(f"[bold]{escape(manifest.name.capitalize())}:[/] {escape(str(path))}")
+        if not self.as_json:
+            click.echo(manifest.reference)
+        self.say(f"[bold]{escape(manifest.name)}:[/] {escape(str(path))}")
+        return data | {"path": str(path)}
 
 
 class Printer:

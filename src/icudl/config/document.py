@@ -13,7 +13,6 @@ from typing import Any
 from icudl.config.load import load_config
 from icudl.config.schema import (
     COMMON,
-    FAMILIES,
     MAIN,
     OVERRIDES,
     PLUGINS,
@@ -161,11 +160,9 @@ def _tables(config: Config) -> Iterator[_Table]:
 
 
 def _shared(config: Config) -> dict[str, Options]:
-    """Return the options of the shared tables; those that entries may hold come from the first entry."""
+    """Return the tables that hold for every entry which does not say otherwise."""
     tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
-    for family in FAMILIES:
-        first = next(iter(getattr(config, family).values()))
-        tables |= {name: getattr(first, name) for name in OVERRIDES[family]}
+    tables |= {name: config.shared[name] for names in OVERRIDES.values() for name in names}
     return tables
 
 

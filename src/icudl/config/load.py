@@ -207,6 +207,7 @@ def _assemble(tree: _Tree) -> Config:
         data=_main_first(data),
         models=models,
         attacks=attacks,
+        shared=shared,
         origins=tree.origins,
     )
 
@@ -299,12 +300,13 @@ def _require_names(families: Mapping[str, Mapping[str, Any]]) -> None:
     owner: dict[str, str] = {}
     for family, entries in families.items():
         for name in entries:
-            if name != MAIN and name in owner:
+            # Names become names of files, and some disks do not tell small letters from capital ones.
+            if name != MAIN and name.casefold() in owner:
                 raise ConfigError(
-                    f"{owner[name]}.{name} and {family}.{name} share a name, but a name must tell one result from "
+                    f"{owner[name.casefold()]} and {family}.{name} share a name, but a name must tell one result from "
                     "another. Rename one of them."
                 )
-            owner[name] = family
+            owner[name.casefold()] = f"{family}.{name}"
 
 
 def _require_targets(attacks: Mapping[str, Attack], models: Mapping[str, Model], data: Mapping[str, DataSet]) -> None:
@@ -320,6 +322,11 @@ def _require_targets(attacks: Mapping[str, Attack], models: Mapping[str, Model],
 
 def _main_first(data: Mapping[str, DataSet]) -> dict[str, DataSet]:
     mains = [name for name, entry in data.items() if entry.role.role == "main"]
+    if MAIN in data and MAIN not in mains:
+        raise ConfigError(
+            f'data.{MAIN} has role = "external", but {MAIN!r} is what a main data set without a name is called. '
+            "Give the external data set another name."
+        )
     if len(mains) != 1:
         found = " and ".join(f"data.{name}" for name in mains) or "none"
         raise ConfigError(

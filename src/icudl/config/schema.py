@@ -191,6 +191,7 @@ class Config:
         analysis: How every attack is analysed.
         report: What the page shows.
         execution: Where and how jobs run.
+        shared: The tables that hold for every entry of a family which does not say otherwise.
         origins: For each dotted key that is not at its default, where the value came from.
     """
 
@@ -201,6 +202,7 @@ class Config:
     analysis: AnalysisOptions
     report: ReportOptions
     execution: ExecutionOptions
+    shared: Mapping[str, Options] = dataclasses.field(default_factory=dict, compare=False)
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     @property

@@ -53,7 +53,7 @@ class Clock:
         usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         unit = 1 if sys.platform == "darwin" else 1024
         return {
-            "started": self._started.isoformat(timespec="seconds"),
+            "started": self._started.isoformat(timespec="milliseconds"),
             "duration_seconds": round(time.perf_counter() - self._counter, 3),
             "peak_memory_bytes": max(usage) * unit,
         }
@@ -116,7 +116,7 @@ class Difference:
         """Return the difference in a few words."""
         match self.kind:
             case Kind.INPUT:
-                return f"{self.what} is new"
+                return f"{self.what} is {'gone' if self.after is None else 'new'}"
             case Kind.DATA:
                 return "the source's data"
             case _:

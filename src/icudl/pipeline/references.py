@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from icudl.errors import StoreError, suggestion
@@ -70,7 +71,8 @@ def _planned(store: Store, reference: str, stage: str, plan: Sequence[Step]) -> 
                     f"{step.name} of this study has not been computed yet ({step.reason}). Compute it with "
                     f"`icudl run --to {step.name}`, or give the id of another result."
                 )
-            return store.manifest(step.node.key.stage, step.id)
+            # The result may have been made under another name.
+            return dataclasses.replace(store.manifest(step.node.key.stage, step.id), name=step.name)
     return None
 
 
@@ -88,7 +90,8 @@ def _by_id(store: Store, reference: str, stage: str) -> Manifest:
         if stage and "/" not in reference and any(item[1].startswith(reference) for item in store.references(stage)):
             return store.manifest(*store.resolve(f"{stage}/{reference}"))
         names = _names(store, stage)
-        hint = suggestion(reference, [*names, *(name.partition("/")[2] for name in names if "/" in name)])
+        short = [name.partition("/")[2] for name in names if stage and "/" in name]
+        hint = suggestion(reference, [*names, *short])
         raise StoreError(f"{error}{hint}") from error
 
 

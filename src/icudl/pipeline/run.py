@@ -196,7 +196,8 @@ class Pipeline:
                 f"by other software. `icudl verify --rerun` tells which. Delete "
                 f"{self.store.location(step.node.key.stage, step.id)} to have it made again."
             )
-        return manifest
+        # The result may have been made under another name.
+        return dataclasses.replace(manifest, name=step.name)
 
     def check(self) -> None:
         """Check before any work begins that the requested plug-ins, device and variables exist.

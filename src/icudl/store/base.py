@@ -179,7 +179,8 @@ class Store(Protocol):
             return matches[0]
         if not matches:
             raise StoreError(
-                f"Nothing in {self.name!r} matches {reference!r}. Expected NODE/ID; `icudl list` shows them."
+                f"Nothing in {self.name!r} matches {reference!r}. Expected a name, an id, or `latest`; `icudl list` "
+                "shows what there is."
             )
         listed = ", ".join("/".join(match) for match in matches)
         raise StoreError(f"{reference!r} matches several artifacts: {listed}. Give more digits.")

@@ -37,9 +37,14 @@ class FolderStore(Store):
     Args:
         root: The folder; created on first use, readable by its owner alone. A folder that exists with its
             set-group-id bit (``mkdir -m 2770 runs``) is shared with its group.
+
+    Raises:
+        StoreError: The root is a file.
     """
 
     def __init__(self, root: Path) -> None:
+        if root.is_file():
+            raise StoreError(f"The store {str(root)!r} is a file. Give --store a folder.")
         self._root = root
 
     @property

@@ -95,7 +95,7 @@ def test_the_newest_comes_first(store: FolderStore) -> None:
         ("gur", "train", ["gur", "Did you mean 'gru'"]),
         ("report", "train", ["report", "no result of `icudl train`", "train/gru, train/lstm"]),
         ("attack/latest", "", ["no result of attack yet"]),
-        ("", "", ["NODE/ID"]),
+        ("", "", ["a name, an id"]),
     ],
 )
 def test_what_means_nothing_is_said(store: FolderStore, reference: str, stage: str, words: list[str]) -> None:

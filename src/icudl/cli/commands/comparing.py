@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("references", nargs=-1, required=True)
-@click.option("--samples", type=int, default=1000, show_default=True, help="Bootstrap resamples behind an interval.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=10),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples behind an interval.",
+)
 @shared_options
 def compare(session: Session, references: tuple[str, ...], samples: int) -> None:
     """Compare two or more results.
@@ -37,6 +43,8 @@ def compare(session: Session, references: tuple[str, ...], samples: int) -> None
     if len(references) < 2:
         raise ConfigError("`icudl compare` was given one result. Give two or more; `icudl list` shows all results.")
     manifests = [session.find(reference) for reference in references]
+    if len({manifest.reference for manifest in manifests}) < len(manifests):
+        raise ConfigError("Two of the references mean the same result. Give each result once.")
     found = comparison(session.store(), manifests, samples, session.config().run.seed)
     session.emit("\n\n".join(map(session.drawn, comparison_tables(found))), found.to_dict())
 

@@ -11,7 +11,9 @@ from icudl.cli.session import Session, examples, shared_options
 
 @click.command("list", epilog=examples("icudl list", "icudl list --stage train", "icudl list --json"))
 @click.option("--stage", default="", help="Only results of this stage, such as train or attack.")
-@click.option("--limit", type=int, default=40, show_default=True, help="Most results to list; 0 lists all.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=40, show_default=True, help="Most results to list; 0 lists all."
+)
 @shared_options
 def list_results(session: Session, stage: str, limit: int) -> None:
     """List results, the newest first.
@@ -130,6 +132,7 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
     if reference and lineage:
         chosen = _with_upstream(store, chosen[0])
     problems: list[str] = []
+    sound: dict[str, bool] = {}
     for node, artifact_id in chosen:
         try:
             manifest = store.manifest(node, artifact_id)
@@ -142,7 +145,11 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool) 
         problems += [f"{manifest.reference}: {line}" for line in found]
         if not found:
             verdict = "recomputed, identical" if rerun else "sound"
-            session.emit(f"{manifest.reference} ({manifest.name}) {verdict}", {manifest.reference: True})
+            sound[manifest.reference] = True
+            if not session.as_json:
+                click.echo(f"{manifest.reference} ({manifest.name}) {verdict}")
+    if session.as_json and not problems:
+        session.emit("", sound)
     if problems:
         error_type = StageError if rerun and all("(recomputed)" in line for line in problems) else StoreError
         raise error_type("Verification failed. " + "; ".join(problems))

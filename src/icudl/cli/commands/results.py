@@ -28,7 +28,9 @@ def load_result(session: Session, reference: str, stage: str) -> tuple[Manifest,
 
 @click.command(epilog=examples("icudl trials tune-model/5c2e", "icudl trials tune-model/5c2e --limit 0 --json"))
 @click.argument("reference")
-@click.option("--limit", type=int, default=20, show_default=True, help="Most trials to print; 0 prints all.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most trials to print; 0 prints all."
+)
 @shared_options
 def trials(session: Session, reference: str, limit: int) -> None:
     """List the trials of a search, best first.
@@ -37,10 +39,20 @@ def trials(session: Session, reference: str, limit: int) -> None:
     """
     from icudl.cli.summaries import best_first, trials_table
 
-    stage = session.find(reference).node
+    stage = _search_of(session, reference)
     tuning: TuningResult = load_result(session, reference, stage if stage == "tune-attack" else "tune-model")[1]
     rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
     session.emit(session.drawn(trials_table(tuning, limit)), rows)
+
+
+def _search_of(session: Session, reference: str) -> str:
+    """Return the stage of the search that a reference means; a name without its stage is that of a model first."""
+    from icudl.errors import StoreError
+
+    try:
+        return session.find(reference).node
+    except StoreError:
+        return session.find(reference, "tune-model").node
 
 
 def member_of(training: TrainingResult, member: str, trained: Manifest) -> Checkpoint:
@@ -89,8 +101,9 @@ def _figure_sources(session: Session, manifest: Manifest) -> list[tuple[str, Man
     for entry in upstream.values():
         names = [name for name in (entry.model, entry.attack, entry.data) if name not in {"", MAIN}]
         several = stages.count(entry.node) > 1
-        parts = ([entry.node] if entry.node.startswith("tune-") else []) + (names if several else [])
-        found.append(("".join(f"{part}-" for part in parts), store.manifest(entry.node, entry.id)))
+        # No name holds a dot, so two results never share a file.
+        stage, parts = f"{entry.node}-" if entry.node.startswith("tune-") else "", names if several else []
+        found.append((stage + "".join(f"{name}." for name in parts), store.manifest(entry.node, entry.id)))
     return found
 
 

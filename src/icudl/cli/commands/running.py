@@ -101,8 +101,9 @@ def bring_up_to_date(session: Session, target: str, config_override: object = No
     if session.verbosity >= 0 and not session.as_json:
         for table in study_summary(pipeline.store, manifests):
             session.errors.print(table)
-    for manifest in _asked_for(pipeline, target, manifests):
-        session.emit_artifact(manifest)
+    results = [session.emit_artifact(manifest) for manifest in _asked_for(pipeline, target, manifests)]
+    if session.as_json:
+        session.emit("", results[0] if len(results) == 1 else results)
 
 
 def _asked_for(pipeline: Pipeline, target: str, manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -37,7 +37,7 @@ def _tune_command(node: str, doc: str) -> click.Command:
         configured = _configured_trials(session, table)
         asked = None if trials is None else _number_of_trials(session, node, trials)
         if asked is not None:
-            session = _with(session, f"{table}.trials={asked}")
+            session = _with_all(session, f"{table}.trials", asked)
         bring_up_to_date(session, node)
         if asked is not None and configured != {asked}:
             now = ", ".join(map(str, sorted(configured)))
@@ -46,6 +46,22 @@ def _tune_command(node: str, doc: str) -> click.Command:
     verb = node.replace("-", " ")
     calls = (f"icudl {verb} --trials 40", f"icudl {verb} --trials +20 --config study.toml")
     return click.command(node.removeprefix("tune-"), help=doc, epilog=examples(*calls))(tune)
+
+
+def _with_all(session: Session, key: str, value: int) -> Session:
+    """Return the session with a key of a search set in every model or attack that has a search, or in all of them.
+
+    What an entry says itself goes before what the shared table says, so that the key is set where the entry is.
+    """
+    config = session.config()
+    family, table = ("attacks", "tune_attack") if key.startswith("tune_attack") else ("models", "tune_model")
+    entries = config.attacks if family == "attacks" else config.models
+    if list(entries) == ["main"]:
+        return _with(session, f"{key}={value}")
+    searched = [name for name, entry in entries.items() if getattr(entry, table).trials]
+    for name in searched or entries:
+        session = _with(session, f"{family}.{name}.{key}={value}")
+    return session
 
 
 def _configured_trials(session: Session, table: str) -> set[int]:
@@ -71,7 +87,7 @@ def _number_of_trials(session: Session, node: str, text: str) -> int:
     if not text.startswith("+"):
         return int(text)
     # Any search has the same identity but for its length, which is left out of account.
-    pipeline = _with(session, f"{TABLE_OF[node]}.trials=1").pipeline()
+    pipeline = _with_all(session, f"{TABLE_OF[node]}.trials", 1).pipeline()
     lengths = [study_length(pipeline.identity_of(each), pipeline.store) for each in find_nodes(pipeline.graph, node)]
     return max(lengths) + int(text)
 
@@ -94,5 +110,5 @@ def train(session: Session, trial: int | None, trials: int | None) -> None:
     """Fit and score the model on every fold, with baselines."""
     for key, value in (("tune_model.trials", trials), ("tuned.trial", trial)):
         if value is not None:
-            session = _with(session, f"{key}={value}")
+            session = _with_all(session, key, value)
     bring_up_to_date(session, "train")
