@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from icudl.errors import StoreError
+from icudl.pipeline.graph import Key, Node
+from icudl.pipeline.plan import Step
 from icudl.pipeline.references import find_result, newest_first
+from icudl.pipeline.stages import STAGES
 from icudl.store.base import open_store
 from icudl.store.folder import FolderStore
 from icudl.store.manifest import Identity, Manifest, content_hash, list_files
@@ -82,6 +85,24 @@ def test_ids_and_their_beginnings(store: FolderStore) -> None:
         assert find_result(store, manifest.id) == manifest
         assert find_result(store, manifest.id[:8]) == manifest
         assert find_result(store, manifest.id[:8], stage=manifest.node) == manifest
+
+
+def test_a_name_of_the_study_goes_before_the_name_that_a_result_was_made_under(store: FolderStore) -> None:
+    """Two entries have exchanged their names since: what is shown carries the names of the study at hand."""
+    made = {manifest.name: manifest for manifest in store.manifests("train")}
+    swapped = {"train/lstm": made["train/gru"], "train/gru": made["train/lstm"]}
+    plan = [
+        Step(
+            node=Node(key=Key(stage="train"), name=name, stage=STAGES["train"], tables={}, upstream={}),
+            identity=manifest.identity,
+            done=True,
+            reason="",
+        )
+        for name, manifest in swapped.items()
+    ]
+    for name, manifest in swapped.items():
+        found = find_result(store, name, plan=plan)
+        assert (found.name, found.id) == (name, manifest.id)
 
 
 def test_the_newest_comes_first(store: FolderStore) -> None:
