@@ -54,7 +54,7 @@ def test_every_command_works_with_a_bucket(
     assert found["reference"] == report
     assert (Path(found["path"]).is_relative_to(tmp_path / "two"), Path(found["path"]).is_file()) == (True, True)
     references = {step["reference"].partition("/")[0]: step["reference"] for step in status["steps"]}
-    assert "restricted" in icudl("show", report, "--store", bucket).stdout
+    assert json.loads(icudl("show", report, "--store", bucket, "--json").stdout)["restricted"] is False
     assert icudl("show", report, "--lineage", "--store", bucket).stdout.count("\n") >= len(NODES)
     assert icudl("verify", "--store", bucket, settings=SMALL).stdout.count(" sound") == len(NODES)
     assert "identical" in icudl("verify", references["attack"], "--rerun", "--store", bucket, settings=SMALL).stdout
@@ -66,7 +66,7 @@ def test_every_command_works_with_a_bucket(
 
     other = (*SMALL, "attack.kappa=0.5")
     assert icudl("clean", "--store", bucket, settings=SMALL).stdout.strip() == ""
-    dropped = icudl("clean", "--unused", "--yes", "--store", bucket, settings=other).stdout.split()
+    dropped = icudl("clean", "--unused", "--yes", "--store", bucket, settings=other).stdout.splitlines()
     assert {reference.partition("/")[0] for reference in dropped} == {"attack", "analyse", "report"}
     monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "three"))
     gone = icudl("show", report, "--store", bucket, check=False)
