@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from icudl.lazy import imported_on_use
 
 __version__ = "0.2.0"
 
@@ -26,11 +28,5 @@ _HOMES = {
 
 __all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "attack_module", "load_config", "open_store"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import public names on first use: the command line must not wait for what it does not need."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# The command line must not wait for what it does not need.
+__getattr__ = imported_on_use(__name__, _HOMES)

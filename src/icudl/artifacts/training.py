@@ -44,6 +44,11 @@ class TrainingResult:
     predictions: pl.DataFrame
     metrics: pl.DataFrame
 
+    @property
+    def model(self) -> str:
+        """Name by which predictions and metrics call the model, as opposed to its baselines."""
+        return str(next(iter(self.checkpoints.values())).model["name"])
+
     def write(self, folder: Path) -> None:
         """Write one pair of files per checkpoint, and Parquet tables."""
         (folder / "checkpoints").mkdir()

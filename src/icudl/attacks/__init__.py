@@ -5,7 +5,9 @@ A new attack needs the names below (``docs/howto/add_an_attack.md``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from icudl.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from icudl.attacks.base import Attack, Perturbation, TargetModel, allowed_change, make_attack
@@ -22,11 +24,5 @@ _HOMES = {
 
 __all__ = ["Attack", "AttackOptions", "Perturbation", "TargetModel", "allowed_change", "make_attack"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import public names on first use: options are read without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# Options are read without torch.
+__getattr__ = imported_on_use(__name__, _HOMES)

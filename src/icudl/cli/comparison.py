@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from icudl.analysis.numbers.comparison import COMPARED
 from icudl.analysis.numbers.pairs import flip_differences
 from icudl.artifacts import AttackResult, GridDataset, Scores, TrainingResult
 from icudl.config.document import to_toml
@@ -19,9 +20,6 @@ from icudl.execution.threads import single_thread
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 from icudl.training.scores.evaluation import compare
-
-COMPARED = ("auroc", "auprc", "brier", "ece")
-"""Scores that stand side by side."""
 
 _COMPARABLE = ("train", "score", "attack")
 
@@ -148,8 +146,7 @@ def _predictions_of(store: Store, manifest: Manifest) -> tuple[pl.DataFrame, pl.
         scored = store.load(Scores, manifest)
         return scored.predictions, scored.metrics.filter(pl.col("subgroup") == "all"), grid
     training = store.load(TrainingResult, manifest)
-    network = str(next(iter(training.checkpoints.values())).model["name"])
-    own = pl.col("model") == network
+    own = pl.col("model") == training.model
     return training.predictions.filter(own), training.metrics.filter(own, pl.col("subgroup") == "all"), grid
 
 

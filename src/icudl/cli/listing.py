@@ -134,7 +134,7 @@ def _flips(counts: Mapping[str, Any]) -> str:
     if not attacked:
         return "no stay attacked"
     share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
-    return share if median is None else f"{share}, median {median:g} values"
+    return share if median is None else f"{share}, median {median:g} {'value' if median == 1 else 'values'}"
 
 
 def details(manifest: Manifest, store: Store) -> list[Table]:
@@ -150,6 +150,10 @@ def details(manifest: Manifest, store: Store) -> list[Table]:
         "place": store.location(manifest.node, manifest.id),
         "restricted": "yes: it derives from credentialed data" if manifest.restricted else "",
         "result": headline(manifest),
+        "never measured": ", ".join(manifest.counts.get("missing", ())),
+        "left out": f"{manifest.counts['left_out']:,} stays of patients whom the model has met"
+        if manifest.counts.get("left_out")
+        else "",
     }
     for key, value in rows.items():
         if value:

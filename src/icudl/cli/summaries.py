@@ -81,7 +81,7 @@ def _scored(store: Store, manifest: Manifest, *, with_baselines: bool) -> Iterat
         name, _, data = manifest.name.removeprefix("score/").rpartition("/")
     else:
         training = store.load(TrainingResult, manifest)
-        metrics, network = training.metrics, str(next(iter(training.checkpoints.values())).model["name"])
+        metrics, network = training.metrics, training.model
         name, data = manifest.name.removeprefix("train/"), ""
     whole = metrics.filter(pl.col("subgroup") == "all", pl.col("metric").is_in(HEADLINE_METRICS))
     for (split, model), part in whole.group_by("split", "model", maintain_order=True):

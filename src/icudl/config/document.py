@@ -10,7 +10,6 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from icudl.config.load import load_config
 from icudl.config.schema import (
     COMMON,
     MAIN,
@@ -310,8 +309,3 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": properties,
     }
-
-
-def default_document() -> str:
-    """Return the document of a study in which nothing is set."""
-    return to_document(load_config())

@@ -200,6 +200,7 @@ def _assemble(tree: _Tree) -> Config:
     attacks = _entries(tree, "attacks", "attack", Attack, shared)
     _require_names({"data": data, "models": models, "attacks": attacks})
     _require_targets(attacks, models, data)
+    _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
     return Config(
         **chosen,
@@ -320,6 +321,28 @@ def _require_targets(attacks: Mapping[str, Attack], models: Mapping[str, Model],
                 )
 
 
+def _require_external(tree: _Tree, data: Mapping[str, DataSet]) -> None:
+    """Check that external data sets can be scored by models of the main one.
+
+    Raises:
+        ConfigError: An external data set has a window of another length, or sets options of a split.
+    """
+    hours = {entry.window.hours for entry in data.values() if entry.role.role == "main"}
+    for name, entry in data.items():
+        if entry.role.role != "external":
+            continue
+        if ("data", name, "split") in tree.tables:
+            raise ConfigError(
+                f"[data.{name}.split] is set, but an external data set is not divided: all its stays are scored by the "
+                "final models. Leave the table out."
+            )
+        if hours and entry.window.hours not in hours:
+            raise ConfigError(
+                f"data.{name}.window.hours = {entry.window.hours}, but models are fitted on {min(hours)} hours of the "
+                "main data set. Give both the same window."
+            )
+
+
 def _main_first(data: Mapping[str, DataSet]) -> dict[str, DataSet]:
     mains = [name for name, entry in data.items() if entry.role.role == "main"]
     if MAIN in data and MAIN not in mains:
@@ -350,12 +373,13 @@ def build(where: str, table: str, values: Mapping[str, Any], origins: Mapping[st
     """
     options = class_of(table, values)
     fields = {field.name: field for field in dataclasses.fields(options)}
+    known = _legal(where, table, fields)
     for key in values:
         if key not in fields:
             origin = origins.get(f"{where}.{key}", "")
             raise ConfigError(
-                f"Unknown key {where}.{key}{f' ({origin})' if origin else ''}.{suggestion(key, fields)} "
-                f"Known keys of [{where}]{_of_plugin(table, values)}: {', '.join(_legal(where, table, fields))}."
+                f"Unknown key {where}.{key}{f' ({origin})' if origin else ''}.{suggestion(key, known)} "
+                f"Known keys of [{where}]{_of_plugin(table, values)}: {', '.join(known)}."
             )
     hints = typing.get_type_hints(options)
     converted = {key: convert(f"{where}.{key}", value, hints[key]) for key, value in values.items()}
@@ -370,11 +394,15 @@ def _of_plugin(table: str, values: Mapping[str, Any]) -> str:
 
 
 def _legal(where: str, table: str, fields: Collection[str]) -> list[str]:
-    """Return the keys that a table may hold; a family has its own key for the plug-in's name."""
-    if table not in PLUGINS or "." not in where:
+    """Return the keys that a table may hold; an entry of a family has some that are none of its plug-in's options."""
+    if table not in PLUGINS:
         return list(fields)
     plugin = PLUGINS[table]
-    return [plugin.family_key if key == plugin.key else key for key in fields]
+    more = {"source": ["role"], "attack": ["on"]}.get(table, [])
+    if "." not in where:
+        return [*fields, *more]
+    own = [plugin.family_key if key == plugin.key else key for key in fields]
+    return [*own, *more, *OVERRIDES[plugin.family]]
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:

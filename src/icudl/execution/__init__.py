@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from icudl.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from icudl.execution.base import ExecutionOptions, Executor, Tick, make_executor
@@ -36,11 +38,5 @@ __all__ = [
     "seed_for",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import an exported name on first use: a process is tuned before it loads numpy."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# A process is tuned before it loads numpy.
+__getattr__ = imported_on_use(__name__, _HOMES)

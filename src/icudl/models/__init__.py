@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from icudl.lazy import imported_on_use
 from icudl.models.options import TRAINING_SPACE, ModelOptions
 
 if TYPE_CHECKING:
@@ -19,11 +20,5 @@ _HOMES = {
 
 __all__ = ["TRAINING_SPACE", "ModelOptions", "SequenceClassifier", "build_model", "load_model", "within_length"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch on first use: a configuration is read without it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# A configuration is read without it.
+__getattr__ = imported_on_use(__name__, _HOMES)

@@ -212,8 +212,7 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case p
             counts = {"stays": len(artifact.labels), "deaths": int(artifact.labels.sum())}
             return counts | {"test_stays": int(artifact.is_test.sum()), "attrition": artifact.flow.to_dicts()}
         case TrainingResult():
-            network = str(next(iter(artifact.checkpoints.values())).model["name"])
-            scores = artifact.metrics.filter(pl.col("model") == network)
+            scores = artifact.metrics.filter(pl.col("model") == artifact.model)
             members = {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}
             return members | {"scores": _scores(scores)}
         case Scores():

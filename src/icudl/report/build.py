@@ -33,16 +33,16 @@ from icudl.report.elements import (
     sections_of,
 )
 from icudl.report.options import ReportOptions
-from icudl.report.sections.attacks import attack_basis, attack_section
+from icudl.report.sections.attack.explorer import MOST_BYTES, explorer_section
+from icudl.report.sections.attack.results import attack_basis, attack_section
+from icudl.report.sections.attack.susceptibility import susceptibility_section
 from icudl.report.sections.cohort import cohort_section
-from icudl.report.sections.explorer import MOST_BYTES, explorer_section
+from icudl.report.sections.model.quality import quality_section
+from icudl.report.sections.model.tuning import Search, trial_asked_for, tuning_section
 from icudl.report.sections.overview import overview_section
 from icudl.report.sections.provenance import provenance_section
-from icudl.report.sections.quality import quality_section
 from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.sections.summary import summary_section
-from icudl.report.sections.susceptibility import susceptibility_section
-from icudl.report.sections.tuning import Search, trial_asked_for, tuning_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")

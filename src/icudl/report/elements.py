@@ -164,7 +164,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """Place of a stay explorer, and its packed stays (``icudl.report.sections.explorer``).
+    """Place of a stay explorer, and its packed stays (``icudl.report.sections.attack.explorer``).
 
     Attributes:
         pack: What the script unpacks.

@@ -119,7 +119,9 @@ def _stage_command(node: str, doc: str) -> click.Command:
     def stage(session: Session) -> None:
         bring_up_to_date(session, node)
 
-    calls = (f"icudl {node} --config study.toml", f"icudl {node} --set source.patients=300")
+    # A study without a file has no external data set, which `score` is about.
+    more = () if node == "score" else (f"icudl {node} --set source.patients=300",)
+    calls = (f"icudl {node} --config study.toml", *more)
     text = doc + "\n\nBrings the stage's inputs up to date first. Prints the reference of the result."
     return click.command(node, help=text, epilog=examples(*calls))(stage)
 

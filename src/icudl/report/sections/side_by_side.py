@@ -21,7 +21,7 @@ from icudl.analysis.numbers.quality import model_names, own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
-from icudl.report.sections.quality import judged_stays
+from icudl.report.sections.model.quality import judged_stays
 from icudl.report.sections.summary import MEANING
 from icudl.report.study import StudyResults
 from icudl.report.wording import columns, count, entry, listed, numeric, percent, rounded, row

@@ -13,8 +13,8 @@ from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.quality import model_names, own_models
 from icudl.report.elements import Block, Fact, Note, Section
 from icudl.report.names import SPLIT_NAMES, predictor_in_sentence
-from icudl.report.sections.attacks import charted_sentence
-from icudl.report.sections.quality import JudgedStays, judged_stays, main_stays, metric_value
+from icudl.report.sections.attack.results import charted_sentence
+from icudl.report.sections.model.quality import JudgedStays, judged_stays, main_stays, metric_value
 from icudl.report.study import AttackResults, ModelResults, StudyResults
 from icudl.report.wording import count, listed, number, percent
 from icudl.variables import Variable

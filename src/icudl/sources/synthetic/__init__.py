@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from icudl.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from icudl.sources.synthetic.options import SyntheticOptions
@@ -16,11 +18,5 @@ _HOMES = {
 
 __all__ = ["SyntheticOptions", "SyntheticSource", "write_hospital"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import public names on first use: a configuration is read without the code that reads the data."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# A configuration is read without the code that reads the data.
+__getattr__ = imported_on_use(__name__, _HOMES)

@@ -10,9 +10,9 @@ from icudl.artifacts import AttackResult
 from icudl.report.charts.histograms import histogram_grid
 from icudl.report.elements import Block, Entry, Note, Section, Table
 from icudl.report.names import CONDITION_NAMES, EXAMPLE_NAMES, SPLIT_NAMES, STATUS_NAMES, threat_name
-from icudl.report.sections.attack_tables import attack_tables
-from icudl.report.sections.flips import budget_figure, discovery_figure, fewest_figure
-from icudl.report.sections.fragility import fragility_blocks
+from icudl.report.sections.attack.flips import budget_figure, discovery_figure, fewest_figure
+from icudl.report.sections.attack.fragility import fragility_blocks
+from icudl.report.sections.attack.tables import attack_tables
 from icudl.report.study import MAIN, AttackResults, StudyResults
 from icudl.report.wording import columns, count, entry, numeric, percent, row
 

@@ -12,8 +12,8 @@ from icudl.analysis.numbers.quality import Judged, judged, model_names, own_mode
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
 from icudl.report.elements import Block, Entry, Note, Section, Switch, Table, Terms
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
-from icudl.report.sections.learning import training_curves
-from icudl.report.sections.subgroups import subgroup_figure, subgroup_table
+from icudl.report.sections.model.learning import training_curves
+from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
 from icudl.report.wording import columns, count, interval, listed, numeric, row
 

@@ -17,7 +17,7 @@ from icudl.report.elements import (
 from icudl.report.names import (
     CONDITION_NAMES,
 )
-from icudl.report.sections.importance import importance_blocks
+from icudl.report.sections.attack.importance import importance_blocks
 from icudl.report.wording import columns, entry, numeric, percent, row
 
 TERMS = Terms(

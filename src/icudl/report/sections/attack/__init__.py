@@ -1,0 +1,1 @@
+"""Sections about one attack: what it reached, where predictions hang, single stays."""
