@@ -86,6 +86,8 @@ NODES_OF: dict[str, dict[str, set[str]]] = {
 """The nodes whose results a table of an entry is about."""
 
 PLUGIN_TABLES = {plugin.family: table for table, plugin in PLUGINS.items() if plugin.family}
+NOT_FOR_EXTERNAL_DATA = ("window", "split")
+"""External data take the window of the main data and are not divided: their own tables are refused."""
 SHARED_TABLES = [table for tables in OVERRIDES.values() for table in tables]
 
 
@@ -171,12 +173,11 @@ def test_a_shared_table_is_a_matter_of_all_that_do_not_say_otherwise(table: str,
     for field in dataclasses.fields(options):
         own = f"{entries[-1]}.{table}"
         now = STUDY.get(f"{table}.{field.name}", getattr(options(), field.name))
-        said = {**STUDY, f"{own}.{field.name}": now}
-        for settings, prefix, concerned in (
-            (STUDY, own, entries[-1:]),
-            (STUDY, table, entries),
-            (said, table, entries[:-1]),
-        ):
+        cases = [(STUDY, table, entries)]
+        if table not in NOT_FOR_EXTERNAL_DATA:
+            said = {**STUDY, f"{own}.{field.name}": now}
+            cases += [(STUDY, own, entries[-1:]), (said, table, entries[:-1])]
+        for settings, prefix, concerned in cases:
             found = changed(ids, settings, options, field, prefix)
             expected = below(about(table, concerned)) if field.metadata["identity"] else set()
             if found != expected:
@@ -184,6 +185,13 @@ def test_a_shared_table_is_a_matter_of_all_that_do_not_say_otherwise(table: str,
                     f"{prefix}.{field.name}: {sorted(found - expected)} change, {sorted(expected - found)} do not"
                 )
     assert not offenders, "\n".join(offenders)
+
+
+@pytest.mark.parametrize(("table", "key", "value"), [("window", "hours", 24), ("split", "test_fraction", 0.3)])
+def test_external_data_have_no_window_and_no_split_of_their_own(table: str, key: str, value: float, ids: Ids) -> None:
+    assert table in NOT_FOR_EXTERNAL_DATA
+    with pytest.raises(ConfigError, match=table):
+        ids({**STUDY, f"data.abroad.{table}.{key}": value})
 
 
 @pytest.mark.parametrize(
