@@ -47,13 +47,14 @@ class Clock:
 def bare(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     import polars as pl
 
-    from icudl.sources.mimic3.folder import find_tables
+    from icudl.sources.mimic.folder import find_tables
+    from icudl.sources.mimic3.layout import LAYOUT
     from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
 
     clock, rows = Clock(), {}
     for name in ("chartevents", "labevents"):
-        file = find_tables(folder)[name]
+        file = find_tables(folder, LAYOUT)[name]
         items = mimic3_rules().table(STUDY_VARIABLES, name)["item"].to_list()
         wanted = pl.col("itemid").is_in(items)
         query = file.scan().select(pl.len().alias("rows"), wanted.sum().alias("wanted"))
@@ -165,18 +166,19 @@ def postgres(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def server(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from psycopg import sql
 
-    from icudl.sources import mimic3_postgres, mimic3_sql
+    from icudl.sources.mimic3.postgres import SETTINGS
+    from icudl.sources.mimic3.sql import sums_of
     from icudl.sources.postgres import connection
     from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
 
     seconds = 0.0
     with connection(arguments.postgres, read_only=True) as opened:
-        for setting in mimic3_postgres.SETTINGS:
+        for setting in SETTINGS:
             opened.execute(setting)
         for table in ("chartevents", "labevents"):
             rules = mimic3_rules().table(STUDY_VARIABLES, table)
-            statement = mimic3_sql.sums_of(arguments.schema, table, rules, WINDOW_HOURS)
+            statement = sums_of(arguments.schema, table, rules, WINDOW_HOURS)
             explain = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {}").format(statement)
             row = opened.execute(explain).fetchone()
             assert row is not None

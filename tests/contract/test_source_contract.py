@@ -11,6 +11,7 @@ from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
+from mimic4_tables import busy_hospital
 from source_cases import physionet_folder
 
 TRIED_ELSEWHERE = {"mimic3_postgres"}
@@ -21,9 +22,14 @@ def hospital_folder(folder: Path) -> None:
     write_hospital(folder, patients=40, seed=5)
 
 
+def mimic4_folder(folder: Path) -> None:
+    busy_hospital().write(folder)
+
+
 CASES: dict[str, Callable[[Path], None] | None] = {
     "synthetic": None,
     "mimic3": hospital_folder,
+    "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
 }
 

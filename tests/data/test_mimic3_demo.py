@@ -11,7 +11,7 @@ from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import VariableOptions, WindowOptions
-from icudl.sources.mimic3.binning import FATES
+from icudl.sources.mimic.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract

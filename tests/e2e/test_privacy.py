@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from command_line import icudl
 
-from icudl.sources.mimic3.folder import find_tables
+from icudl.sources.mimic.folder import find_tables
+from icudl.sources.mimic3.layout import LAYOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
@@ -47,7 +48,7 @@ def store(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ids(tables: Path) -> set[str]:
     """Every id of a patient, an admission or an ICU stay of the source."""
-    frame = find_tables(tables)["icustays"].scan().select("subject_id", "hadm_id", "icustay_id").collect()
+    frame = find_tables(tables, LAYOUT)["icustays"].scan().select("subject_id", "hadm_id", "icustay_id").collect()
     return {str(value) for column in frame for value in column}
 
 

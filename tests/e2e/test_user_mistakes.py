@@ -34,7 +34,7 @@ def table(folder: Path, name: str) -> Path:
         (("run", "--to", "trian"), 2, "Did you mean 'train'"),
         (("rnu",), 2, "rnu"),
         (("run", "--nonsense"), 2, "--nonsense"),
-        (("run", "--set", "source.name=mimic4"), 3, "Did you mean 'mimic3'"),
+        (("run", "--set", "source.name=mimik3"), 3, "Did you mean 'mimic3'"),
         (("run", "--set", "execution.executor=nobody"), 3, "nobody"),
         (("run", "--set", "variables.use=['hartrate']"), 2, "Did you mean 'heartrate'"),
         (("show", "train/abc"), 5, "matches"),

@@ -16,11 +16,14 @@ from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.sources.base import WindowOptions
-from icudl.sources.mimic3.binning import FATES, classified
-from icudl.sources.mimic3.files import Mimic3Files, _batches, _read_stays
-from icudl.sources.mimic3.folder import find_tables, translated
+from icudl.sources.mimic.binning import FATES, classified
+from icudl.sources.mimic.files import _batches, read_small_tables
+from icudl.sources.mimic.folder import find_tables, translated
+from icudl.sources.mimic.stays import StayIndex
+from icudl.sources.mimic3.files import Mimic3Files
+from icudl.sources.mimic3.layout import LAYOUT
 from icudl.sources.mimic3.options import Mimic3Options
-from icudl.sources.mimic3.stays import StayIndex
+from icudl.sources.mimic3.stays import stays_of
 from icudl.sources.rules import mimic3_rules
 from icudl.variables import select
 
@@ -114,9 +117,9 @@ def _correct(tables: SourceTables) -> None:
 
 def _parts(folder: Path, changed: str) -> None:
     """Read the changed table only, as far as one table can be read without the others."""
-    files = find_tables(folder / "tables")
+    files = find_tables(folder / "tables", LAYOUT)
     if changed in {"PATIENTS", "ADMISSIONS", "ICUSTAYS"}:
-        StayIndex.of(_read_stays(files)[0].table)
+        StayIndex.of(stays_of(*read_small_tables(files).values()).table)
         return
     table = changed.lower()
     rules = mimic3_rules().table(VARIABLES, table)

@@ -20,7 +20,8 @@ from stored import STORED
 from icudl.config.load import load_config
 from icudl.errors import ConfigError, SourceError, StoreError
 from icudl.pipeline.provenance import lineage_entry
-from icudl.sources.mimic3.folder import find_tables
+from icudl.sources.mimic.folder import find_tables
+from icudl.sources.mimic3.layout import LAYOUT
 from icudl.sources.physionet2012.files import find_sets
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
 from icudl.sources.rules import mimic3_rules
@@ -168,14 +169,14 @@ def test_a_gzip_table_damaged_within(tmp_path: Path) -> None:
     content[15:40] = bytes(range(25))
     path.write_bytes(bytes(content))
     with pytest.raises(SourceError, match=r"ICUSTAYS\.csv\.gz cannot be read"):
-        find_tables(tmp_path)["icustays"].scan()
+        find_tables(tmp_path, LAYOUT)["icustays"].scan()
 
 
 def test_a_table_whose_first_line_is_empty(tmp_path: Path) -> None:
     Hospital().write(tmp_path)
     (tmp_path / "ICUSTAYS.csv").write_bytes(b"\n1,2\n")
     with pytest.raises(SourceError, match="lacks the columns"):
-        find_tables(tmp_path)["icustays"].scan()
+        find_tables(tmp_path, LAYOUT)["icustays"].scan()
 
 
 def records(folder: Path, content: bytes) -> None:

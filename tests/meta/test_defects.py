@@ -96,7 +96,7 @@ DEFECTS = (
     ),
     Defect(
         "6-the-future-leaks-in",
-        "sources/mimic3/binning.py",
+        "sources/mimic/binning.py",
         '.when(offset_of(pl.col("packed")) >= window_hours * _SECONDS_PER_HOUR)',
         '.when(offset_of(pl.col("packed")) >= 2 * window_hours * _SECONDS_PER_HOUR)',
         ("unit/sources/mimic3/test_mimic3_golden.py",),
@@ -110,7 +110,7 @@ DEFECTS = (
     ),
     Defect(
         "8-measurements-not-assigned-by-time",
-        "sources/mimic3/stays.py",
+        "sources/mimic/stays.py",
         "inside = (position >= 0) & (key < self.ends[position])",
         "inside = position >= 0",
         ("unit/sources/mimic3/test_mimic3_golden.py",),

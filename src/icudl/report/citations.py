@@ -29,6 +29,12 @@ CITATIONS: dict[str, Citation] = {
         "Johnson A, Pollard T, Mark R. MIMIC-III Clinical Database Demo (version 1.4). PhysioNet (2019).",
         "https://doi.org/10.13026/C2HM2Q",
     ),
+    "mimic4": Citation(
+        "Johnson AEW, Bulgarelli L, Shen L, Gayles A, Shammout A, Horng S, Pollard TJ, Hao S, Moody B, Gow B, Lehman "
+        "LH, Celi LA, Mark RG. MIMIC-IV, a freely accessible electronic health record dataset. Scientific Data 10, 1 "
+        "(2023).",
+        "https://doi.org/10.1038/s41597-022-01899-x",
+    ),
     "physionet": Citation(
         "Goldberger AL, Amaral LAN, Glass L, Hausdorff JM, Ivanov PC, Mark RG, Mietus JE, Moody GB, Peng CK, "
         "Stanley HE. PhysioBank, PhysioToolkit, and PhysioNet. Circulation 101(23), e215-e220 (2000).",

@@ -68,6 +68,7 @@ class ItemRule:
         gate: Values outside it are dropped before conversion, in the filed unit.
         repair: Values inside it were filed in ``repair_unit`` instead; they skip the gate.
         repair_unit: The unit of repaired values.
+        why: Why these items are this variable, in a sentence; "" where the file says it in a comment.
     """
 
     variable: str
@@ -77,6 +78,8 @@ class ItemRule:
     gate: Span = EVERYTHING
     repair: Span = NOTHING
     repair_unit: Unit = CANONICAL
+    # Changes no value, so it is no part of the digest.
+    why: str = dataclasses.field(default="", repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,6 +264,12 @@ def mimic3_rules() -> RuleBook:
     return parse(resources.files("icudl.sources.mimic3").joinpath("rules.toml").read_text("utf-8"), "mimic3/rules.toml")
 
 
+@functools.cache
+def mimic4_rules() -> RuleBook:
+    """Return the rules of MIMIC-IV (``mimic4/rules.toml``)."""
+    return parse(resources.files("icudl.sources.mimic4").joinpath("rules.toml").read_text("utf-8"), "mimic4/rules.toml")
+
+
 def parse(text: str, name: str) -> RuleBook:
     """Read a rule book.
 
@@ -345,10 +354,14 @@ class _Reader:
 
     def variable(self, variable: str, entry: Mapping[str, Any]) -> list[ItemRule]:
         where = f"variables.{variable}"
-        self.keys(where, entry, {"table", "items"})
+        self.keys(where, entry, {"table", "items", "why"})
+        why = entry.get("why", "")
+        if not isinstance(why, str):
+            raise SourceError(f"{self.name}: {where}.why = {why!r} is not text. Give a sentence.")
         if entry.get("table") not in TABLES:
             raise SourceError(f"{self.name}: {where}.table = {entry.get('table')!r}. Choose from {', '.join(TABLES)}.")
-        return [self.item(where, variable, entry["table"], item) for item in entry.get("items", [])]
+        rules = [self.item(where, variable, entry["table"], item) for item in entry.get("items", [])]
+        return [dataclasses.replace(rule, why=why) for rule in rules]
 
     def item(self, where: str, variable: str, table: str, entry: Mapping[str, Any]) -> ItemRule:
         where = f"{where}.items"

@@ -16,6 +16,9 @@ from icudl.training.members import learnt_from
 OVERLAPPING: tuple[frozenset[str], ...] = (
     # Silva et al. 2012: the challenge took its stays from MIMIC-II, whose patients MIMIC-III holds as well.
     frozenset({"mimic-iii", "physionet-2012"}),
+    # One hospital; MIMIC-III holds admissions of 2001 to 2012, MIMIC-IV of 2008 on, MIMIC-II ends in 2008.
+    frozenset({"mimic-iii", "mimic-iv"}),
+    frozenset({"mimic-iv", "physionet-2012"}),
 )
 """Populations that have patients in common, under ids that do not tell which."""
 

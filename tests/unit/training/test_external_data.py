@@ -169,6 +169,7 @@ def test_populations_that_share_patients_under_other_ids_are_known() -> None:
     challenge, hospital = five_stays(population="physionet-2012"), five_stays(population="mimic-iii")
     assert shared_under_other_ids(challenge, hospital)
     assert shared_under_other_ids(hospital, challenge)
+    assert shared_under_other_ids(hospital, five_stays(population="mimic-iv"))
     assert not shared_under_other_ids(hospital, hospital)
     assert not shared_under_other_ids(hospital, five_stays())
 

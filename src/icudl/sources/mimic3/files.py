@@ -1,33 +1,21 @@
-"""MIMIC-III from a folder of CSV, CSV.gz or Parquet files, read by polars' streaming engine."""
+"""MIMIC-III from a folder of CSV, CSV.gz or Parquet files."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
-from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
-from icudl.errors import SourceError
-from icudl.execution.context import Progress, RunContext
-from icudl.files import write_atomically
-from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.mimic3.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
-from icudl.sources.mimic3.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
+from icudl.sources.base import SourceOptions
+from icudl.sources.mimic.files import MimicFiles
+from icudl.sources.mimic.stays import Stays
+from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic3.options import Mimic3Options
-from icudl.sources.mimic3.releases import departures, release_of
-from icudl.sources.mimic3.stays import CITATIONS, POPULATION, StayIndex, Stays, stays_of
-from icudl.sources.rules import TABLES, mimic3_rules
-from icudl.variables import Variable
-
-_BATCH_ROWS = 200_000
-_BATCH_BYTES = 1 << 24
+from icudl.sources.mimic3.stays import stays_of
+from icudl.sources.rules import mimic3_rules
 
 
-class Mimic3Files(SourceBase):
+class Mimic3Files(MimicFiles):
     """The MIMIC-III tables of a folder.
 
     Attributes:
@@ -41,173 +29,18 @@ class Mimic3Files(SourceBase):
 
     citations = CITATIONS
     population = POPULATION
+    layout = LAYOUT
 
     def __init__(self, options: Mimic3Options, seed: int) -> None:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
-        super().__init__(options, seed)
-        self.folder = Path(options.path).expanduser()
-        self.restricted = not options.open_data
-        self._rules = mimic3_rules().with_items(options.items)
-        self.available = frozenset(self._rules.variables)
-        self._has_path = bool(options.path)
-
-    def fingerprint(self, memory: Path) -> SourceFingerprint:
-        """Identify the tables by the hashes of their files and of the cleaning rules, not by the folder's path.
-
-        Raises:
-            SourceError: The folder or a table is missing or unreadable.
-        """
-        tables, rules = hash_tables(self._tables(), memory), self._rules.digest
-        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
-
-    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
-        """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
-
-        Raises:
-            ConfigError: Two of the variables are read from the same item.
-            SourceError: A table or column is missing, a value cannot be read, or no value was found.
-        """
-        tables = self._tables()
-        self._rules.require_one_variable_an_item(variables)
-        require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}")
-        stays, rows = _read_stays(tables)
-        index = StayIndex.of(stays.table)
-        files, counts = [], []
-        for name in (name for name in TABLES if name in tables):
-            rules = self._rules.table(variables, name)
-            if len(rules):
-                target = context.scratch / f"{name}-{_key(tables[name], stays.table, rules, window)}.parquet"
-                if not target.exists():
-                    _write_kept(tables[name], rules, index, window.hours, target, context.progress)
-                files.append(target)
-                counts.append(pl.read_parquet(_counts_of(target)))
-                rows[name] = read_json(_rows_of(target))
-        if not files:
-            raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
-        hours, total = binned(files, totalled(counts), stays.table["stay_id"])
-        if hours.is_empty():
-            raise SourceError(
-                "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
-                "release, and the settings variables.use and window.hours."
-            )
-        cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
-        return SourceTables(
-            stays.table.select(list(STAYS_SCHEMA)),
-            hours,
-            cleaning,
-            variables,
-            window.hours,
-            population=self.population,
-            warnings=_warnings(rows),
+        super().__init__(
+            options,
+            seed,
+            path=options.path,
+            rules=mimic3_rules().with_items(options.items),
+            is_open=options.open_data,
         )
 
-    def reach(self) -> str:
-        """Look for the tables and their columns; see ``sources.base.DataSource``."""
-        tables = self._tables()
-        for table in tables.values():
-            table.scan()
-        return f"{len(tables)} tables in {self.folder}"
-
-    def _tables(self) -> dict[str, TableFile]:
-        if not self._has_path:
-            raise SourceError("source.path is empty. Give the folder of the MIMIC-III tables.")
-        return find_tables(self.folder)
-
-
-def _read_stays(tables: Mapping[str, TableFile]) -> tuple[Stays, dict[str, int]]:
-    """Return the ICU stays, and the rows of the tables that they were read from."""
-    times = {"patients": ("dob",), "admissions": ("deathtime",), "icustays": ("intime", "outtime")}
-    frames = []
-    for name, columns in times.items():
-        tables[name].require_whole_rows()
-        with translated(tables[name]):
-            frame = tables[name].scan()
-            frames.append(frame.with_columns(moment(frame, column).alias(column) for column in columns).collect())
-    return stays_of(*frames), {name: len(frame) for name, frame in zip(times, frames, strict=True)}
-
-
-def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:
-    """Return patient, item, moment, value and is_error of the wanted rows of an event table."""
-    columns = frame.collect_schema().names()
-    value = "valuenum" if "valuenum" in columns else "value"
-    flag = next((column for column in ("error", "iserror") if column in columns), None)
-    return frame.filter(pl.col("itemid").is_in(items)).select(
-        patient=pl.col("subject_id").cast(pl.Int64),
-        item="itemid",
-        moment=moment(frame, "charttime"),
-        value=value,
-        is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
-    )
-
-
-def _batches(file: TableFile, items: list[int]) -> Iterator[tuple[pl.DataFrame, int]]:
-    """Yield the wanted rows of an event table, and how many rows of all kinds they were found among.
-
-    The rows of interest are a small part of each piece of file. They are gathered into batches before they are
-    classified: expressions cost by the call as well as by the row.
-    """
-    if file.is_parquet:
-        rows = file.scan().select(pl.len()).collect().item()
-        for batch in _events(file.scan(), items).collect_batches(
-            chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"
-        ):
-            yield batch, rows
-            rows = 0
-        return
-    gathered: list[bytes] = []
-    rows = 0
-    for block in file.blocks(items):
-        gathered.append(block.content)
-        rows += block.rows
-        if sum(map(len, gathered)) >= _BATCH_BYTES:
-            yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
-            gathered, rows = [], 0
-    yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
-
-
-def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
-    """Return a key that tells intermediate files apart, so that a resumed run reuses only its own."""
-    with translated(file):
-        state = file.path.stat()
-    parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
-    digest = hashlib.sha256("|".join(parts).encode())
-    for frame in (stays, rules):
-        digest.update(frame.write_csv().encode())
-    return digest.hexdigest()[:16]
-
-
-def _counts_of(target: Path) -> Path:
-    return target.with_suffix(".counts")
-
-
-def _rows_of(target: Path) -> Path:
-    return target.with_suffix(".rows")
-
-
-def _write_kept(
-    file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
-) -> None:
-    """Read an event table once; write its kept rows to ``target``, and beside them what became of all its rows."""
-    kept, counts, rows = [pl.DataFrame(schema=KEPT_SCHEMA)], [], 0
-    with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
-        for batch, read in _batches(file, rules["item"].to_list()):
-            rows += read
-            part, count = tallied(classified(batch, rules, index, window_hours))
-            kept.append(part)
-            counts.append(count)
-            bar.advance(len(batch))
-    write_atomically(_counts_of(target), totalled(counts).write_parquet)
-    write_atomically(_rows_of(target), lambda path: write_json(path, rows))
-    write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))
-
-
-def _warnings(rows: Mapping[str, int]) -> tuple[str, ...]:
-    """Tell which tables do not have the rows of the release that they are of."""
-    release = release_of(rows)
-    return tuple(
-        f"{departure}, which {release} has: a copy or download broke off, or the table was edited. Results rest on "
-        "these rows; download the table again."
-        for departure in departures(rows)
-    )
+    def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
+        """Join the small tables; see ``mimic3.stays``."""
+        return stays_of(patients, admissions, icustays)

@@ -13,8 +13,9 @@ from psycopg import sql
 from icudl.errors import SourceError
 from icudl.execution.context import Progress, ProgressTask
 from icudl.sources import postgres
-from icudl.sources.mimic3.folder import TableFile, find_tables, translated
-from icudl.sources.mimic3.releases import departures, release_of
+from icudl.sources.mimic.folder import TableFile, find_tables, translated
+from icudl.sources.mimic.releases import departures, release_of
+from icudl.sources.mimic3.layout import LAYOUT
 
 LOADED: tuple[str, ...] = (
     "patients",
@@ -75,7 +76,7 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
         SourceError: The folder lacks a table, a file cannot be read, the server refuses, or the rows of a table are not
             those of the release.
     """
-    files = find_tables(folder, LOADED)
+    files = find_tables(folder, LAYOUT, LOADED)
     for file in files.values():
         if file.path.suffix.lower() == ".parquet":
             raise SourceError(
@@ -163,8 +164,8 @@ def _checked(rows: Mapping[str, int], schema: str) -> str:
     Raises:
         SourceError: The rows of a table are not those of the release.
     """
-    release = release_of(rows)
-    wrong = [str(departure) for departure in departures(rows)]
+    release = release_of(rows, LAYOUT)
+    wrong = [str(departure) for departure in departures(rows, LAYOUT)]
     if wrong:
         raise SourceError(
             f"Schema {schema!r} has the patients of {release}, but {'; '.join(wrong)}. Download the files "

@@ -20,11 +20,13 @@ from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
+from icudl.sources.mimic.folder import require_event_tables
+from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic3 import sql as queries
-from icudl.sources.mimic3.binning import cleaning_table, hours_of_sums
-from icudl.sources.mimic3.folder import COLUMNS, REQUIRED, require_event_tables
+from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
-from icudl.sources.mimic3.stays import CITATIONS, POPULATION, Stays, stays_of
+from icudl.sources.mimic3.stays import stays_of
 from icudl.sources.rules import TABLES, mimic3_rules
 from icudl.variables import Variable
 
@@ -100,7 +102,7 @@ class Mimic3Postgres(SourceBase):
                 connection.execute(setting)
             tables = self._tables(connection)
             self._rules.require_one_variable_an_item(variables)
-            require_event_tables(self._rules, variables, tables, f"schema {self._schema!r}")
+            require_event_tables(self._rules, variables, tables, f"schema {self._schema!r}", LAYOUT)
             stays = self._stays(connection)
             for table in (table for table in TABLES if table in tables):
                 rules = self._rules.table(variables, table)
@@ -138,19 +140,19 @@ class Mimic3Postgres(SourceBase):
                     [self._schema],
                 )
             ]
-        missing = [table.upper() for table in REQUIRED if table not in names]
+        missing = [table.upper() for table in LAYOUT.required if table not in names]
         if missing:
             raise SourceError(
                 f"Schema {self._schema!r} lacks {', '.join(missing)}. Set source.schema to the schema of MIMIC-III, or "
                 "load a release with `icudl db load DIR URL`."
             )
-        tables = [table for table in COLUMNS if table in names]
+        tables = [table for table in LAYOUT.columns if table in names]
         self._require_naive_times(connection, tables)
         return tables
 
     def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
         """Refuse times that carry a zone: the server would convert them to the zone of the client."""
-        times = [name for table in tables for name, kind in COLUMNS[table].items() if kind is pl.Datetime]
+        times = [name for table in tables for name, kind in LAYOUT.columns[table].items() if kind is pl.Datetime]
         with postgres.translated(self._url, "looking at the types of times"):
             zoned = connection.execute(
                 "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
@@ -169,7 +171,7 @@ class Mimic3Postgres(SourceBase):
     def _stays(self, connection: psycopg.Connection) -> Stays:
         frames = []
         for table in ("patients", "admissions", "icustays"):
-            schema = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in COLUMNS[table].items()}
+            schema = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in LAYOUT.columns[table].items()}
             with postgres.translated(self._url, f"reading {table}"):
                 frame = pl.concat(_copied(connection, queries.rows_of(self._schema, table), schema))
             if frame.is_empty():

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import polars as pl
 from psycopg import sql
 
-from icudl.sources.mimic3.binning import FATES
-from icudl.sources.mimic3.folder import COLUMNS
+from icudl.sources.mimic.binning import FATES
+from icudl.sources.mimic3.layout import LAYOUT
 from icudl.sources.rules import AMOUNT_SCALE
 
 SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
@@ -46,7 +46,7 @@ def rows_of(schema: str, table: str) -> sql.Composed:
         sql.SQL("{} AS {}").format(_MOMENT.format(sql.Identifier(name)), sql.Identifier(name))
         if dtype is pl.Datetime
         else sql.Identifier(name)
-        for name, dtype in COLUMNS[table].items()
+        for name, dtype in LAYOUT.columns[table].items()
     ]
     return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
 
@@ -83,9 +83,9 @@ def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Compose
         table: Table.
         items: Item ids of interest; None for all rows.
     """
-    columns = [sql.Identifier("event", name) for name in COLUMNS[table]]
+    columns = [sql.Identifier("event", name) for name in LAYOUT.columns[table]]
     hashed: sql.Composable = sql.Literal(0)
-    for (name, dtype), column in zip(COLUMNS[table].items(), columns, strict=True):
+    for (name, dtype), column in zip(LAYOUT.columns[table].items(), columns, strict=True):
         hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
             hash=_HASHES[dtype][0],
             column=sql.SQL("{}::{}").format(column, _HASHES[dtype][1]),
@@ -112,11 +112,11 @@ _HASHES = {
 
 def value_column(table: str) -> str:
     """Return the column of an event table that holds its numbers."""
-    return "valuenum" if "valuenum" in COLUMNS[table] else "value"
+    return "valuenum" if "valuenum" in LAYOUT.columns[table] else "value"
 
 
 def _flag(table: str) -> sql.Composable:
-    name = next((name for name in ("error", "iserror") if name in COLUMNS[table]), None)
+    name = next((name for name in ("error", "iserror") if name in LAYOUT.columns[table]), None)
     if name is None:
         return sql.SQL("false")
     return sql.SQL("coalesce({}::float8 = 1, false)").format(sql.Identifier("event", name))

@@ -1,57 +1,19 @@
-"""ICU stays of MIMIC-III, and the stay that a moment of a patient belongs to."""
+"""ICU stays of MIMIC-III, whose patients have a date of birth."""
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA
-from icudl.errors import SourceError
+from icudl.sources.mimic.stays import Stays, joined_stays
+from icudl.sources.mimic3.layout import LAYOUT
 
-POPULATION = "mimic-iii"
-CITATIONS: tuple[str, ...] = ("mimic3", "physionet")
-
-HIDDEN_AGE_YEARS = 91.4
-"""Ages above 89 are hidden by MIMIC-III (dates of birth 300 years back); 91.4 is the median age it gives for them."""
-
-_OLDEST_VISIBLE_AGE_YEARS = 89.0
-_SECONDS_PER_HOUR = 3600
-_SECONDS_PER_YEAR = 365.2425 * 24 * _SECONDS_PER_HOUR
-# A key is patient * _PATIENT_STEP + moment + _EPOCH_SHIFT: room for the years 1698 to 2242 and 2**28 patients.
-_EPOCH_SHIFT = 2**33
-_PATIENT_STEP = 2**34
-_PATIENT_LIMIT = 2**28
-_OFFSET_STEP = 2**32
-NO_STAY = -1
-
-UNREADABLE_SEX = "unreadable code"
-DEATH_BY_TIME = "death time without the flag: a death"
-DEATH_BY_FLAG = "death flag without a time: a death at an unknown hour"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Stays:
-    """The ICU stays of the database.
-
-    Attributes:
-        table: One row per ICU stay (``STAYS_SCHEMA`` and the columns ``intime`` and ``outtime``), sorted by stay_id.
-        cleaning: Stays whose sex or outcome is unclear in the tables, by rule (``CLEANING_SCHEMA``); rules that touched
-            no stay are left out.
-    """
-
-    table: pl.DataFrame
-    cleaning: pl.DataFrame
+_SECONDS_PER_YEAR = 365.2425 * 24 * 3600
 
 
 def stays_of(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
-    """Join the three tables of a release to its ICU stays.
+    """Join the three tables of a release to its ICU stays; ``mimic.stays`` has the rules.
 
-    A patient died in hospital if HOSPITAL_EXPIRE_FLAG is 1 or DEATHTIME is filled in: MIMIC-III gives DEATHTIME for
-    deaths in hospital only. Stays for which the two disagree are counted. GENDER is read without blanks around it, in
-    either case; a code other than F and M is unknown and counted.
+    Dates of birth of patients above 89 lie 300 years back, so their ages are hidden.
 
     Args:
         patients: subject_id, gender, dob.
@@ -63,149 +25,5 @@ def stays_of(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.Data
         SourceError: An id occurs twice, a stay lacks its admission, patient, outcome or time of admission, or an id
             is beyond what the reader can hold.
     """
-    _check_unique(patients, "subject_id", "PATIENTS")
-    _check_unique(admissions, "hadm_id", "ADMISSIONS")
-    _check_unique(icustays, "icustay_id", "ICUSTAYS")
-    _check_stays(patients, admissions, icustays)
-    joined = icustays.join(patients, on="subject_id").join(admissions, on=["subject_id", "hadm_id"])
-    _check_outcomes(joined)
-    sex = pl.col("gender").str.strip_chars().str.to_uppercase().replace("", None)
-    flagged, timed = (pl.col("hospital_expire_flag") == 1).fill_null(value=False), pl.col("deathtime").is_not_null()
-    counts = joined.select(
-        (sex.is_not_null() & ~sex.is_in(["F", "M"])).sum().alias("sex"),
-        (timed & ~flagged).sum().alias("timed"),
-        (flagged & ~timed).sum().alias("flagged"),
-    ).row(0)
-    age = (pl.col("intime") - pl.col("dob")) / _SECONDS_PER_YEAR
-    order = ["subject_id", "intime", "icustay_id"]
-    table = (
-        joined.sort(order)
-        .select(
-            stay_id="icustay_id",
-            patient_id="subject_id",
-            admission_id="hadm_id",
-            age_years=pl.when(age > _OLDEST_VISIBLE_AGE_YEARS).then(HIDDEN_AGE_YEARS).otherwise(age),
-            sex=pl.when(sex.is_in(["F", "M"])).then(sex),
-            icu_type="first_careunit",
-            height_cm=pl.lit(None),
-            weight_kg=pl.lit(None),
-            source_set=pl.lit(""),
-            stay_number=pl.int_range(1, pl.len() + 1).over("subject_id"),
-            stay_hours=(pl.col("outtime") - pl.col("intime")) / _SECONDS_PER_HOUR,
-            death_hours=(pl.col("deathtime") - pl.col("intime")) / _SECONDS_PER_HOUR,
-            died=flagged | timed,
-            intime="intime",
-            outtime="outtime",
-        )
-        .with_columns(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items())
-        .sort("stay_id")
-    )
-    rules = (("sex", UNREADABLE_SEX), ("died", DEATH_BY_TIME), ("died", DEATH_BY_FLAG))
-    rows = [(*rule, count) for rule, count in zip(rules, counts, strict=True) if count]
-    return Stays(table, pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row"))
-
-
-def _check_outcomes(joined: pl.DataFrame) -> None:
-    flag = pl.col("hospital_expire_flag")
-    unknown = joined.filter(pl.col("deathtime").is_null() & ~flag.is_in([0, 1]).fill_null(value=False))
-    if len(unknown):
-        raise SourceError(
-            f"{len(unknown)} ICU stays, the first {unknown['icustay_id'][0]}, belong to an admission whose "
-            f"HOSPITAL_EXPIRE_FLAG is {unknown['hospital_expire_flag'][0]} and that has no DEATHTIME. "
-            "Expected 1 for a death in hospital and 0 otherwise: correct ADMISSIONS."
-        )
-
-
-def _check_unique(frame: pl.DataFrame, column: str, table: str) -> None:
-    if frame[column].null_count():
-        raise SourceError(
-            f"{table} has {frame[column].null_count()} rows without {column.upper()}. Every row needs one."
-        )
-    twice = frame.filter(pl.col(column).is_duplicated())[column]
-    if len(twice):
-        raise SourceError(
-            f"{table} has {column.upper()} {twice[0]} more than once ({twice.n_unique()} ids are repeated). "
-            "Expected one row per id: remove the repeated rows."
-        )
-
-
-def _check_stays(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> None:
-    orphans = icustays.join(patients, on="subject_id", how="anti")
-    if len(orphans):
-        raise SourceError(
-            f"{len(orphans)} ICU stays, the first {orphans['icustay_id'][0]}, have a SUBJECT_ID that PATIENTS lacks. "
-            "Give all tables of one release."
-        )
-    orphans = icustays.join(admissions, on=["subject_id", "hadm_id"], how="anti")
-    if len(orphans):
-        raise SourceError(
-            f"{len(orphans)} ICU stays, the first {orphans['icustay_id'][0]}, have a HADM_ID that ADMISSIONS lacks. "
-            "Give all tables of one release."
-        )
-    timeless = icustays.filter(pl.col("intime").is_null())
-    if len(timeless):
-        raise SourceError(f"ICU stay {timeless['icustay_id'][0]} has no INTIME. Expected a time of admission.")
-    backwards = icustays.filter(pl.col("outtime") < pl.col("intime"))
-    if len(backwards):
-        raise SourceError(f"ICU stay {backwards['icustay_id'][0]} ends before it begins. Correct OUTTIME or INTIME.")
-    beyond = icustays.filter(~pl.col("subject_id").is_between(0, _PATIENT_LIMIT - 1))["subject_id"]
-    if len(beyond):
-        raise SourceError(f"ICUSTAYS has SUBJECT_ID {beyond[0]}; expected ids from 0 to {_PATIENT_LIMIT - 1}.")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StayIndex:
-    """Finds the ICU stay of a patient at a moment.
-
-    A moment belongs to the patient's last stay with INTIME <= moment, provided that moment < OUTTIME of that stay.
-    Patient and moment are packed into one integer key, so that one binary search answers both questions.
-
-    Attributes:
-        starts: (N,) keys of INTIME, ascending.
-        ends: (N,) keys of OUTTIME, or of the end of time where it is unknown.
-        ranks: (N,) position of each of these stays in the stays table.
-    """
-
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    ranks: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, stays: pl.DataFrame) -> StayIndex:
-        """Index a table of stays (``Stays.table``)."""
-        end = pl.when(pl.col("outtime").is_null()).then((pl.col("patient_id") + 1) * _PATIENT_STEP)
-        keyed = (
-            stays.with_row_index("rank")
-            .sort("patient_id", "intime", "stay_id")
-            .select(
-                start=stay_key(pl.col("patient_id"), pl.col("intime")),
-                end=end.otherwise(stay_key(pl.col("patient_id"), pl.col("outtime"))),
-                rank=pl.col("rank").cast(pl.Int64),
-            )
-        )
-        return cls(keyed["start"].to_numpy(), keyed["end"].to_numpy(), keyed["rank"].to_numpy())
-
-    def locate(self, keys: pl.Series) -> pl.Series:
-        """Return (rank of the stay, seconds since its INTIME) packed for ``rank_of`` and ``offset_of``, or NO_STAY."""
-        key = keys.to_numpy()
-        position = np.searchsorted(self.starts, key, side="right") - 1
-        inside = (position >= 0) & (key < self.ends[position])
-        offset = np.minimum(key - self.starts[position], _OFFSET_STEP - 1)
-        return pl.Series(keys.name, np.where(inside, self.ranks[position] * _OFFSET_STEP + offset, NO_STAY))
-
-
-def stay_key(patient: pl.Expr, moment: pl.Expr) -> pl.Expr:
-    """Return the key of a patient and a moment (seconds since 1970); NO_STAY where either is null or out of reach."""
-    known = patient.is_between(0, _PATIENT_LIMIT - 1) & moment.is_between(-_EPOCH_SHIFT, _EPOCH_SHIFT - 1)
-    key = patient * _PATIENT_STEP + moment + _EPOCH_SHIFT
-    return pl.when(known).then(key).otherwise(NO_STAY)
-
-
-def rank_of(packed: pl.Expr) -> pl.Expr:
-    """Return the position of the stay in the stays table."""
-    return packed // _OFFSET_STEP
-
-
-def offset_of(packed: pl.Expr) -> pl.Expr:
-    """Return the seconds since the stay's INTIME."""
-    return packed % _OFFSET_STEP
+    age_years = (pl.col("intime") - pl.col("dob")) / _SECONDS_PER_YEAR
+    return joined_stays(patients, admissions, icustays, LAYOUT, age_years)

@@ -139,11 +139,11 @@ class SyntheticSource(SourceBase):
         Raises:
             SourceError: The hospital does not write the table of a requested variable.
         """
+        from icudl.sources.mimic.folder import require_event_tables
         from icudl.sources.mimic3.files import Mimic3Files
-        from icudl.sources.mimic3.folder import require_event_tables
 
         written = [table.lower() for table in PATIENT_TABLES]
-        require_event_tables(mimic3_rules(), variables, written, "the synthetic hospital")
+        require_event_tables(mimic3_rules(), variables, written, "the synthetic hospital", Mimic3Files.layout)
         folder = context.scratch / "hospital"
         if not folder.is_dir():
             partial = context.scratch / ".hospital.partial"

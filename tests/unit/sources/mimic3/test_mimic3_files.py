@@ -20,7 +20,7 @@ from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import DataSource
-from icudl.sources.mimic3 import binning as mimic3_binning
+from icudl.sources.mimic import binning
 from icudl.sources.mimic3.files import Mimic3Files
 from icudl.sources.mimic3.options import Mimic3Options
 
@@ -91,7 +91,7 @@ def test_parts_of_any_size_give_the_same_bits(
 ) -> None:
     folder = busy_hospital().write(tmp_path / "hospital")
     reference = read(folder, context)
-    monkeypatch.setattr(mimic3_binning, "_ROWS_PER_PART", 100)
+    monkeypatch.setattr(binning, "_ROWS_PER_PART", 100)
     assert_identical(reference, read(folder, context))
 
 

@@ -11,7 +11,7 @@ from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patie
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import VariableOptions, WindowOptions
-from icudl.sources.mimic3.binning import FATES
+from icudl.sources.mimic.binning import FATES
 from icudl.sources.mimic3.files import Mimic3Files
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.stages.extract import extract

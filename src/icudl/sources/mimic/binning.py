@@ -17,7 +17,7 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, Schema
 from icudl.errors import SourceError
 from icudl.sources import rules
-from icudl.sources.mimic3.stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
+from icudl.sources.mimic.stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
 from icudl.variables import Variable
 
 FATES: tuple[str, ...] = (
@@ -212,7 +212,7 @@ def _distinct(key: Integers, amount: Integers) -> npt.NDArray[np.bool_]:
 
 
 def hours_of_sums(files: list[Path], stay_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return what ``binned`` returns, from files of sums that a database made (``mimic3_sql.SUMS_SCHEMA``)."""
+    """Return what ``binned`` returns, from files of sums that a database made (``mimic3.sql.SUMS_SCHEMA``)."""
     rows = pl.scan_parquet(files)
     numbers = pl.col("rows", "converted", "repaired", "count").cast(pl.Int64).sum()
     counts = rows.group_by("variable", "fate").agg(numbers).collect(engine="streaming")

@@ -1,4 +1,4 @@
-"""The tables of a MIMIC-III folder: CSV, CSV.gz or Parquet in any mix, names and headers in any case."""
+"""The tables of a MIMIC folder: CSV, CSV.gz or Parquet in any mix, names and headers in any case."""
 
 from __future__ import annotations
 
@@ -19,50 +19,11 @@ import polars as pl
 from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError, StoreError
 from icudl.files import write_atomically
-from icudl.sources.mimic3.rows import Block, BrokenRow, Wanted, whole_rows
+from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.rows import Block, BrokenRow, Wanted, whole_rows
 from icudl.sources.rules import RuleBook
 from icudl.variables import Variable
 
-COLUMNS: Mapping[str, Mapping[str, type[pl.DataType]]] = {
-    "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},
-    "admissions": {
-        "subject_id": pl.Int64,
-        "hadm_id": pl.Int64,
-        "deathtime": pl.Datetime,
-        "hospital_expire_flag": pl.Int64,
-    },
-    "icustays": {
-        "subject_id": pl.Int64,
-        "hadm_id": pl.Int64,
-        "icustay_id": pl.Int64,
-        "first_careunit": pl.String,
-        "intime": pl.Datetime,
-        "outtime": pl.Datetime,
-    },
-    "chartevents": {
-        "subject_id": pl.Int32,
-        "itemid": pl.Int32,
-        "charttime": pl.Datetime,
-        "valuenum": pl.Float64,
-        "error": pl.Float32,
-    },
-    "labevents": {
-        "subject_id": pl.Int32,
-        "itemid": pl.Int32,
-        "charttime": pl.Datetime,
-        "valuenum": pl.Float64,
-    },
-    "outputevents": {
-        "subject_id": pl.Int32,
-        "itemid": pl.Int32,
-        "charttime": pl.Datetime,
-        "value": pl.Float64,
-        "iserror": pl.Float32,
-    },
-}
-"""Columns of each table that are read; all others are ignored."""
-
-REQUIRED: tuple[str, ...] = ("patients", "admissions", "icustays", "chartevents", "labevents")
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _HASH_BLOCK = 1 << 22
@@ -76,13 +37,15 @@ class TableFile:
     Attributes:
         table: Its name in lower case.
         path: The file.
+        layout: The database.
     """
 
     table: str
     path: Path
+    layout: Layout
 
     def scan(self) -> pl.LazyFrame:
-        """Return the needed columns, lower case, in the types of ``COLUMNS`` but with times still as text in CSV.
+        """Return the needed columns, lower case, in the types of the layout but with times still as text in CSV.
 
         Nothing but the header is read here; a value of the wrong type is an error when the frame is read
         (inside ``translated``).
@@ -120,7 +83,7 @@ class TableFile:
         names = self._match(frame.collect_schema().names())
         if frame.select(pl.len()).collect().item() == 0:
             raise self._empty()
-        wanted = COLUMNS[self.table]
+        wanted = self.layout.columns[self.table]
         return frame.select(
             pl.col(name).cast(wanted[column]).alias(column)
             if wanted[column] is not pl.Datetime
@@ -134,7 +97,7 @@ class TableFile:
     def _typed(self, source: Path | bytes) -> pl.LazyFrame:
         header = self.header()
         names = self._match(header)
-        wanted = COLUMNS[self.table]
+        wanted = self.layout.columns[self.table]
         types = {name: wanted[column] for column, name in names.items() if wanted[column] is not pl.Datetime}
         schema = {name: types.get(name, pl.String) for name in header}
         frame = pl.scan_csv(source, schema=schema, glob=False, has_header=isinstance(source, Path))
@@ -181,22 +144,23 @@ class TableFile:
             found = "has a quote that nothing closes, or one within a field"
         return SourceError(
             f"{self.path.name}: {place} {found}. A copy or download broke off, or the file was edited: give the table "
-            "as MIMIC-III v1.4 ships it."
+            f"as {self.layout.edition} ships it."
         )
 
     def _match(self, header: list[str]) -> dict[str, str]:
         by_name = {name.strip().lower(): name for name in header}
-        missing = [column for column in COLUMNS[self.table] if column not in by_name]
+        wanted = self.layout.columns[self.table]
+        missing = [column for column in wanted if column not in by_name]
         if missing:
             raise SourceError(
                 f"{self.path.name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-                f"its header is {', '.join(header)}. Give the table as MIMIC-III v1.4 ships it, in UTF-8."
+                f"its header is {', '.join(header)}. Give the table as {self.layout.edition} ships it, in UTF-8."
             )
-        return {column: by_name[column] for column in COLUMNS[self.table]}
+        return {column: by_name[column] for column in wanted}
 
     def _empty(self) -> SourceError:
         return SourceError(
-            f"{self.path.name} has no rows. Expected the {self.table.upper()} table with a header and data: "
+            f"{self.path.name} has no rows. Expected the {self.layout.shown(self.table)} table with a header and data: "
             "download or export the file again."
         )
 
@@ -221,8 +185,9 @@ def translated(file: TableFile) -> Iterator[None]:
     except _UNREADABLE as error:
         reason = " ".join(str(error).split("You might want to try")[0].split())[:300]
         raise SourceError(
-            f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.table.upper()} table as "
-            "MIMIC-III v1.4 ships it (UTF-8, comma-separated or Parquet); a damaged file must be downloaded again."
+            f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.layout.shown(file.table)} "
+            f"table as {file.layout.edition} ships it (UTF-8, comma-separated or Parquet); a damaged file must be "
+            "downloaded again."
         ) from error
 
 
@@ -247,39 +212,71 @@ def moment(frame: pl.LazyFrame, column: str) -> pl.Expr:
     return expression.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
 
 
-def find_tables(folder: Path, names: Iterable[str] = COLUMNS) -> dict[str, TableFile]:
+def find_tables(folder: Path, layout: Layout, names: Iterable[str] = ()) -> dict[str, TableFile]:
     """Return those of the named tables that a folder holds; the required tables must be among them.
+
+    Args:
+        folder: The folder that a user gives.
+        layout: The database; its tables may lie in folders below.
+        names: Names of tables; those that the reader needs where there are none.
 
     Raises:
         SourceError: The folder does not exist, a required table is missing, or a table has several files.
     """
+    needed = ", ".join(map(layout.shown_place, layout.required))
     if not folder.is_dir():
         raise SourceError(
-            f"source.path = {str(folder)!r} is not a folder. Give the folder that holds the MIMIC-III tables "
-            f"({', '.join(name.upper() for name in REQUIRED)})."
+            f"source.path = {str(folder)!r} is not a folder. Give the folder that holds the {layout.database} tables "
+            f"({needed})."
         )
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        for ending in _ENDINGS:
-            if path.name.lower().endswith(ending) and path.is_file():
-                found.setdefault(path.name.lower().removesuffix(ending), []).append(path)
-    missing = [name.upper() for name in REQUIRED if name not in found]
+    found = files_of(folder, layout)
+    missing = [layout.shown_place(name) for name in layout.required if name not in found]
     if missing:
-        seen = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
+        entries = sorted(path.relative_to(folder).as_posix() for path in _entries(folder, layout))
         raise SourceError(
             f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .csv, .csv.gz or .parquet). "
-            f"Needed are {', '.join(name.upper() for name in REQUIRED)}; found: {seen}."
+            f"Needed are {needed}; found: {', '.join(entries[:20]) or 'nothing'}."
         )
-    for name in names:
+    chosen = tuple(names) or tuple(layout.columns)
+    for name in chosen:
         if len(found.get(name, [])) > 1:
             raise SourceError(
-                f"The table {name.upper()} has {len(found[name])} files: "
-                f"{', '.join(path.name for path in found[name])}. Keep one of them."
+                f"The table {layout.shown(name)} has {len(found[name])} files: "
+                f"{', '.join(path.relative_to(folder).as_posix() for path in found[name])}. Keep one of them."
             )
-    return {name: TableFile(name, found[name][0]) for name in names if name in found}
+    return {name: TableFile(name, found[name][0], layout) for name in chosen if name in found}
 
 
-def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: Container[str], place: str) -> None:
+def files_of(folder: Path, layout: Layout) -> dict[str, list[Path]]:
+    """Return the files of each table in a folder, by the table's name in lower case.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_entries(folder, layout)):
+        for ending in _ENDINGS:
+            if path.name.lower().endswith(ending) and path.is_file():
+                name = path.name.lower().removesuffix(ending)
+                if path.parent == folder or path.parent.name.lower() in layout.folders.get(name, layout.subfolders):
+                    found.setdefault(name, []).append(path)
+    return found
+
+
+def _entries(folder: Path, layout: Layout) -> list[Path]:
+    """Return what lies in a folder; the contents of the layout's subfolders instead of these."""
+    entries: list[Path] = []
+    for path in folder.iterdir():
+        if path.name.lower() in layout.subfolders and path.is_dir():
+            entries += path.iterdir()
+        else:
+            entries.append(path)
+    return entries
+
+
+def require_event_tables(
+    book: RuleBook, variables: Sequence[Variable], tables: Container[str], place: str, layout: Layout
+) -> None:
     """Check that every variable's event table exists: a variable whose table is missing would look uncharted.
 
     Args:
@@ -287,6 +284,7 @@ def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: 
         variables: The requested variables.
         tables: Names of the existing tables.
         place: Name of the folder or schema, for the message.
+        layout: The database.
 
     Raises:
         SourceError: The table of a variable is missing; the message names both.
@@ -295,7 +293,7 @@ def require_event_tables(book: RuleBook, variables: Sequence[Variable], tables: 
         for table in book.tables_of(variable.name):
             if table not in tables:
                 raise SourceError(
-                    f"The variable {variable.name!r} is read from {table.upper()}, which {place} lacks. "
+                    f"The variable {variable.name!r} is read from {layout.shown(table)}, which {place} lacks. "
                     f"Name other variables in variables.use, or give data that hold the table."
                 )
 

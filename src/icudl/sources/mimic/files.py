@@ -1,0 +1,223 @@
+"""A MIMIC database from a folder of CSV, CSV.gz or Parquet files: each table is read once, in batches."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+
+from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
+from icudl.errors import SourceError
+from icudl.execution.context import Progress, RunContext
+from icudl.files import write_atomically
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
+from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
+from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.releases import departures, release_of
+from icudl.sources.mimic.stays import StayIndex, Stays
+from icudl.sources.rules import TABLES, RuleBook
+from icudl.variables import Variable
+
+_BATCH_ROWS = 200_000
+_BATCH_BYTES = 1 << 24
+
+
+class MimicFiles(SourceBase):
+    """The tables of a folder; the class of a database names its layout and joins its stays.
+
+    Attributes:
+        layout: Tables and columns of the database.
+        restricted: True unless the options declare the data open.
+        available: Names of the variables that have rules.
+    """
+
+    layout: ClassVar[Layout]
+
+    def __init__(self, options: SourceOptions, seed: int, *, path: str, rules: RuleBook, is_open: bool) -> None:
+        """Take folder and rules; nothing is read before ``fingerprint`` or ``extract``."""
+        super().__init__(options, seed)
+        self.folder = Path(path).expanduser()
+        self.restricted = not is_open
+        self._rules = rules
+        self.available = frozenset(rules.variables)
+        self._has_path = bool(path)
+
+    @abc.abstractmethod
+    def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
+        """Join the columns of the three small tables, times in whole seconds since 1970, to the ICU stays.
+
+        Raises:
+            SourceError: The tables contradict themselves or each other.
+        """
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the tables by the hashes of their files and of the cleaning rules, not by the folder's path.
+
+        Raises:
+            SourceError: The folder or a table is missing or unreadable.
+        """
+        tables, rules = hash_tables(self._tables(), memory), self._rules.digest
+        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
+
+        Raises:
+            ConfigError: Two of the variables are read from the same item.
+            SourceError: A table or column is missing, a value cannot be read, or no value was found.
+        """
+        tables = self._tables()
+        self._rules.require_one_variable_an_item(variables)
+        require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}", self.layout)
+        small = read_small_tables(tables)
+        stays, rows = self.stays_of(*small.values()), {name: len(frame) for name, frame in small.items()}
+        index = StayIndex.of(stays.table)
+        files, counts = [], []
+        for name in (name for name in TABLES if name in tables):
+            rules = self._rules.table(variables, name)
+            if len(rules):
+                target = context.scratch / f"{name}-{_key(tables[name], stays.table, rules, window)}.parquet"
+                if not target.exists():
+                    _write_kept(tables[name], rules, index, window.hours, target, context.progress)
+                files.append(target)
+                counts.append(pl.read_parquet(_counts_of(target)))
+                rows[name] = read_json(_rows_of(target))
+        if not files:
+            raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
+        hours, total = binned(files, totalled(counts), stays.table["stay_id"])
+        if hours.is_empty():
+            raise SourceError(
+                "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
+                "release, and the settings variables.use and window.hours."
+            )
+        cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
+        return SourceTables(
+            stays.table.select(list(STAYS_SCHEMA)),
+            hours,
+            cleaning,
+            variables,
+            window.hours,
+            population=self.population,
+            warnings=_warnings(rows, self.layout),
+        )
+
+    def reach(self) -> str:
+        """Look for the tables and their columns; see ``sources.base.DataSource``."""
+        tables = self._tables()
+        for table in tables.values():
+            table.scan()
+        return f"{len(tables)} tables in {self.folder}"
+
+    def _tables(self) -> dict[str, TableFile]:
+        if not self._has_path:
+            raise SourceError(f"source.path is empty. Give the folder of the {self.layout.database} tables.")
+        return find_tables(self.folder, self.layout)
+
+
+def read_small_tables(tables: Mapping[str, TableFile]) -> dict[str, pl.DataFrame]:
+    """Return the tables of patients, admissions and ICU stays, in this order, times as whole seconds since 1970.
+
+    Raises:
+        SourceError: A table cannot be read, or a row is not whole.
+    """
+    frames = {}
+    for name in ("patients", "admissions", "icustays"):
+        tables[name].require_whole_rows()
+        with translated(tables[name]):
+            frame = tables[name].scan()
+            times = tables[name].layout.times(name)
+            frames[name] = frame.with_columns(moment(frame, column).alias(column) for column in times).collect()
+    return frames
+
+
+def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:
+    """Return patient, item, moment, value and is_error of the wanted rows of an event table."""
+    columns = frame.collect_schema().names()
+    value = "valuenum" if "valuenum" in columns else "value"
+    flag = next((column for column in ("error", "iserror") if column in columns), None)
+    return frame.filter(pl.col("itemid").is_in(items)).select(
+        patient=pl.col("subject_id").cast(pl.Int64),
+        item="itemid",
+        moment=moment(frame, "charttime"),
+        value=value,
+        is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
+    )
+
+
+def _batches(file: TableFile, items: list[int]) -> Iterator[tuple[pl.DataFrame, int]]:
+    """Yield the wanted rows of an event table, and how many rows of all kinds they were found among.
+
+    The rows of interest are a small part of each piece of file. They are gathered into batches before they are
+    classified: expressions cost by the call as well as by the row.
+    """
+    if file.is_parquet:
+        rows = file.scan().select(pl.len()).collect().item()
+        for batch in _events(file.scan(), items).collect_batches(
+            chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"
+        ):
+            yield batch, rows
+            rows = 0
+        return
+    gathered: list[bytes] = []
+    rows = 0
+    for block in file.blocks(items):
+        gathered.append(block.content)
+        rows += block.rows
+        if sum(map(len, gathered)) >= _BATCH_BYTES:
+            yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
+            gathered, rows = [], 0
+    yield _events(file.parsed(b"".join(gathered)), items).collect(), rows
+
+
+def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: WindowOptions) -> str:
+    """Return a key that tells intermediate files apart, so that a resumed run reuses only its own."""
+    with translated(file):
+        state = file.path.stat()
+    parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
+    digest = hashlib.sha256("|".join(parts).encode())
+    for frame in (stays, rules):
+        digest.update(frame.write_csv().encode())
+    return digest.hexdigest()[:16]
+
+
+def _counts_of(target: Path) -> Path:
+    return target.with_suffix(".counts")
+
+
+def _rows_of(target: Path) -> Path:
+    return target.with_suffix(".rows")
+
+
+def _write_kept(
+    file: TableFile, rules: pl.DataFrame, index: StayIndex, window_hours: int, target: Path, progress: Progress
+) -> None:
+    """Read an event table once; write its kept rows to ``target``, and beside them what became of all its rows."""
+    kept, counts, rows = [pl.DataFrame(schema=KEPT_SCHEMA)], [], 0
+    with progress.task(f"reading {file.path.name}", unit="rows") as bar, translated(file):
+        for batch, read in _batches(file, rules["item"].to_list()):
+            rows += read
+            part, count = tallied(classified(batch, rules, index, window_hours))
+            kept.append(part)
+            counts.append(count)
+            bar.advance(len(batch))
+    write_atomically(_counts_of(target), totalled(counts).write_parquet)
+    write_atomically(_rows_of(target), lambda path: write_json(path, rows))
+    write_atomically(target, lambda path: pl.concat(kept).write_parquet(path, compression="lz4", statistics=False))
+
+
+def _warnings(rows: Mapping[str, int], layout: Layout) -> tuple[str, ...]:
+    """Tell which tables do not have the rows of the release that they are of."""
+    release = release_of(rows, layout)
+    return tuple(
+        f"{departure}, which {release} has: a copy or download broke off, or the table was edited. Results rest on "
+        "these rows; download the table again."
+        for departure in departures(rows, layout)
+    )

@@ -1,0 +1,55 @@
+"""What one MIMIC database calls its tables and columns, where its tables lie, and which releases are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import polars as pl
+
+Releases = Mapping[str, Mapping[str, int]]
+"""Rows by table, by name of the release."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The shape of one database.
+
+    Attributes:
+        database: Its name (``"MIMIC-III"``).
+        edition: Whose shape this is, for messages (``"MIMIC-III v1.4"``).
+        stay: Column with the id of an ICU stay.
+        columns: Columns of each table that are read, by table; all others are ignored. A table of events has patient,
+            item, time and value, and maybe a flag of an error.
+        required: Tables without which nothing is read.
+        folders: Folders below the one that a user gives in which a table may lie, the usual one first; empty for a
+            database whose tables lie side by side.
+        is_upper: Whether its documentation writes names of tables and columns in capitals.
+        releases: Rows of the tables of each known release.
+    """
+
+    database: str
+    edition: str
+    stay: str
+    columns: Mapping[str, Mapping[str, type[pl.DataType]]]
+    required: tuple[str, ...]
+    folders: Mapping[str, tuple[str, ...]]
+    is_upper: bool
+    releases: Releases
+
+    def shown(self, name: str) -> str:
+        """Return a table or column as the database's documentation writes it."""
+        return name.upper() if self.is_upper else name
+
+    def shown_place(self, table: str) -> str:
+        """Return a table with the folder that it usually lies in."""
+        return "/".join([*self.folders.get(table, ())[:1], self.shown(table)])
+
+    @property
+    def subfolders(self) -> tuple[str, ...]:
+        """All folders in which tables may lie."""
+        return tuple(dict.fromkeys(folder for folders in self.folders.values() for folder in folders))
+
+    def times(self, table: str) -> tuple[str, ...]:
+        """Return the columns of a table that hold times."""
+        return tuple(name for name, kind in self.columns[table].items() if kind is pl.Datetime)
