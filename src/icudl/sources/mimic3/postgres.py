@@ -72,11 +72,14 @@ class Mimic3Postgres(SourceBase):
         remembered: dict[str, Any] = read_json(store) if store.exists() else {}
         known, tables = dict(remembered), {}
         with postgres.connection(self._url, read_only=True) as connection:
-            for table in self._tables(connection):
+            types = self._types(connection, self._tables(connection))
+            for table in types:
                 with postgres.translated(self._url, f"counting {table}"):
                     state = _state(connection, self._schema, table)
                     key = None if state is None else hashlib.sha256(f"{state}|{items.get(table)}".encode()).hexdigest()
-                    content = remembered.get(key or "") or _content(connection, self._schema, table, items.get(table))
+                    content = remembered.get(key or "") or _content(
+                        connection, queries.contents_of(self._schema, table, items.get(table), types), table
+                    )
                 tables[table] = content
                 if key is not None:
                     known[key] = content
@@ -100,14 +103,14 @@ class Mimic3Postgres(SourceBase):
         with postgres.connection(self._url, read_only=True) as connection:
             for setting in SETTINGS:
                 connection.execute(setting)
-            tables = self._tables(connection)
+            types = self._types(connection, self._tables(connection))
             self._rules.require_one_variable_an_item(variables)
-            require_event_tables(self._rules, variables, tables, f"schema {self._schema!r}", LAYOUT)
-            stays = self._stays(connection)
-            for table in (table for table in TABLES if table in tables):
+            require_event_tables(self._rules, variables, list(types), f"schema {self._schema!r}", LAYOUT)
+            stays = self._stays(connection, types)
+            for table in (table for table in TABLES if table in types):
                 rules = self._rules.table(variables, table)
                 if len(rules):
-                    statement = queries.sums_of(self._schema, table, rules, window.hours)
+                    statement = queries.sums_of(self._schema, table, rules, window.hours, types)
                     files.append(self._sums(connection, table, statement, context))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
@@ -125,7 +128,7 @@ class Mimic3Postgres(SourceBase):
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""
         with postgres.connection(self._url, read_only=True) as connection:
-            return f"{len(self._tables(connection))} tables in schema {self._schema}"
+            return f"{len(self._types(connection, self._tables(connection)))} tables in schema {self._schema}"
 
     def _items(self, table: str) -> set[int]:
         return {item for rule in self._rules.rules if rule.table == table for item in rule.items}
@@ -146,34 +149,44 @@ class Mimic3Postgres(SourceBase):
                 f"Schema {self._schema!r} lacks {', '.join(missing)}. Set source.schema to the schema of MIMIC-III, or "
                 "load a release with `icudl db load DIR URL`."
             )
-        tables = [table for table in LAYOUT.columns if table in names]
-        self._require_naive_times(connection, tables)
-        return tables
+        return [table for table in LAYOUT.columns if table in names]
 
-    def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
-        """Refuse times that carry a zone: the server would convert them to the zone of the client."""
-        times = [name for table in tables for name, kind in LAYOUT.columns[table].items() if kind is pl.Datetime]
-        with postgres.translated(self._url, "looking at the types of times"):
-            zoned = connection.execute(
-                "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s) "
-                "AND a.attname = ANY(%s) AND a.atttypid = 'timestamptz'::regtype ORDER BY 1, 2",
-                [self._schema, tables, times],
+    def _types(self, connection: psycopg.Connection, tables: list[str]) -> queries.Types:
+        """Return the types of the columns of these tables.
+
+        Raises:
+            SourceError: A time carries a zone: the server would convert it to the zone of the client.
+        """
+        with postgres.translated(self._url, "looking at the types of columns"):
+            columns = connection.execute(
+                "SELECT c.relname, a.attname, t.typname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid "
+                "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2",
+                [self._schema, tables],
             ).fetchall()
+        types: dict[str, dict[str, str]] = {table: {} for table in tables}
+        for table, column, kind in columns:
+            types[table][column] = kind
+        zoned = [
+            f"{table}.{column}"
+            for table, column, kind in columns
+            if kind == "timestamptz" and LAYOUT.columns[table].get(column) is pl.Datetime
+        ]
         if zoned:
             raise SourceError(
-                f"In schema {self._schema!r} {', '.join(f'{table}.{column}' for table, column in zoned)} "
+                f"In schema {self._schema!r} {', '.join(zoned)} "
                 "hold times with a time zone. The times of MIMIC-III have none: change the columns to timestamp "
                 "(ALTER TABLE ... TYPE timestamp USING ... AT TIME ZONE, in the zone they were loaded in), or load the "
                 "release with `icudl db load`."
             )
+        return types
 
-    def _stays(self, connection: psycopg.Connection) -> Stays:
+    def _stays(self, connection: psycopg.Connection, types: queries.Types) -> Stays:
         frames = []
         for table in ("patients", "admissions", "icustays"):
             schema = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in LAYOUT.columns[table].items()}
             with postgres.translated(self._url, f"reading {table}"):
-                frame = pl.concat(_copied(connection, queries.rows_of(self._schema, table), schema))
+                frame = pl.concat(_copied(connection, queries.rows_of(self._schema, table, types), schema))
             if frame.is_empty():
                 raise SourceError(f"Table {self._schema}.{table} has no rows. Load a release of MIMIC-III.")
             frames.append(frame)
@@ -217,10 +230,10 @@ def _frame(content: bytes, schema: Any) -> pl.DataFrame:
     return pl.read_csv(io.BytesIO(content), has_header=False, schema=schema)
 
 
-def _content(connection: psycopg.Connection, schema: str, table: str, items: list[int] | None) -> dict[str, Any]:
-    row = connection.execute(queries.contents_of(schema, table, items)).fetchone()
+def _content(connection: psycopg.Connection, statement: sql.Composed, table: str) -> dict[str, Any]:
+    row = connection.execute(statement).fetchone()
     if row is None:
-        raise SourceError(f"Table {schema}.{table} could not be counted. Check the connection and run again.")
+        raise SourceError(f"Table {table} could not be counted. Check the connection and run again.")
     return {"rows": row[0], "hash": row[1]}
 
 

@@ -38,20 +38,46 @@ _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Float64: sql.SQL("float8"),
 }
 _MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
+_WHOLE_TYPES = ("int2", "int4", "int8")
+
+Types = Mapping[str, Mapping[str, str]]
+"""The type of each column on the server (``pg_type.typname``), by table and column."""
 
 
-def rows_of(schema: str, table: str) -> sql.Composed:
-    """Return the statement that reads the needed columns of a small table, times as seconds since 1970."""
+def rows_of(schema: str, table: str, types: Types) -> sql.Composed:
+    """Return the statement that reads the needed columns of a small table, times as seconds since 1970.
+
+    Args:
+        schema: Schema of the database.
+        table: Table.
+        types: Of its columns.
+    """
     columns = [
-        sql.SQL("{} AS {}").format(_MOMENT.format(sql.Identifier(name)), sql.Identifier(name))
-        if dtype is pl.Datetime
-        else sql.Identifier(name)
+        sql.SQL("{} AS {}").format(
+            _MOMENT.format(sql.Identifier(name)) if dtype is pl.Datetime else _read(types, table, name),
+            sql.Identifier(name),
+        )
         for name, dtype in LAYOUT.columns[table].items()
     ]
-    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
+    return sql.SQL("SELECT {} FROM {} AS event").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
 
 
-def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int) -> sql.Composed:
+def _read(types: Types, table: str, name: str) -> sql.Composable:
+    """Return a column of the table called ``event`` as the value that files give, whatever type a loader chose.
+
+    A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed.
+    """
+    column, dtype = sql.Identifier("event", name), LAYOUT.columns[table][name]
+    if dtype in (pl.Int64, pl.Int32):
+        if types[table].get(name) in _WHOLE_TYPES:
+            return column  # as it is, so that an index on it serves
+        return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(column)
+    if dtype is pl.String:
+        return sql.SQL("btrim({}::text)").format(column)
+    return sql.SQL("{}::{}").format(column, _HASHES[dtype][1])
+
+
+def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int, types: Types) -> sql.Composed:
     """Return the statement that classifies and adds up the rows of an event table (``SUMS_SCHEMA``).
 
     Args:
@@ -59,8 +85,13 @@ def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int) -> 
         table: Event table.
         rules: Its rules (``RuleBook.table``).
         window_hours: Length of the window.
+        types: Of the columns of all tables.
     """
     return _SUMS.format(
+        stay_subject=_read(types, "icustays", "subject_id"),
+        stay_id=_read(types, "icustays", "icustay_id"),
+        subject=_read(types, table, "subject_id"),
+        item=_read(types, table, "itemid"),
         rules=_values(rules),
         stays=sql.Identifier(schema, "icustays"),
         events=sql.Identifier(schema, table),
@@ -75,26 +106,26 @@ def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int) -> 
     )
 
 
-def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Composed:
+def contents_of(schema: str, table: str, items: list[int] | None, types: Types) -> sql.Composed:
     """Return the statement that counts and hashes the needed columns of a table, independent of the order of rows.
 
     Args:
         schema: Schema of the database.
         table: Table.
         items: Item ids of interest; None for all rows.
+        types: Of its columns.
     """
-    columns = [sql.Identifier("event", name) for name in LAYOUT.columns[table]]
     hashed: sql.Composable = sql.Literal(0)
-    for (name, dtype), column in zip(LAYOUT.columns[table].items(), columns, strict=True):
+    for name, dtype in LAYOUT.columns[table].items():
         hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
             hash=_HASHES[dtype][0],
-            column=sql.SQL("{}::{}").format(column, _HASHES[dtype][1]),
+            column=sql.SQL("{}::{}").format(_read(types, table, name), _HASHES[dtype][1]),
             before=hashed,
             name=sql.SQL("hashtextextended({}, {})").format(sql.Literal(name), hashed),
         )
     where: sql.Composable = sql.SQL("")
     if items is not None:
-        where = sql.SQL(" WHERE event.itemid = ANY({})").format(sql.Literal(items))
+        where = sql.SQL(" WHERE {} = ANY({})").format(_read(types, table, "itemid"), sql.Literal(items))
     return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS event{}").format(
         hashed, sql.Identifier(schema, table), where
     )
@@ -154,11 +185,12 @@ WITH {rules},
 stay AS (
     SELECT subject_id, icustay_id, intime,
            least(outtime, lead(intime) OVER (PARTITION BY subject_id ORDER BY intime, icustay_id)) AS until
-    FROM (SELECT subject_id, icustay_id, {intime} AS intime, {outtime} AS outtime FROM {stays}) AS times
+    FROM (SELECT {stay_subject} AS subject_id, {stay_id} AS icustay_id, {intime} AS intime, {outtime} AS outtime
+          FROM {stays} AS event) AS times
 ),
 event AS (
-    SELECT event.subject_id, event.itemid, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
-    FROM {events} AS event JOIN rule ON rule.item = event.itemid
+    SELECT {subject} AS subject_id, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
+    FROM {events} AS event JOIN rule ON rule.item = {item}
 ),
 located AS (
     SELECT event.*, stay.icustay_id, event.moment - stay.intime AS since,
