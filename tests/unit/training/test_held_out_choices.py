@@ -106,6 +106,26 @@ def test_the_baseline_of_a_member_chooses_its_threshold_by_validation_stays(tmp_
     np.testing.assert_allclose(finished.probabilities, model.predict_proba(summaries[division.scored])[:, 1])
 
 
+def test_a_baseline_learns_from_the_stays_of_the_network_beside_it(tmp_path: Path) -> None:
+    """With ``training.fit_again`` both learn from training and validation stays; the threshold stays where it was."""
+    plan = plan_of(tmp_path)
+    grid, division = plan.grid, divide(plan.grid, JOB.fold, PLAIN.validation_fraction, plan.seed)
+    job = MemberJob(fold=1, baseline="logistic_regression")
+    once = run_member(plan, job, lambda _: None)
+    other = tmp_path / "again"
+    other.mkdir()
+    options = dataclasses.replace(PLAIN, fit_again=True)
+    again = run_member(dataclasses.replace(plan, training=options, scratch=other), job, lambda _: None)
+    summaries = summarise(grid.values, grid.lengths, np.zeros((len(grid.labels), 0), np.float32))
+    every = np.sort(np.concatenate([division.fit, division.valid]))
+    seed = seed_for(plan.seed, "logistic_regression", JOB.fold)
+    for rows, finished in ((division.fit, once), (every, again)):
+        model = fit_baseline("logistic_regression", summaries[rows], grid.labels[rows], seed)
+        np.testing.assert_array_equal(finished.probabilities, model.predict_proba(summaries[division.scored])[:, 1])
+    assert again.threshold == once.threshold
+    assert not np.array_equal(once.probabilities, again.probabilities)
+
+
 def test_a_teacher_never_sees_a_label_of_a_validation_stay(tmp_path: Path) -> None:
     """Without calibration and with a single epoch, validation stays have no say in the weights at all."""
     options = dataclasses.replace(
