@@ -282,7 +282,7 @@ def _read_book(table: Table) -> pl.DataFrame:
             raise SourceError(
                 f"{table.path.name} has no sheet {sheet!r}.{suggestion(sheet, sheets)} It has {', '.join(sheets)}."
             )
-        rows = book.load_sheet(sheet, header_row=None, dtypes="string").to_polars()
+        rows: pl.DataFrame = book.load_sheet(sheet, header_row=None, dtypes="string").to_polars()
     except fastexcel.FastExcelError as error:
         raise SourceError(f"{table.name} cannot be read: {' '.join(str(error).split())[:300]}.") from error
     if rows.is_empty():
