@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eicu_tables import study_folder as eicu_folder
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
@@ -32,6 +33,7 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
     "table": table_folder,
+    "eicu": eicu_folder,
 }
 
 

@@ -30,6 +30,7 @@ EXAMPLES: Settings = {
     "source.path": "elsewhere",
     "source.url": "postgresql://nobody@localhost/elsewhere",
     "source.items": {"heartrate": [211]},
+    "source.files": {"lab": "elsewhere/lab.csv.gz"},
     "source.stay_columns": {"died": "exitus"},
     "source.value_columns": {"time": "Zeit"},
     "source.names": {"HF": "heartrate"},

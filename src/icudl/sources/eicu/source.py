@@ -16,7 +16,7 @@ from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.eicu import binning, items, releases
-from icudl.sources.eicu.folder import TableFile, check_files, find_tables
+from icudl.sources.eicu.folder import COLUMNS, TableFile, check_files, find_tables
 from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
 from icudl.variables import Variable
@@ -99,7 +99,7 @@ class Eicu(SourceBase):
         tables = self._tables()
         self._book.require_one_variable_an_item(variables)
         self._require_tables(variables, tables)
-        patients = pl.concat(tables["patient"].batches())
+        patients = pl.concat([pl.DataFrame(schema=dict(COLUMNS["patient"])), *tables["patient"].batches()])
         stays = stays_of(patients)
         read: dict[str, _Read] = {}
         for name in (name for name in items.EVENT_TABLES if name in tables):
