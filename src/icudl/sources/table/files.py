@@ -56,6 +56,10 @@ class Table:
         """Whether it is CSV, plain or compressed."""
         return self.path.name.lower().endswith((".csv", ".csv.gz"))
 
+    def decimal(self, sign: str) -> str:
+        """Return the decimal sign of its numbers: that of the configuration in CSV, a point where cells are typed."""
+        return sign if self.is_csv else "."
+
     def describe(self) -> dict[str, Any]:
         """Return its size and SHA-256.
 

@@ -89,7 +89,7 @@ def _unpivoted(frame: pl.DataFrame, found: Columns, options: TableOptions) -> pl
 
 def _entries(table: Table, frame: pl.DataFrame, found: Columns, options: TableOptions, guesses: list[str]) -> Entries:
     cell = {role: texts.filled(frame[header], options.missing) for role, header in found.headers.items()}
-    decimal = "." if table.is_book or not table.is_csv else options.decimal
+    decimal = table.decimal(options.decimal)
     value = texts.numbers(cell["value"], decimal)
     moment, times = _moments(table, cell["time"], found.headers["time"], decimal, options, guesses)
     unit = cell.get("unit", pl.Series("unit", [None] * len(frame), dtype=pl.String))

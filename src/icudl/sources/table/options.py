@@ -67,7 +67,9 @@ class TableOptions(SourceOptions):
     deaths: tuple[str, ...] = option(
         (), "Further texts in the column of outcomes that mean death in hospital, for example a code of discharge."
     )
-    survivals: tuple[str, ...] = option((), "Further texts in the column of outcomes that mean survival.")
+    survivals: tuple[str, ...] = option(
+        (), 'Further texts in the column of outcomes that mean survival; "" if survivors have an empty cell.'
+    )
     time_unit: str = option(
         "auto",
         "Unit of times given as numbers since ICU admission; auto: minutes if the column's name says so, else hours.",

@@ -84,7 +84,7 @@ class TableSource(SourceBase):
         found = columns.found(frame.columns, self._stay_columns, STAY_COLUMNS, "stay_columns", tables.stays.name)
         found.require(("stay_id", "died"), "stay_columns", tables.stays.name, frame.columns)
         guesses = [f"{found.headers[role]!r} of {tables.stays.name} is {role}" for role in found.guessed]
-        read = stays.stays_of(frame, found, self._options, tables.stays.name, notes)
+        read = stays.stays_of(frame, found, self._options, tables.stays, notes)
         entries = []
         for table in tables.measurements:
             with context.progress.task(f"reading {table.name}"):

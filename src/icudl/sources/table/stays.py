@@ -10,6 +10,7 @@ from icudl.artifacts import STAYS_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources.table import ids, texts
 from icudl.sources.table.columns import Columns
+from icudl.sources.table.files import Table
 from icudl.sources.table.options import TableOptions
 from icudl.sources.table.reading import Notes, frequent, often, several
 from icudl.sources.table.texts import Moments
@@ -50,7 +51,7 @@ class Stays:
     times: tuple[Moments, ...]
 
 
-def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, name: str, notes: Notes) -> Stays:
+def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, source: Table, notes: Notes) -> Stays:
     """Read the stays.
 
     A stay without an outcome is left out and counted; an outcome that cannot be read is an error. A death after
@@ -61,13 +62,14 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, name:
         frame: The table as text.
         columns: Its columns.
         options: Options of the source.
-        name: Name of the file, for messages.
+        source: The file.
         notes: Takes counts and warnings.
 
     Raises:
         SourceError: A stay has no id, two rows of a stay differ, an outcome or a time of admission cannot be read, or
             the table tells no length of stay.
     """
+    name, decimal = source.name, source.decimal(options.decimal)
     table = _distinct(_cells(frame, columns, options), name, notes)
     outcome = _outcome(table, options, name)
     unknown = int(outcome.null_count())
@@ -81,7 +83,7 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, name:
     table = table.with_columns(died=outcome).filter(pl.col("died").is_not_null())
     if table.is_empty():
         raise SourceError(f"No stay of {name} has an outcome. Fill the column {columns.headers['died']!r}.")
-    clock = _Clock(options, name)
+    clock = _Clock(options, decimal, name)
     start = clock.read(table, "in_time")
     length = _length(table, start, clock, name, notes)
     death = _death(table, start, clock, notes)
@@ -92,8 +94,8 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, name:
         age_years=_age(table, notes),
         sex=_sex(table, notes),
         icu_type=_text(table, "icu_type"),
-        height_cm=_measure(table, "height_cm", HEIGHTS, options.decimal, notes),
-        weight_kg=_measure(table, "weight_kg", WEIGHTS, options.decimal, notes),
+        height_cm=_measure(table, "height_cm", HEIGHTS, decimal, notes),
+        weight_kg=_measure(table, "weight_kg", WEIGHTS, decimal, notes),
         source_set=_text(table, "source_set").fill_null(""),
         stay_hours=length,
         death_hours=death,
@@ -159,6 +161,8 @@ def _outcome(table: pl.DataFrame, options: TableOptions, name: str) -> pl.Series
     text = pl.col("died").str.to_lowercase()
     died = pl.when(text.is_in(sorted(deaths))).then(True).when(text.is_in(sorted(survivals))).then(False)
     outcome = table.select(died.alias("died")).to_series()
+    if "" in own[1]:
+        outcome = pl.select(pl.when(table["died"].is_null()).then(pl.lit(value=False)).otherwise(outcome)).to_series()
     strange = table.filter(outcome.is_null() & table["died"].is_not_null())["died"]
     if len(strange):
         raise SourceError(
@@ -174,6 +178,7 @@ class _Clock:
     """Reads the timestamps of the table of stays."""
 
     options: TableOptions
+    decimal: str
     name: str
     times: list[Moments] = dataclasses.field(default_factory=list)
 
@@ -201,7 +206,7 @@ def _length(table: pl.DataFrame, start: pl.Series, clock: _Clock, name: str, not
     """Return the length of each stay in hours; null where it is unknown."""
     role = next((role for role in ("stay_hours", "stay_days") if role in table.columns), "")
     if role:
-        hours = texts.numbers(table[role], clock.options.decimal) * (24.0 if role == "stay_days" else 1.0)
+        hours = texts.numbers(table[role], clock.decimal) * (24.0 if role == "stay_days" else 1.0)
         unread = int((hours.is_null() & table[role].is_not_null()).sum())
         notes.count("stay_hours", "no number: unknown", unread)
     elif "in_time" in table.columns and "out_time" in table.columns:
@@ -227,7 +232,7 @@ def _death(table: pl.DataFrame, start: pl.Series, clock: _Clock, notes: Notes) -
     """Return hours from admission to death in hospital; null for survivors and where it is unknown."""
     hours = pl.Series("death_hours", [None] * len(table), dtype=pl.Float64)
     if "death_hours" in table.columns:
-        hours = texts.numbers(table["death_hours"], clock.options.decimal)
+        hours = texts.numbers(table["death_hours"], clock.decimal)
         notes.count(
             "death_hours", "no number: unknown", int((hours.is_null() & table["death_hours"].is_not_null()).sum())
         )

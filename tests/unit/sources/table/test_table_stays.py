@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from icudl.errors import ConfigError, SourceError
 from icudl.sources.table import TableOptions, TableSource, number_of
-from own_tables import STAYS, counts, read, said
+from own_tables import STAYS, counts, read, said, tables_of, write
 
 VALUES = "stay_id,time,name,value\n1,1,heartrate,80\n"
 
@@ -69,6 +70,23 @@ def test_words_for_outcomes(tmp_path: Path) -> None:
     assert column(tables, "died") == [False, True, False]
     with pytest.raises(ConfigError, match="both hold 'home'"):
         TableSource(TableOptions(deaths=("home",), survivals=("home",)), 1)
+
+
+def test_an_empty_cell_may_mean_survival(tmp_path: Path) -> None:
+    stays = STAYS.replace(",F,0,", ",F,,").replace(",M,0,", ",M,,").replace(",F,1,", ",F,x,")
+    tables = read(tmp_path / "data", VALUES, stays, deaths=("x",), survivals=("",))
+    assert column(tables, "died") == [False, True, False]
+    assert counts(tables, "died") == {}
+
+
+def test_a_decimal_comma_is_a_matter_of_text(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", {"vitals.csv": "stay_id;time;name;value\n1;1,5;heartrate;80,5\n"})
+    pl.read_csv(STAYS.encode()).with_columns(stay_hours=pl.col("stay_hours") + 0.5).write_parquet(
+        folder / "stays.parquet"
+    )
+    tables = tables_of(folder, decimal=",")
+    assert column(tables, "stay_hours") == [72.5, 60.5, 50.5]
+    assert tables.hours["mean"].to_list() == [80.5]
 
 
 def test_a_code_may_mean_the_opposite_of_what_is_usual(tmp_path: Path) -> None:
