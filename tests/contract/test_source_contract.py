@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from eicu_tables import study_folder as eicu_folder
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
 from mimic4_tables import busy_hospital
-from source_cases import physionet_folder
+from source_cases import physionet_folder, table_folder
 
 TRIED_ELSEWHERE = {"mimic3_postgres"}
 """Needs a server: ``test_mimic3_postgres.py`` holds that its tables are bit for bit those of ``mimic3``."""
@@ -31,6 +32,8 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "mimic3": hospital_folder,
     "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
+    "table": table_folder,
+    "eicu": eicu_folder,
 }
 
 
