@@ -207,6 +207,19 @@ def test_subgroups_leave_out_the_unknown():
     }
 
 
+def test_age_bands_begin_with_the_year_in_their_name():
+    ages = [17.9, 18.0, 39.9, 40.0, 64.9, 65.0, 79.9, 80.0, 120.0]
+    stays = pl.DataFrame({"age_years": ages, "sex": ["F"] * 9, "icu_type": ["A"] * 9})
+    found = {name: np.array(ages)[mask].tolist() for name, mask in subgroups(stays).items() if "age" in name}
+    assert found == {
+        "age_years=0-17": [17.9],
+        "age_years=18-39": [18.0, 39.9],
+        "age_years=40-64": [40.0, 64.9],
+        "age_years=65-79": [65.0, 79.9],
+        "age_years=80+": [80.0, 120.0],
+    }
+
+
 def test_no_stays_have_no_score():
     assert math.isnan(score("auroc", np.zeros(0, int), np.zeros(0)))
     assert set(metrics.METRICS) == set(_values(_scored([0, 1], [0.2, 0.8])))
