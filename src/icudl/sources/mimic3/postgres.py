@@ -20,11 +20,13 @@ from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
 from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic3 import sql as queries
 from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
+from icudl.sources.mimic3.locating import located
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.stays import stays_of
 from icudl.sources.rules import TABLES, mimic3_rules
@@ -57,6 +59,16 @@ class Mimic3Postgres(SourceBase):
         self.available = frozenset(self._rules.variables)
         self._url = options.url
         self._schema = options.schema
+
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say which tables are looked for; see ``sources.locating.LocatingAddress``."""
+        return f"MIMIC-III: a schema with {', '.join(LAYOUT.required)}"
+
+    @classmethod
+    def locate_address(cls, url: str, survey: Survey) -> Location | None:
+        """Look for a schema of MIMIC-III; see ``sources.locating.LocatingAddress``."""
+        return located(url, cls.Options().name, mimic3_rules(), survey)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
         """Identify the tables by the number and hash of their rows, and by the cleaning rules.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from test_mimic3_files import assert_identical, busy_hospital
 
 from icudl.artifacts import SourceTables
@@ -19,6 +21,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
+from icudl.sources.locating import Survey
 from icudl.sources.mimic3.load import load_release
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.postgres import Mimic3Postgres
@@ -366,3 +369,29 @@ def test_a_password_is_scrubbed_in_either_spelling() -> None:
     url = "postgresql://user:p%40ss@host/mimic"
     assert "p@ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
     assert "p%40ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
+
+
+@pytest.fixture
+def own_database(database: str) -> Iterator[str]:
+    """A database that holds nothing else."""
+    name = f"test {uuid.uuid4().hex[:8]}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(database, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_a_server_says_what_it_holds(tmp_path: Path, own_database: str) -> None:
+    assert Mimic3Postgres.locate_address(own_database, Survey()) is None
+    folder = busy_hospital().write(tmp_path / "hospital", ending="csv.gz")
+    for schema in ("other", "mimiciii"):
+        load_release(folder, own_database, schema, SilentProgress())
+    for counts_all in (False, True):
+        found = Mimic3Postgres.locate_address(own_database, Survey(counts_all=counts_all))
+        assert found is not None
+        assert (found.database, found.source) == ("MIMIC-III, version unknown on PostgreSQL", "mimic3_postgres")
+        assert found.settings == {"url": own_database, "schema": "mimiciii"}
+        assert (found.patients, found.stays) == (8, 12)
+        assert {table.name: table.rows for table in found.tables}["CHARTEVENTS"] == (1600 if counts_all else None)
+        assert [(table.name, table.variables) for table in found.missing] == [("OUTPUTEVENTS", ("urine",))]
+        assert found.notes == ("Other schemas hold such tables as well: other.",)
