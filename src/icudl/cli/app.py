@@ -23,6 +23,7 @@ WELCOME = """ICU Deep Learning {version}
 
   icudl demo --quick                a report on a synthetic hospital, in under a minute
   icudl doctor                      check the installation; says how to fix what is missing
+  icudl locate /data                which databases lie there, and the configuration that reads them
   icudl config init study.toml      a configuration in which every key is explained
   icudl run --config study.toml     run everything up to the report; finished results are reused
   icudl status --config study.toml  show what is up to date, and why the rest is not
