@@ -166,8 +166,9 @@ def postgres(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def server(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from psycopg import sql
 
-    from icudl.sources.mimic3.postgres import SETTINGS
-    from icudl.sources.mimic3.sql import sums_of
+    from icudl.sources.mimic.postgres import SETTINGS
+    from icudl.sources.mimic.sql import sums_of
+    from icudl.sources.mimic3.layout import LAYOUT
     from icudl.sources.postgres import connection
     from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
@@ -178,7 +179,7 @@ def server(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             opened.execute(setting)
         for table in ("chartevents", "labevents"):
             rules = mimic3_rules().table(STUDY_VARIABLES, table)
-            statement = sums_of(arguments.schema, table, rules, WINDOW_HOURS)
+            statement = sums_of(dict.fromkeys(LAYOUT.columns, arguments.schema), table, rules, WINDOW_HOURS, LAYOUT)
             explain = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {}").format(statement)
             row = opened.execute(explain).fetchone()
             assert row is not None

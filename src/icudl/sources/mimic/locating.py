@@ -15,7 +15,7 @@ from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.releases import departures, releases_of
 from icudl.sources.rules import RuleBook
 
-_TELLING = ("patients", "icustays")
+TELLING_TABLES = ("patients", "icustays")
 """Tables whose columns tell one MIMIC database from another."""
 
 SMALL_TABLES = ("patients", "admissions", "icustays")
@@ -47,7 +47,7 @@ def located(folder: Path, layout: Layout, plugin: str, book: RuleBook, survey: S
         return None
     files = {name: TableFile(name, found[0], layout) for name, found in paths.items()}
     faults = {name: fault for name, file in files.items() if (fault := _fault(file))}
-    if not any(name in files and name not in faults for name in _TELLING):
+    if not any(name in files and name not in faults for name in TELLING_TABLES):
         return None
     notes = [
         f"The table {layout.shown(name)} has {len(found)} files: keep one of "

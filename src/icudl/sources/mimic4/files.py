@@ -59,7 +59,7 @@ class Mimic4Files(MimicFiles):
     def _tables(self) -> dict[str, TableFile]:
         if scheme_of(self._path):
             raise SourceError(
-                f"source.path = {masked(self._path)!r} is an address. MIMIC-IV is read from files only: give the "
-                "folder that holds hosp/ and icu/."
+                f"source.path = {masked(self._path)!r} is an address. Give the folder that holds hosp/ and icu/, "
+                "or read the database: source mimic4_postgres with source.url."
             )
         return super()._tables()

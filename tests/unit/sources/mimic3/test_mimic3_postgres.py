@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from test_mimic3_files import assert_identical, busy_hospital
 
 from icudl.artifacts import SourceTables
@@ -194,7 +192,7 @@ def test_fingerprint_follows_the_rows(database: str, schema: str, tmp_path: Path
 
 def test_fingerprint_is_remembered(database: str, schema: str, tmp_path: Path, loaded: Path, monkeypatch) -> None:
     before = source(database, schema).fingerprint(tmp_path / "memory")
-    monkeypatch.setattr("icudl.sources.mimic3.sql.contents_of", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr("icudl.sources.mimic.sql.contents_of", lambda *_: pytest.fail("counted again"))
     assert source(database, schema).fingerprint(tmp_path / "memory") == before
 
 
@@ -369,16 +367,6 @@ def test_a_password_is_scrubbed_in_either_spelling() -> None:
     url = "postgresql://user:p%40ss@host/mimic"
     assert "p@ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
     assert "p%40ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
-
-
-@pytest.fixture
-def own_database(database: str) -> Iterator[str]:
-    """A database that holds nothing else."""
-    name = f"test {uuid.uuid4().hex[:8]}"
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(database, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def test_a_server_says_what_it_holds(tmp_path: Path, own_database: str) -> None:

@@ -1,4 +1,4 @@
-"""The SQL of the MIMIC-III reader, compiled from the same rules as the file reader's expressions.
+"""The SQL of the reader of MIMIC databases, compiled from the same rules as the file reader's expressions.
 
 Each event table is one statement: rules and stays are joined to the events, every row gets its fate in the order of
 ``binning.FATES``, repeated rows are folded, and the server adds up whole-number amounts per stay, hour and
@@ -7,13 +7,13 @@ variable. Identifiers and values are composed by psycopg; nothing a user writes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from psycopg import sql
 
 from icudl.sources.mimic.binning import FATES
-from icudl.sources.mimic3.layout import LAYOUT
+from icudl.sources.mimic.layout import Layout
 from icudl.sources.rules import AMOUNT_SCALE
 
 SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
@@ -37,55 +37,68 @@ _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Int16: sql.SQL("smallint"),
     pl.Float64: sql.SQL("float8"),
 }
+ALL_PATIENTS = sql.SQL("true")
 _MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
 
 
-def rows_of(schema: str, table: str) -> sql.Composed:
+def rows_of(schema: str, table: str, layout: Layout) -> sql.Composed:
     """Return the statement that reads the needed columns of a small table, times as seconds since 1970."""
     columns = [
         sql.SQL("{} AS {}").format(_MOMENT.format(sql.Identifier(name)), sql.Identifier(name))
         if dtype is pl.Datetime
         else sql.Identifier(name)
-        for name, dtype in LAYOUT.columns[table].items()
+        for name, dtype in layout.columns[table].items()
     ]
     return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
 
 
-def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int) -> sql.Composed:
+def sums_of(
+    schemas: Mapping[str, str],
+    table: str,
+    rules: pl.DataFrame,
+    window_hours: int,
+    layout: Layout,
+    patients: sql.Composable = ALL_PATIENTS,
+) -> sql.Composed:
     """Return the statement that classifies and adds up the rows of an event table (``SUMS_SCHEMA``).
 
     Args:
-        schema: Schema of the database.
+        schemas: Schema of each table.
         table: Event table.
         rules: Its rules (``RuleBook.table``).
         window_hours: Length of the window.
+        layout: The database.
+        patients: Condition on the subject_id of a stay: rows in other stays are outside any stay.
     """
     return _SUMS.format(
         rules=_values(rules),
-        stays=sql.Identifier(schema, "icustays"),
-        events=sql.Identifier(schema, table),
+        stays=sql.Identifier(schemas["icustays"], "icustays"),
+        stay_id=sql.Identifier(layout.stay),
+        patients=patients,
+        events=sql.Identifier(schemas[table], table),
         intime=_MOMENT.format(sql.Identifier("intime")),
         outtime=_MOMENT.format(sql.Identifier("outtime")),
         moment=_MOMENT.format(sql.Identifier("event", "charttime")),
-        value=sql.Identifier("event", value_column(table)),
-        flag=_flag(table),
+        value=sql.Identifier("event", value_column(table, layout)),
+        flag=_flag(table, layout),
         window=sql.Literal(window_hours * 3600),
         scale=sql.Literal(AMOUNT_SCALE),
         **{name: sql.Literal(fate) for name, fate in _FATE_NAMES.items()},
     )
 
 
-def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Composed:
+def contents_of(schema: str, table: str, items: Sequence[int] | None, layout: Layout) -> sql.Composed:
     """Return the statement that counts and hashes the needed columns of a table, independent of the order of rows.
 
     Args:
         schema: Schema of the database.
         table: Table.
         items: Item ids of interest; None for all rows.
+        layout: The database.
     """
-    columns = [sql.Identifier("event", name) for name in LAYOUT.columns[table]]
+    columns = [sql.Identifier("event", name) for name in layout.columns[table]]
     hashed: sql.Composable = sql.Literal(0)
-    for (name, dtype), column in zip(LAYOUT.columns[table].items(), columns, strict=True):
+    for (name, dtype), column in zip(layout.columns[table].items(), columns, strict=True):
         hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
             hash=_HASHES[dtype][0],
             column=sql.SQL("{}::{}").format(column, _HASHES[dtype][1]),
@@ -94,7 +107,7 @@ def contents_of(schema: str, table: str, items: list[int] | None) -> sql.Compose
         )
     where: sql.Composable = sql.SQL("")
     if items is not None:
-        where = sql.SQL(" WHERE event.itemid = ANY({})").format(sql.Literal(items))
+        where = sql.SQL(" WHERE event.itemid = ANY({})").format(sql.Literal(list(items)))
     return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS event{}").format(
         hashed, sql.Identifier(schema, table), where
     )
@@ -110,13 +123,13 @@ _HASHES = {
 }
 
 
-def value_column(table: str) -> str:
+def value_column(table: str, layout: Layout) -> str:
     """Return the column of an event table that holds its numbers."""
-    return "valuenum" if "valuenum" in LAYOUT.columns[table] else "value"
+    return "valuenum" if "valuenum" in layout.columns[table] else "value"
 
 
-def _flag(table: str) -> sql.Composable:
-    name = next((name for name in ("error", "iserror") if name in LAYOUT.columns[table]), None)
+def _flag(table: str, layout: Layout) -> sql.Composable:
+    name = next((name for name in ("error", "iserror") if name in layout.columns[table]), None)
     if name is None:
         return sql.SQL("false")
     return sql.SQL("coalesce({}::float8 = 1, false)").format(sql.Identifier("event", name))
@@ -154,7 +167,8 @@ WITH {rules},
 stay AS (
     SELECT subject_id, icustay_id, intime,
            least(outtime, lead(intime) OVER (PARTITION BY subject_id ORDER BY intime, icustay_id)) AS until
-    FROM (SELECT subject_id, icustay_id, {intime} AS intime, {outtime} AS outtime FROM {stays}) AS times
+    FROM (SELECT subject_id, {stay_id} AS icustay_id, {intime} AS intime, {outtime} AS outtime FROM {stays}
+          WHERE {patients}) AS times
 ),
 event AS (
     SELECT event.subject_id, event.itemid, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
