@@ -7,7 +7,7 @@ files are Parquet, safetensors and JSON, so nothing here can execute code when i
 from __future__ import annotations
 
 from icudl.artifacts.attack import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, AttackStatus
-from icudl.artifacts.base import Artifact, Floats, Schema, check_schema
+from icudl.artifacts.base import Artifact, Floats, Schema, Warned, check_schema
 from icudl.artifacts.checkpoint import Checkpoint, FeatureScaler
 from icudl.artifacts.codecs import read_json, write_json
 from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
@@ -52,6 +52,7 @@ __all__ = [
     "TrainingResult",
     "TrialState",
     "TuningResult",
+    "Warned",
     "check_schema",
     "network_histories",
     "read_json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,15 @@ Floats = npt.NDArray[np.float32]
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 """The columns of a table, in order, and their types."""
+
+
+@runtime_checkable
+class Warned(Protocol):
+    """An artifact whose readers have to know something about it."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What they have to know, in sentences."""
 
 
 class Artifact(Protocol):

@@ -44,6 +44,7 @@ class Scores:
         left_out: Number of stays of patients whom the training has met; they are not scored.
         missing: Variables and static descriptors that the model reads and the data set lacks: never measured.
         unused: Variables of the data set that the model does not read.
+        warnings: What a reader of the scores has to know about the data set, in sentences.
     """
 
     predictions: pl.DataFrame
@@ -51,10 +52,13 @@ class Scores:
     left_out: int = 0
     missing: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write both tables as Parquet and the rest as JSON."""
         meta = {"left_out": self.left_out, "missing": list(self.missing), "unused": list(self.unused)}
+        if self.warnings:
+            meta["warnings"] = list(self.warnings)
         write_json(folder / "scores.json", meta)
         write_frame(folder / "predictions.parquet", check_schema("predictions", self.predictions, PREDICTIONS_SCHEMA))
         write_frame(folder / "metrics.parquet", check_schema("metrics", self.metrics, METRICS_SCHEMA))
@@ -69,4 +73,5 @@ class Scores:
             left_out=meta["left_out"],
             missing=tuple(meta["missing"]),
             unused=tuple(meta["unused"]),
+            warnings=tuple(meta.get("warnings", ())),
         )

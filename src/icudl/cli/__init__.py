@@ -6,6 +6,7 @@ import codecs
 import io
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if "--debug" in words:
-            raise
+            traceback.print_exception(error)
         code, message = _explain(error)
         print(f"icudl: error: {masked(message)}", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else 0

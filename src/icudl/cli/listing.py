@@ -49,10 +49,10 @@ class Listing:
         return dataclasses.asdict(self) | {"made": self.made.isoformat(), "options": dict(self.options)}
 
 
-def listing(manifest: Manifest) -> Listing:
-    """Return the line of a result."""
+def listing(manifest: Manifest, name: str) -> Listing:
+    """Return the line of a result that is called ``name``."""
     return Listing(
-        name=manifest.name,
+        name=name,
         id=manifest.id,
         made=dt.datetime.fromisoformat(manifest.environment["started"]),
         options=key_options(manifest),

@@ -264,21 +264,20 @@ def _json_table(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -
     }
 
 
-def _json_plugin(plugin: Plugin, key: str, extra: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:
+def _json_plugin(plugin: Plugin, key: str, extra: Mapping[str, Any], *, unnamed: str = "") -> dict[str, Any]:
     """Return the schema of a table that a plug-in validates: one variant for each plug-in that is installed.
 
     Args:
         plugin: The table.
         key: Key that names the plug-in.
         extra: Properties that every variant has beside the plug-in's options.
-        alone: Whether the table may leave the key out, which then means the default plug-in.
+        unnamed: Plug-in that a table means which leaves the key out; "" where every table has to name its plug-in.
     """
     variants = []
     for name in registered(plugin.group):
         properties = _json_properties(plugin.options(name))
         named = properties.pop(plugin.key) | {"const": name}
-        optional = alone and name == plugin.default
-        variants.append(_json_table({key: named} | properties | dict(extra), () if optional else (key,)))
+        variants.append(_json_table({key: named} | properties | dict(extra), () if name == unnamed else (key,)))
     return {"anyOf": variants}
 
 
@@ -295,13 +294,20 @@ def json_schema() -> dict[str, Any]:
             extra = _json_properties(RoleOptions)
         if table == "attack":
             extra = {"on": {"type": "array", "items": {"type": "string"}, "description": _ON, "default": []}}
-        properties[table] = _json_plugin(plugin, plugin.key, extra, alone=True)
+        properties[table] = _json_plugin(plugin, plugin.key, extra, unnamed=plugin.default)
         if plugin.family:
             overrides = {name: _json_table(_json_properties(SHARED[name])) for name in OVERRIDES[plugin.family]}
-            entry = _json_plugin(plugin, plugin.family_key, extra | overrides, alone=False)
-            # An entry that has the name of a plug-in need not name the plug-in again.
-            entry["anyOf"].append({"type": "object", "not": {"required": [plugin.family_key]}})
-            properties[plugin.family] = {"type": "object", "additionalProperties": entry}
+            extra = extra | overrides
+            properties[plugin.family] = {
+                "type": "object",
+                # An entry that has the name of a plug-in need not name the plug-in again.
+                "properties": {
+                    name: _json_plugin(plugin, plugin.family_key, extra, unnamed=name)
+                    for name in registered(plugin.group)
+                },
+                "additionalProperties": _json_plugin(plugin, plugin.family_key, extra),
+                "minProperties": 1,
+            }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ICU Deep Learning configuration",

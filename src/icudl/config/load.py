@@ -108,6 +108,10 @@ class _Tree:
             )
         if len(table) > 1:
             self.tables.setdefault(table, {})
+        elif table[0] in FAMILIES and not entries:
+            raise ConfigError(
+                f"[{table[0]}] ({file.name}) is empty. Write an entry below it, [{table[0]}.NAME], or leave it out."
+            )
         for key, value in cast("Mapping[str, Any]", entries).items():
             if _holds_tables(table, key):
                 self._merge_table((*table, key), value, file)
@@ -382,7 +386,9 @@ def build(where: str, table: str, values: Mapping[str, Any], origins: Mapping[st
                 f"Known keys of [{where}]{_of_plugin(table, values)}: {', '.join(known)}."
             )
     hints = typing.get_type_hints(options)
-    converted = {key: convert(f"{where}.{key}", value, hints[key]) for key, value in values.items()}
+    converted = {
+        key: convert(f"{where}.{_spelled(where, table, key)}", value, hints[key]) for key, value in values.items()
+    }
     return options.checked(where, converted)
 
 
@@ -401,8 +407,14 @@ def _legal(where: str, table: str, fields: Collection[str]) -> list[str]:
     more = {"source": ["role"], "attack": ["on"]}.get(table, [])
     if "." not in where:
         return [*fields, *more]
-    own = [plugin.family_key if key == plugin.key else key for key in fields]
-    return [*own, *more, *OVERRIDES[plugin.family]]
+    return [*(_spelled(where, table, key) for key in fields), *more, *OVERRIDES[plugin.family]]
+
+
+def _spelled(where: str, table: str, key: str) -> str:
+    """Return a key as the table spells it: an entry of a family names its plug-in by the family's key."""
+    if table in PLUGINS and "." in where and key == PLUGINS[table].key:
+        return PLUGINS[table].family_key
+    return key
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:

@@ -144,7 +144,9 @@ class _Graph:
 
 
 def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:
-    """Return the nodes of a stage (``"train"``), or the node with a name (``"train/lstm"``).
+    """Return the nodes of a stage (``"train"``), a node (``"train/lstm"``), or those whose names begin so.
+
+    ``"attack/lstm"`` means every attack on the model ``lstm``.
 
     Raises:
         ConfigError: The configuration has no such node.
@@ -157,6 +159,9 @@ def find_nodes(nodes: Mapping[Key, Node], target: str) -> list[Node]:
         if found:
             return found
         raise ConfigError(f"This study has no {target}: {_why_not(target)}.")
+    beginning = [node for node in nodes.values() if node.name.startswith(f"{target}/")]
+    if beginning:
+        return beginning
     known = dict.fromkeys([*STAGES, *(node.name for node in nodes.values())])
     raise ConfigError(f"Unknown stage {target!r}.{suggestion(target, known)} This study has: {', '.join(known)}.")
 

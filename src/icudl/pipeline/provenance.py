@@ -183,7 +183,7 @@ def lineage_entry(manifest: Manifest, name: str = "") -> LineageEntry:
         plugin=manifest.identity.plugin,
         citations=manifest.citations,
         restricted=manifest.restricted,
-        # Those of other stages speak of the machine, and a report is the same on any.
+        # Those of scores stand beside the scores; others speak of the machine, and a report is the same on any.
         warnings=manifest.warnings if manifest.node == "extract" else (),
     )
 

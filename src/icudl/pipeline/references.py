@@ -37,7 +37,7 @@ def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence
     )
     if stage and manifest.node != stage:
         raise StoreError(
-            f"{manifest.name} ({manifest.reference}) is no result of `icudl {STAGES[stage].verb}`. "
+            f"{manifest.name} ({manifest.reference}) is not a result of `icudl {STAGES[stage].verb}`. "
             f"Give one of: {', '.join(_names(store, stage)) or '(the store has no such result yet)'}."
         )
     return manifest
@@ -52,6 +52,10 @@ def _latest(store: Store, reference: str, stage: str) -> Manifest | None:
     prefix, _, word = reference.rpartition("/")
     if word != LATEST:
         return None
+    if prefix and prefix not in STAGES:
+        raise StoreError(
+            f"Unknown stage {prefix!r} in {reference!r}.{suggestion(prefix, STAGES)} Stages: {', '.join(STAGES)}."
+        )
     wanted = stage or prefix
     found = newest_first([item for item in store.manifests(wanted or None) if not prefix or item.node == prefix])
     if not found:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from icudl.artifacts import SourceTables, TuningResult
+from icudl.artifacts import TuningResult, Warned
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
@@ -35,6 +35,9 @@ from icudl.sources.base import DataSource, SourceFingerprint
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
 from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, content_hash, list_files
+
+WARN_OF_DATA = frozenset({"extract", "score"})
+"""Stages whose warnings are about the data. Warnings of other stages are about the machine at that moment."""
 
 
 class Pipeline:
@@ -165,9 +168,9 @@ class Pipeline:
                     manifests[step.node.key] = self._sealed(step)
                 else:
                     manifests[step.node.key] = self._make(step, manifests, loaded)
-                if step.node.key.stage == "extract":
+                if step.node.key.stage in WARN_OF_DATA:
                     for text in manifests[step.node.key].warnings:
-                        self.listener.warned(step, text)
+                        self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
 
@@ -300,7 +303,7 @@ class Pipeline:
             else any(item.restricted for item in upstream.values()),
             citations=self._citations(node),
             counts=summarise(artifact),
-            warnings=artifact.warnings if isinstance(artifact, SourceTables) else self._warnings.get(node.key, ()),
+            warnings=artifact.warnings if isinstance(artifact, Warned) else self._warnings.get(node.key, ()),
             environment=environment,
             source=self.fingerprint(node.key.data).details if is_extract else {},
         )

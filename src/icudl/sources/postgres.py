@@ -15,6 +15,8 @@ from icudl.errors import SourceError
 from icudl.options import PASSWORDS, masked
 
 _CONNECT_SECONDS = "15"
+_SAME_FOR_ALL = ("SET LOCAL timezone = 'UTC'", "SET LOCAL datestyle = 'ISO, MDY'", "SET LOCAL extra_float_digits = 1")
+"""Settings that a role or a client's environment may have changed, and that decide how values are read and written."""
 
 
 def _secrets(url: str) -> list[str]:
@@ -122,6 +124,9 @@ def connection(url: str, *, read_only: bool) -> Iterator[psycopg.Connection]:
         if read_only:
             opened.read_only = True
             opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with translated(url, "preparing"):
+            for setting in _SAME_FOR_ALL:
+                opened.execute(setting)
         yield opened
         with translated(url, "finishing"):
             opened.commit()

@@ -8,7 +8,7 @@ from icudl.artifacts import FINAL, PREDICTIONS_SCHEMA, GridDataset, Scores, Trai
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
-from icudl.training.external import align_grid, missing_names, unmet_rows, unused_names
+from icudl.training.external import align_grid, differences_of_data, missing_names, unmet_rows, unused_names
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.evaluation import score_predictions
 from icudl.training.scores.scoring import predictions
@@ -64,4 +64,5 @@ def score(
         left_out=len(grid.labels) - len(rows),
         missing=missing_names(grid, checkpoint),
         unused=unused_names(grid, checkpoint),
+        warnings=tuple(differences_of_data(grid, training_grid, checkpoint)),
     )

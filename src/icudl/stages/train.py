@@ -31,8 +31,8 @@ def train(
     Member ``fold-k`` is fitted on the stays of the other folds and scores fold k ("out-of-fold"); ``final`` is fitted
     on all stays that are not test stays and scores the test stays ("test"). Each keeps a part of its own training
     patients for early stopping and the threshold. With ``training.final = "folds"`` the final member is the mean of the
-    models of the folds instead, which together have seen the same stays. The baselines are fitted on each member's
-    training stays without those kept apart, even where ``training.fit_again`` gives a network both.
+    models of the folds instead, which together have seen the same stays. The baselines are fitted on the stays that
+    the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.

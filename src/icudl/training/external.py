@@ -106,6 +106,27 @@ def unused_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(variable.name for variable in grid.variables if variable.name not in expected)
 
 
+def differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoint: Checkpoint) -> list[str]:
+    """Return, in sentences, what a reader of a data set's scores has to know about the data.
+
+    Args:
+        grid: The data set that is scored.
+        training_grid: The data set that the checkpoint was fitted on.
+        checkpoint: The model.
+    """
+    notes = []
+    if shared_under_other_ids(grid, training_grid):
+        notes.append(
+            f"{grid.population} and {training_grid.population} have patients in common under other ids: some of those "
+            "scored may be patients that the model has met."
+        )
+    if missing := missing_names(grid, checkpoint):
+        notes.append(f"The data lack {', '.join(missing)}: taken as never measured.")
+    if unused := unused_names(grid, checkpoint):
+        notes.append(f"The model does not read {', '.join(unused)}.")
+    return notes
+
+
 def align_grid(grid: GridDataset, checkpoint: Checkpoint) -> GridDataset:
     """Return a data set with the variables and static descriptors of a checkpoint, matched by name, in its order.
 

@@ -292,6 +292,10 @@ def _fit_baseline(plan: Plan, job: MemberJob, division: Division) -> Finished:
     seed = seed_for(plan.seed, job.baseline, job.fold)
     model = fit_baseline(job.baseline, summaries(division.fit), grid.labels[division.fit], seed)
     valid_risks = model.predict_proba(summaries(division.valid))[:, 1]
+    if plan.training.fit_again:
+        # The network that stands beside it learns from these stays as well.
+        every = np.sort(np.concatenate([division.fit, division.valid]))
+        model = fit_baseline(job.baseline, summaries(every), grid.labels[every], seed)
     scored = summaries(division.scored)
     return Finished(
         scored=division.scored,

@@ -61,8 +61,9 @@ class TrainingOptions(Options):
     )
     fit_again: bool = option(
         False,
-        "Fit each network a second time, on training and validation stays together, for as many epochs as the "
-        "validation stays chose; calibration and threshold are those of the first fit. Takes twice the time.",
+        "Fit each network and baseline a second time, on training and validation stays together, networks for as many "
+        "epochs as the validation stays chose; calibration and threshold are those of the first fit. Takes twice the "
+        "time.",
     )
     calibration: str = option(
         "platt",

@@ -144,6 +144,24 @@ def test_the_reach_of_one_entry_by_hand() -> None:
     assert cells.attackable[0, :, 0].tolist() == [True, True, False, True, False, True]
 
 
+def test_a_mean_beyond_the_plausible_range_may_get_better_but_not_worse() -> None:
+    """Potassium may read 10 to 100 here; the model sees it from 0 to 200, so nothing hides behind a limit."""
+    entries = entries_of({"potassium": [120.0, 4.0]})
+    counts = np.array([2, 2])[None, :, None]
+    variables = (dataclasses.replace(entries.variables[0], low=10.0, high=100.0),)
+    limits = {"lower": np.zeros(1, np.float32), "upper": np.full(1, 200, np.float32)}
+    entries = dataclasses.replace(
+        entries, counts=counts, variables=variables, scaler=dataclasses.replace(entries.scaler, **limits)
+    )
+    observed = torch.from_numpy(np.isfinite(entries.means))
+    unit = torch.from_numpy(to_unit(entries.scaler, entries.means.astype(np.float32)))
+    stays = StayTensors(unit, observed, torch.zeros_like(unit), torch.zeros(1, 0), torch.tensor([2]))
+    cells = measured_cells(stays, entries)
+    # One of two values of 120 may read 10 instead, one of two values of 4 may read 100.
+    assert (200 * cells.lower[0, :, 0]).tolist() == pytest.approx([65, 4])
+    assert (200 * cells.upper[0, :, 0]).tolist() == pytest.approx([120, 52])
+
+
 def test_gradient_flows_through_imputation(case: tuple[GridDataset, TrainingResult]) -> None:
     target = bound_target(case)
     torch.testing.assert_close(target.cells.filling.apply(target.values), target.stays.unit, atol=1e-6, rtol=0)
@@ -270,6 +288,33 @@ def wrong_entries(values: dict[str, list[float]]) -> dict[str, set[tuple[int, st
         for hour, variable, entry, _ in error.cells:
             found[KINDS[error.kind]].add((hour, entries.variables[variable].name, round(entry, 2)))
     return found
+
+
+def test_a_swap_is_plausible_only_where_both_of_its_values_are() -> None:
+    """Pressures of 120 over 80 change places; of a heart rate of 150 and 22 breaths, 150 breaths are no number."""
+    entries = entries_of({"sysbp": [120.0], "diasbp": [80.0], "heartrate": [150.0], "resprate": [22.0]})
+    errors, caught = enumerate_errors(entries, 0, np.isfinite(entries.means[0]))
+    by_name = {variable.name: variable for variable in entries.variables}
+    assert by_name["heartrate"].low <= 22 <= by_name["heartrate"].high
+    assert by_name["resprate"].high < 150
+    swaps = [error for error in errors if KINDS[error.kind] == "neighbour"]
+    names = [{entries.variables[cell[1]].name for cell in error.cells} for error in swaps]
+    assert names == [{"sysbp", "diasbp"}]
+    assert caught[KINDS.index("neighbour")] == 1
+
+
+def test_errors_that_the_range_catches_count_as_tried(
+    case: tuple[GridDataset, TrainingResult], context: RunContext
+) -> None:
+    result = run(case, EntryErrorOptions(threat_model="measured", batch_size=16), context)
+    table = result.curves["entry_errors"]
+    assert table["decimal_caught"].sum() > 0
+    for kind in KINDS:
+        assert (table[f"{kind}_tried"] >= table[f"{kind}_caught"] + table[f"{kind}_flips"]).all()
+    grid = case[0]
+    # A decimal point slips two ways in every charted value that is not 0 and does not stay the same.
+    charted = {int(stay): int((grid.counts[row] > 0).sum()) for row, stay in enumerate(grid.stay_ids)}
+    assert table["decimal_tried"].to_list() == [2 * charted[stay] for stay in table["stay_id"].to_list()]
 
 
 def test_errors_people_make() -> None:

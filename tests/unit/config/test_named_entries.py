@@ -107,12 +107,40 @@ def test_the_main_data_set_comes_first(tmp_path: Path) -> None:
         ("data.elsewhere.rol='main'", ["data.elsewhere.rol", "Did you mean 'role'"]),
         ("models.gru=3", ["models.gru", "is a table"]),
         ("training.deep.key=3", ["training.deep.key", "no tables"]),
+        ("models.gru.model=3", ["models.gru.model = 3", "a string"]),
     ],
 )
 def test_what_is_wrong_in_a_table_is_named(table: Path, setting: str, words: list[str]) -> None:
     with pytest.raises(IcudlError) as caught:
         load_config(table, [setting])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["data", "models", "attacks"])
+def test_a_family_without_an_entry_is_refused(family: str, tmp_path: Path) -> None:
+    """Someone who writes the heading meant to write an entry; the defaults are not what was asked for."""
+    path = tmp_path / "table.toml"
+    path.write_text(f"[{family}]\n", "utf-8")
+    with pytest.raises(ConfigError, match=rf"\[{family}\] \(table.toml\) is empty"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "legal"),
+    [
+        ({"models": {"gru": {}}}, True),
+        ({"models": {"gru": {"hidden_size": 8}}}, True),
+        ({"models": {"gru": {"hiden_size": 8}}}, False),
+        ({"models": {"gru": {"model": "lstm"}}}, True),
+        ({"models": {"mine": {"hidden_size": 8}}}, False),
+        ({"models": {"mine": {"model": "gru", "hidden_size": 8}}}, True),
+        ({"attacks": {"greedy": {"noise_draws": 8}}}, False),
+        ({"attacks": {}}, False),
+    ],
+)
+def test_the_schema_knows_what_the_table_knows(entry: dict[str, object], legal: bool) -> None:
+    """An editor that goes by the schema marks what the program refuses, entries that are called like a plug-in too."""
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(entry) is legal
 
 
 def test_what_belongs_to_one_model_asks_which_of_several(table: Path) -> None:

@@ -102,6 +102,10 @@ def test_the_report_reads_everything_under_its_name() -> None:
 def test_nodes_are_found_by_stage_and_by_name() -> None:
     nodes = build_graph(load_config(None, TABLE))
     assert [node.name for node in find_nodes(nodes, "train")] == ["train/lstm", "train/gru"]
+    assert [node.name for node in find_nodes(nodes, "attack/gru")] == [
+        name for name in (node.name for node in nodes.values()) if name.startswith("attack/gru/")
+    ]
+    assert len(find_nodes(nodes, "attack/gru")) > 1
     (found,) = find_nodes(nodes, "train/gru")
     assert [node.name for node in leading_to(nodes, [found])] == ["extract", "preprocess", "train/gru"]
 

@@ -114,8 +114,9 @@ def test_the_newest_comes_first(store: FolderStore) -> None:
     [
         ("train/gur", "", ["train/gur", "Did you mean 'train/gru'"]),
         ("gur", "train", ["gur", "Did you mean 'gru'"]),
-        ("report", "train", ["report", "no result of `icudl train`", "train/gru, train/lstm"]),
+        ("report", "train", ["report", "not a result of `icudl train`", "train/gru, train/lstm"]),
         ("attack/latest", "", ["no result of attack yet"]),
+        ("trian/latest", "", ["Unknown stage 'trian'", "Did you mean 'train'"]),
         ("", "", ["a name, an id"]),
     ],
 )

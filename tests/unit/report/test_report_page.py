@@ -86,6 +86,15 @@ def test_thin_evidence_is_said_plainly() -> None:
     assert "no evidence" not in build_report(with_training(study, metrics=plenty), ReportOptions()).html
 
 
+@pytest.mark.parametrize(("deaths", "enough"), [(99, False), (100, True)])
+def test_a_hundred_deaths_are_enough_to_speak_of_a_model(deaths: int, enough: bool) -> None:
+    """Vergouwe et al. 2005, Collins et al. 2016: at least 100 events."""
+    study = fake_study(120)
+    metrics = study.models[0].training.metrics.with_columns(deaths=pl.lit(deaths, pl.Int64), stays=pl.lit(4000))
+    page = build_report(with_training(study, metrics=metrics), ReportOptions()).html
+    assert ("no evidence" not in page) is enough
+
+
 def test_single_stays_of_a_restricted_source_are_left_out() -> None:
     study = fake_study(60, restricted=True)
     hidden = build_report(study, ReportOptions()).html

@@ -97,7 +97,16 @@ def test_other_variables_are_named_in_the_result_and_survive_its_files(training,
     again = Scores.read(tmp_path)
     assert again.predictions.equals(scores.predictions)
     assert again.metrics.equals(scores.metrics)
-    assert (again.left_out, again.missing, again.unused) == (scores.left_out, scores.missing, scores.unused)
+    for name in ("left_out", "missing", "unused", "warnings"):
+        assert getattr(again, name) == getattr(scores, name)
+    assert any(grid.variables[0].name in text for text in again.warnings)
+
+
+def test_populations_that_share_patients_are_a_warning(training, context):
+    home = dataclasses.replace(HOME, population="mimic-iii")
+    there = dataclasses.replace(external(), population="physionet-2012")
+    assert any("patients in common" in text for text in score(there, home, training, TRAINING, context).warnings)
+    assert not score(external(), home, training, TRAINING, context).warnings
 
 
 def test_another_window_is_refused(training, context):

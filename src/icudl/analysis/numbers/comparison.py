@@ -18,10 +18,10 @@ COMPARED = ("auroc", "auprc", "brier", "ece")
 """Scores that stand side by side."""
 
 FEWEST_DEATHS = 10
-"""A score that rests on fewer deaths than this is not spoken of."""
+"""The summary leaves out a score that rests on fewer deaths than this."""
 
 FEWEST_ATTACKED = 10
-"""A share of fewer attacked stays than this is not spoken of."""
+"""The summary leaves out a share of fewer attacked stays than this."""
 
 BOOTSTRAP_SAMPLES = 1000
 """Resamples of the patients behind the interval of a difference."""

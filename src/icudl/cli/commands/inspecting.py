@@ -31,7 +31,9 @@ def list_results(session: Session, stage: str, limit: int) -> None:
     if stage and stage not in STAGES:
         raise ConfigError(f"Unknown stage {stage!r}.{suggestion(stage, STAGES)} Stages: {', '.join(STAGES)}.")
     manifests = newest_first(session.store().manifests(stage or None))
-    rows = [listing(manifest) for manifest in manifests[: limit or None]]
+    # A result of the study at hand goes by the name that the study gives it, whatever it was made as.
+    names = {step.reference: step.name for step in session.plan()}
+    rows = [listing(manifest, names.get(manifest.reference, manifest.name)) for manifest in manifests[: limit or None]]
     if not rows:
         session.emit("The store holds no results yet. `icudl demo --quick` makes some.", [])
         return

@@ -46,4 +46,5 @@ def clean(session: Session, unused: bool, yes: bool) -> None:
             store.remove(manifest)
     session.emit("\n".join(names), {"deleted" if yes else "would_delete": names})
     verb = "Deleted" if yes else "Would delete"
-    session.say(f"{verb} {len(names)} folders." + ("" if yes or not names else " Give --yes to do it."))
+    folders = "1 folder" if len(names) == 1 else f"{len(names)} folders"
+    session.say(f"{verb} {folders}." + ("" if yes or not names else " Give --yes to do it."))

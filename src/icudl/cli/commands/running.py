@@ -53,7 +53,7 @@ def demo(session: Session, quick: bool) -> None:
     "target",
     default="report",
     show_default=True,
-    help="Stage or result to bring up to date (train/lstm).",
+    help="What to bring up to date: a stage (attack), all results of a model (attack/lstm), or one result.",
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be computed, and why.")
 @shared_options

@@ -15,7 +15,7 @@ from icudl.cli.session import Session, examples, shared_options
 if TYPE_CHECKING:
     import polars as pl
 
-    from icudl.artifacts import Checkpoint, GridDataset
+    from icudl.artifacts import GridDataset
     from icudl.store.manifest import Manifest
 
 FOLDS = "folds"
@@ -80,7 +80,7 @@ def _score(session: Session, checkpoint: str, data: str, member: str) -> Scoring
     from icudl.errors import StageError
     from icudl.execution.device import resolve_device
     from icudl.execution.threads import single_thread
-    from icudl.training.external import align_grid, require_populations, rows_by_fold, unmet_rows
+    from icudl.training.external import align_grid, differences_of_data, require_populations, rows_by_fold, unmet_rows
     from icudl.training.scores.scoring import predictions
 
     trained, training = load_result(session, checkpoint, "train")
@@ -116,7 +116,7 @@ def _score(session: Session, checkpoint: str, data: str, member: str) -> Scoring
     if same:
         split = "out-of-fold" if member == FOLDS else "test" if member == str(FINAL) else "unseen"
     else:
-        notes += _differences_of_data(grid, training_grid, asked[0])
+        notes += differences_of_data(grid, training_grid, asked[0])
         grid = align_grid(grid, asked[0])
     for note in notes:
         session.say(escape(note))
@@ -124,23 +124,6 @@ def _score(session: Session, checkpoint: str, data: str, member: str) -> Scoring
         device = resolve_device(session.config().execution.device)
         parts = [predictions(one, grid, rows, device, split) for one, rows in zip(asked, rows_of.values(), strict=True)]
     return Scoring(prepared, grid, pl.concat(parts), left_out, tuple(notes))
-
-
-def _differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoint: Checkpoint) -> list[str]:
-    """Tell what of a data set differs from the data that a model was fitted on."""
-    from icudl.training.external import missing_names, shared_under_other_ids, unused_names
-
-    notes = []
-    if shared_under_other_ids(grid, training_grid):
-        notes.append(
-            f"{grid.population} and {training_grid.population} have patients in common under other ids: some of those "
-            "scored may be patients that the model has met."
-        )
-    if missing := missing_names(grid, checkpoint):
-        notes.append(f"The data lack {', '.join(missing)}: taken as never measured.")
-    if unused := unused_names(grid, checkpoint):
-        notes.append(f"The model does not read {', '.join(unused)}.")
-    return notes
 
 
 def _require_same_patients(ours: Scoring, others: Scoring) -> None:

@@ -154,8 +154,8 @@ def _models_sentence(study: StudyResults, models: Sequence[ModelLine]) -> str:
     told = telling_models(models, study.main.name)
     if not told:
         return (
-            f"How well the models predict is not told: fewer than {FEWEST_DEATHS} patients died in the stays of "
-            f"{study.main.name} on which they are judged."
+            f"The page does not say how well the models predict: fewer than {FEWEST_DEATHS} patients died in the "
+            f"stays of {study.main.name} on which they are judged."
         )
     first = told[0]
     where = (
@@ -192,8 +192,8 @@ def _attack_sentence(study: StudyResults, attacks: Sequence[AttackLine], attack:
     subject = f"The attack “{attack}”"
     if not told:
         return (
-            f"What {subject[0].lower()}{subject[1:]} flips on {study.main.name} is not told: it was run on fewer than "
-            f"{FEWEST_ATTACKED} stays of each model."
+            f"The page does not say what {subject[0].lower()}{subject[1:]} flips on {study.main.name}: it was run on "
+            f"fewer than {FEWEST_ATTACKED} stays of each model."
         )
     subject += _may_change(told)
     least, most = told[0], told[-1]

@@ -24,7 +24,7 @@ ENOUGH_DEATHS = 100
 58, 475-483, and Collins et al. 2016, Stat Med 35, 214-226: at least 100 events to validate a prediction model)."""
 
 MEANING = (
-    "An adversarial example shows what the model hangs on, not what happens to patients. A wrong entry that flips a "
+    "An adversarial example shows what the model depends on, not what happens to patients. A wrong entry that flips a "
     "prediction is a weakness of the model; it says nothing about treatment."
 )
 

@@ -25,6 +25,7 @@ from icudl.sources.mimic import sql as queries
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
 from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.sql import ServerTables
 from icudl.sources.mimic.stays import Stays
 from icudl.sources.postgres import Expected
 from icudl.sources.rules import TABLES, RuleBook
@@ -91,8 +92,8 @@ class MimicPostgres(SourceBase):
             SourceError: The tables contradict themselves or each other.
         """
 
-    def patients_read(self) -> sql.Composable:
-        """Return the condition on the subject_id of stays that ``stays_of`` keeps."""
+    def patients_read(self, tables: ServerTables) -> sql.Composable:  # noqa: ARG002 - for databases that choose
+        """Return the condition on the stays that ``stays_of`` keeps."""
         return queries.ALL_PATIENTS
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
@@ -109,11 +110,12 @@ class MimicPostgres(SourceBase):
         remembered: dict[str, Any] = read_json(store) if store.exists() else {}
         known, tables = dict(remembered), {}
         with postgres.connection(self._url, read_only=True) as connection:
-            for table in self._tables(connection):
+            there = self.tables(connection)
+            for table in there.types:
                 with self._translated(f"counting {table}"):
                     state = _state(connection, self._schemas[table], table)
                     key = None if state is None else hashlib.sha256(f"{state}|{items.get(table)}".encode()).hexdigest()
-                    content = remembered.get(key or "") or self._content(connection, table, items.get(table))
+                    content = remembered.get(key or "") or self._content(connection, there, table, items.get(table))
                 tables[table] = content
                 if key is not None:
                     known[key] = content
@@ -137,16 +139,14 @@ class MimicPostgres(SourceBase):
         with postgres.connection(self._url, read_only=True) as connection:
             for setting in SETTINGS:
                 connection.execute(setting)
-            tables = self._tables(connection)
+            there = self.tables(connection)
             self._rules.require_one_variable_an_item(variables)
-            require_event_tables(self._rules, variables, tables, self._place, self.layout)
-            stays = self._stays(connection)
-            for table in (table for table in TABLES if table in tables):
+            require_event_tables(self._rules, variables, there.types, self._place, self.layout)
+            stays = self._stays(connection, there)
+            for table in (table for table in TABLES if table in there.types):
                 rules = self._rules.table(variables, table)
                 if len(rules):
-                    statement = queries.sums_of(
-                        self._schemas, table, rules, window.hours, self.layout, self.patients_read()
-                    )
+                    statement = queries.sums_of(there, table, rules, window.hours, self.patients_read(there))
                     files.append(self._sums(connection, table, statement, context))
         if not files:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
@@ -164,7 +164,7 @@ class MimicPostgres(SourceBase):
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""
         with postgres.connection(self._url, read_only=True) as connection:
-            return f"{len(self._tables(connection))} tables in {self._kind} {self._names}"
+            return f"{len(self.tables(connection).types)} tables in {self._kind} {self._names}"
 
     def _items(self, table: str) -> set[int]:
         return {item for rule in self._rules.rules if rule.table == table for item in rule.items}
@@ -172,53 +172,61 @@ class MimicPostgres(SourceBase):
     def _translated(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return postgres.translated(self._url, doing, self.expected)
 
-    def _tables(self, connection: psycopg.Connection) -> list[str]:
+    def tables(self, connection: psycopg.Connection) -> ServerTables:
+        """Return the tables that are there, with the types of their columns.
+
+        Raises:
+            SourceError: A required table is missing, or a time carries a zone: the server would convert it to the zone
+                of the client.
+        """
         with self._translated("looking for tables"):
-            found = set(
-                connection.execute(
-                    "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                    "WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-                    [list(self._schemas.values())],
-                ).fetchall()
-            )
-        tables = [table for table in self.layout.columns if (self._schemas[table], table) in found]
-        missing = [self._shown(table) for table in self.layout.required if table not in tables]
+            found = connection.execute(
+                "SELECT n.nspname, c.relname, a.attname, t.typname FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+                "LEFT JOIN pg_type t ON t.oid = a.atttypid "
+                "WHERE n.nspname = ANY(%s) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+                "ORDER BY 1, 2, 3",
+                [list(self._schemas.values()), list(self.layout.columns)],
+            ).fetchall()
+        columns: dict[str, dict[str, str]] = {}
+        for schema, table, column, kind in found:
+            if schema == self._schemas[table]:
+                columns.setdefault(table, {})[column] = kind
+        types = {table: columns[table] for table in self.layout.columns if table in columns}
+        missing = [self._shown(table) for table in self.layout.required if table not in types]
         if missing:
             verb = "lacks" if self._kind == "schema" else "lack"
             raise SourceError(f"S{self._place[1:]} {verb} {', '.join(missing)}. {self.expected.remedy}")
-        self._require_naive_times(connection, tables)
-        return tables
+        self._require_naive_times(types)
+        return ServerTables(self.layout, self._schemas, types)
 
     def _shown(self, table: str) -> str:
         """Return a table as the database's documentation writes it, with its schema where there are several."""
         several = len(set(self._schemas.values())) > 1
         return f"{self._schemas[table]}.{table}" if several else self.layout.shown(table)
 
-    def _require_naive_times(self, connection: psycopg.Connection, tables: list[str]) -> None:
-        """Refuse times that carry a zone: the server would convert them to the zone of the client."""
-        times = [name for table in tables for name in self.layout.times(table)]
-        with self._translated("looking at the types of times"):
-            zoned = connection.execute(
-                "SELECT n.nspname, c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY(%s) AND c.relname = ANY(%s) "
-                "AND a.attname = ANY(%s) AND a.atttypid = 'timestamptz'::regtype ORDER BY 1, 2, 3",
-                [list(self._schemas.values()), tables, times],
-            ).fetchall()
-        zoned = [(table, column) for schema, table, column in zoned if schema == self._schemas[table]]
+    def _require_naive_times(self, types: Mapping[str, Mapping[str, str]]) -> None:
+        zoned = sorted(
+            f"{table}.{column}"
+            for table in types
+            for column in self.layout.times(table)
+            if types[table].get(column) == "timestamptz"
+        )
         if zoned:
             raise SourceError(
-                f"In {self._place} {', '.join(f'{table}.{column}' for table, column in zoned)} "
+                f"In {self._place} {', '.join(zoned)} "
                 f"hold times with a time zone. The times of {self.expected.database} have none: change the columns to "
                 "timestamp (ALTER TABLE ... TYPE timestamp USING ... AT TIME ZONE, in the zone they were loaded in), "
                 f"or {self.expected.loading}."
             )
 
-    def _stays(self, connection: psycopg.Connection) -> Stays:
+    def _stays(self, connection: psycopg.Connection, tables: ServerTables) -> Stays:
         frames = []
         for table in ("patients", "admissions", "icustays"):
             columns = self.layout.columns[table]
             types = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in columns.items()}
-            statement = queries.rows_of(self._schemas[table], table, self.layout)
+            statement = queries.rows_of(tables, table)
             with self._translated(f"reading {table}"):
                 frame = pl.concat(_copied(connection, statement, types))
             if frame.is_empty():
@@ -228,11 +236,12 @@ class MimicPostgres(SourceBase):
             frames.append(frame)
         return self.stays_of(*frames)
 
-    def _content(self, connection: psycopg.Connection, table: str, items: Sequence[int] | None) -> dict[str, Any]:
-        schema = self._schemas[table]
-        row = connection.execute(queries.contents_of(schema, table, items, self.layout)).fetchone()
+    def _content(
+        self, connection: psycopg.Connection, tables: ServerTables, table: str, items: Sequence[int] | None
+    ) -> dict[str, Any]:
+        row = connection.execute(queries.contents_of(tables, table, items)).fetchone()
         if row is None:
-            raise SourceError(f"Table {schema}.{table} could not be counted. Check the connection and run again.")
+            raise SourceError(f"Table {table} could not be counted. Check the connection and run again.")
         return {"rows": row[0], "hash": row[1]}
 
     def _sums(self, connection: psycopg.Connection, table: str, statement: sql.Composed, context: RunContext) -> Path:

@@ -7,6 +7,7 @@ variable. Identifiers and values are composed by psycopg; nothing a user writes 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -37,79 +38,127 @@ _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Int16: sql.SQL("smallint"),
     pl.Float64: sql.SQL("float8"),
 }
-ALL_PATIENTS = sql.SQL("true")
 _MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
+_WHOLE_TYPES = ("int2", "int4", "int8")
+
+ALL_PATIENTS = sql.SQL("true")
+"""Condition on the patients of stays that leaves nobody out."""
 
 
-def rows_of(schema: str, table: str, layout: Layout) -> sql.Composed:
-    """Return the statement that reads the needed columns of a small table, times as seconds since 1970."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class ServerTables:
+    """The tables of a database on a server.
+
+    Attributes:
+        layout: The database.
+        schemas: Schema of each table.
+        types: The type of each column (``pg_type.typname``), by table and column, of the tables that are there.
+    """
+
+    layout: Layout
+    schemas: Mapping[str, str]
+    types: Mapping[str, Mapping[str, str]]
+
+    def name(self, table: str) -> sql.Identifier:
+        """Return the qualified name of a table."""
+        return sql.Identifier(self.schemas[table], table)
+
+    def read(self, table: str, column: str) -> sql.Composable:
+        """Return a column of the table called ``event`` as the value that files give, whatever type a loader chose.
+
+        A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed.
+        """
+        identifier, dtype = sql.Identifier("event", column), self.layout.columns[table][column]
+        if dtype in (pl.Int64, pl.Int32):
+            if self.types[table].get(column) in _WHOLE_TYPES:
+                return identifier  # as it is, so that an index on it serves
+            return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(identifier)
+        if dtype is pl.String:
+            return sql.SQL("btrim({}::text)").format(identifier)
+        return sql.SQL("{}::{}").format(identifier, _HASHES[dtype][1])
+
+
+def rows_of(tables: ServerTables, table: str) -> sql.Composed:
+    """Return the statement that reads the needed columns of a small table, times as seconds since 1970.
+
+    Args:
+        tables: The tables of the database.
+        table: Table.
+    """
     columns = [
-        sql.SQL("{} AS {}").format(_MOMENT.format(sql.Identifier(name)), sql.Identifier(name))
-        if dtype is pl.Datetime
-        else sql.Identifier(name)
-        for name, dtype in layout.columns[table].items()
+        sql.SQL("{} AS {}").format(
+            _MOMENT.format(sql.Identifier(name)) if dtype is pl.Datetime else tables.read(table, name),
+            sql.Identifier(name),
+        )
+        for name, dtype in tables.layout.columns[table].items()
     ]
-    return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
+    return sql.SQL("SELECT {} FROM {} AS event").format(sql.SQL(", ").join(columns), tables.name(table))
+
+
+def patients_with(tables: ServerTables, column: str, values: Sequence[str]) -> sql.Composed:
+    """Return the condition on stays that a column of their patient has one of some values."""
+    return sql.SQL("{} IN (SELECT {} FROM {} AS event WHERE {} = ANY({}))").format(
+        tables.read("icustays", "subject_id"),
+        tables.read("patients", "subject_id"),
+        tables.name("patients"),
+        tables.read("patients", column),
+        sql.Literal(list(values)),
+    )
 
 
 def sums_of(
-    schemas: Mapping[str, str],
-    table: str,
-    rules: pl.DataFrame,
-    window_hours: int,
-    layout: Layout,
-    patients: sql.Composable = ALL_PATIENTS,
+    tables: ServerTables, table: str, rules: pl.DataFrame, window_hours: int, patients: sql.Composable = ALL_PATIENTS
 ) -> sql.Composed:
     """Return the statement that classifies and adds up the rows of an event table (``SUMS_SCHEMA``).
 
     Args:
-        schemas: Schema of each table.
+        tables: The tables of the database.
         table: Event table.
         rules: Its rules (``RuleBook.table``).
         window_hours: Length of the window.
-        layout: The database.
-        patients: Condition on the subject_id of a stay: rows in other stays are outside any stay.
+        patients: Condition on stays; rows in other stays are outside any stay.
     """
     return _SUMS.format(
+        stay_subject=tables.read("icustays", "subject_id"),
+        stay_id=tables.read("icustays", tables.layout.stay),
+        subject=tables.read(table, "subject_id"),
+        item=tables.read(table, "itemid"),
         rules=_values(rules),
-        stays=sql.Identifier(schemas["icustays"], "icustays"),
-        stay_id=sql.Identifier(layout.stay),
+        stays=tables.name("icustays"),
         patients=patients,
-        events=sql.Identifier(schemas[table], table),
+        events=tables.name(table),
         intime=_MOMENT.format(sql.Identifier("intime")),
         outtime=_MOMENT.format(sql.Identifier("outtime")),
         moment=_MOMENT.format(sql.Identifier("event", "charttime")),
-        value=sql.Identifier("event", value_column(table, layout)),
-        flag=_flag(table, layout),
+        value=sql.Identifier("event", value_column(table, tables.layout)),
+        flag=_flag(table, tables.layout),
         window=sql.Literal(window_hours * 3600),
         scale=sql.Literal(AMOUNT_SCALE),
         **{name: sql.Literal(fate) for name, fate in _FATE_NAMES.items()},
     )
 
 
-def contents_of(schema: str, table: str, items: Sequence[int] | None, layout: Layout) -> sql.Composed:
+def contents_of(tables: ServerTables, table: str, items: Sequence[int] | None) -> sql.Composed:
     """Return the statement that counts and hashes the needed columns of a table, independent of the order of rows.
 
     Args:
-        schema: Schema of the database.
+        tables: The tables of the database.
         table: Table.
         items: Item ids of interest; None for all rows.
-        layout: The database.
     """
-    columns = [sql.Identifier("event", name) for name in layout.columns[table]]
     hashed: sql.Composable = sql.Literal(0)
-    for (name, dtype), column in zip(layout.columns[table].items(), columns, strict=True):
+    for name, dtype in tables.layout.columns[table].items():
         hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
             hash=_HASHES[dtype][0],
-            column=sql.SQL("{}::{}").format(column, _HASHES[dtype][1]),
+            column=sql.SQL("{}::{}").format(tables.read(table, name), _HASHES[dtype][1]),
             before=hashed,
             name=sql.SQL("hashtextextended({}, {})").format(sql.Literal(name), hashed),
         )
     where: sql.Composable = sql.SQL("")
     if items is not None:
-        where = sql.SQL(" WHERE event.itemid = ANY({})").format(sql.Literal(list(items)))
+        where = sql.SQL(" WHERE {} = ANY({})").format(tables.read(table, "itemid"), sql.Literal(list(items)))
     return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS event{}").format(
-        hashed, sql.Identifier(schema, table), where
+        hashed, tables.name(table), where
     )
 
 
@@ -167,12 +216,12 @@ WITH {rules},
 stay AS (
     SELECT subject_id, icustay_id, intime,
            least(outtime, lead(intime) OVER (PARTITION BY subject_id ORDER BY intime, icustay_id)) AS until
-    FROM (SELECT subject_id, {stay_id} AS icustay_id, {intime} AS intime, {outtime} AS outtime FROM {stays}
-          WHERE {patients}) AS times
+    FROM (SELECT {stay_subject} AS subject_id, {stay_id} AS icustay_id, {intime} AS intime, {outtime} AS outtime
+          FROM {stays} AS event WHERE {patients}) AS times
 ),
 event AS (
-    SELECT event.subject_id, event.itemid, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
-    FROM {events} AS event JOIN rule ON rule.item = event.itemid
+    SELECT {subject} AS subject_id, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
+    FROM {events} AS event JOIN rule ON rule.item = {item}
 ),
 located AS (
     SELECT event.*, stay.icustay_id, event.moment - stay.intime AS since,

@@ -11,6 +11,7 @@ from icudl.sources.base import SourceOptions
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.postgres import MimicPostgres
 from icudl.sources.mimic.servers import located
+from icudl.sources.mimic.sql import ServerTables, patients_with
 from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic4.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic4.options import Mimic4PostgresOptions
@@ -84,10 +85,8 @@ class Mimic4Postgres(MimicPostgres):
         """Join the small tables, of the chosen groups of years; see ``mimic4.stays``."""
         return stays_of(patients, admissions, icustays, self._year_groups)
 
-    def patients_read(self) -> sql.Composable:
-        """Return the condition on patients of the chosen groups of years."""
+    def patients_read(self, tables: ServerTables) -> sql.Composable:
+        """Return the condition on stays of patients of the chosen groups of years."""
         if not self._year_groups:
-            return super().patients_read()
-        return sql.SQL("subject_id IN (SELECT subject_id FROM {} WHERE btrim(anchor_year_group) = ANY({}))").format(
-            sql.Identifier(self._schemas["patients"], "patients"), sql.Literal(list(self._year_groups))
-        )
+            return super().patients_read(tables)
+        return patients_with(tables, "anchor_year_group", self._year_groups)

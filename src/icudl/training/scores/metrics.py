@@ -183,7 +183,7 @@ def score(name: str, labels: Labels, probabilities: Float64s) -> float:
 def choose_threshold(labels: Labels, probabilities: Float64s, criterion: str) -> float:
     """Return the decision threshold that maximises F1 or Youden's J on validation stays.
 
-    The threshold lies halfway between two neighbouring risks, so that it does not hang on a last bit; 0.5 where there
+    The threshold lies halfway between two neighbouring risks, so that it does not depend on a last bit; 0.5 where there
     is only one class.
 
     Raises:

@@ -99,6 +99,36 @@ def test_database_and_files_give_the_same_bits(
     assert source.fingerprint(tmp_path / "memory").digest not in digests
 
 
+def test_types_of_other_loaders_change_nothing(
+    tmp_path: Path, database: str, schemas: dict[str, str], context: RunContext
+) -> None:
+    hospital = busy_hospital(rows=200)
+    folder = hospital.write(tmp_path / "iv")
+    load(hospital, database, schemas)
+    known = server(database, schemas).fingerprint(tmp_path / "before").digest
+    with psycopg.connect(database) as connection:
+        for kind, table, column, other in (
+            ("hosp", "patients", "subject_id", "text"),
+            ("hosp", "patients", "anchor_year_group", "char(40)"),
+            ("hosp", "patients", "anchor_age", "numeric(5,1)"),
+            ("icu", "icustays", "subject_id", "numeric(12,2)"),
+            ("icu", "icustays", "stay_id", "text"),
+            ("hosp", "labevents", "itemid", "text"),
+        ):
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
+                    sql.Identifier(schemas[kind], table), sql.Identifier(column), sql.SQL(other)
+                )
+            )
+    expected = read(Mimic4Files(Mimic4Options(path=str(folder), year_groups=LATER), seed=0), context)
+    found = read(server(database, schemas, year_groups=LATER), context)
+    assert expected.hours.height > 50
+    assert found.stays.equals(expected.stays)
+    assert found.hours.equals(expected.hours)
+    assert found.cleaning.equals(expected.cleaning)
+    assert server(database, schemas).fingerprint(tmp_path / "after").digest == known
+
+
 def test_what_is_missing_is_said(database: str, schemas: dict[str, str], context: RunContext) -> None:
     load(Hospital(), database, schemas)
     with psycopg.connect(database) as connection:

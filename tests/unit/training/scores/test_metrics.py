@@ -21,6 +21,7 @@ from icudl.training.scores.evaluation import (
     intervals,
     metric_rows,
     paired_differences,
+    score_predictions,
     subgroups,
 )
 from icudl.training.scores.metrics import METRICS, Scored, all_scores, choose_threshold, score
@@ -239,3 +240,39 @@ def test_models_that_share_no_stay_or_disagree_about_one_are_not_compared():
         compare(first, _table([3, 4], [0, 1], [0.1, 0.2]), STAYS, 10, 0)
     with pytest.raises(StageError, match="different outcomes"):
         compare(first, _table([1, 2], [0, 0], [0.1, 0.2]), STAYS, 10, 0)
+
+
+def test_calibration_error_has_ten_bins_of_equal_width():
+    """One survivor in each tenth, at its lower edge: nine bins more or less, or bins by rounding, pool others."""
+    risks = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    labels = np.array([1, 0, 0, 1, 0, 1, 1, 0, 1, 1])
+    expected = np.abs(risks - labels).mean()  # each stay is alone in its bin
+    assert _values(_scored(labels, risks))["ece"] == pytest.approx(expected)
+    # Two stays of one tenth make up for each other; their roundings to a tenth differ, and so do fifteenths.
+    assert _values(_scored([0, 1], [0.41, 0.49]))["ece"] == pytest.approx(abs(0.41 + 0.49 - 1) / 2)
+
+
+def test_the_interval_of_a_subgroup_is_drawn_over_its_own_patients():
+    """Women are told apart perfectly, men not at all: resamples of women alone always have an AUROC of 1."""
+    rng = np.random.default_rng(5)
+    n = 120
+    sex = np.array(["F", "M"])[np.arange(n) % 2]
+    labels = (np.arange(n) // 2 % 3 == 0).astype(np.int8)
+    risks = np.where(sex == "F", 0.2 + 0.6 * labels, rng.random(n))
+    predictions = pl.DataFrame(
+        {
+            "model": "lstm", "member": "final", "split": "test", "fold": -1, "stay_id": np.arange(n),
+            "label": labels, "probability": risks, "threshold": 0.5,
+        },
+        schema=dict(PREDICTIONS_SCHEMA),
+    )  # fmt: skip
+    stays = pl.DataFrame(
+        {"stay_id": np.arange(n), "patient_id": np.arange(n), "age_years": 50.0, "sex": sex, "icu_type": "MICU"}
+    )
+    table = score_predictions(predictions, stays, 200, 3).filter(metric="auroc")
+    bounds = {row["subgroup"]: (row["low"], row["high"], row["stays"]) for row in table.iter_rows(named=True)}
+    assert bounds["sex=F"] == (1.0, 1.0, n // 2)
+    low, high, stays_of_men = bounds["sex=M"]
+    assert stays_of_men == n // 2
+    # Half as many patients make an interval about 1.4 times as wide as that of all.
+    assert high - low > 1.1 * (bounds["all"][1] - bounds["all"][0])

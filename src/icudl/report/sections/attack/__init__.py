@@ -1,1 +1,1 @@
-"""Sections about one attack: what it reached, where predictions hang, single stays."""
+"""Sections about one attack: what it reached, what predictions depend on, single stays."""

@@ -16,7 +16,7 @@ MOST_POINTS = 240
 
 
 def fewest_figure(smallest: pl.DataFrame) -> Figure:
-    """Draw how many stays fall to how few changed values."""
+    """Draw how many predictions few changed values can flip."""
     series = []
     for place, name in enumerate(CONDITIONS):
         lines = smallest.filter(pl.col("condition") == name).sort("changed")
@@ -34,7 +34,7 @@ def fewest_figure(smallest: pl.DataFrame) -> Figure:
         "fewest-changes",
         "How few changed values suffice",
         "Share of the attacked stays whose prediction can be flipped by changing at most so many values. A curve that "
-        "rises steeply at the left means predictions that hang on a handful of numbers.",
+        "rises steeply at the left means predictions that depend on a handful of numbers.",
         Lines(x=Axis(label="Values changed, at most", min=0), y=FLIPPED, series=tuple(series)),
     )
 

@@ -93,7 +93,7 @@ def _by_risk(by_risk: Mapping[str, Sequence[FlippedShare]], measures: Mapping[st
         "How sure the model was",
         "Attacked stays sorted by the risk they were given, in groups of equal size: the share flipped, with its 95 % "
         "interval. Predictions close to the decision threshold fall first; a curve that stays high far from it means "
-        "that even confident predictions hang on few values.",
+        "that even confident predictions depend on few values.",
         {
             condition: Lines(
                 x=Axis(label="Predicted risk before the change", percent=True),

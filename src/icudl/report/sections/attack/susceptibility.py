@@ -1,4 +1,4 @@
-"""Section of the page: on which hours and variables predictions hang."""
+"""Section of the page: on which hours and variables predictions depend."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ TERMS = Terms(
 
 
 def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityResult) -> Section:
-    """Tell where predictions hang."""
+    """Tell what predictions depend on."""
     tables = susceptibility.tables
     lead = (
         (
-            "Each cell of the maps is one hour of one variable. Dark cells are seldom or little changed, bright ones "
+            "Each cell of the maps is one hour of one variable. Dark cells are rarely or little changed, bright ones "
             "often or much; grey ones never. Sizes are shares of a variable's range, so that variables can be compared."
         ),
     )
@@ -63,7 +63,7 @@ def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityR
     ]
     blocks += importance_blocks(tables, attack)
     blocks += [_ranking_table(tables["variables"], attack), TERMS]
-    return Section("where", "Where predictions hang", "Where", lead, tuple(blocks))
+    return Section("where", "What predictions depend on", "Where", lead, tuple(blocks))
 
 
 def _ranking_table(variables: pl.DataFrame, attack: AttackResult) -> Table:

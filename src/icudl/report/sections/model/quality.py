@@ -15,7 +15,7 @@ from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence,
 from icudl.report.sections.model.learning import training_curves
 from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
-from icudl.report.wording import columns, count, interval, listed, numeric, row
+from icudl.report.wording import columns, count, interval, numeric, row
 
 TERMS = Terms(
     "quality-terms",
@@ -161,15 +161,12 @@ def _external_notes(study: StudyResults, model: ModelResults) -> list[Note]:
         scores = model.scores.get(data.name)
         if scores is None:
             continue
-        parts = []
+        sentences = list(scores.warnings)
         if scores.left_out:
-            parts.append(f"{count(scores.left_out, 'stay')} of patients whom the training has met are left out")
-        if scores.missing:
-            parts.append(f"the data set lacks {listed(list(scores.missing))}, which enter as never measured")
-        if scores.unused:
-            parts.append(f"the model does not read {listed(list(scores.unused))}")
-        if parts:
-            notes.append(Note(f"{data.name}: {'; '.join(parts)}."))
+            left_out = count(scores.left_out, "stay")
+            sentences.insert(0, f"{left_out} of patients whom the training has met are left out.")
+        if sentences:
+            notes.append(Note(f"{data.name}: {' '.join(sentences)}"))
     return notes
 
 
