@@ -166,19 +166,21 @@ def postgres(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def server(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from psycopg import sql
 
-    from icudl.sources.mimic3.postgres import SETTINGS
-    from icudl.sources.mimic3.sql import sums_of
+    from icudl.sources.mimic.postgres import SETTINGS
+    from icudl.sources.mimic.sql import sums_of
+    from icudl.sources.mimic3 import Mimic3Postgres, Mimic3PostgresOptions
     from icudl.sources.postgres import connection
     from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
 
     seconds = 0.0
+    source = Mimic3Postgres(Mimic3PostgresOptions(url=arguments.postgres, schema=arguments.schema), seed=0)
     with connection(arguments.postgres, read_only=True) as opened:
         for setting in SETTINGS:
             opened.execute(setting)
         for table in ("chartevents", "labevents"):
             rules = mimic3_rules().table(STUDY_VARIABLES, table)
-            statement = sums_of(arguments.schema, table, rules, WINDOW_HOURS)
+            statement = sums_of(source.tables(opened), table, rules, WINDOW_HOURS)
             explain = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {}").format(statement)
             row = opened.execute(explain).fetchone()
             assert row is not None

@@ -15,8 +15,9 @@ from icudl.testing import SOURCE_CHECKS
 from mimic4_tables import busy_hospital
 from source_cases import physionet_folder, table_folder
 
-TRIED_ELSEWHERE = {"mimic3_postgres"}
-"""Needs a server: ``test_mimic3_postgres.py`` holds that its tables are bit for bit those of ``mimic3``."""
+TRIED_ELSEWHERE = {"mimic3_postgres", "mimic4_postgres"}
+"""Need a server: ``test_mimic3_postgres.py`` and ``test_mimic4_postgres.py`` hold that their tables are bit for bit
+those of ``mimic3`` and ``mimic4``."""
 
 
 def hospital_folder(folder: Path) -> None:

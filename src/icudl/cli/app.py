@@ -12,6 +12,7 @@ from icudl.cli.commands.doctor import doctor
 from icudl.cli.commands.exporting import export
 from icudl.cli.commands.inspecting import list_results, show, status, verify
 from icudl.cli.commands.keeping import clean, plugins
+from icudl.cli.commands.locating import locate
 from icudl.cli.commands.results import figures, trials
 from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
 from icudl.cli.commands.scoring import evaluate, predict
@@ -22,6 +23,7 @@ WELCOME = """ICU Deep Learning {version}
 
   icudl demo --quick                a report on a synthetic hospital, in under a minute
   icudl doctor                      check the installation; says how to fix what is missing
+  icudl locate /data                which databases lie there, and the configuration that reads them
   icudl config init study.toml      a configuration in which every key is explained
   icudl run --config study.toml     run everything up to the report; finished results are reused
   icudl status --config study.toml  show what is up to date, and why the rest is not
@@ -34,7 +36,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
     "Look": (list_results, status, show, compare, diff, verify),
     "Use results": (trials, predict, evaluate, export, figures),
-    "Data": (synth, database_group),
+    "Data": (locate, synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),
 }
 """The commands by section of the help."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -36,40 +37,64 @@ def scrubbed(text: str, url: str) -> str:
     return " ".join(masked(text).split())
 
 
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What a server is expected to hold, for messages.
+
+    Attributes:
+        database: Its name (``"MIMIC-III"``).
+        edition: Whose columns and values are expected (``"MIMIC-III v1.4"``).
+        remedy: What to do where tables are missing, in a sentence.
+        loading: How tables get there, as in "or ...".
+    """
+
+    database: str
+    edition: str
+    remedy: str
+    loading: str
+
+
+MIMIC3 = Expected(
+    "MIMIC-III",
+    "MIMIC-III v1.4",
+    "Set source.schema to the schema of MIMIC-III, or load a release with `icudl db load DIR URL`.",
+    "load the release with `icudl db load`",
+)
+
+
 @contextlib.contextmanager
-def translated(url: str, doing: str) -> Iterator[None]:
+def translated(url: str, doing: str, expected: Expected = MIMIC3) -> Iterator[None]:
     """Translate any error of the database driver into one ``SourceError``; the original error is not chained.
 
     Args:
         url: The connection, for scrubbing.
         doing: What the program was doing ("reading chartevents").
+        expected: The database.
     """
     try:
         yield
     except psycopg.Error as error:
-        raise SourceError(_message(error, scrubbed(str(error), url)[:400], doing)) from None
+        raise SourceError(_message(error, scrubbed(str(error), url)[:400], doing, expected)) from None
 
 
-def _message(error: psycopg.Error, reason: str, doing: str) -> str:
+def _message(error: psycopg.Error, reason: str, doing: str, expected: Expected) -> str:
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        return (
-            f"PostgreSQL lacks a schema or table ({reason}) when {doing}. Set source.schema to the schema of "
-            "MIMIC-III, or load a release with `icudl db load DIR URL`."
-        )
+        return f"PostgreSQL lacks a schema or table ({reason}) when {doing}. {expected.remedy}"
     if isinstance(error, psycopg.errors.UndefinedColumn):
-        return f"A table lacks a column ({reason}) when {doing}. Expected the columns of MIMIC-III v1.4."
+        return f"A table lacks a column ({reason}) when {doing}. Expected the columns of {expected.edition}."
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return (
-            f"PostgreSQL denies access ({reason}) when {doing}. Ask for the right to SELECT from the MIMIC-III schema."
+            f"PostgreSQL denies access ({reason}) when {doing}. Ask for the right to SELECT from the "
+            f"{expected.database} schema."
         )
     if isinstance(error, psycopg.errors.InvalidTextRepresentation | psycopg.DataError):
-        return f"A value cannot be read ({reason}) when {doing}. Expected the values of MIMIC-III v1.4."
+        return f"A value cannot be read ({reason}) when {doing}. Expected the values of {expected.edition}."
     if isinstance(error, psycopg.OperationalError):
         return (
             f"The connection to PostgreSQL failed ({reason}) when {doing}. Check that the server runs, and host, port, "
             "database, user and password (source.url, PG* variables, service file or .pgpass); then run again."
         )
-    return f"PostgreSQL refused ({reason}) when {doing}. Expected the tables of MIMIC-III v1.4."
+    return f"PostgreSQL refused ({reason}) when {doing}. Expected the tables of {expected.edition}."
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -16,9 +16,11 @@ from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
 from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.locating import located, looked_for
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic.stays import StayIndex, Stays
 from icudl.sources.rules import TABLES, RuleBook
@@ -39,14 +41,31 @@ class MimicFiles(SourceBase):
 
     layout: ClassVar[Layout]
 
-    def __init__(self, options: SourceOptions, seed: int, *, path: str, rules: RuleBook, is_open: bool) -> None:
-        """Take folder and rules; nothing is read before ``fingerprint`` or ``extract``."""
+    def __init__(
+        self, options: SourceOptions, seed: int, *, path: str, items: Mapping[str, Any], is_open: bool
+    ) -> None:
+        """Take the folder, and item ids that replace those of the rules; nothing is read before it is asked for."""
         super().__init__(options, seed)
         self.folder = Path(path).expanduser()
         self.restricted = not is_open
-        self._rules = rules
-        self.available = frozenset(rules.variables)
+        self._rules = self.rules().with_items(items)
+        self.available = frozenset(self._rules.variables)
         self._has_path = bool(path)
+
+    @classmethod
+    @abc.abstractmethod
+    def rules(cls) -> RuleBook:
+        """Return the rules of the database."""
+
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say which tables are looked for; see ``sources.locating.Locating``."""
+        return looked_for(cls.layout)
+
+    @classmethod
+    def locate(cls, path: Path, survey: Survey) -> Location | None:
+        """Look for the tables of the database; see ``sources.locating.Locating``."""
+        return located(path, cls.layout, cls.Options().name, cls.rules(), survey)
 
     @abc.abstractmethod
     def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
@@ -219,5 +238,5 @@ def _warnings(rows: Mapping[str, int], layout: Layout) -> tuple[str, ...]:
     return tuple(
         f"{departure}, which {release} has: a copy or download broke off, or the table was edited. Results rest on "
         "these rows; download the table again."
-        for departure in departures(rows, layout)
+        for departure in departures(rows, layout, release)
     )

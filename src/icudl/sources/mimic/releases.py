@@ -27,31 +27,37 @@ class Departure:
         return f"{self.table} has {self.rows} rows instead of {self.expected}"
 
 
+def releases_of(rows: Mapping[str, int], layout: Layout) -> tuple[str, ...]:
+    """Return the releases that tables may be of, judged by the number of patients; none where it is of no known one.
+
+    Of several releases with the same patients, they are those with whose rows most tables agree, the oldest first.
+
+    Args:
+        rows: Rows by table, the patients among them.
+        layout: The database.
+    """
+    agreeing = {
+        name: sum(known.get(table) == number for table, number in rows.items())
+        for name, known in layout.releases.items()
+        if known["patients"] == rows["patients"]
+    }
+    return tuple(name for name, tables in agreeing.items() if tables == max(agreeing.values()))
+
+
 def release_of(rows: Mapping[str, int], layout: Layout) -> str:
-    """Return the release that tables are of, judged by the number of patients; "" for none that is known.
-
-    Of several releases with the same patients, it is the one with whose rows most tables agree.
-
-    Args:
-        rows: Rows by table.
-        layout: The database.
-    """
-    same = [name for name, known in layout.releases.items() if known["patients"] == rows["patients"]]
-
-    def agreeing(name: str) -> int:
-        return sum(layout.releases[name].get(table) == number for table, number in rows.items())
-
-    return max(same, key=agreeing, default="")
+    """Return the first of ``releases_of``, or ""."""
+    return next(iter(releases_of(rows, layout)), "")
 
 
-def departures(rows: Mapping[str, int], layout: Layout) -> list[Departure]:
-    """Return the tables that do not have the rows of their release; none where no release is known.
+def departures(rows: Mapping[str, int], layout: Layout, release: str) -> list[Departure]:
+    """Return the tables that do not have the rows of a release; none for an unknown one.
 
     Args:
         rows: Rows by table.
         layout: The database.
+        release: Name of the release.
     """
-    expected = layout.releases.get(release_of(rows, layout), {})
+    expected = layout.releases.get(release, {})
     return [
         Departure(layout.shown(name), rows[name], expected[name])
         for name in rows

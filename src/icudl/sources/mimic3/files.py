@@ -12,7 +12,7 @@ from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.mimic3.stays import stays_of
-from icudl.sources.rules import mimic3_rules
+from icudl.sources.rules import RuleBook, mimic3_rules
 
 
 class Mimic3Files(MimicFiles):
@@ -37,9 +37,14 @@ class Mimic3Files(MimicFiles):
             options,
             seed,
             path=options.path,
-            rules=mimic3_rules().with_items(options.items),
+            items=options.items,
             is_open=options.open_data,
         )
+
+    @classmethod
+    def rules(cls) -> RuleBook:
+        """Return the rules of MIMIC-III."""
+        return mimic3_rules()
 
     def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
         """Join the small tables; see ``mimic3.stays``."""

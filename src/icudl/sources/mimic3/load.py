@@ -165,7 +165,7 @@ def _checked(rows: Mapping[str, int], schema: str) -> str:
         SourceError: The rows of a table are not those of the release.
     """
     release = release_of(rows, LAYOUT)
-    wrong = [str(departure) for departure in departures(rows, LAYOUT)]
+    wrong = [str(departure) for departure in departures(rows, LAYOUT, release)]
     if wrong:
         raise SourceError(
             f"Schema {schema!r} has the patients of {release}, but {'; '.join(wrong)}. Download the files "

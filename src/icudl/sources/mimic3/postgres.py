@@ -1,40 +1,24 @@
-"""MIMIC-III from a PostgreSQL database: filtered, cleaned and hour-binned on the server, streamed by COPY."""
+"""MIMIC-III from a PostgreSQL database."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
-import psycopg
-from psycopg import sql
 
-from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
-from icudl.errors import SourceError
-from icudl.execution.context import RunContext
-from icudl.files import write_atomically
-from icudl.sources import postgres
-from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
-from icudl.sources.mimic.folder import require_event_tables
+from icudl.sources.base import SourceOptions
+from icudl.sources.locating import Location, Survey
+from icudl.sources.mimic.postgres import MimicPostgres
+from icudl.sources.mimic.servers import located
 from icudl.sources.mimic.stays import Stays
-from icudl.sources.mimic3 import sql as queries
 from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.stays import stays_of
-from icudl.sources.rules import TABLES, mimic3_rules
-from icudl.variables import Variable
-
-_CHUNK_BYTES = 1 << 25
-SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")
+from icudl.sources.postgres import MIMIC3
+from icudl.sources.rules import RuleBook, mimic3_rules
 
 
-class Mimic3Postgres(SourceBase):
+class Mimic3Postgres(MimicPostgres):
     """The MIMIC-III tables of a PostgreSQL schema; a read-only account is enough.
 
     Attributes:
@@ -48,205 +32,37 @@ class Mimic3Postgres(SourceBase):
 
     citations = CITATIONS
     population = POPULATION
+    layout = LAYOUT
+    expected = MIMIC3
 
     def __init__(self, options: Mimic3PostgresOptions, seed: int) -> None:
         """Take the connection from ``options.url`` and libpq's environment; nothing is opened yet."""
-        super().__init__(options, seed)
-        self.restricted = not options.open_data
-        self._rules = mimic3_rules().with_items(options.items)
-        self.available = frozenset(self._rules.variables)
-        self._url = options.url
-        self._schema = options.schema
-
-    def fingerprint(self, memory: Path) -> SourceFingerprint:
-        """Identify the tables by the number and hash of their rows, and by the cleaning rules.
-
-        The first call reads every row of interest. The result is remembered as long as the server counts no change of
-        the table; tables without such counts (partitioned tables, views) are read each time.
-
-        Raises:
-            SourceError: The server cannot be reached, or a table or column is missing.
-        """
-        items = {table: sorted(self._items(table)) for table in TABLES}
-        store = memory / "postgres-hashes.json"
-        remembered: dict[str, Any] = read_json(store) if store.exists() else {}
-        known, tables = dict(remembered), {}
-        with postgres.connection(self._url, read_only=True) as connection:
-            types = self._types(connection, self._tables(connection))
-            for table in types:
-                with postgres.translated(self._url, f"counting {table}"):
-                    state = _state(connection, self._schema, table)
-                    key = None if state is None else hashlib.sha256(f"{state}|{items.get(table)}".encode()).hexdigest()
-                    content = remembered.get(key or "") or _content(
-                        connection, queries.contents_of(self._schema, table, items.get(table), types), table
-                    )
-                tables[table] = content
-                if key is not None:
-                    known[key] = content
-        if known != remembered:
-            # A hash that cannot be kept is computed again next time.
-            with contextlib.suppress(OSError):
-                memory.mkdir(parents=True, exist_ok=True)
-                write_atomically(store, lambda path: write_json(path, known))
-        details = {"tables": tables, "rules": self._rules.digest}
-        digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details=details)
-
-    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
-        """Let the server clean and bin the events, in one consistent snapshot, and stream the sums.
-
-        Raises:
-            ConfigError: Two of the variables are read from the same item.
-            SourceError: The server cannot be reached or goes away, a table or column is missing, or nothing was found.
-        """
-        files = []
-        with postgres.connection(self._url, read_only=True) as connection:
-            for setting in SETTINGS:
-                connection.execute(setting)
-            types = self._types(connection, self._tables(connection))
-            self._rules.require_one_variable_an_item(variables)
-            require_event_tables(self._rules, variables, list(types), f"schema {self._schema!r}", LAYOUT)
-            stays = self._stays(connection, types)
-            for table in (table for table in TABLES if table in types):
-                rules = self._rules.table(variables, table)
-                if len(rules):
-                    statement = queries.sums_of(self._schema, table, rules, window.hours, types)
-                    files.append(self._sums(connection, table, statement, context))
-        if not files:
-            raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
-        hours, counts = hours_of_sums(files, stays.table["stay_id"])
-        if hours.is_empty():
-            raise SourceError(
-                f"No value of the chosen variables lies in the window of any ICU stay of schema {self._schema!r}. "
-                "Check that all tables are loaded, and the settings variables.use and window.hours."
-            )
-        cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables)])
-        return SourceTables(
-            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+        super().__init__(
+            options,
+            seed,
+            url=options.url,
+            schemas=dict.fromkeys(LAYOUT.columns, options.schema),
+            items=options.items,
+            is_open=options.open_data,
         )
 
-    def reach(self) -> str:
-        """Connect and look for the tables; see ``sources.base.DataSource``."""
-        with postgres.connection(self._url, read_only=True) as connection:
-            return f"{len(self._types(connection, self._tables(connection)))} tables in schema {self._schema}"
+    @classmethod
+    def rules(cls) -> RuleBook:
+        """Return the rules of MIMIC-III."""
+        return mimic3_rules()
 
-    def _items(self, table: str) -> set[int]:
-        return {item for rule in self._rules.rules if rule.table == table for item in rule.items}
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say which tables are looked for; see ``sources.locating.LocatingAddress``."""
+        return f"MIMIC-III: a schema with {', '.join(LAYOUT.required)}"
 
-    def _tables(self, connection: psycopg.Connection) -> list[str]:
-        with postgres.translated(self._url, "looking for tables"):
-            names = [
-                str(name)
-                for (name,) in connection.execute(
-                    "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                    "WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-                    [self._schema],
-                )
-            ]
-        missing = [table.upper() for table in LAYOUT.required if table not in names]
-        if missing:
-            raise SourceError(
-                f"Schema {self._schema!r} lacks {', '.join(missing)}. Set source.schema to the schema of MIMIC-III, or "
-                "load a release with `icudl db load DIR URL`."
-            )
-        return [table for table in LAYOUT.columns if table in names]
+    @classmethod
+    def locate_address(cls, url: str, survey: Survey) -> Location | None:
+        """Look for a schema of MIMIC-III; see ``sources.locating.LocatingAddress``."""
+        options = Mimic3PostgresOptions()
+        groups = {"schema": (options.schema, tuple(LAYOUT.columns))}
+        return located(url, LAYOUT, options.name, mimic3_rules(), groups, survey)
 
-    def _types(self, connection: psycopg.Connection, tables: list[str]) -> queries.Types:
-        """Return the types of the columns of these tables.
-
-        Raises:
-            SourceError: A time carries a zone: the server would convert it to the zone of the client.
-        """
-        with postgres.translated(self._url, "looking at the types of columns"):
-            columns = connection.execute(
-                "SELECT c.relname, a.attname, t.typname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-                "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid "
-                "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2",
-                [self._schema, tables],
-            ).fetchall()
-        types: dict[str, dict[str, str]] = {table: {} for table in tables}
-        for table, column, kind in columns:
-            types[table][column] = kind
-        zoned = [
-            f"{table}.{column}"
-            for table, column, kind in columns
-            if kind == "timestamptz" and LAYOUT.columns[table].get(column) is pl.Datetime
-        ]
-        if zoned:
-            raise SourceError(
-                f"In schema {self._schema!r} {', '.join(zoned)} "
-                "hold times with a time zone. The times of MIMIC-III have none: change the columns to timestamp "
-                "(ALTER TABLE ... TYPE timestamp USING ... AT TIME ZONE, in the zone they were loaded in), or load the "
-                "release with `icudl db load`."
-            )
-        return types
-
-    def _stays(self, connection: psycopg.Connection, types: queries.Types) -> Stays:
-        frames = []
-        for table in ("patients", "admissions", "icustays"):
-            schema = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in LAYOUT.columns[table].items()}
-            with postgres.translated(self._url, f"reading {table}"):
-                frame = pl.concat(_copied(connection, queries.rows_of(self._schema, table, types), schema))
-            if frame.is_empty():
-                raise SourceError(f"Table {self._schema}.{table} has no rows. Load a release of MIMIC-III.")
-            frames.append(frame)
-        return stays_of(*frames)
-
-    def _sums(self, connection: psycopg.Connection, table: str, statement: sql.Composed, context: RunContext) -> Path:
-        text = statement.as_string(connection)
-        target = context.scratch / f"{table}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
-        if target.exists():
-            return target
-        doing = f"reading {table}"
-        with context.progress.task(doing, unit="rows") as bar, postgres.translated(self._url, doing):
-            chunks = []
-            for chunk in _copied(connection, statement, queries.SUMS_SCHEMA):
-                chunks.append(chunk)
-                bar.advance(len(chunk))
-        write_atomically(target, lambda path: pl.concat(chunks).write_parquet(path, compression="lz4"))
-        return target
-
-
-def _copied(connection: psycopg.Connection, statement: sql.Composed, schema: Any) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a statement as frames of bounded size; at least one, which may be empty."""
-    copy = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(statement)
-    rest = b""
-    with connection.cursor() as cursor, cursor.copy(copy) as stream:
-        blocks: list[bytes] = []
-        size = 0
-        for block in stream:
-            blocks.append(bytes(block))
-            size += len(block)
-            if size >= _CHUNK_BYTES:
-                whole, _, rest = (rest + b"".join(blocks)).rpartition(b"\n")
-                yield _frame(whole + b"\n", schema)
-                blocks, size = [], 0
-        yield _frame(rest + b"".join(blocks), schema)
-
-
-def _frame(content: bytes, schema: Any) -> pl.DataFrame:
-    if not content:
-        return pl.DataFrame(schema=schema)
-    return pl.read_csv(io.BytesIO(content), has_header=False, schema=schema)
-
-
-def _content(connection: psycopg.Connection, statement: sql.Composed, table: str) -> dict[str, Any]:
-    row = connection.execute(statement).fetchone()
-    if row is None:
-        raise SourceError(f"Table {table} could not be counted. Check the connection and run again.")
-    return {"rows": row[0], "hash": row[1]}
-
-
-def _state(connection: psycopg.Connection, schema: str, table: str) -> tuple[Any, ...] | None:
-    """Return counters that change when a table changes, or None where the server keeps none."""
-    return connection.execute(
-        """
-        SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')
-                    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '' END,
-               current_database(), c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid),
-               pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r' AND NOT c.relhassubclass
-        """,
-        [schema, table],
-    ).fetchone()
+    def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
+        """Join the small tables; see ``mimic3.stays``."""
+        return stays_of(patients, admissions, icustays)

@@ -15,7 +15,7 @@ from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic4.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic4.options import Mimic4Options
 from icudl.sources.mimic4.stays import stays_of
-from icudl.sources.rules import mimic4_rules
+from icudl.sources.rules import RuleBook, mimic4_rules
 
 
 class Mimic4Files(MimicFiles):
@@ -41,11 +41,16 @@ class Mimic4Files(MimicFiles):
             options,
             seed,
             path=options.path,
-            rules=mimic4_rules().with_items(options.items),
+            items=options.items,
             is_open=options.open_data,
         )
         self._path = options.path
         self._year_groups = options.year_groups
+
+    @classmethod
+    def rules(cls) -> RuleBook:
+        """Return the rules of MIMIC-IV."""
+        return mimic4_rules()
 
     def stays_of(self, patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.DataFrame) -> Stays:
         """Join the small tables, of the chosen groups of years; see ``mimic4.stays``."""
@@ -54,7 +59,7 @@ class Mimic4Files(MimicFiles):
     def _tables(self) -> dict[str, TableFile]:
         if scheme_of(self._path):
             raise SourceError(
-                f"source.path = {masked(self._path)!r} is an address. MIMIC-IV is read from files only: give the "
-                "folder that holds hosp/ and icu/."
+                f"source.path = {masked(self._path)!r} is an address. Give the folder that holds hosp/ and icu/, "
+                "or read the database: source mimic4_postgres with source.url."
             )
         return super()._tables()

@@ -68,8 +68,8 @@ LAYOUT = Layout(
         "outputevents": ("icu",),
     },
     is_upper=False,
-    # MIT-LCP/mimic-code: mimic-iv/buildmimic/*/validate.sql as of each version, validate_demo.sql. That file was never
-    # written for version 2.0.
+    # MIT-LCP/mimic-code, mimic-iv/buildmimic: validate.sql as of versions 1.0, 2.1, 2.2 and 3.1, validate_demo.sql. For
+    # 3.0, what its users report (mimic-code had no check of it); of 2.0 no counts of all tables were found.
     releases={
         "MIMIC-IV v1.0": {
             "patients": 382_278,

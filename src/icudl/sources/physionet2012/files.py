@@ -83,6 +83,12 @@ def find_sets(path: Path) -> tuple[RecordSet, ...]:
     return tuple(RecordSet(name, records, _outcomes(name, records)) for name, records in chosen.items())
 
 
+def holds_sets(path: Path) -> bool:
+    """Tell whether a path is a set of the challenge, or a folder that holds one; its records are not looked at."""
+    candidates = [path, *_entries(path)] if path.exists() else []
+    return any(_SET.fullmatch(candidate.name) for candidate in candidates)
+
+
 def _entries(path: Path) -> list[Path]:
     return list(path.iterdir()) if path.is_dir() else []
 

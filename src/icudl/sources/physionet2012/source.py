@@ -15,8 +15,10 @@ from icudl.errors import SourceError
 from icudl.execution.context import ProgressTask, RunContext
 from icudl.sources import rules
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.locating import Location, Survey
 from icudl.sources.physionet2012 import cleaning
 from icudl.sources.physionet2012.files import RecordSet, find_sets
+from icudl.sources.physionet2012.locating import located
 from icudl.sources.physionet2012.options import PhysioNet2012Options
 from icudl.sources.physionet2012.parameters import AVAILABLE, ICU_TYPES, rule_book
 from icudl.sources.physionet2012.records import read_lines, read_outcomes
@@ -56,6 +58,16 @@ class PhysioNet2012(SourceBase):
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""
         super().__init__(options, seed)
         self._path = options.path
+
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say what is looked for; see ``sources.locating.Locating``."""
+        return "PhysioNet/CinC Challenge 2012: set-a.tar.gz or set-a/, and Outcomes-a.txt beside it (or b, c)"
+
+    @classmethod
+    def locate(cls, path: Path, survey: Survey) -> Location | None:
+        """Look for sets of the challenge; see ``sources.locating.Locating``."""
+        return located(path, cls.Options().name, survey)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002
         """Identify the sets by the hashes of their files and of the cleaning rules.

@@ -19,6 +19,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.options import masked
 from icudl.sources import postgres
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
+from icudl.sources.locating import Survey
 from icudl.sources.mimic3.load import load_release
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.postgres import Mimic3Postgres
@@ -191,7 +192,7 @@ def test_fingerprint_follows_the_rows(database: str, schema: str, tmp_path: Path
 
 def test_fingerprint_is_remembered(database: str, schema: str, tmp_path: Path, loaded: Path, monkeypatch) -> None:
     before = source(database, schema).fingerprint(tmp_path / "memory")
-    monkeypatch.setattr("icudl.sources.mimic3.sql.contents_of", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr("icudl.sources.mimic.sql.contents_of", lambda *_: pytest.fail("counted again"))
     assert source(database, schema).fingerprint(tmp_path / "memory") == before
 
 
@@ -366,3 +367,19 @@ def test_a_password_is_scrubbed_in_either_spelling() -> None:
     url = "postgresql://user:p%40ss@host/mimic"
     assert "p@ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
     assert "p%40ss" not in postgres.scrubbed("bad password p@ss (p%40ss)", url)
+
+
+def test_a_server_says_what_it_holds(tmp_path: Path, own_database: str) -> None:
+    assert Mimic3Postgres.locate_address(own_database, Survey()) is None
+    folder = busy_hospital().write(tmp_path / "hospital", ending="csv.gz")
+    for schema in ("other", "mimiciii"):
+        load_release(folder, own_database, schema, SilentProgress())
+    for counts_all in (False, True):
+        found = Mimic3Postgres.locate_address(own_database, Survey(counts_all=counts_all))
+        assert found is not None
+        assert (found.database, found.source) == ("MIMIC-III, version unknown on PostgreSQL", "mimic3_postgres")
+        assert found.settings == {"url": own_database, "schema": "mimiciii"}
+        assert (found.patients, found.stays) == (8, 12)
+        assert {table.name: table.rows for table in found.tables}["CHARTEVENTS"] == (1600 if counts_all else None)
+        assert [(table.name, table.variables) for table in found.missing] == [("OUTPUTEVENTS", ("urine",))]
+        assert found.notes == ("Other schemas hold such tables as well: other.",)

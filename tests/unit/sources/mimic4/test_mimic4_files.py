@@ -282,7 +282,7 @@ def test_a_row_that_was_cut(tmp_path: Path, context: RunContext) -> None:
 
 def test_an_address_is_no_folder() -> None:
     source = Mimic4Files(Mimic4Options(path="postgresql://me:secret@localhost/mimic"), seed=0)
-    with pytest.raises(SourceError, match=r"is an address. MIMIC-IV is read from files only") as caught:
+    with pytest.raises(SourceError, match=r"is an address\. Give the folder that holds hosp/") as caught:
         source.reach()
     assert "secret" not in str(caught.value)
     with pytest.raises(SourceError, match=r"source\.path is empty. Give the folder of the MIMIC-IV tables"):

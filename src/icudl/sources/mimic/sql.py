@@ -1,4 +1,4 @@
-"""The SQL of the MIMIC-III reader, compiled from the same rules as the file reader's expressions.
+"""The SQL of the reader of MIMIC databases, compiled from the same rules as the file reader's expressions.
 
 Each event table is one statement: rules and stays are joined to the events, every row gets its fate in the order of
 ``binning.FATES``, repeated rows are folded, and the server adds up whole-number amounts per stay, hour and
@@ -7,13 +7,14 @@ variable. Identifiers and values are composed by psycopg; nothing a user writes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from psycopg import sql
 
 from icudl.sources.mimic.binning import FATES
-from icudl.sources.mimic3.layout import LAYOUT
+from icudl.sources.mimic.layout import Layout
 from icudl.sources.rules import AMOUNT_SCALE
 
 SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
@@ -40,94 +41,124 @@ _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
 _MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
 _WHOLE_TYPES = ("int2", "int4", "int8")
 
-Types = Mapping[str, Mapping[str, str]]
-"""The type of each column on the server (``pg_type.typname``), by table and column."""
+ALL_PATIENTS = sql.SQL("true")
+"""Condition on the patients of stays that leaves nobody out."""
 
 
-def rows_of(schema: str, table: str, types: Types) -> sql.Composed:
+@dataclasses.dataclass(frozen=True, eq=False)
+class ServerTables:
+    """The tables of a database on a server.
+
+    Attributes:
+        layout: The database.
+        schemas: Schema of each table.
+        types: The type of each column (``pg_type.typname``), by table and column, of the tables that are there.
+    """
+
+    layout: Layout
+    schemas: Mapping[str, str]
+    types: Mapping[str, Mapping[str, str]]
+
+    def name(self, table: str) -> sql.Identifier:
+        """Return the qualified name of a table."""
+        return sql.Identifier(self.schemas[table], table)
+
+    def read(self, table: str, column: str) -> sql.Composable:
+        """Return a column of the table called ``event`` as the value that files give, whatever type a loader chose.
+
+        A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed.
+        """
+        identifier, dtype = sql.Identifier("event", column), self.layout.columns[table][column]
+        if dtype in (pl.Int64, pl.Int32):
+            if self.types[table].get(column) in _WHOLE_TYPES:
+                return identifier  # as it is, so that an index on it serves
+            return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(identifier)
+        if dtype is pl.String:
+            return sql.SQL("btrim({}::text)").format(identifier)
+        return sql.SQL("{}::{}").format(identifier, _HASHES[dtype][1])
+
+
+def rows_of(tables: ServerTables, table: str) -> sql.Composed:
     """Return the statement that reads the needed columns of a small table, times as seconds since 1970.
 
     Args:
-        schema: Schema of the database.
+        tables: The tables of the database.
         table: Table.
-        types: Of its columns.
     """
     columns = [
         sql.SQL("{} AS {}").format(
-            _MOMENT.format(sql.Identifier(name)) if dtype is pl.Datetime else _read(types, table, name),
+            _MOMENT.format(sql.Identifier(name)) if dtype is pl.Datetime else tables.read(table, name),
             sql.Identifier(name),
         )
-        for name, dtype in LAYOUT.columns[table].items()
+        for name, dtype in tables.layout.columns[table].items()
     ]
-    return sql.SQL("SELECT {} FROM {} AS event").format(sql.SQL(", ").join(columns), sql.Identifier(schema, table))
+    return sql.SQL("SELECT {} FROM {} AS event").format(sql.SQL(", ").join(columns), tables.name(table))
 
 
-def _read(types: Types, table: str, name: str) -> sql.Composable:
-    """Return a column of the table called ``event`` as the value that files give, whatever type a loader chose.
-
-    A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed.
-    """
-    column, dtype = sql.Identifier("event", name), LAYOUT.columns[table][name]
-    if dtype in (pl.Int64, pl.Int32):
-        if types[table].get(name) in _WHOLE_TYPES:
-            return column  # as it is, so that an index on it serves
-        return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(column)
-    if dtype is pl.String:
-        return sql.SQL("btrim({}::text)").format(column)
-    return sql.SQL("{}::{}").format(column, _HASHES[dtype][1])
+def patients_with(tables: ServerTables, column: str, values: Sequence[str]) -> sql.Composed:
+    """Return the condition on stays that a column of their patient has one of some values."""
+    return sql.SQL("{} IN (SELECT {} FROM {} AS event WHERE {} = ANY({}))").format(
+        tables.read("icustays", "subject_id"),
+        tables.read("patients", "subject_id"),
+        tables.name("patients"),
+        tables.read("patients", column),
+        sql.Literal(list(values)),
+    )
 
 
-def sums_of(schema: str, table: str, rules: pl.DataFrame, window_hours: int, types: Types) -> sql.Composed:
+def sums_of(
+    tables: ServerTables, table: str, rules: pl.DataFrame, window_hours: int, patients: sql.Composable = ALL_PATIENTS
+) -> sql.Composed:
     """Return the statement that classifies and adds up the rows of an event table (``SUMS_SCHEMA``).
 
     Args:
-        schema: Schema of the database.
+        tables: The tables of the database.
         table: Event table.
         rules: Its rules (``RuleBook.table``).
         window_hours: Length of the window.
-        types: Of the columns of all tables.
+        patients: Condition on stays; rows in other stays are outside any stay.
     """
     return _SUMS.format(
-        stay_subject=_read(types, "icustays", "subject_id"),
-        stay_id=_read(types, "icustays", "icustay_id"),
-        subject=_read(types, table, "subject_id"),
-        item=_read(types, table, "itemid"),
+        stay_subject=tables.read("icustays", "subject_id"),
+        stay_id=tables.read("icustays", tables.layout.stay),
+        subject=tables.read(table, "subject_id"),
+        item=tables.read(table, "itemid"),
         rules=_values(rules),
-        stays=sql.Identifier(schema, "icustays"),
-        events=sql.Identifier(schema, table),
+        stays=tables.name("icustays"),
+        patients=patients,
+        events=tables.name(table),
         intime=_MOMENT.format(sql.Identifier("intime")),
         outtime=_MOMENT.format(sql.Identifier("outtime")),
         moment=_MOMENT.format(sql.Identifier("event", "charttime")),
-        value=sql.Identifier("event", value_column(table)),
-        flag=_flag(table),
+        value=sql.Identifier("event", value_column(table, tables.layout)),
+        flag=_flag(table, tables.layout),
         window=sql.Literal(window_hours * 3600),
         scale=sql.Literal(AMOUNT_SCALE),
         **{name: sql.Literal(fate) for name, fate in _FATE_NAMES.items()},
     )
 
 
-def contents_of(schema: str, table: str, items: list[int] | None, types: Types) -> sql.Composed:
+def contents_of(tables: ServerTables, table: str, items: Sequence[int] | None) -> sql.Composed:
     """Return the statement that counts and hashes the needed columns of a table, independent of the order of rows.
 
     Args:
-        schema: Schema of the database.
+        tables: The tables of the database.
         table: Table.
         items: Item ids of interest; None for all rows.
-        types: Of its columns.
     """
     hashed: sql.Composable = sql.Literal(0)
-    for name, dtype in LAYOUT.columns[table].items():
+    for name, dtype in tables.layout.columns[table].items():
         hashed = sql.SQL("coalesce({hash}({column}, {before}), {name})").format(
             hash=_HASHES[dtype][0],
-            column=sql.SQL("{}::{}").format(_read(types, table, name), _HASHES[dtype][1]),
+            column=sql.SQL("{}::{}").format(tables.read(table, name), _HASHES[dtype][1]),
             before=hashed,
             name=sql.SQL("hashtextextended({}, {})").format(sql.Literal(name), hashed),
         )
     where: sql.Composable = sql.SQL("")
     if items is not None:
-        where = sql.SQL(" WHERE {} = ANY({})").format(_read(types, table, "itemid"), sql.Literal(items))
+        where = sql.SQL(" WHERE {} = ANY({})").format(tables.read(table, "itemid"), sql.Literal(list(items)))
     return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS event{}").format(
-        hashed, sql.Identifier(schema, table), where
+        hashed, tables.name(table), where
     )
 
 
@@ -141,13 +172,13 @@ _HASHES = {
 }
 
 
-def value_column(table: str) -> str:
+def value_column(table: str, layout: Layout) -> str:
     """Return the column of an event table that holds its numbers."""
-    return "valuenum" if "valuenum" in LAYOUT.columns[table] else "value"
+    return "valuenum" if "valuenum" in layout.columns[table] else "value"
 
 
-def _flag(table: str) -> sql.Composable:
-    name = next((name for name in ("error", "iserror") if name in LAYOUT.columns[table]), None)
+def _flag(table: str, layout: Layout) -> sql.Composable:
+    name = next((name for name in ("error", "iserror") if name in layout.columns[table]), None)
     if name is None:
         return sql.SQL("false")
     return sql.SQL("coalesce({}::float8 = 1, false)").format(sql.Identifier("event", name))
@@ -186,7 +217,7 @@ stay AS (
     SELECT subject_id, icustay_id, intime,
            least(outtime, lead(intime) OVER (PARTITION BY subject_id ORDER BY intime, icustay_id)) AS until
     FROM (SELECT {stay_subject} AS subject_id, {stay_id} AS icustay_id, {intime} AS intime, {outtime} AS outtime
-          FROM {stays} AS event) AS times
+          FROM {stays} AS event WHERE {patients}) AS times
 ),
 event AS (
     SELECT {subject} AS subject_id, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*

@@ -1,0 +1,73 @@
+"""Databases that are recognised by the names of their files and that no source reads yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from fnmatch import fnmatch
+from pathlib import Path
+
+from icudl.sources.locating import Location
+
+_LOOKED_INTO = ("metadata",)
+"""Folders whose contents count as well."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """The names by which a database is recognised.
+
+    Attributes:
+        database: Its name.
+        marks: Patterns of lower-case names of files and folders; of each group at least one must match.
+    """
+
+    database: str
+    marks: tuple[tuple[str, ...], ...]
+
+
+SIGNATURES: tuple[Signature, ...] = (
+    Signature("MEDS", (("metadata/dataset.json", "metadata/codes.parquet"), ("data",))),
+    Signature("CLIF", (("clif_patient.*", "clif_hospitalization.*"), ("clif_vitals.*", "clif_labs.*", "clif_adt.*"))),
+    Signature("YAIB cohort", (("dyn.parquet",), ("outc.parquet",))),
+    Signature(
+        "PhysioNet/CinC Challenge 2019",
+        (("training_seta*", "training_setb*", "p[0-9][0-9][0-9][0-9][0-9][0-9].psv"),),
+    ),
+    Signature("AmsterdamUMCdb", (("numericitems.*",), ("admissions.*", "listitems.*"))),
+    Signature(
+        "HiRID",
+        (
+            ("general_table.csv", "observation_tables*", "raw_stage*", "merged_stage*", "imputed_stage*"),
+            ("general_table.csv", "hirid_variable_reference*", "pharma_records*", "reference_data*"),
+        ),
+    ),
+    Signature(
+        "eICU Collaborative Research Database",
+        (
+            ("patient.csv", "patient.csv.gz", "patient.parquet"),
+            ("vitalperiodic.*", "vitalaperiodic.*", "nursecharting.*", "lab.*", "apachepatientresult.*"),
+        ),
+    ),
+)
+
+
+def unread_database(folder: Path) -> Location | None:
+    """Return the database that the names in a folder are those of; None for none of ``SIGNATURES``."""
+    names = _names(folder)
+    for signature in SIGNATURES:
+        if all(any(fnmatch(name, mark) for name in names for mark in group) for group in signature.marks):
+            return Location(
+                database=signature.database, notes=("Recognised by the names of its files; no source reads it yet.",)
+            )
+    return None
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        names = [path.name.lower() for path in folder.iterdir()]
+        for inner in folder.iterdir():
+            if inner.name.lower() in _LOOKED_INTO and inner.is_dir():
+                names += [f"{inner.name.lower()}/{path.name.lower()}" for path in inner.iterdir()]
+    except OSError:
+        return []
+    return names
