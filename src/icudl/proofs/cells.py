@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from icudl.proofs.affine import AffineForm
-from icudl.proofs.relaxations import sigmoid, tanh
+from icudl.proofs.relaxations import Line, sigmoid, tanh
 
 
 class Cell(Protocol):
@@ -89,10 +89,14 @@ class LstmCell:
         gates = inputs.linear(weights.inputs, weights.input_bias).plus(
             hidden.linear(weights.hidden, weights.hidden_bias)
         )
+        lower, upper = gates.bounds()
+        squashed = [sigmoid(lower[:, part], upper[:, part]) for part in (slice(2 * size), slice(3 * size, 4 * size))]
+        curbed = tanh(lower[:, 2 * size : 3 * size], upper[:, 2 * size : 3 * size])
+        lines = zip(squashed[0], curbed, squashed[1], strict=True)
+        gates = gates.through(Line(*(torch.cat(arrays, dim=1) for arrays in lines)))
         enter, forget, candidate, leave = (gates.part(k * size, (k + 1) * size) for k in range(4))
-        kept = _squashed(forget).times(memory)
-        memory = kept.plus(_squashed(enter).times(_curbed(candidate))).shared()
-        hidden = _squashed(leave).times(_curbed(memory)).shared()
+        memory = forget.times(memory).plus(enter.times(candidate)).shared()
+        hidden = leave.times(_curbed(memory)).shared()
         return AffineForm.joined([hidden, memory])
 
 
@@ -124,11 +128,11 @@ class GruCell:
         recalled = reset.times(from_hidden.part(2 * size, 3 * size))
         candidate = _curbed(from_inputs.part(2 * size, 3 * size).plus(recalled))
         # h' = n + z (h - n). The candidate n occurs twice; its own error d comes out as (1 - z) d.
-        alone = dataclasses.replace(candidate, own=torch.zeros_like(candidate.own))
+        alone = AffineForm(candidate.centre, candidate.terms, torch.zeros_like(candidate.own))
         lower, upper = update.bounds()
         remaining = candidate.own * torch.maximum((1 - lower).abs(), (1 - upper).abs())
         moved = alone.plus(update.times(state.minus(alone)))
-        return dataclasses.replace(moved, own=moved.own + remaining).shared()
+        return AffineForm(moved.centre, moved.terms, moved.own + remaining).shared()
 
 
 def make_cell(rnn: nn.RNNBase, layer: int, *, reverse: bool) -> Cell:

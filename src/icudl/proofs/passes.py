@@ -104,7 +104,7 @@ class Direction:
         steps, start = journey.steps[order], journey.start[order]
         state = AffineForm(state.centre[order], state.terms[order], state.own[order]).shared()
         batch, size = state.centre.shape
-        room = most_terms + 3 * size
+        room = max(most_terms, 4 * size) + 2 * size + 1
         last = AffineForm.exact(torch.zeros_like(state.centre), room)
         hours = track.centre.shape[1] if keep else 0
         way = Track.exact(state.centre.new_zeros(batch, hours, size))
@@ -118,8 +118,8 @@ class Direction:
             state, done = state.rows(active), active
             now = start[:active] + sign * step
             state = self._advance(track.at(order[:active], now), state)
-            if state.terms.shape[1] > most_terms:
-                state = state.reduced(most_terms // 2)
+            if state.terms.shape[1] > max(most_terms, 4 * size):
+                state = state.reduced(max(most_terms // 2, 2 * size))
             if keep:
                 alone, rows = state.in_value_alone(), order[:active]
                 way.centre[rows, now], way.slope[rows, now] = alone.centre, alone.terms[:, 0]
