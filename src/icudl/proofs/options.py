@@ -1,0 +1,56 @@
+"""Options of proofs. The module does not import torch, so that a configuration is read without it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from icudl.options import Options, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CertifyOptions(Options):
+    """Proofs that no single wrong value flips a prediction, or the values that do; made where [certify] is given."""
+
+    table: ClassVar[str] = "certify"
+
+    threat_model: str = option(
+        "measured",
+        "What may be wrong: measured (one charted value, anywhere in its plausible range; the change flows through "
+        "imputation) or grid (one cell of the filled-in matrix, between the winsor limits).",
+        choices=("measured", "grid"),
+    )
+    variables: tuple[str, ...] = option((), "Names of the variables that may be wrong; empty: all of them.")
+    split: str = option(
+        "both",
+        "Stays to prove: test, out-of-fold, or both. Each is read by a model that was not fitted on it.",
+        choices=("both", "test", "out-of-fold"),
+    )
+    max_stays: int = option(
+        0,
+        "Prove at most this many stays (drawn at random, both classes in proportion); 0 proves all.",
+        low=0,
+        high=1_000_000_000,
+    )
+    misclassified: bool = option(False, "Also prove stays that the model gets wrong.")
+    width: float = option(
+        0.01,
+        "Share of a variable's range between the winsor limits to which the ends of flipping intervals are exact.",
+        low=1e-5,
+        high=0.1,
+    )
+    boxes: int = option(
+        2000,
+        "Most intervals bounded for one stay; what is left then is undecided. A stay has some 200 charted values, "
+        "most of which take one interval.",
+        low=1,
+        high=10_000_000,
+    )
+    terms: int = option(
+        512,
+        "Most unknowns that an affine form carries, at least 8 for each hidden unit of an LSTM and 4 for one of a GRU. "
+        "More are slower and tighter.",
+        low=16,
+        high=100_000,
+    )
+    batch_size: int = option(8, "Stays proved at once, and kept at once when a run is interrupted.", low=1, high=65536)
