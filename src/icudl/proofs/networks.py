@@ -11,16 +11,16 @@ from torch import Tensor
 from icudl.errors import StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import ModelOptions, RecurrentOptions, RecurrentSummaryOptions
 from icudl.models.recurrent.classifier import RecurrentClassifier
 from icudl.models.recurrent.readout import Head
 from icudl.models.rescaled import RescaledClassifier
 from icudl.proofs.affine import AffineForm
+from icudl.proofs.options import unprovable
 from icudl.proofs.passes import Base, Layers, Track
 from icudl.proofs.relaxations import ACTIVATIONS, Line, clamp
 
-READOUTS = ("last_hour", "final", "mean", "max")
-"""Read-outs that are proved about."""
+CACHED = 2**20
+"""Numbers of the largest array of a pass, over all passes made at once."""
 
 
 class Band(NamedTuple):
@@ -59,48 +59,41 @@ class Prepared(Protocol):
 
 
 class Network(Protocol):
-    """A network that can be bounded."""
+    """A network that can be bounded.
+
+    Attributes:
+        at_once: Passes that are best bounded at once; more do not fit in a processor's cache.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """Passes that are best bounded at once."""
 
     def prepare(self, stays: Track, lengths: Tensor) -> Prepared:
         """Read N unchanged stays."""
 
 
-def unprovable(options: ModelOptions) -> str:
-    """Return why nothing can be proved about a model with these options; "" if something can."""
-    if isinstance(options, RecurrentSummaryOptions) or not isinstance(options, RecurrentOptions):
-        return (
-            f"Nothing can be proved about the model {options.name!r} yet. Expected lstm or gru. Name other models in "
-            "certify.on, or leave [certify] out: `sweep` and `greedy` search every model, without a proof."
-        )
-    if options.readout not in READOUTS:
-        return (
-            f"Nothing can be proved about the read-out {options.readout!r} of the model {options.name!r} yet. Expected "
-            f"one of {', '.join(READOUTS)}."
-        )
-    return ""
-
-
-def make_network(model: SequenceClassifier, most_terms: int) -> Network:
+def make_network(model: SequenceClassifier, terms: int) -> Network:
     """Take the weights of a model.
 
     Args:
         model: As ``models.load_model`` makes it.
-        most_terms: Most unknowns that a pass carries.
+        terms: Most unknowns that a pass carries for each hidden unit of a direction.
 
     Raises:
         StageError: Nothing can be proved about the model.
     """
     if isinstance(model, EnsembleClassifier):
         networks = [network for network in model.networks if isinstance(network, SequenceClassifier)]
-        return Ensemble(tuple(make_network(network, most_terms) for network in networks))
+        return Ensemble(tuple(make_network(network, terms) for network in networks))
     if isinstance(model, RescaledClassifier):
         arrays = (getattr(model, name).detach().double() for name in ("gain", "bias", "low", "high"))
-        return Rescaled(make_network(model.network, most_terms), *arrays)
+        return Rescaled(make_network(model.network, terms), *arrays)
     reason = unprovable(model.options)
     if reason or type(model).forward is not RecurrentClassifier.forward or not isinstance(model, RecurrentClassifier):
         raise StageError(reason or f"Nothing can be proved about {type(model).__name__}. Expected lstm or gru.")
     options = model.options
-    layers = Layers.of(model.rnn, options.readout, most_terms)
+    layers = Layers.of(model.rnn, options.readout, terms * options.hidden_size)
     return Recurrent(layers, model.head, options.activation, options.fc_activation)
 
 
@@ -123,6 +116,12 @@ class Recurrent:
     def prepare(self, stays: Track, lengths: Tensor) -> PreparedRecurrent:
         """See ``Network.prepare``."""
         return PreparedRecurrent(self, self.layers.base(stays, lengths))
+
+    @property
+    def at_once(self) -> int:
+        """See ``Network``."""
+        numbers = self.layers.most_terms * 4 * self.layers.cells[0][0].cell.hidden_size
+        return max(2, min(64, CACHED // numbers))
 
     def difference(self, summary: AffineForm) -> AffineForm:
         """Return the (B, 1) logit difference of read-outs."""
@@ -162,6 +161,11 @@ class Ensemble:
 
     networks: tuple[Network, ...]
 
+    @property
+    def at_once(self) -> int:
+        """See ``Network``."""
+        return min(network.at_once for network in self.networks)
+
     def prepare(self, stays: Track, lengths: Tensor) -> PreparedEnsemble:
         """See ``Network.prepare``."""
         return PreparedEnsemble(tuple(network.prepare(stays, lengths) for network in self.networks))
@@ -192,6 +196,11 @@ class Rescaled:
     low: Tensor
     high: Tensor
 
+    @property
+    def at_once(self) -> int:
+        """See ``Network``."""
+        return self.network.at_once
+
     def prepare(self, stays: Track, lengths: Tensor) -> PreparedRescaled:
         """See ``Network.prepare``."""
         return PreparedRescaled(self, self.network.prepare(self.rescaled(stays), lengths))
@@ -199,9 +208,7 @@ class Rescaled:
     def rescaled(self, track: Track) -> Track:
         """Return the inputs on the scale of the network."""
         shape = track.centre.shape
-        flat = AffineForm(
-            track.centre.flatten(0, 1), track.slope.flatten(0, 1)[:, None], track.own.flatten(0, 1)
-        )
+        flat = AffineForm(track.centre.flatten(0, 1), track.slope.flatten(0, 1)[:, None], track.own.flatten(0, 1))
         gain, bias = self.gain.expand_as(flat.centre), self.bias.expand_as(flat.centre)
         moved = flat.through(Line(gain, bias, torch.zeros_like(flat.centre)))
         kept = moved.through(clamp(*moved.bounds(), self.low, self.high))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from icudl.models.options import GruOptions, LstmOptions, ModelOptions
 from icudl.options import Options, option
+
+READOUTS = ("last_hour", "final", "mean", "max")
+"""Read-outs that proofs reach through."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,10 +51,24 @@ class CertifyOptions(Options):
         high=10_000_000,
     )
     terms: int = option(
-        512,
-        "Most unknowns that an affine form carries, at least 8 for each hidden unit of an LSTM and 4 for one of a GRU. "
-        "More are slower and tighter.",
-        low=16,
-        high=100_000,
+        8,
+        "Most unknowns that an affine form carries for each hidden unit of a direction. More are slower and tighter.",
+        low=8,
+        high=1000,
     )
     batch_size: int = option(8, "Stays proved at once, and kept at once when a run is interrupted.", low=1, high=65536)
+
+
+def unprovable(options: ModelOptions) -> str:
+    """Return why nothing can be proved about a model with these options; "" if something can."""
+    if not isinstance(options, LstmOptions | GruOptions):
+        return (
+            f"Nothing can be proved about the model {options.name!r}. Expected lstm or gru. Name the models to prove "
+            "in certify.on; the attacks sweep and greedy search every model, without a proof."
+        )
+    if options.readout not in READOUTS:
+        return (
+            f"Nothing can be proved about the read-out {options.readout!r} of the model {options.name!r}. Expected one "
+            f"of {', '.join(READOUTS)}."
+        )
+    return ""

@@ -95,7 +95,7 @@ def prove_stays(
     chosen = target.select(torch.from_numpy(looked_at))
     values = Values.of(chosen, before.says_death[looked_at])
     prepared = network.prepare(Track.exact(values.features), chosen.lengths)
-    found = Search(model, prepared, values, options.width, options.boxes).run()
+    found = Search(model, prepared, values, options.width, options.boxes, network.at_once).run()
     rows = shard.rows[looked_at]
     pieces = _pieces(found, values, rows)
     flips = _flips(pieces, values, rows)
@@ -141,7 +141,7 @@ def _pieces(found: Found, values: Values, rows: npt.NDArray[np.int64]) -> pl.Dat
 
 
 def _flips(pieces: pl.DataFrame, values: Values, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
-    """Return the intervals of flipping values: neighbouring pieces that do not hold, one of which flips or is an edge."""
+    """Return the intervals of flipping values: pieces in a row that do not hold, one of which flips or is an edge."""
     holds = pl.col("verdict") == PieceVerdict.HOLDS.value
     flips = pl.col("verdict") == PieceVerdict.FLIPS.value
     turns = flips | (pl.col("verdict") == PieceVerdict.EDGE.value) | pl.col("flipped")
@@ -209,7 +209,9 @@ def _values(
     flips = ~np.isnan(witness)
     proven = settled["proven"].to_numpy()
     verdict = np.select(
-        [flips, proven], [CertificateStatus.FLIPS.value, CertificateStatus.PROVEN.value], CertificateStatus.UNDECIDED.value
+        [flips, proven],
+        [CertificateStatus.FLIPS.value, CertificateStatus.PROVEN.value],
+        CertificateStatus.UNDECIDED.value,
     )
     table = pl.DataFrame(
         _cells(values, every, rows)

@@ -170,9 +170,7 @@ def beside(first: AffineForm, second: AffineForm) -> AffineForm:
     terms[:, :own_terms, :size] = first.terms
     terms[:, 0, size:] = second.terms[:, 0]
     terms[:, own_terms:, size:] = second.terms[:, 1:]
-    return AffineForm(
-        torch.cat([first.centre, second.centre], dim=1), terms, torch.cat([first.own, second.own], dim=1)
-    )
+    return AffineForm(torch.cat([first.centre, second.centre], dim=1), terms, torch.cat([first.own, second.own], dim=1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

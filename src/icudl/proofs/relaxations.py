@@ -116,9 +116,7 @@ def _chord(function: Callable[[Tensor], Tensor], middle: Tensor, lower: Tensor, 
     return torch.where(narrow, middle, slope)
 
 
-def _line(
-    function: Callable[[Tensor], Tensor], slope: Tensor, lower: Tensor, upper: Tensor, tangency: Tensor
-) -> Line:
+def _line(function: Callable[[Tensor], Tensor], slope: Tensor, lower: Tensor, upper: Tensor, tangency: Tensor) -> Line:
     """Return the line of an odd S-shaped function, which has the slope at ``tangency`` and at its negative only."""
     return _between(function, slope, lower, upper, [tangency, -tangency])
 

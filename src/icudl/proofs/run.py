@@ -48,8 +48,8 @@ def run_proofs(
 ) -> Certificates:
     """Prove what no single wrong value can do to the stays at ``rows``.
 
-    Each finished shard is kept in ``context.scratch``; a run that was killed goes on with the others. Proofs are made on
-    the processor, in float64, whatever ``context.device`` is.
+    Each finished shard is kept in ``context.scratch``; a run that was killed goes on with the others. Proofs are made
+    on the processor, in float64, whatever ``context.device`` is.
 
     Args:
         checkpoints: ``"final"`` for test stays and ``"fold-k"`` for the stays of fold k, those that ``rows`` needs.
@@ -108,7 +108,11 @@ def assemble(parts: Sequence[ShardProofs], grid: GridDataset, options: CertifyOp
         pl.Series("split", ["test" if grid.is_test[row] else "out-of-fold" for row in rows]),
         pl.Series("length", grid.lengths[rows]),
     )
-    order = {"values": ("hour", "variable"), "pieces": ("hour", "variable", "low"), "flips": ("hour", "variable", "low")}
+    order = {
+        "values": ("hour", "variable"),
+        "pieces": ("hour", "variable", "low"),
+        "flips": ("hour", "variable", "low"),
+    }
     tables = {}
     for name, schema in TABLES.items():
         table = stays if name == "stays" else getattr(whole, name)

@@ -1,8 +1,9 @@
 """Branch and bound: which part of each value's range leaves a prediction as it is, and which part flips it.
 
-The model itself is tried at a few points first, so that a flip that is easy to find is found, and the range is cut where
-the class changes. Each piece between two cuts is then bounded by affine forms. The bounds are linear in the value: where
-they decide a part of the piece, that part is done, and the rest is tried again on its own, where bounds are tighter.
+The model itself is tried at a few points first, so that a flip that is easy to find is found, and the range is cut
+where the class changes. Each piece between two cuts is then bounded by affine forms. The bounds are linear in the
+value: where they decide a part of the piece, that part is done, and the rest is tried again on its own, where bounds
+are tighter.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from icudl.proofs.values import Values
 
 POINTS = 9
 """Values tried over each range before anything is bounded: as many as the attack ``sweep`` tries by default."""
-
-AT_ONCE = 8
-"""Passes bounded at once; more do not fit in a processor's cache."""
 
 NARROWEST = 4
 """A piece is cut until it is this many times narrower than the width to which ends are exact."""
@@ -109,11 +107,14 @@ class Search:
         values: What may be wrong.
         width: To which ends of flipping intervals are exact, in unit coordinates.
         budget: Most pieces to bound for one stay.
+        at_once: Passes bounded at once.
     """
 
-    def __init__(self, model: nn.Module, network: Prepared, values: Values, width: float, budget: int) -> None:
+    def __init__(
+        self, model: nn.Module, network: Prepared, values: Values, width: float, budget: int, at_once: int = 8
+    ) -> None:
         self.model, self.network, self.values = model, network, values
-        self.width, self.budget = width, budget
+        self.width, self.budget, self.at_once = width, budget, at_once
         n_values = values.cell.shape[1]
         self.boxes = torch.zeros(n_values, dtype=torch.int64)
         self.witness = torch.full((n_values,), torch.nan, dtype=torch.float64)
@@ -213,8 +214,8 @@ class Search:
         reach = values.reach(queue.value) != 0
         order = torch.argsort(reach.int().argmax(dim=1), stable=True)
         bands = []
-        for start in range(0, len(order), AT_ONCE):
-            chosen = order[start : start + AT_ONCE]
+        for start in range(0, len(order), self.at_once):
+            chosen = order[start : start + self.at_once]
             part = queue.where(chosen)
             bands.append(self.network.band(values.passes(part.value, part.low, part.high)))
         back = torch.argsort(order)

@@ -86,13 +86,15 @@ class Values:
         inside = (hours < self.target.lengths[stay][:, None]).double()
         filling = self.target.bound_cells.filling
         if filling is None:
-            return (hours == hour[:, None]).double() * inside
+            alone: Tensor = (hours == hour[:, None]).double() * inside
+            return alone
         row = self.target.rows[stay]
         weight = filling.weight[row, :, variable].double()
         before = (filling.previous[row, :, variable] == hour[:, None]).double()
         after = (filling.following[row, :, variable] == hour[:, None]).double()
         charted = (~filling.missing[row, :, variable]).double()
-        return ((1 - weight) * before + weight * after) * charted * inside
+        share: Tensor = ((1 - weight) * before + weight * after) * charted * inside
+        return share
 
     def passes(self, which: Tensor, low: Tensor, high: Tensor) -> Passes:
         """Return the inputs while each value at ``which`` (K,) moves from ``low`` to ``high``."""

@@ -40,8 +40,7 @@ def certify(
         rows = np.flatnonzero(wanted[options.split])
         if len(rows) == 0:
             raise StageError(
-                f"certify.split = {options.split!r} holds no stay. Choose another split, or change "
-                "split.test_fraction."
+                f"certify.split = {options.split!r} holds no stay. Choose another split, or change split.test_fraction."
             )
         return run_proofs(
             training.checkpoints, grid, draw_stays(grid, rows, options.max_stays, context), options, context
@@ -54,6 +53,4 @@ def certify(
             f"The training has met the patients of all stays of the population {grid.population!r}. "
             "Prove about stays of other patients."
         )
-    return run_proofs(
-        training.checkpoints, align_grid(grid, training.checkpoints[str(FINAL)]), rows, options, context
-    )
+    return run_proofs(training.checkpoints, align_grid(grid, training.checkpoints[str(FINAL)]), rows, options, context)
