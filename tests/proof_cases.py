@@ -12,7 +12,7 @@ from icudl.proofs.affine import AffineForm
 from icudl.proofs.networks import Band, Passes, make_network
 from icudl.proofs.passes import Track
 
-HOURS, FEATURES = 8, 3
+HOURS, FEATURES = 6, 3
 LENGTHS = torch.tensor([HOURS, HOURS - 2])
 ROWS = torch.tensor([0, 1, 0, 1, 0])
 REACHED = torch.tensor([[2, 4], [0, 0], [HOURS - 1, HOURS - 1], [0, HOURS - 3], [3, 3]])

@@ -51,21 +51,21 @@ def wrong_squares(seed: int) -> int:
 
 
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_squares_are_held(seed: int) -> None:
     assert wrong_squares(seed) == 0
 
 
 @pytest.mark.parametrize("name", BINARY)
 @given(seed=SEEDS, spread=SPREADS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_of_two_forms_nothing_is_lost(name: str, seed: int, spread: float) -> None:
     assert wrong_of_two(name, seed, spread) == 0
 
 
 @pytest.mark.parametrize("name", UNARY)
 @given(seed=SEEDS, spread=SPREADS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_of_one_form_nothing_is_lost(name: str, seed: int, spread: float) -> None:
     first = random_form(seed, 5, spread=spread)
     unknowns, own = draws(first)
@@ -74,7 +74,7 @@ def test_of_one_form_nothing_is_lost(name: str, seed: int, spread: float) -> Non
 
 
 @given(seed=SEEDS, spread=SPREADS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_bounds_hold_every_member(seed: int, spread: float) -> None:
     form = random_form(seed, 5, spread=spread)
     low, high = form.bounds()
@@ -83,7 +83,7 @@ def test_bounds_hold_every_member(seed: int, spread: float) -> None:
 
 
 @given(seed=SEEDS, most=st.integers(1, 12))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_fewer_unknowns_hold_more(seed: int, most: int) -> None:
     form = random_form(seed, 12)
     reduced = form.reduced(most)

@@ -40,7 +40,7 @@ def points_outside(name: str, low: float, width: float) -> int:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @given(low=ENDS, width=WIDTHS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_no_point_lies_outside(name: str, low: float, width: float) -> None:
     assert points_outside(name, low, width) == 0
 
