@@ -11,12 +11,7 @@ from command_line import icudl
 STUDY = """
 [data.main]
 source = "synthetic"
-patients = 200
-[data.elsewhere]
-source = "synthetic"
-patients = 60
-seed = 7
-role = "external"
+patients = 130
 [window]
 hours = 8
 [variables]
@@ -28,9 +23,6 @@ max_epochs = 1
 bootstrap_samples = 10
 baselines = false
 [models.lstm]
-hidden_size = 4
-fc_size = 3
-[models.tcn]
 hidden_size = 4
 fc_size = 3
 [attacks.one_value]
@@ -59,25 +51,16 @@ def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
     refused = icudl("certify", *common, check=False)
     assert refused.returncode == 2
     assert "no table [certify]" in refused.stderr
-    icudl("run", *common)
-    planned = json.loads(icudl("run", "--dry-run", "--json", *common).stdout)
-    assert all(step["done"] for step in planned)
 
     file.write_text(STUDY + CERTIFY, "utf-8")
     done = icudl("run", *common)
     assert "Can one wrong charted value flip a prediction?" in done.stderr
-    after = json.loads(icudl("run", "--dry-run", "--json", *common).stdout)
-    assert {step["name"] for step in after} - {step["name"] for step in planned} == {
-        "certify/lstm",
-        "certify/lstm/elsewhere",
-    }
     listed = icudl("list", *common).stdout
     assert "certify/lstm" in listed
     assert "of 6 stays" in listed
-    assert "proven" in icudl("show", "certify/lstm", *common).stdout
-    assert "sound" in icudl("verify", "certify/lstm", *common).stdout
-    page = max((store / "report").glob("*/report.html"), key=lambda path: path.stat().st_mtime).read_text("utf-8")
-    assert "What one wrong value cannot do" in page or "what one wrong value cannot do" in page
+    assert "5 of its intervals hold for the second program" in icudl("verify", "certify/lstm", *common).stdout
+    (page,) = (store / "report").glob("*/index.html")
+    assert "What one wrong value cannot do" in page.read_text("utf-8")
 
     # The sweep tries points of the ranges that the proof decides.
     (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 6)
