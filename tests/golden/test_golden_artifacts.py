@@ -35,7 +35,7 @@ def store(version: int, tmp_path_factory: pytest.TempPathFactory) -> FolderStore
 
 def test_every_format_that_is_read_has_artifacts_of_every_kind(version: int) -> None:
     recorded = json.loads(record(version).read_text("utf-8"))
-    assert {reference.partition("/")[0] for reference in recorded} == set(STAGES)
+    assert {reference.partition("/")[0] for reference in recorded} == set(STAGES) - {"certify"}  # younger than they are
     assert archive(version).stat().st_size + record(version).stat().st_size < 300_000
 
 
@@ -125,7 +125,7 @@ def test_artifacts_of_the_first_format_are_refused_with_the_version_that_reads_t
 ) -> None:
     store = FolderStore(unpacked(1, tmp_path))
     references = store.references()
-    assert {node for node, _ in references} == set(STAGES) - {"score"}
+    assert {node for node, _ in references} == set(STAGES) - {"score", "certify"}
     for node, id_ in references:
         with pytest.raises(StoreError, match=r"has format 1, which icudl 0\.1\.0 is the last to read\. Install that"):
             store.manifest(node, id_)

@@ -27,6 +27,7 @@ from icudl.artifacts import (
     STAYS_SCHEMA,
     TRIALS_SCHEMA,
     AttackResult,
+    Certificates,
     Checkpoint,
     Direction,
     FeatureScaler,
@@ -41,6 +42,7 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
+from icudl.artifacts.certificates import CERTIFIED_SCHEMA, FLIPS_SCHEMA, PIECES_SCHEMA, VALUES_SCHEMA
 from icudl.variables import Variable
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
@@ -188,7 +190,23 @@ def attacks(draw: st.DrawFn) -> AttackResult:
     )
 
 
+@st.composite
+def certificates(draw: st.DrawFn) -> Certificates:
+    """Proofs whose tables have the declared columns."""
+    return Certificates(
+        stays=draw(frames(CERTIFIED_SCHEMA)),
+        values=draw(frames(VALUES_SCHEMA)),
+        pieces=draw(frames(PIECES_SCHEMA)),
+        flips=draw(frames(FLIPS_SCHEMA)),
+        variables=draw(variables(draw(st.integers(0, 3)))),
+        n_hours=draw(st.integers(1, 200)),
+        threat_model=draw(TEXTS),
+        options=draw(OPTIONS),
+    )
+
+
 ARTIFACTS: Mapping[str, st.SearchStrategy[Any]] = {
+    "Certificates": certificates(),
     "SourceTables": source_tables(),
     "GridDataset": grids(),
     "TrainingResult": trainings(),
