@@ -115,6 +115,11 @@ attack_misclassified = true
 split = "both"
 max_stays = 24
 
+[certify]
+on = ["lstm", "main"]
+max_stays = 6
+boxes = 400
+
 [attacks.one_value]
 attack = "sweep"
 threat_model = "measured"
