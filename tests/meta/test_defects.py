@@ -237,14 +237,14 @@ WRONG_CHANGES = (
     ),
     Defect(
         "hour-48-from-the-database",
-        "sources/mimic3/sql.py",
+        "sources/mimic/sql.py",
         "WHEN since >= {window} THEN",
         "WHEN since > {window} THEN",
         ("unit/sources/mimic3/test_mimic3_postgres.py",),
     ),
     Defect(
         "amounts-half-to-even",
-        "sources/mimic3/sql.py",
+        "sources/mimic/sql.py",
         "floor(quantity * {scale}::float8 + 0.5::float8)::bigint",
         "round(quantity * {scale}::float8)::bigint",
         ("unit/sources/mimic3/test_mimic3_postgres.py",),
