@@ -65,6 +65,12 @@ class Contender:
     baseline: str = ""
     first: str = ""
 
+    def model_for(self, variables: str) -> ModelOptions:
+        """Return the architecture with the share of the window summaries that goes with a list of variables."""
+        if not any(field.name == "summary_share" for field in dataclasses.fields(self.model)):
+            return self.model
+        return dataclasses.replace(self.model, summary_share=SUMMARY_SHARES[variables])
+
 
 RICH_INPUTS = InputOptions(
     imputation="forward",

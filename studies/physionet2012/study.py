@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from settings import CONTENDERS, STATICS, SUMMARY_SHARES, Contender, variables_of
+from settings import CONTENDERS, STATICS, Contender, variables_of
 
 from icudl.artifacts import GridDataset, write_json
 from icudl.execution.context import RunContext, SilentProgress
@@ -63,7 +63,7 @@ def score(
     plan = Plan(
         grid=grid,
         inputs=dataclasses.replace(contender.inputs, statics=STATICS[variables]),
-        model=dataclasses.replace(contender.model, summary_share=SUMMARY_SHARES[variables]),
+        model=contender.model_for(variables),
         training=contender.training,
         seed=args.seed,
         device="cpu",

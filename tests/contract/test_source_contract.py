@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from eicu_tables import study_folder as eicu_folder
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
 from mimic4_tables import busy_hospital
-from source_cases import physionet_folder
+from source_cases import physionet_folder, table_folder
 
 TRIED_ELSEWHERE = {"mimic3_postgres", "mimic4_postgres"}
 """Need a server: ``test_mimic3_postgres.py`` and ``test_mimic4_postgres.py`` hold that their tables are bit for bit
@@ -32,6 +33,8 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "mimic3": hospital_folder,
     "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
+    "table": table_folder,
+    "eicu": eicu_folder,
 }
 
 

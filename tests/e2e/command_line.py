@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import atexit
+import functools
+import shutil
 import subprocess
-import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from launcher import Launcher
+
 SMALL = (
+    "execution.executor=serial",
     "source.patients=260",
     "split.folds=2",
     "cohort.min_age_years=18",
@@ -21,16 +26,29 @@ SMALL = (
     "attack.batch_size=4",
     "analysis.bootstrap_samples=20",
 )
+"""A small study in one process: worker processes take longer to start than it takes to compute."""
+
+PARALLEL = (*SMALL, "execution.executor=processes", "execution.workers=2")
+
+
+@functools.cache
+def _launcher() -> Launcher:
+    """The process that all runs of this test process are forked from: it has imported everything once."""
+    folder = Path(tempfile.mkdtemp(prefix="icudl-runs-"))
+    launcher = Launcher(folder, warnings="default")
+
+    def end() -> None:
+        with launcher:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return launcher
 
 
 def icudl(*words: str | Path, check: bool = True, settings: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     more = [word for setting in settings for word in ("--set", setting)]
-    environment = os.environ | {"PYTHONWARNINGS": "default", "COLUMNS": "140"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())", *map(str, words), *more],
-        capture_output=True, text=True, timeout=600, env=environment, check=False,
-    )  # fmt: skip
-    assert not check or done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    ended = _launcher().run([*words, *more])
+    assert not check or ended.code == 0, ended.stderr
+    return subprocess.CompletedProcess([*words, *more], ended.code, ended.stdout, ended.stderr)

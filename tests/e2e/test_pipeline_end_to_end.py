@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import SMALL, icudl
+from command_line import PARALLEL, SMALL, icudl
 
 from icudl.pipeline.stages import STAGES
 
@@ -54,7 +54,7 @@ def test_one_option_of_the_attack_re_runs_what_depends_on_it(small_study: Path) 
 def test_where_and_how_it_runs_is_not_part_of_any_id(small_study: Path) -> None:
     done = icudl(
         "run", "--store", small_study, "--dry-run", "--json", "--workers", "1", "--device", "cpu",
-        settings=(*SMALL, "execution.executor=serial"),
+        settings=(*SMALL, "execution.executor=processes"),
     )  # fmt: skip
     assert all(step["done"] for step in json.loads(done.stdout))
 
@@ -95,13 +95,13 @@ def test_verify_finds_a_flipped_byte_and_stages_refuse_it(small_study: Path, tmp
 
 def test_every_stage_recomputes_to_the_same_bytes(small_study: Path) -> None:
     report = next((small_study / "report").iterdir()).name
-    done = icudl("verify", f"report/{report}", "--lineage", "--rerun", "--store", small_study)
+    done = icudl("verify", f"report/{report}", "--lineage", "--rerun", "--store", small_study, settings=SMALL)
     assert done.stdout.count("recomputed, identical") == len(COMPUTED)
 
 
 def test_serial_and_parallel_give_the_same_bytes(small_study: Path, tmp_path: Path) -> None:
-    store = tmp_path / "serial"
-    icudl("run", "--store", store, settings=(*SMALL, "execution.executor=serial"))
+    store = tmp_path / "parallel"
+    icudl("run", "--store", store, settings=PARALLEL)
     assert contents(store) == contents(small_study)
 
 
@@ -136,7 +136,7 @@ def test_tables_joined_from_blocks_are_the_same_even_after_a_kill_between_them(
 def test_a_killed_stage_resumes_to_the_same_ids_and_bytes(small_study: Path, tmp_path: Path, stage: str) -> None:
     store = tmp_path / "killed"
     words = [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())"]
-    settings = [word for setting in SMALL for word in ("--set", setting)]
+    settings = [word for setting in PARALLEL for word in ("--set", setting)]
     command = [*words, "run", "--store", str(store), *settings]
     killed = 0
     for delay in (0.0, 0.5, 1.0):
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_with_130_and_the_work_goes_on(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     words = [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())"]
     command = [*words, "run", "--to", "train", "--store", str(store)]
-    command += [word for setting in SMALL for word in ("--set", setting)]
+    command += [word for setting in PARALLEL for word in ("--set", setting)]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
     )

@@ -13,6 +13,8 @@ import pytest
 from command_line import icudl
 
 STUDY = """
+[execution]
+executor = "serial"
 [data.main]
 source = "synthetic"
 patients = 260

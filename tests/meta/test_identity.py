@@ -18,6 +18,7 @@ from plugin_options import ELSEWHERE, SEAMS, Settings, options_class, other_valu
 
 from icudl.config.schema import TABLES, RoleOptions
 from icudl.errors import ConfigError
+from icudl.proofs.options import CertifyOptions
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
@@ -86,12 +87,31 @@ def below(nodes: set[str]) -> set[str]:
 def test_the_graph_is_as_drawn_here(tmp_path: Path) -> None:
     steps = plan(STUDY, tmp_path)
     assert {step.node.key.stage: set(step.identity.upstream) for step in steps} == READS
-    assert set(NODES_OF) == set(TABLES)
+    assert set(NODES_OF) == set(TABLES) - {"certify"}
     for step in steps:
         # The role of a data set is a matter of its entry in a study of several.
         mine = {RoleOptions.table} if step.node.key.stage == "preprocess" else set()
         mine |= {table for table, nodes in NODES_OF.items() if step.node.key.stage in nodes} - {"run"}
         assert set(step.identity.options) == mine, step.node.key.stage
+
+
+def test_proofs_change_no_other_result(ids: typing.Callable[[Settings], dict[str, str]]) -> None:
+    without = ids(STUDY)
+    before = ids({**STUDY, "certify.split": "both"})
+    assert {node for node in before if before[node] != without.get(node)} == {"certify", "report"}
+    defaults, changed = CertifyOptions(), set()
+    for field in dataclasses.fields(CertifyOptions):
+        default = getattr(defaults, field.name)
+        for value in other_values(CertifyOptions, field, default):
+            if value == default:
+                continue
+            try:
+                after = ids({**STUDY, f"certify.{field.name}": value})
+            except ConfigError:  # not every value that is tried is legal
+                continue
+            assert {node for node in after if after[node] != before[node]} == {"certify", "report"}, field.name
+            changed.add(field.name)
+    assert changed == {field.name for field in dataclasses.fields(CertifyOptions)}
 
 
 @pytest.mark.parametrize(("table", "plugin"), CASES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from icudl.artifacts.attack import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, AttackStatus
 from icudl.artifacts.base import Artifact, Floats, Schema, Warned, check_schema
+from icudl.artifacts.certificates import Certificates, CertificateStatus, PieceVerdict
 from icudl.artifacts.checkpoint import Checkpoint, FeatureScaler
 from icudl.artifacts.codecs import read_json, write_json
 from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
@@ -36,6 +37,8 @@ __all__ = [
     "Artifact",
     "AttackResult",
     "AttackStatus",
+    "CertificateStatus",
+    "Certificates",
     "Checkpoint",
     "Direction",
     "FeatureScaler",
@@ -44,6 +47,7 @@ __all__ = [
     "LineageEntry",
     "Member",
     "Objective",
+    "PieceVerdict",
     "Report",
     "Schema",
     "Scores",

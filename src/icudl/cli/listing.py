@@ -106,7 +106,7 @@ def _defaults(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def headline(manifest: Manifest) -> str:
+def headline(manifest: Manifest) -> str:  # noqa: PLR0911 - one case per stage
     """Return the main outcome in a few words, with the split and the number of stays."""
     counts = manifest.counts
     match manifest.node:
@@ -125,6 +125,8 @@ def headline(manifest: Manifest) -> str:
             return f"{best} in trial {counts['best_trial']} of {counts['trials']}"
         case "attack":
             return _flips(counts)
+        case "certify":
+            return _proved(counts)
         case _:
             return ""
 
@@ -135,6 +137,13 @@ def _flips(counts: Mapping[str, Any]) -> str:
         return "no stay attacked"
     share = f"{counts['flipped'] / attacked:.0%} of {attacked:,} stays flipped"
     return share if median is None else f"{share}, median {median:g} {'value' if median == 1 else 'values'}"
+
+
+def _proved(counts: Mapping[str, Any]) -> str:
+    if not counts["stays"]:
+        return "no stay looked at"
+    shares = ", ".join(f"{counts[state] / counts['stays']:.0%} {state}" for state in ("proven", "flips", "undecided"))
+    return f"{shares} of {counts['stays']:,} stays".replace("flips", "flip")
 
 
 def details(manifest: Manifest, store: Store) -> list[Table]:

@@ -10,7 +10,17 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from icudl.artifacts import AttackResult, AttackStatus, Direction, Scores, TrainingResult, TrialState, TuningResult
+from icudl.artifacts import (
+    AttackResult,
+    AttackStatus,
+    Certificates,
+    CertificateStatus,
+    Direction,
+    Scores,
+    TrainingResult,
+    TrialState,
+    TuningResult,
+)
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
@@ -37,6 +47,7 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
         "train": _train,
         "score": _score,
         "attack": _attack,
+        "certify": _certify,
     }
     maker = makers.get(manifest.node)
     return maker(store, manifest) if maker else []
@@ -251,6 +262,26 @@ def _flips(store: Store, manifest: Manifest) -> Iterator[tuple[str, ...]]:
         median = [flipped[column].median() for column in ("best_l0", "best_l1")]
         cells = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in median]
         yield name, f"{group.height:,}", share, *cells
+
+
+def _certify(store: Store, manifest: Manifest) -> list[Table]:
+    """Return what is proved of the stays and of their values, by what was predicted."""
+    result = store.load(Certificates, manifest)
+    what = "charted value" if result.threat_model == "measured" else "cell"
+    states = (CertificateStatus.PROVEN.value, CertificateStatus.FLIPS.value, CertificateStatus.UNDECIDED.value)
+    title = f"Can one wrong {what} flip a prediction?"
+    table = _table(title, "predicted", *map(_right, ("stays", "proven", "flip", "undecided", "values", "that flip")))
+    looked_at = result.stays.filter(pl.col("status").is_in(states))
+    for died, name in ((False, "survival"), (True, "death")):
+        group = looked_at.filter((pl.col("label") == 1) == died)
+        counts = [group.filter(pl.col("status") == state).height for state in states]
+        values, flippable = int(group["values"].sum()), int(group["flippable"].sum())
+        cells = [f"{number:,} ({number / group.height:.0%})" if group.height else "-" for number in counts]
+        share = f"{flippable:,} ({flippable / values:.1%})" if values else "-"
+        table.add_row(name, f"{group.height:,}", *cells, f"{values:,}", share)
+    table.caption = "proven: no plausible number in the place of any one value flips the prediction"
+    table.caption_justify = "left"
+    return [table]
 
 
 def _table(title: str, *columns: Column | str) -> Table:

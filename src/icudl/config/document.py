@@ -26,9 +26,16 @@ from icudl.config.schema import (
 )
 from icudl.options import Options, masked, plain
 from icudl.plugins import registered
+from icudl.proofs.options import CertifyOptions
 
 _ON = (
     "Models and data sets that the attack is run on, by name; empty: all of them. Naming a model leaves out the other "
+    "models, naming a data set the other data sets."
+)
+
+
+_CERTIFY_ON = (
+    "Models and data sets that proofs are made about, by name; empty: all of them. Naming a model leaves out the other "
     "models, naming a data set the other data sets."
 )
 
@@ -113,11 +120,12 @@ class _Key:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Table:
-    """One table that is written."""
+    """One table that is written; one that is off is written as comments."""
 
     heading: str
     doc: str
     keys: tuple[_Key, ...]
+    off: bool = False
 
     def explained(self) -> list[str]:
         """Return its lines with comments."""
@@ -125,15 +133,28 @@ class _Table:
         lines.append(f"[{self.heading}]")
         for key in self.keys:
             lines += [_comment(key.doc), *key.assignments()]
+        if self.off:
+            text = "The study has none; take the # from the lines below to make them."
+            return [
+                *lines[: bool(self.doc)],
+                _comment(text),
+                *("# " + line for line in _lines(lines[bool(self.doc) :])),
+            ]
         return lines
 
     def listed(self, origins: Mapping[str, str]) -> list[str]:
-        """Return its lines without comments but for origins."""
+        """Return its lines without comments but for origins; nothing if the table is off."""
+        if self.off:
+            return []
         lines = [f"[{self.heading}]"]
         for key in self.keys:
             origin = origins.get(f"{self.heading}.{key.name}")
             lines += [line + (f"  # {origin}" if origin else "") for line in key.masked().assignments()]
         return lines
+
+
+def _lines(parts: list[str]) -> list[str]:
+    return "\n".join(parts).split("\n")
 
 
 def _keys_of(options: Options, rename: Mapping[str, str] | None = None) -> list[_Key]:
@@ -155,13 +176,19 @@ def _tables(config: Config) -> Iterator[_Table]:
             yield from _family(config, table, shared)
         else:
             options = shared[table]
-            yield _Table(heading=table, doc=summary_of(type(options)), keys=tuple(_keys_of(options)))
+            keys = _keys_of(options)
+            if table == CertifyOptions.table:
+                on = () if config.certify is None else config.certify.on
+                keys.append(_Key(name="on", value=on, doc=_CERTIFY_ON))
+            off = table == CertifyOptions.table and config.certify is None
+            yield _Table(heading=table, doc=summary_of(type(options)), keys=tuple(keys), off=off)
 
 
 def _shared(config: Config) -> dict[str, Options]:
     """Return the tables that hold for every entry which does not say otherwise."""
     tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
     tables |= {name: config.shared[name] for names in OVERRIDES.values() for name in names}
+    tables[CertifyOptions.table] = config.shared[CertifyOptions.table]
     return tables
 
 
@@ -281,19 +308,26 @@ def _json_plugin(plugin: Plugin, key: str, extra: Mapping[str, Any], *, unnamed:
     return {"anyOf": variants}
 
 
+def _json_on(doc: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}, "description": doc, "default": []}
+
+
 def json_schema() -> dict[str, Any]:
     """Return a JSON schema of the configuration, for editors."""
     properties: dict[str, Any] = {}
     for table in TABLES:
         if table not in PLUGINS:
-            properties[table] = _json_table(_json_properties(SHARED[table]))
+            own = _json_properties(SHARED[table])
+            if table == CertifyOptions.table:
+                own["on"] = _json_on(_CERTIFY_ON)
+            properties[table] = _json_table(own)
             continue
         plugin = PLUGINS[table]
         extra: dict[str, Any] = {}
         if table == "source":
             extra = _json_properties(RoleOptions)
         if table == "attack":
-            extra = {"on": {"type": "array", "items": {"type": "string"}, "description": _ON, "default": []}}
+            extra = {"on": _json_on(_ON)}
         properties[table] = _json_plugin(plugin, plugin.key, extra, unnamed=plugin.default)
         if plugin.family:
             overrides = {name: _json_table(_json_properties(SHARED[name])) for name in OVERRIDES[plugin.family]}

@@ -18,6 +18,7 @@ from icudl.config.schema import (
     SHARED,
     TABLES,
     Attack,
+    Certify,
     Config,
     DataSet,
     Model,
@@ -28,6 +29,7 @@ from icudl.config.schema import (
 from icudl.errors import ConfigError, suggestion
 from icudl.options import Options, masked, scheme_of
 from icudl.plugins import registered
+from icudl.proofs.options import CertifyOptions, unprovable
 
 TOML_NAMES = {
     bool: "true or false",
@@ -197,13 +199,22 @@ def _assemble(tree: _Tree) -> Config:
     Raises:
         ConfigError: A key, a value, a name or the study as a whole is illegal.
     """
-    shared = {table: build(table, table, tree.tables.get((table,), {}), tree.origins) for table in SHARED}
+    proved = dict(tree.tables.get((CertifyOptions.table,), {}))
+    on = convert("certify.on", proved.pop("on", ()), tuple[str, ...])
+    own = {(CertifyOptions.table,): proved}
+    shared = {table: build(table, table, (tree.tables | own).get((table,), {}), tree.origins) for table in SHARED}
     execution = build("execution", "execution", tree.tables.get(("execution",), {}), tree.origins)
     data = _entries(tree, "data", "source", DataSet, shared)
     models = _entries(tree, "models", "model", Model, shared)
     attacks = _entries(tree, "attacks", "attack", Attack, shared)
     _require_names({"data": data, "models": models, "attacks": attacks})
-    _require_targets(attacks, models, data)
+    for name, attack in attacks.items():
+        _require_targets(f"attacks.{name}.on", attack.on, models, data)
+    certify = None
+    if (CertifyOptions.table,) in tree.tables:
+        certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on)
+        _require_targets("certify.on", on, models, data)
+        _require_provable(certify, models)
     _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
     return Config(
@@ -212,6 +223,7 @@ def _assemble(tree: _Tree) -> Config:
         data=_main_first(data),
         models=models,
         attacks=attacks,
+        certify=certify,
         shared=shared,
         origins=tree.origins,
     )
@@ -314,15 +326,26 @@ def _require_names(families: Mapping[str, Mapping[str, Any]]) -> None:
             owner[name.casefold()] = f"{family}.{name}"
 
 
-def _require_targets(attacks: Mapping[str, Attack], models: Mapping[str, Model], data: Mapping[str, DataSet]) -> None:
+def _require_targets(key: str, on: Sequence[str], models: Mapping[str, Model], data: Mapping[str, DataSet]) -> None:
     known = [*models, *data]
-    for name, attack in attacks.items():
-        for target in attack.on:
-            if target not in known:
-                raise ConfigError(
-                    f"attacks.{name}.on names {target!r}, which is neither a model nor a data set of this study."
-                    f"{suggestion(target, known)} Models: {', '.join(models)}; data sets: {', '.join(data)}."
-                )
+    for target in on:
+        if target not in known:
+            raise ConfigError(
+                f"{key} names {target!r}, which is neither a model nor a data set of this study."
+                f"{suggestion(target, known)} Models: {', '.join(models)}; data sets: {', '.join(data)}."
+            )
+
+
+def _require_provable(certify: Certify, models: Mapping[str, Model]) -> None:
+    """Check that something can be proved about the models that [certify] concerns.
+
+    Raises:
+        ConfigError: A model is of a kind that proofs do not reach.
+    """
+    for name, entry in models.items():
+        reason = unprovable(entry.model) if certify.concerns(name, models) else ""
+        if reason:
+            raise ConfigError(f"[certify] concerns the model {name!r}. {reason}")
 
 
 def _require_external(tree: _Tree, data: Mapping[str, DataSet]) -> None:
@@ -402,7 +425,7 @@ def _of_plugin(table: str, values: Mapping[str, Any]) -> str:
 def _legal(where: str, table: str, fields: Collection[str]) -> list[str]:
     """Return the keys that a table may hold; an entry of a family has some that are none of its plug-in's options."""
     if table not in PLUGINS:
-        return list(fields)
+        return [*fields, *(["on"] if table == CertifyOptions.table else [])]
     plugin = PLUGINS[table]
     more = {"source": ["role"], "attack": ["on"]}.get(table, [])
     if "." not in where:

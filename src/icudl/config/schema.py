@@ -16,6 +16,7 @@ from icudl.plugins import options_of
 from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
+from icudl.proofs.options import CertifyOptions
 from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
@@ -109,6 +110,7 @@ SHARED: dict[str, type[Options]] = {
         ModelTuningOptions,
         TunedOptions,
         AttackTuningOptions,
+        CertifyOptions,
         AnalysisOptions,
         ReportOptions,
     )
@@ -117,7 +119,7 @@ SHARED: dict[str, type[Options]] = {
 
 TABLES: tuple[str, ...] = (
     "run", "source", "variables", "window", "cohort", "split", "inputs", "model", "training", "tune_model", "tuned",
-    "attack", "tune_attack", "analysis", "report", "execution",
+    "attack", "tune_attack", "certify", "analysis", "report", "execution",
 )  # fmt: skip
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
@@ -175,8 +177,29 @@ class Attack:
 
     def concerns(self, name: str, among: Mapping[str, Any]) -> bool:
         """Tell whether the attack is run on ``name``, one of the models or one of the data sets ``among`` all."""
-        chosen = set(self.on) & set(among)
-        return not chosen or name in chosen
+        return _concerns(self.on, name, among)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Certify:
+    """The table ``[certify]``, where a study has it: what is proved of its models.
+
+    Attributes:
+        options: Threat model, stays, width and budget.
+        on: Names of the models and data sets that it concerns, as in ``Attack``.
+    """
+
+    options: CertifyOptions
+    on: tuple[str, ...] = ()
+
+    def concerns(self, name: str, among: Mapping[str, Any]) -> bool:
+        """Tell whether something is proved about ``name``, one of the models or one of the data sets ``among`` all."""
+        return _concerns(self.on, name, among)
+
+
+def _concerns(on: tuple[str, ...], name: str, among: Mapping[str, Any]) -> bool:
+    chosen = set(on) & set(among)
+    return not chosen or name in chosen
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,6 +211,7 @@ class Config:
         data: Data sets by name, the main one first.
         models: Models by name.
         attacks: Attacks by name.
+        certify: What is proved; None where the configuration has no table ``[certify]``.
         analysis: How every attack is analysed.
         report: What the page shows.
         execution: Where and how jobs run.
@@ -202,6 +226,7 @@ class Config:
     analysis: AnalysisOptions
     report: ReportOptions
     execution: ExecutionOptions
+    certify: Certify | None = None
     shared: Mapping[str, Options] = dataclasses.field(default_factory=dict, compare=False)
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
@@ -282,6 +307,8 @@ class Config:
         plain: dict[str, Any] = {name: getattr(self, name).to_dict() for name in ("run", *COMMON)}
         for family in FAMILIES:
             plain[family] = {name: _entry_to_dict(entry) for name, entry in getattr(self, family).items()}
+        if self.certify is not None:
+            plain["certify"] = self.certify.options.to_dict() | {"on": list(self.certify.on)}
         return plain
 
 

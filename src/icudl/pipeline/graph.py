@@ -58,12 +58,14 @@ def build_graph(config: Config) -> dict[Key, Node]:
     """Return all nodes of a configuration, in an order in which they can be run.
 
     A search is a node if its table asks for trials. Every model is trained on the main data set and scored on each
-    external one. Every attack runs on each model and data set that it concerns.
+    external one. Every attack runs on each model and data set that it concerns, and so do proofs, where the
+    configuration asks for them.
     """
     graph = _Graph(config)
     graph.add_data()
     graph.add_models()
     graph.add_attacks()
+    graph.add_certificates()
     graph.add_report()
     return graph.nodes
 
@@ -135,6 +137,22 @@ class _Graph:
             {"preprocess": grid, "train": upstream["train"], "attack": found},
         )
 
+    def add_certificates(self) -> None:
+        certify, main = self.config.certify, self.config.main
+        if certify is None:
+            return
+        for model in self.config.models:
+            for data in self.config.data:
+                if not (certify.concerns(model, self.config.models) and certify.concerns(data, self.config.data)):
+                    continue
+                inputs = {
+                    "preprocess": Key(stage="preprocess", data=data),
+                    "train": Key(stage="train", model=model, data=main),
+                }
+                if data in self.external:
+                    inputs[FITTED_ON] = Key(stage="preprocess", data=main)
+                self._add(Key(stage="certify", model=model, data=data), (certify.options,), inputs)
+
     def add_report(self) -> None:
         # In the order of the stages, so that the report reads the same whatever was added to the table first.
         order = list(STAGES)
@@ -172,6 +190,8 @@ def _why_not(stage: str) -> str:
         return f"{table}.trials is 0, so it has no search. Set {table}.trials to the number of trials"
     if stage == "score":
         return 'no data set has role = "external"'
+    if stage == "certify":
+        return "its configuration has no table [certify]. Add the table, or --set certify.split=test"
     return "no attack concerns any of its models and data sets"
 
 

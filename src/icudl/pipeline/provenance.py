@@ -22,6 +22,8 @@ from icudl import __version__
 from icudl.artifacts import (
     AttackResult,
     AttackStatus,
+    Certificates,
+    CertificateStatus,
     GridDataset,
     LineageEntry,
     Scores,
@@ -39,6 +41,10 @@ HEADLINE_METRICS = ("auroc", "auprc")
 
 OF_PEERS = ("adversarial-robustness-toolbox", "foolbox")
 """Libraries whose attacks a result may use; a manifest names their versions where they are installed."""
+
+
+PROVED = (CertificateStatus.PROVEN, CertificateStatus.FLIPS, CertificateStatus.UNDECIDED)
+"""What a stay that was looked at, or one of its values, is found to be."""
 
 
 class Clock:
@@ -220,6 +226,8 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case p
             return counts | {"missing": list(artifact.missing), "scores": _scores(artifact.metrics)}
         case AttackResult():
             return _attacked(artifact)
+        case Certificates():
+            return _certified(artifact)
         case TuningResult():
             best = {"best_trial": artifact.best_trial, "best_value": artifact.best_value}
             return best | {"trials": artifact.trials.height, "objective": artifact.objective.metric}
@@ -227,6 +235,19 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case p
             return {"rows": {name: table.height for name, table in sorted(artifact.tables.items())}}
         case _:
             return {}
+
+
+def _certified(result: Certificates) -> dict[str, Any]:
+    statuses = dict(result.stays.group_by("status").len().sort("status").iter_rows())
+    verdicts = dict(result.values.group_by("verdict").len().sort("verdict").iter_rows())
+    decided = {state.value: statuses.get(state.value, 0) for state in PROVED}
+    return {
+        "status": statuses,
+        "stays": sum(decided.values()),
+        **decided,
+        "values": {state.value: verdicts.get(state.value, 0) for state in PROVED},
+        "boxes": int(result.stays["boxes"].sum()),
+    }
 
 
 def _scores(metrics: pl.DataFrame) -> dict[str, Any]:

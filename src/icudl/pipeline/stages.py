@@ -9,6 +9,7 @@ from typing import Any, cast
 from icudl.artifacts import (
     Artifact,
     AttackResult,
+    Certificates,
     GridDataset,
     LineageEntry,
     Report,
@@ -153,6 +154,19 @@ def _analyse(inputs: StageInputs) -> Artifact:
     )
 
 
+def _certify(inputs: StageInputs) -> Artifact:
+    from icudl.stages.certify import certify
+
+    artifacts = inputs.artifacts
+    return certify(
+        artifacts["preprocess"],
+        artifacts["train"],
+        inputs.options["certify"],
+        inputs.context,
+        fitted_on=artifacts.get(FITTED_ON),
+    )
+
+
 def _report(inputs: StageInputs) -> Artifact:
     from icudl.pipeline.study import study_of
     from icudl.stages.report import report
@@ -179,6 +193,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(name="attack", verb="attack", artifact=AttackResult, run=_attack, version=5, plugin="attack"),
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=3),
+        Stage(name="certify", verb="certify", artifact=Certificates, run=_certify),
         Stage(name="report", verb="report", artifact=Report, run=_report, version=3),
     )
 }

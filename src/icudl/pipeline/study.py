@@ -7,7 +7,7 @@ from typing import Any
 
 from icudl.artifacts import LineageEntry
 from icudl.config.schema import RoleOptions
-from icudl.report.study import AttackResults, DataResults, ModelResults, StudyResults
+from icudl.report.study import AttackResults, CertificateResults, DataResults, ModelResults, StudyResults
 from icudl.store.manifest import Upstream
 
 
@@ -65,4 +65,10 @@ def study_of(
         )
         for name, entry in entries("attack")
     )
-    return StudyResults(data=data, models=models, attacks=attacks, lineage=tuple(lineage.values()))
+    certificates = tuple(
+        CertificateResults(model=entry.model, data=entry.data, result=artifacts[name])
+        for name, entry in entries("certify")
+    )
+    return StudyResults(
+        data=data, models=models, attacks=attacks, lineage=tuple(lineage.values()), certificates=certificates
+    )

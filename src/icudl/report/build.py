@@ -36,6 +36,7 @@ from icudl.report.options import ReportOptions
 from icudl.report.sections.attack.explorer import MOST_BYTES, explorer_section
 from icudl.report.sections.attack.results import attack_basis, attack_section
 from icudl.report.sections.attack.susceptibility import susceptibility_section
+from icudl.report.sections.certificates import certificates_section
 from icudl.report.sections.cohort import cohort_section
 from icudl.report.sections.model.quality import quality_section
 from icudl.report.sections.model.tuning import Search, trial_asked_for, tuning_section
@@ -46,7 +47,7 @@ from icudl.report.sections.summary import summary_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
-MODELS, ATTACKS = "models-in-detail", "attacks-in-detail"
+MODELS, ATTACKS, PROOFS = "models-in-detail", "attacks-in-detail", "proofs-in-detail"
 KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer", "Group")
 
 
@@ -97,6 +98,16 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
         [
             (name, study.attack_title(each), _attack_sections(study, each, line, options, shown, tuning=apart))
             for each, line, name in zip(study.attacks, lines, _attack_names(study), strict=True)
+        ],
+    )
+    names = _anchors(f"{each.model}.{each.data}" for each in study.certificates)
+    parts += _group(
+        PROOFS,
+        "Proofs",
+        "Proofs by model",
+        [
+            (name, study.certificate_title(each), [certificates_section(each)])
+            for each, name in zip(study.certificates, names, strict=True)
         ],
     )
     searches = [] if apart else _searches(study)

@@ -44,6 +44,11 @@ CITATIONS: dict[str, Citation] = {
         "Silva I, Moody G, Scott DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
         "PhysioNet/Computing in Cardiology Challenge 2012. Computing in Cardiology 39, 245-248 (2012).",
     ),
+    "eicu": Citation(
+        "Pollard TJ, Johnson AEW, Raffa JD, Celi LA, Mark RG, Badawi O. The eICU Collaborative Research Database, a "
+        "freely available multi-center database for critical care research. Scientific Data 5, 180178 (2018).",
+        "https://doi.org/10.1038/sdata.2018.178",
+    ),
     "sun2018": Citation(
         "Sun M, Tang F, Yi J, Wang F, Zhou J. Identify susceptible locations in medical records via adversarial "
         "attacks on deep predictive models. KDD 2018, 793-801.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from icudl.artifacts import (
     AttackResult,
+    Certificates,
     GridDataset,
     LineageEntry,
     Scores,
@@ -76,6 +77,21 @@ class AttackResults:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class CertificateResults:
+    """Proofs about one model and one data set.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the data set.
+        result: The proofs.
+    """
+
+    model: str
+    data: str
+    result: Certificates
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class StudyResults:
     """Everything that a report tells.
 
@@ -84,12 +100,14 @@ class StudyResults:
         models: In the order of the configuration; the first one is what the others are compared with.
         attacks: In the order of the configuration.
         lineage: Origin of every artifact above, inputs before what is made from them.
+        certificates: Proofs, in the order of models and data sets; empty where none are asked for.
     """
 
     data: tuple[DataResults, ...]
     models: tuple[ModelResults, ...]
     attacks: tuple[AttackResults, ...]
     lineage: tuple[LineageEntry, ...]
+    certificates: tuple[CertificateResults, ...] = ()
 
     @property
     def main(self) -> DataResults:
@@ -120,3 +138,7 @@ class StudyResults:
         if attack.data != self.main.name:
             names.append(attack.data)
         return ", ".join(names)
+
+    def certificate_title(self, proofs: CertificateResults) -> str:
+        """Return the name of the model; the data set is named unless it is the main one."""
+        return proofs.model if proofs.data == self.main.name else f"{proofs.model}, {proofs.data}"

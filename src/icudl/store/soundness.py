@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import AttackResult, Checkpoint, FeatureScaler, GridDataset, SourceTables, TrainingResult
+from icudl.artifacts import (
+    AttackResult,
+    Certificates,
+    CertificateStatus,
+    Checkpoint,
+    FeatureScaler,
+    GridDataset,
+    PieceVerdict,
+    SourceTables,
+    TrainingResult,
+)
 from icudl.variables import Variable
 
 Fault = tuple[bool, str]
@@ -39,6 +49,8 @@ def _expectations(artifact: object) -> Iterator[Fault]:
                 yield from _checkpoint(checkpoint)
         case AttackResult():
             yield from _attack(artifact)
+        case Certificates():
+            yield from _certificates(artifact)
 
 
 def _variables(variables: tuple[Variable, ...]) -> Iterator[Fault]:
@@ -119,3 +131,40 @@ def _attack(attack: AttackResult) -> Iterator[Fault]:
         yield cells["variable"] < len(attack.variables), "a changed cell is of an unknown variable"
     if cells["hour"] is not None:
         yield cells["first"] >= 0 and cells["hour"] < attack.n_hours, "a changed cell lies outside the window"
+
+
+def _certificates(proofs: Certificates) -> Iterator[Fault]:
+    yield from _variables(proofs.variables)
+    key = ("stay_id", "hour", "variable")
+    values, pieces = proofs.values, proofs.pieces.sort(*key, "low")
+    yield values.select(key).is_duplicated().sum() == 0, "a value is there twice"
+    for name, table in (("value", values), ("piece", pieces), ("interval", proofs.flips)):
+        yield table.select(key).null_count().sum_horizontal().sum() == 0, f"a {name} has no stay, hour or variable"
+        if table.height:
+            yield _most(table["variable"]) < len(proofs.variables), f"a {name} is of an unknown variable"
+            yield table["hour"].is_between(0, proofs.n_hours - 1).all(), f"the hour of a {name} lies outside the window"
+    holds, flips, is_open = (
+        pl.col("verdict") == state.value for state in (PieceVerdict.HOLDS, PieceVerdict.FLIPS, PieceVerdict.OPEN)
+    )
+    unproved = (holds & ~(pl.col("bound") > 0).fill_null(value=False)) | (
+        flips & ~(pl.col("bound") < 0).fill_null(value=False)
+    )
+    yield pieces.filter(unproved).height == 0, "the bound of a piece does not prove its verdict"
+    joined = (pl.col("low") == pl.col("high").shift(1)).over(key)
+    yield (
+        pieces.filter((~joined).fill_null(value=False) | (pl.col("low") > pl.col("high"))).height == 0,
+        ("the pieces of a value do not join"),
+    )
+    found = pieces.group_by(key).agg(
+        pl.col("low").min(), pl.col("high").max(), holds.all().alias("proven"), is_open.any().alias("open")
+    )
+    both = values.join(found, on=key, how="full")
+    apart = (pl.col("low") != pl.col("lower")) | (pl.col("high") != pl.col("upper"))
+    yield both.filter(apart.fill_null(value=True)).height == 0, "pieces and values do not cover the same ranges"
+    proven = pl.col("verdict") == CertificateStatus.PROVEN.value
+    yield (
+        both.filter((proven != pl.col("proven")).fill_null(value=False)).height == 0,
+        ("a value is called proven against its pieces"),
+    )
+    witnessed = pl.col("verdict") == CertificateStatus.FLIPS.value
+    yield values.filter(witnessed == pl.col("witness").is_null()).height == 0, "a flip has no witness"

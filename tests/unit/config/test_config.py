@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from icudl.config.document import json_schema, key_table, options_by_table, to_d
 from icudl.config.load import load_config
 from icudl.config.schema import FAMILIES, TABLES
 from icudl.errors import ConfigError
+from icudl.proofs.options import CertifyOptions
 
 
 def write(folder: Path, text: str) -> Path:
@@ -82,6 +84,10 @@ def test_the_document_explains_every_key_and_reads_back(tmp_path: Path) -> None:
     document = to_document(config)
     assert load_config(write(tmp_path, document)) == config
     for table in TABLES:
+        if table == "certify":  # off unless it is given
+            assert config.certify is None
+            assert "\n# [certify]\n" in document
+            continue
         for key in getattr(config, table).to_dict():
             assert f"\n{key} " in document or f"\n{key}." in document
     for table, plugins in options_by_table().items():
@@ -96,3 +102,33 @@ def test_the_schema_accepts_the_document_and_rejects_what_the_loader_rejects() -
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
     assert set(schema["properties"]) == {*TABLES, *FAMILIES}
+
+
+def test_proofs_are_asked_for_by_their_table(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, '[models.lstm]\n[models.tcn]\n[certify]\nwidth = 0.02\non = ["lstm"]\n'))
+    assert config.certify is not None
+    assert (config.certify.options.width, config.certify.on) == (0.02, ("lstm",))
+    assert config.to_dict()["certify"]["on"] == ["lstm"]
+    assert load_config(write(tmp_path, to_document(config))) == config
+    # Every line of the table that is off is legal as it stands.
+    off = to_document(load_config())
+    start = off.index("# [certify]")
+    lines = [line.removeprefix("# ") for line in off[start : off.index("\n\n", start)].splitlines()]
+    switched_on = load_config(write(tmp_path, "\n".join(lines)))
+    assert switched_on.certify is not None
+    assert switched_on.certify.options == CertifyOptions()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["models.tcn.hidden_size=4", "certify.split=test"], "concerns the model 'tcn'. Nothing can be proved"),
+        (["model.readout=attention", "certify.split=test"], "the read-out 'attention'"),
+        (["certify.on=['nobody']"], "certify.on names 'nobody'"),
+        (["certify.onn=['main']"], "Did you mean 'on'?"),
+        (["certify.width=2"], "certify.width = 2.0 is out of range"),
+    ],
+)
+def test_proofs_that_cannot_be_made_are_refused(settings: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(None, settings)

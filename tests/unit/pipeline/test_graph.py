@@ -127,3 +127,18 @@ def test_what_a_study_does_not_have_is_named(target: str, words: list[str]) -> N
 def test_a_study_without_external_data_has_no_scores() -> None:
     with pytest.raises(ConfigError, match="no data set has role"):
         find_nodes(build_graph(load_config()), "score")
+
+
+def test_proofs_are_made_of_the_models_and_data_that_they_concern() -> None:
+    nodes = graph(*TABLE, "certify.split=test")
+    found = {name for name in nodes if name.startswith("certify")}
+    assert found == {f"certify/{model}{data}" for model in ("lstm", "gru") for data in ("", "/elsewhere")}
+    assert reads(nodes, "certify/gru/elsewhere") == {
+        "preprocess": ("preprocess", "", "", "elsewhere"),
+        "fitted-on": ("preprocess", "", "", "home"),
+        "train": ("train", "gru", "", "home"),
+    }
+    some = graph(*TABLE, "certify.on=['gru', 'home']")
+    assert {name for name in some if name.startswith("certify")} == {"certify/gru"}
+    with pytest.raises(ConfigError, match=r"no table \[certify\]"):
+        find_nodes(build_graph(load_config()), "certify")

@@ -99,7 +99,9 @@ def test_other_variables_are_named_in_the_result_and_survive_its_files(training,
     assert again.metrics.equals(scores.metrics)
     for name in ("left_out", "missing", "unused", "warnings"):
         assert getattr(again, name) == getattr(scores, name)
-    assert any(grid.variables[0].name in text for text in again.warnings)
+    missing, unused = again.warnings
+    assert grid.variables[0].name in missing
+    assert "does not read my_own" in unused
 
 
 def test_populations_that_share_patients_are_a_warning(training, context):

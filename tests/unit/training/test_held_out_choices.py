@@ -175,6 +175,7 @@ def test_no_patient_is_on_both_sides_of_a_teacher(monkeypatch: pytest.MonkeyPatc
     teacher.soft_targets(grid, rows, InputOptions(), options, seed=1)
     assert len(parts) == teacher.FOLDS
     assert not any(fitted & asked for fitted, asked in parts)
+    assert all(len(fitted) > 3 * len(asked) for fitted, asked in parts)
     assert set().union(*(asked for _, asked in parts)) == set(grid.patient_ids[rows].tolist())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,11 @@ from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
 from icudl.attacks.target.checkpoint import CheckpointTarget
-from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells, measured_cells
+from icudl.attacks.target.threat import Entries, StayTensors, grid_cells, measured_cells
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
+from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 from icudl.training.scores.risk_curve import risks_at
@@ -146,14 +147,45 @@ def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
 def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
     checkpoint, options = data.checkpoints[shard.member], data.options
     model = load_model(checkpoint, data.device)
+    target = bind_shard(
+        checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
+    )
+    outcome = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+
+
+def bind_shard(
+    checkpoint: Checkpoint,
+    model: SequenceClassifier,
+    shard: Shard,
+    threat_model: str,
+    variables: Collection[str],
+    device: str,
+    *,
+    confidence: float = 0.0,
+) -> CheckpointTarget:
+    """Bind a checkpoint to the stays of a shard under a threat model.
+
+    Args:
+        checkpoint: Not fitted on any of the stays.
+        model: ``load_model(checkpoint, device)``.
+        shard: The stays.
+        threat_model: ``"grid"`` or ``"measured"``.
+        variables: Names of the variables that may change; empty for all.
+        device: Where to compute.
+        confidence: Logits by which the other class must win.
+    """
     inputs = prepare_inputs(
         checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs), shard.values, shard.lengths, shard.statics
     )
-    stays = StayTensors.of(inputs, np.arange(len(shard.rows)), data.device)
-    cells = _cells(options, checkpoint, shard, stays)
-    target = CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=options.kappa)
-    outcome = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
-    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+    stays = StayTensors.of(inputs, np.arange(len(shard.rows)), device)
+    if threat_model == "measured":
+        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
+        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
+    else:
+        cells = grid_cells(stays)
+    cells = cells.only(checkpoint.variables, variables)
+    return CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=confidence)
 
 
 def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardOutcome:
@@ -164,12 +196,3 @@ def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardO
             return risks_at(curve, np.log(softmax) - np.log1p(-softmax))
 
     return outcome.with_risks(risk_of)
-
-
-def _cells(options: AttackOptions, checkpoint: Checkpoint, shard: Shard, stays: StayTensors) -> Cells:
-    if options.threat_model == "measured":
-        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
-        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
-    else:
-        cells = grid_cells(stays)
-    return cells.only(checkpoint.variables, options.variables)

@@ -207,6 +207,37 @@ def test_subgroups_leave_out_the_unknown():
     }
 
 
+def test_an_interval_holds_the_middle_95_percent_of_the_resamples():
+    rng = np.random.default_rng(8)
+    labels = (rng.random(80) < 0.3).astype(np.int8)
+    scored = _scored(labels, np.clip(rng.normal(0.3 + 0.2 * labels, 0.2), 0, 1))
+    found = intervals(scored, 400, np.random.default_rng(2))
+    drawn = all_scores(scored, bootstrap_weights(scored, 400, np.random.default_rng(2)))
+    for name in ("auroc", "brier", "recall"):
+        assert found[name] == pytest.approx(tuple(np.percentile(drawn[name], [2.5, 97.5])))
+
+
+def test_a_stay_that_is_not_in_the_data_set_is_an_error():
+    columns = {"model": "lstm", "member": "final", "split": "test", "fold": -1, "label": [0, 1], "stay_id": [1, 2]}
+    predictions = pl.DataFrame(columns | {"probability": 0.5, "threshold": 0.5}, schema=dict(PREDICTIONS_SCHEMA))
+    stays = pl.DataFrame({"stay_id": [1], "patient_id": [1], "age_years": [50.0], "sex": ["F"], "icu_type": ["A"]})
+    with pytest.raises(StageError, match="1 of the test stays predicted by lstm are not in the data set"):
+        score_predictions(predictions, stays, 10, 3)
+
+
+def test_age_bands_begin_with_the_year_in_their_name():
+    ages = [17.9, 18.0, 39.9, 40.0, 64.9, 65.0, 79.9, 80.0, 120.0]
+    stays = pl.DataFrame({"age_years": ages, "sex": ["F"] * 9, "icu_type": ["A"] * 9})
+    found = {name: np.array(ages)[mask].tolist() for name, mask in subgroups(stays).items() if "age" in name}
+    assert found == {
+        "age_years=0-17": [17.9],
+        "age_years=18-39": [18.0, 39.9],
+        "age_years=40-64": [40.0, 64.9],
+        "age_years=65-79": [65.0, 79.9],
+        "age_years=80+": [80.0, 120.0],
+    }
+
+
 def test_no_stays_have_no_score():
     assert math.isnan(score("auroc", np.zeros(0, int), np.zeros(0)))
     assert set(metrics.METRICS) == set(_values(_scored([0, 1], [0.2, 0.8])))

@@ -26,6 +26,14 @@ def test_blocks_are_pooled_by_hand():
     assert np.isnan(risks_at(curve, np.array([np.nan]))).all()
 
 
+def test_a_risk_that_all_stays_have_decides_for_all_of_them():
+    curve = fit_curve(np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 3.0, 4.0]))
+    lowest, highest = curve[1][0], curve[1][-1]
+    assert difference_at(curve, lowest) == -BEYOND
+    assert difference_at(curve, highest) == 4.0
+    assert difference_at(curve, np.nextafter(highest, 1)) == BEYOND
+
+
 def test_inner_points_of_a_level_piece_are_left_out():
     curve = fit_curve(np.array([0, 0, 0, 0, 1, 1]), np.arange(6.0))
     assert curve[0].tolist() == [0.0, 3.0, 4.0, 5.0]

@@ -34,6 +34,14 @@ def test_it_agrees_with_an_unpenalised_logistic_regression():
     assert fit_calibration(labels, logits, "platt") == pytest.approx(expected, abs=2e-3)
 
 
+def test_without_one_of_the_classes_nothing_is_calibrated_and_with_one_stay_of_it_something_is():
+    logits = _logits([-2.0, -1.0, 1.0, 3.0])
+    for labels in ([0, 0, 0, 0], [1, 1, 1, 1]):
+        assert fit_calibration(np.array(labels), logits, "platt") == (1.0, 0.0)
+    for labels in ([0, 0, 0, 1], [0, 1, 1, 1]):
+        assert fit_calibration(np.array(labels), logits, "platt") != (1.0, 0.0)
+
+
 def test_perfect_separation_stays_finite():
     scale, shift = fit_calibration(np.array([0, 0, 0, 1, 1]), _logits([-2, -1, -1, 1, 3]), "platt")
     assert 0 < scale < 10

@@ -42,15 +42,16 @@ class Launcher:
 
     Args:
         folder: Where output of the runs is kept.
+        warnings: What Python does with a warning of a run (as after ``python -W``).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warnings: str = "ignore::DeprecationWarning") -> None:
         self.folder = folder
         self._numbers = itertools.count()
         self._outputs: dict[int, tuple[Path, Path]] = {}
         environment = os.environ | {"COLUMNS": "140"}
         self._nursery = subprocess.Popen(
-            [sys.executable, "-W", "ignore::DeprecationWarning", str(Path(__file__).with_name("nursery.py"))],
+            [sys.executable, "-W", warnings, str(Path(__file__).with_name("nursery.py"))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
 
@@ -67,12 +68,14 @@ class Launcher:
         self._nursery.stdout.close()
 
     def start(self, words: Sequence[str | Path], fault: Fault | None = None) -> int:
-        """Start a run in a session of its own and return its process id."""
+        """Start a run in a session of its own, with the present environment and folder; return its process id."""
         number = next(self._numbers)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         request = {
             "words": [str(word) for word in words],
             "fault": dataclasses.asdict(fault or Fault()),
+            "environment": dict(os.environ) | {"COLUMNS": "140"},
+            "folder": str(Path.cwd()),
             "stdout": str(out),
             "stderr": str(err),
         }

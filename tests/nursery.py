@@ -7,6 +7,7 @@ answers are lines of JSON on standard input and output.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -18,6 +19,11 @@ from typing import Any
 
 from fault import Fault, arm
 
+LIBRARIES = (
+    *("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "torch.nn", "rich"),
+    "torch._dynamo",  # which the first optimiser imports
+)
+
 
 def import_everything() -> None:
     """Import the package whole, and what its stages import on their way."""
@@ -25,7 +31,14 @@ def import_everything() -> None:
 
     for module in pkgutil.walk_packages(icudl.__path__, "icudl."):
         importlib.import_module(module.name)
-    for name in ("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "torch.nn", "rich"):
+    for name in (
+        "optuna.samplers",
+        "optuna.pruners",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "torch._dynamo",
+        "rich",
+    ):
         importlib.import_module(name)
 
 
@@ -35,6 +48,9 @@ def run(request: dict[str, Any]) -> int:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     sys.argv = ["icudl", *request["words"]]
     code = 70
     try:
@@ -56,7 +72,8 @@ def run(request: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Answer requests until standard input ends."""
-    import_everything()
+    with Path(os.devnull).open("w", encoding="utf-8") as nothing, contextlib.redirect_stderr(nothing):
+        import_everything()  # what libraries warn of while they are imported is no matter of the runs
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

@@ -1,0 +1,82 @@
+"""Numbers of proofs: shares of stays and values that are proven, flip or are undecided, by class, variable and hour."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import polars as pl
+
+from icudl.analysis.numbers.single_attacks import Share
+from icudl.artifacts import Certificates, CertificateStatus
+
+PROVED = (CertificateStatus.PROVEN, CertificateStatus.FLIPS, CertificateStatus.UNDECIDED)
+"""What a stay that was looked at, or one of its values, is found to be."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proved:
+    """The stays of one predicted class, or of both.
+
+    Attributes:
+        label: 0 for stays that the model says survive, 1 for deaths, None for both.
+        stays: Stays looked at.
+        counts: Stays by what is proved of them.
+        shares: Their shares with 95 % intervals.
+        values: Values of these stays that may be wrong.
+        verdicts: Values by what is proved of them.
+    """
+
+    label: int | None
+    stays: int
+    counts: dict[CertificateStatus, int]
+    shares: dict[CertificateStatus, Share]
+    values: int
+    verdicts: dict[CertificateStatus, int]
+
+
+def looked_at(proofs: Certificates) -> pl.DataFrame:
+    """Return the stays of which something was to be proved."""
+    return proofs.stays.filter(pl.col("status").is_in([state.value for state in PROVED]))
+
+
+def proved_by_class(proofs: Certificates) -> tuple[Proved, ...]:
+    """Return what is proved of both classes together and of each; a class without stays is left out."""
+    stays = looked_at(proofs)
+    found = []
+    for label in (None, 0, 1):
+        group = stays if label is None else stays.filter(label=label)
+        if not group.height:
+            continue
+        counts = {state: group.filter(status=state.value).height for state in PROVED}
+        verdicts = dict(
+            zip(PROVED, (int(group[name].sum()) for name in ("proven", "flippable", "undecided")), strict=True)
+        )
+        found.append(
+            Proved(
+                label=label,
+                stays=group.height,
+                counts=counts,
+                shares={state: Share.of(number, group.height) for state, number in counts.items()},
+                values=int(group["values"].sum()),
+                verdicts=verdicts,
+            )
+        )
+    return tuple(found)
+
+
+def proved_by(proofs: Certificates, column: str) -> pl.DataFrame:
+    """Return, by ``"variable"`` or ``"hour"``: values, and how many of them are proven, flip or are undecided.
+
+    Returns:
+        ``column, values, proven, flips, undecided, stays`` (stays that such a value can flip), by rising ``column``.
+    """
+    verdict = pl.col("verdict")
+    return (
+        proofs.values.group_by(column)
+        .agg(
+            pl.len().cast(pl.Int64).alias("values"),
+            *((verdict == state.value).sum().cast(pl.Int64).alias(state.value) for state in PROVED),
+            pl.col("stay_id").filter(verdict == CertificateStatus.FLIPS.value).n_unique().cast(pl.Int64).alias("stays"),
+        )
+        .sort(column)
+    )

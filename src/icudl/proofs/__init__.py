@@ -1,0 +1,1 @@
+"""Proofs: which predictions no single wrong value can flip, by affine forms and branch and bound."""

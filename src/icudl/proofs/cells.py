@@ -1,0 +1,154 @@
+"""One hour of an LSTM or a GRU on affine forms.
+
+The state of a cell is one form: the hidden units, and behind them the memory of an LSTM. Errors of gates enter one unit
+of the new state only, so they stay that unit's own until the hour is over; then each gets an unknown that later hours
+share. Weights are laid out as torch lays them out (gates i, f, g, o of an LSTM; r, z, n of a GRU).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from icudl.proofs.affine import AffineForm
+from icudl.proofs.relaxations import Line, sigmoid, tanh
+
+
+class Cell(Protocol):
+    """One direction of one recurrent layer.
+
+    Attributes:
+        hidden_size: Units.
+        state_size: Components of the state.
+    """
+
+    @property
+    def hidden_size(self) -> int:
+        """Units."""
+
+    @property
+    def state_size(self) -> int:
+        """Components of the state."""
+
+    def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
+        """Return the state one hour on; the hidden units are its first components, errors have shared unknowns.
+
+        Args:
+            inputs: (B, C) inputs of the hour.
+            state: State of the hour before, without errors of its own.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights of one direction of one layer, in float64.
+
+    Attributes:
+        inputs: (g H, C) of the inputs.
+        hidden: (g H, H) of the hidden units.
+        input_bias: (g H,).
+        hidden_bias: (g H,).
+    """
+
+    inputs: Tensor
+    hidden: Tensor
+    input_bias: Tensor
+    hidden_bias: Tensor
+
+    @classmethod
+    def of(cls, rnn: nn.RNNBase, layer: int, *, reverse: bool) -> Weights:
+        """Take the weights of one direction of a layer."""
+        suffix = f"l{layer}{'_reverse' if reverse else ''}"
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return cls(*(getattr(rnn, f"{name}_{suffix}").detach().double() for name in names))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LstmCell:
+    """An LSTM cell; its state is (h, c)."""
+
+    weights: Weights
+
+    @property
+    def hidden_size(self) -> int:
+        """Units."""
+        return self.weights.hidden.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """Components of the state."""
+        return 2 * self.hidden_size
+
+    def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
+        """See ``Cell.step``."""
+        size, weights = self.hidden_size, self.weights
+        hidden, memory = state.part(0, size), state.part(size, 2 * size)
+        gates = inputs.linear(weights.inputs, weights.input_bias).plus(
+            hidden.linear(weights.hidden, weights.hidden_bias)
+        )
+        lower, upper = gates.bounds()
+        squashed = [sigmoid(lower[:, part], upper[:, part]) for part in (slice(2 * size), slice(3 * size, 4 * size))]
+        curbed = tanh(lower[:, 2 * size : 3 * size], upper[:, 2 * size : 3 * size])
+        lines = zip(squashed[0], curbed, squashed[1], strict=True)
+        gates = gates.through(Line(*(torch.cat(arrays, dim=1) for arrays in lines)))
+        enter, forget, candidate, leave = (gates.part(k * size, (k + 1) * size) for k in range(4))
+        memory = forget.times(memory).plus(enter.times(candidate)).shared()
+        hidden = leave.times(_curbed(memory)).shared()
+        return AffineForm.joined([hidden, memory])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GruCell:
+    """A GRU cell; its state is h."""
+
+    weights: Weights
+
+    @property
+    def hidden_size(self) -> int:
+        """Units."""
+        return self.weights.hidden.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """Components of the state."""
+        return self.hidden_size
+
+    def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
+        """See ``Cell.step``."""
+        size, weights = self.hidden_size, self.weights
+        from_inputs = inputs.linear(weights.inputs, weights.input_bias)
+        from_hidden = state.linear(weights.hidden, weights.hidden_bias)
+        reset, update = (
+            _squashed(from_inputs.part(k * size, (k + 1) * size).plus(from_hidden.part(k * size, (k + 1) * size)))
+            for k in range(2)
+        )
+        recalled = reset.times(from_hidden.part(2 * size, 3 * size))
+        candidate = _curbed(from_inputs.part(2 * size, 3 * size).plus(recalled))
+        # h' = n + z (h - n). The candidate n occurs twice; its own error d comes out as (1 - z) d.
+        alone = AffineForm(candidate.centre, candidate.terms, torch.zeros_like(candidate.own))
+        lower, upper = update.bounds()
+        remaining = candidate.own * torch.maximum((1 - lower).abs(), (1 - upper).abs())
+        moved = alone.plus(update.times(state.minus(alone)))
+        return AffineForm(moved.centre, moved.terms, moved.own + remaining).shared()
+
+
+def make_cell(rnn: nn.RNNBase, layer: int, *, reverse: bool) -> Cell:
+    """Return one direction of one layer of an ``nn.LSTM`` or ``nn.GRU``."""
+    weights = Weights.of(rnn, layer, reverse=reverse)
+    return LstmCell(weights) if isinstance(rnn, nn.LSTM) else GruCell(weights)
+
+
+def _squashed(form: AffineForm) -> AffineForm:
+    return form.through(sigmoid(*form.bounds()))
+
+
+def _curbed(form: AffineForm) -> AffineForm:
+    return form.through(tanh(*form.bounds()))
+
+
+def first_state(cell: Cell, batch: int) -> AffineForm:
+    """Return the state before the first hour: zero."""
+    return AffineForm.exact(torch.zeros(batch, cell.state_size, dtype=torch.float64))

@@ -1,0 +1,295 @@
+"""Branch and bound: which part of each value's range leaves a prediction as it is, and which part flips it.
+
+The model itself is tried at a few points first, so that a flip that is easy to find is found, and the range is cut
+where the class changes. Each piece between two cuts is then bounded by affine forms. The bounds are linear in the
+value: where they decide a part of the piece, that part is done, and the rest is tried again on its own, where bounds
+are tighter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import torch
+from torch import Tensor, nn
+
+from icudl.proofs.networks import Band, Prepared
+from icudl.proofs.values import Values
+
+POINTS = 9
+"""Values tried over each range before anything is bounded: as many as the attack ``sweep`` tries by default."""
+
+NARROWEST = 4
+"""A piece is cut until it is this many times narrower than the width to which ends are exact."""
+
+_LEAST_GAIN = 0.2
+"""Share of a piece that its bounds must decide; below that it is cut in the middle."""
+
+
+class Verdict(enum.IntEnum):
+    """What is known of a piece of a value's range."""
+
+    HOLDS = 0  # no value of the piece flips the prediction
+    FLIPS = 1  # every value of the piece does
+    EDGE = 2  # the class changes somewhere within
+    OPEN = 3  # not decided
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pieces:
+    """Pieces of the ranges of values; those of one value cover its range, end to end.
+
+    Attributes:
+        value: (n,) position of the value.
+        low: (n,) float64 lower end, in unit coordinates.
+        high: (n,) upper end.
+        verdict: (n,) codes of ``Verdict``.
+        bound: (n,) logits: smallest possible lead of the present class on a piece that holds or is open, the largest
+            one on a piece that flips, NaN on an edge.
+        flipped: (n,) bool, the model tried at an end of the piece says the other class.
+    """
+
+    value: Tensor
+    low: Tensor
+    high: Tensor
+    verdict: Tensor
+    bound: Tensor
+    flipped: Tensor
+
+    def where(self, chosen: Tensor) -> Pieces:
+        """Return some of the pieces."""
+        return Pieces(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+    @staticmethod
+    def joined(parts: list[Pieces]) -> Pieces:
+        """Return the pieces of several parts."""
+        names = [field.name for field in dataclasses.fields(Pieces)]
+        return Pieces(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    @staticmethod
+    def to_bound(value: Tensor, low: Tensor, high: Tensor, flipped: Tensor) -> Pieces:
+        """Return pieces that nothing is known of yet."""
+        verdict = torch.full_like(value, Verdict.OPEN)
+        return Pieces(value, low, high, verdict, torch.full_like(low, -torch.inf), flipped)
+
+    @staticmethod
+    def edges(value: Tensor, low: Tensor, high: Tensor) -> Pieces:
+        """Return pieces within which the class changes."""
+        nothing = torch.full_like(low, torch.nan)
+        return Pieces(
+            value, low, high, torch.full_like(value, Verdict.EDGE), nothing, torch.zeros_like(value, dtype=torch.bool)
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found.
+
+    Attributes:
+        pieces: By value and lower end.
+        boxes: (V,) intervals bounded for each value.
+        witness: (V,) float64 unit coordinate nearest to the charted value at which the model says the other class; NaN
+            for none.
+    """
+
+    pieces: Pieces
+    boxes: Tensor
+    witness: Tensor
+
+
+class Search:
+    """Branch and bound over the values of a batch of stays.
+
+    Args:
+        model: The model itself, which is tried at points.
+        network: The same model, which bounds pieces; it has read the unchanged stays.
+        values: What may be wrong.
+        width: To which ends of flipping intervals are exact, in unit coordinates.
+        budget: Most pieces to bound for one stay.
+        at_once: Passes bounded at once.
+    """
+
+    def __init__(
+        self, model: nn.Module, network: Prepared, values: Values, width: float, budget: int, at_once: int = 8
+    ) -> None:
+        self.model, self.network, self.values = model, network, values
+        self.width, self.budget, self.at_once = width, budget, at_once
+        n_values = values.cell.shape[1]
+        self.boxes = torch.zeros(n_values, dtype=torch.int64)
+        self.witness = torch.full((n_values,), torch.nan, dtype=torch.float64)
+        self.now = values.target.values[tuple(values.cell)].double()
+
+    def run(self) -> Found:
+        """Search until everything is decided or the budget is spent."""
+        queue, done = self._tried()
+        finished = [done]
+        spent = torch.zeros(len(self.values.features), dtype=torch.int64)
+        while len(queue.value):
+            affordable = self._affordable(queue, spent)
+            finished.append(queue.where(~affordable))
+            queue = queue.where(affordable)
+            if not len(queue.value):
+                break
+            spent += torch.bincount(self.values.stay[queue.value], minlength=len(spent))
+            self.boxes += torch.bincount(queue.value, minlength=len(self.boxes))
+            decided, queue = self._decide(queue, self._bounded(queue))
+            finished.append(decided)
+        pieces = Pieces.joined(finished)
+        # A stable sort by the lower end, then by the value, puts the pieces of each value in a row.
+        order = torch.argsort(pieces.low, stable=True)
+        order = order[torch.argsort(pieces.value[order], stable=True)]
+        return Found(pieces.where(order), self.boxes, self.witness)
+
+    def _affordable(self, queue: Pieces, spent: Tensor) -> Tensor:
+        """Return (n,) bool: the pieces of each stay that its budget still pays for, in order."""
+        stay = self.values.stay[queue.value]
+        order = torch.argsort(stay, stable=True)
+        counts = torch.bincount(stay, minlength=len(spent))
+        first = torch.cumsum(counts, 0) - counts
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order)) - first[stay[order]]
+        return spent[stay] + place < self.budget
+
+    def _try(self, which: Tensor, at: Tensor) -> Tensor:
+        """Return (n,) bool: the model says the other class; keep the flip that is nearest to the charted value."""
+        flips = self.values.margins(self.model, which, at) < 0
+        for value, place in zip(which[flips].tolist(), at[flips].tolist(), strict=True):
+            before, now = float(self.witness[value]), float(self.now[value])
+            if not abs(before - now) <= abs(place - now):
+                self.witness[value] = place
+        return flips
+
+    def _tried(self) -> tuple[Pieces, Pieces]:
+        """Try the model at equally spaced points; return the pieces to bound and the edges between them."""
+        lower, upper = self.values.lower, self.values.upper
+        n_values = len(lower)
+        shares = torch.linspace(0, 1, POINTS, dtype=torch.float64)
+        points = lower[:, None] * (1 - shares) + upper[:, None] * shares
+        points[:, 0], points[:, -1] = lower, upper
+        which = torch.arange(n_values)
+        flips = self._try(which.repeat_interleave(POINTS), points.flatten()).view(n_values, POINTS)
+        pieces = Pieces.to_bound(
+            which.repeat_interleave(POINTS - 1),
+            points[:, :-1].flatten(),
+            points[:, 1:].flatten(),
+            flips[:, :-1].flatten(),
+        )
+        return self._cut(pieces, flips[:, 1:].flatten())
+
+    def _cut(self, pieces: Pieces, flipped_above: Tensor) -> tuple[Pieces, Pieces]:
+        """Cut pieces whose ends differ around the place where the class changes.
+
+        Args:
+            pieces: With what the model says at their lower ends.
+            flipped_above: (n,) what it says at their upper ends.
+
+        Returns:
+            Pieces between which nothing was seen to change, neighbours alike joined, and the edges between them.
+        """
+        mixed = pieces.flipped != flipped_above
+        crossing = pieces.where(mixed)
+        low, high = crossing.low, crossing.high
+        while len(low) and float((high - low).max()) > self.width / 4:
+            middle = (low + high) / 2
+            alike = self._try(crossing.value, middle) == crossing.flipped
+            low, high = torch.where(alike, middle, low), torch.where(alike, high, middle)
+        # The bounds decide nothing at the very place of the change, so the edge gets some room on both sides.
+        room = (self.width - (high - low)) / 2
+        below = torch.maximum(low - room, (crossing.low + low) / 2)
+        above = torch.minimum(high + room, (crossing.high + high) / 2)
+        edges = Pieces.edges(crossing.value, below, above)
+        parts = [
+            pieces.where(~mixed),
+            Pieces.to_bound(crossing.value, crossing.low, below, crossing.flipped),
+            Pieces.to_bound(crossing.value, above, crossing.high, ~crossing.flipped),
+        ]
+        calm = _merged(Pieces.joined(parts))
+        # A single point is an end of its neighbours, which say all there is to say.
+        return calm.where(calm.high > calm.low), edges
+
+    def _bounded(self, queue: Pieces) -> Band:
+        """Bound the lead of the present class on each piece."""
+        values = self.values
+        reach = values.reach(queue.value) != 0
+        order = torch.argsort(reach.int().argmax(dim=1), stable=True)
+        bands = []
+        for start in range(0, len(order), self.at_once):
+            chosen = order[start : start + self.at_once]
+            part = queue.where(chosen)
+            bands.append(self.network.band(values.passes(part.value, part.low, part.high)))
+        back = torch.argsort(order)
+        centre, slope, rest = (torch.cat(arrays)[back] for arrays in zip(*bands, strict=True))
+        sign = values.sign[values.stay[queue.value]]
+        return Band(sign * (centre - values.target.shift), sign * slope, rest)
+
+    def _decide(self, queue: Pieces, band: Band) -> tuple[Pieces, Pieces]:
+        """Return the pieces that are done, and what is left of the others."""
+        lead = torch.where(queue.flipped, -band.centre, band.centre)
+        slope = torch.where(queue.flipped, -band.slope, band.slope)
+        # The lead of the class that the piece should have is at least lead - rest + slope e for e from -1 to 1.
+        base = lead - band.rest
+        worst = base - slope.abs()
+        bound = torch.where(queue.flipped, -worst, worst)
+        verdict = torch.where(queue.flipped, int(Verdict.FLIPS), int(Verdict.HOLDS))
+        whole = worst > 0
+        narrow = (queue.high - queue.low) <= self.width / NARROWEST
+        decided = dataclasses.replace(queue, verdict=torch.where(whole, verdict, queue.verdict), bound=bound)
+        parts = [decided.where(whole | narrow)]
+        queue, base, slope = queue.where(~whole & ~narrow), base[~whole & ~narrow], slope[~whole & ~narrow]
+        if not len(queue.value):
+            return parts[0], queue
+        # base + slope e > 0 beyond e = -base / slope, on the side to which the slope rises.
+        root = torch.where(slope == 0, 1.0, -base / slope).clamp(-1, 1)
+        rising = slope > 0
+        share = torch.where(rising, (1 - root) / 2, (root + 1) / 2)
+        partly = (share > _LEAST_GAIN) & (slope != 0)
+        done, rest = self._split(queue.where(partly), root[partly], base[partly], slope[partly])
+        halved, edges = self._halve(queue.where(~partly))
+        return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, halved])
+
+    def _split(self, queue: Pieces, root: Tensor, base: Tensor, slope: Tensor) -> tuple[Pieces, Pieces]:
+        """Return the part of each piece that its bounds decide, and the rest."""
+        rising = slope > 0
+        # A tenth of the way beyond the root, so that rounding the place of the cut changes nothing.
+        root = root + (torch.where(rising, 1.0, -1.0) - root) / 10
+        cut = (queue.low + queue.high) / 2 + root * (queue.high - queue.low) / 2
+        bound = base + slope * root
+        done = dataclasses.replace(
+            queue,
+            low=torch.where(rising, cut, queue.low),
+            high=torch.where(rising, queue.high, cut),
+            verdict=torch.where(queue.flipped, int(Verdict.FLIPS), int(Verdict.HOLDS)),
+            bound=torch.where(queue.flipped, -bound, bound),
+        )
+        rest = dataclasses.replace(
+            queue, low=torch.where(rising, queue.low, cut), high=torch.where(rising, cut, queue.high)
+        )
+        return done, rest
+
+    def _halve(self, queue: Pieces) -> tuple[Pieces, Pieces]:
+        """Return both halves of each piece, and the edges where the model says something else in the middle."""
+        middle = (queue.low + queue.high) / 2
+        flipped = self._try(queue.value, middle)
+        left = Pieces.to_bound(queue.value, queue.low, middle, queue.flipped)
+        right = Pieces.to_bound(queue.value, middle, queue.high, flipped)
+        # Both ends of a piece were alike, so the upper end of its right half is as the lower end of its left half.
+        calm, edges = zip(self._cut(left, flipped), self._cut(right, queue.flipped), strict=True)
+        # Halves that are alike were one piece before, and are not joined again.
+        return Pieces.joined(list(calm)), Pieces.joined(list(edges))
+
+
+def _merged(pieces: Pieces) -> Pieces:
+    """Join neighbouring pieces of one value at whose ends the model says the same."""
+    order = torch.argsort(pieces.low, stable=True)
+    pieces = pieces.where(order[torch.argsort(pieces.value[order], stable=True)])
+    if len(pieces.value) < 2:
+        return pieces
+    goes_on = (
+        (pieces.value[1:] == pieces.value[:-1])
+        & (pieces.low[1:] == pieces.high[:-1])
+        & (pieces.flipped[1:] == pieces.flipped[:-1])
+    )
+    starts = torch.cat([torch.tensor([True]), ~goes_on])
+    ends = torch.cat([~goes_on, torch.tensor([True])])
+    return Pieces.to_bound(pieces.value[starts], pieces.low[starts], pieces.high[ends], pieces.flipped[starts])

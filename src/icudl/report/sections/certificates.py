@@ -1,0 +1,138 @@
+"""Section of the page: which predictions no single wrong value can flip."""
+
+from __future__ import annotations
+
+from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class
+from icudl.artifacts import Certificates, CertificateStatus
+from icudl.report.charts.descriptions import Axis, Line, Lines
+from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
+from icudl.report.study import CertificateResults
+from icudl.report.wording import columns, count, numeric, percent, rounded, row
+
+CLASSES = {None: "Both", 0: "Survival", 1: "Death"}
+
+
+def certificates_section(results: CertificateResults) -> Section:
+    """Tell what is proved about one model and one data set."""
+    proofs = results.result
+    what = "charted value" if proofs.threat_model == "measured" else "cell of the filled-in record"
+    groups = proved_by_class(proofs)
+    lead = [
+        (
+            f"Can any plausible number in the place of one {what} flip the prediction? For each {what} of a stay the "
+            "whole range of numbers is decided, not sampled: proven means that no number flips the prediction, "
+            "whatever it is; flips means that some do, and at least one of them was checked by an independent pass "
+            "through the model."
+        ),
+    ]
+    blocks: list[Block] = []
+    if not groups:
+        blocks.append(Note("No stay was looked at: the model gets all of them wrong, or none was asked for."))
+    else:
+        lead.append(_sentence(groups[0], what))
+        blocks += [_classes(groups), _variables(proofs), _hours(proofs)]
+    return Section("proofs", "What one wrong value cannot do", "Proofs", tuple(lead), tuple(blocks)).based_on(
+        _basis(groups)
+    )
+
+
+def _basis(groups: tuple[Proved, ...]) -> str:
+    return count(groups[0].stays, "stay") + " looked at" if groups else ""
+
+
+def _sentence(whole: Proved, what: str) -> str:
+    proven, flips, undecided = (whole.counts[state] for state in PROVED)
+    text = (
+        f"Of {count(whole.stays, 'stay')}, {proven:,} ({percent(proven / whole.stays)}) are proven against any one "
+        f"wrong {what}, and {flips:,} ({percent(flips / whole.stays)}) can be flipped by one."
+    )
+    if undecided:
+        return f"{text} {undecided:,} ({percent(undecided / whole.stays)}) are undecided."
+    return f"{text} None is undecided."
+
+
+def _share(proved: Proved, state: CertificateStatus) -> Entry:
+    share = proved.shares[state]
+    return Entry(f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})", share.value)
+
+
+def _classes(groups: tuple[Proved, ...]) -> Table:
+    rows = tuple(
+        row(
+            CLASSES[each.label],
+            each.stays,
+            *(_share(each, state) for state in PROVED),
+            each.values,
+            *(each.verdicts[state] for state in PROVED),
+        )
+        for each in groups
+    )
+    return Table(
+        "proofs-by-class",
+        "Stays and values by prediction",
+        columns(
+            "Prediction",
+            numeric("Stays"),
+            numeric("Proven (95 %)"),
+            numeric("Can be flipped (95 %)"),
+            numeric("Undecided (95 %)"),
+            numeric("Values"),
+            numeric("Proven"),
+            numeric("That flip"),
+            numeric("Undecided"),
+        ),
+        rows,
+        "A stay is proven if every one of its values is, and can be flipped if one of its values can.",
+    )
+
+
+def _variables(proofs: Certificates) -> Table:
+    rows = []
+    for line in proved_by(proofs, "variable").iter_rows(named=True):
+        variable = proofs.variables[line["variable"]]
+        share = line["flips"] / line["values"]
+        rows.append(
+            row(
+                variable.label,
+                line["values"],
+                line["proven"],
+                line["flips"],
+                line["undecided"],
+                Entry(percent(share), share),
+                line["stays"],
+            )
+        )
+    return Table(
+        "proofs-by-variable",
+        "Values by variable",
+        columns(
+            "Variable",
+            numeric("Values"),
+            numeric("Proven"),
+            numeric("That flip"),
+            numeric("Undecided"),
+            numeric("Share that flips"),
+            numeric("Stays flipped"),
+        ),
+        tuple(rows),
+        "Values that flip a prediction alone, and how many stays have such a value of the variable.",
+        filtered=True,
+    )
+
+
+def _hours(proofs: Certificates) -> Figure:
+    hours = proved_by(proofs, "hour")
+    series = tuple(
+        Line(name=name, x=hours["hour"].to_list(), y=rounded(hours[state.value] / hours["values"]), dash=place)
+        for place, (state, name) in enumerate(
+            ((CertificateStatus.FLIPS, "That flip"), (CertificateStatus.UNDECIDED, "Undecided"))
+        )
+    )
+    return Figure(
+        "proofs-by-hour",
+        "Values that flip, by hour",
+        "Share of the values of each hour that can flip the prediction alone, and of those that are undecided. The "
+        "others are proven.",
+        Lines(x=Axis(label="Hour since ICU admission"), y=Axis(label="Values", percent=True, min=0), series=series),
+        size="full",
+    )

@@ -1,0 +1,66 @@
+"""Proofs through the command line: what they say, where they stand, and that they are checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from command_line import icudl
+
+STUDY = """
+[data.main]
+source = "synthetic"
+patients = 130
+[window]
+hours = 8
+[variables]
+use = ["potassium", "heartrate"]
+[split]
+folds = 2
+[training]
+max_epochs = 1
+bootstrap_samples = 10
+baselines = false
+[models.lstm]
+hidden_size = 4
+fc_size = 3
+[attacks.one_value]
+attack = "sweep"
+threat_model = "measured"
+max_stays = 6
+on = ["lstm", "main"]
+[analysis]
+bootstrap_samples = 10
+importance_stays = 0
+[execution]
+executor = "serial"
+"""
+CERTIFY = """
+[certify]
+max_stays = 6
+misclassified = true
+on = ["lstm"]
+"""
+
+
+def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
+    file, store = tmp_path / "study.toml", tmp_path / "runs"
+    file.write_text(STUDY, "utf-8")
+    common = ("--config", file, "--store", store)
+    refused = icudl("certify", *common, check=False)
+    assert refused.returncode == 2
+    assert "no table [certify]" in refused.stderr
+
+    file.write_text(STUDY + CERTIFY, "utf-8")
+    done = icudl("run", *common)
+    assert "Can one wrong charted value flip a prediction?" in done.stderr
+    listed = icudl("list", *common).stdout
+    assert "certify/lstm" in listed
+    assert "of 6 stays" in listed
+    assert "5 of its intervals hold for the second program" in icudl("verify", "certify/lstm", *common).stdout
+    (page,) = (store / "report").glob("*/index.html")
+    assert "What one wrong value cannot do" in page.read_text("utf-8")
+
+    # The sweep tries points of the ranges that the proof decides.
+    (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 6)
+    assert set(pl.read_parquet(proofs / "values.parquet")["verdict"]) <= {"proven", "flips", "undecided"}

@@ -1,0 +1,119 @@
+"""Operations on affine forms: what is drawn from the operands lies in the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from icudl.proofs.affine import AffineForm
+from icudl.proofs.relaxations import tanh
+from proof_cases import draws, members, outside, random_form
+
+SEEDS = st.integers(0, 10_000)
+SPREADS = st.sampled_from([1e-3, 0.3, 3.0])
+WEIGHT = torch.randn(5, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+BIAS = torch.randn(5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+BINARY: dict[str, tuple[Callable[[AffineForm, AffineForm], AffineForm], Callable[[Tensor, Tensor], Tensor]]] = {
+    "plus": (lambda a, b: a.plus(b), lambda x, y: x + y),
+    "minus": (lambda a, b: a.minus(b), lambda x, y: x - y),
+    "times": (lambda a, b: a.times(b), lambda x, y: x * y),
+}
+UNARY: dict[str, tuple[Callable[[AffineForm], AffineForm], Callable[[Tensor], Tensor]]] = {
+    "linear": (lambda a: a.linear(WEIGHT, BIAS), lambda x: x @ WEIGHT.T + BIAS),
+    "through": (lambda a: a.through(tanh(*a.bounds())), torch.tanh),
+    "shared": (lambda a: a.shared(), lambda x: x),
+    "part": (lambda a: a.part(1, 3), lambda x: x[..., 1:3]),
+}
+
+
+def wrong_of_two(name: str, seed: int, spread: float) -> int:
+    first, second = random_form(seed, 4, spread=spread), random_form(seed + 1, 6, spread=spread)
+    unknowns, own = draws(second)
+    other_own = draws(first, seed=2)[1]
+    form, plain = BINARY[name]
+    return outside(
+        form(first, second), plain(members(first, unknowns, other_own), members(second, unknowns, own)), unknowns
+    )
+
+
+def wrong_squares(seed: int) -> int:
+    """Of a number that depends on one unknown only, the square: the case in which the bound of products is tight."""
+    form = _without_own(random_form(seed, 1, spread=3.0))
+    unknowns, own = draws(form)
+    return outside(form.times(form), members(form, unknowns, own) ** 2, unknowns)
+
+
+@given(seed=SEEDS)
+@settings(deadline=None, max_examples=25)
+def test_squares_are_held(seed: int) -> None:
+    assert wrong_squares(seed) == 0
+
+
+@pytest.mark.parametrize("name", BINARY)
+@given(seed=SEEDS, spread=SPREADS)
+@settings(deadline=None, max_examples=25)
+def test_of_two_forms_nothing_is_lost(name: str, seed: int, spread: float) -> None:
+    assert wrong_of_two(name, seed, spread) == 0
+
+
+@pytest.mark.parametrize("name", UNARY)
+@given(seed=SEEDS, spread=SPREADS)
+@settings(deadline=None, max_examples=25)
+def test_of_one_form_nothing_is_lost(name: str, seed: int, spread: float) -> None:
+    first = random_form(seed, 5, spread=spread)
+    unknowns, own = draws(first)
+    form, plain = UNARY[name]
+    assert outside(form(first), plain(members(first, unknowns, own)), unknowns) == 0
+
+
+@given(seed=SEEDS, spread=SPREADS)
+@settings(deadline=None, max_examples=25)
+def test_bounds_hold_every_member(seed: int, spread: float) -> None:
+    form = random_form(seed, 5, spread=spread)
+    low, high = form.bounds()
+    vectors = members(form, *draws(form))
+    assert bool(((vectors >= low) & (vectors <= high)).all())
+
+
+@given(seed=SEEDS, most=st.integers(1, 12))
+@settings(deadline=None, max_examples=25)
+def test_fewer_unknowns_hold_more(seed: int, most: int) -> None:
+    form = random_form(seed, 12)
+    reduced = form.reduced(most)
+    assert reduced.terms.shape[1] <= max(most, 1 + 3)
+    unknowns, own = draws(form)
+    # Of the new unknowns only the changed value's is the old one.
+    assert outside(reduced.in_value_alone(), members(form, unknowns, own), unknowns[..., :1]) == 0
+    assert torch.allclose(reduced.radius, form.radius, rtol=1e-9)
+
+
+def test_what_depends_on_the_same_number_cancels() -> None:
+    form = random_form(0)
+    difference = dataclasses.replace(form, own=torch.zeros_like(form.own))
+    assert float(difference.minus(difference).radius.max()) < 1e-5
+
+
+MUTATIONS: dict[str, tuple[str, Callable[[AffineForm, AffineForm], AffineForm]]] = {
+    "no squares": ("times", lambda a, b: dataclasses.replace(TIMES(a, b), centre=a.centre * b.centre)),
+    "no own error of a product": ("times", lambda a, b: _without_own(TIMES(a, b))),
+    "no own error of a sum": ("plus", lambda a, b: _without_own(PLUS(a, b))),
+}
+TIMES, PLUS = AffineForm.times, AffineForm.plus
+
+
+def _without_own(form: AffineForm) -> AffineForm:
+    return AffineForm(form.centre, form.terms, torch.zeros_like(form.own))
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_changed_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, mutation: str) -> None:
+    name, rule = MUTATIONS[mutation]
+    monkeypatch.setattr(AffineForm, name, rule)
+    assert sum(wrong_of_two(name, seed, 3.0) + wrong_squares(seed) for seed in range(5)) > 0

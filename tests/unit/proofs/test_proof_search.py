@@ -1,0 +1,149 @@
+"""Branch and bound: what is called proven holds at random points, what is said to flip flips, nothing is left."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attack_cases import make_checkpoint
+from icudl.artifacts import Checkpoint
+from icudl.attacks.methods.sweep import SweepAttack
+from icudl.attacks.options import SweepOptions
+from icudl.attacks.run.shards import ShardJobs, bind_shard, divide
+from icudl.attacks.target.verification import score
+from icudl.models.base import SequenceClassifier
+from icudl.models.build import load_model
+from icudl.models.options import GruOptions, LstmOptions
+from icudl.preprocessing.scaling import InputOptions, static_columns
+from icudl.proofs.networks import make_network
+from icudl.proofs.passes import Track
+from icudl.proofs.search import Found, Search, Verdict
+from icudl.proofs.values import Values
+from training_grids import make_grid
+
+EVERY_INPUT = InputOptions(
+    channels=("value", "observed", "hours_since"), statics=("age_years",), scaling="standard", imputation="forward"
+)
+CASES: dict[str, tuple[str, Any, InputOptions]] = {
+    "grid": ("grid", LstmOptions(hidden_size=5, fc_size=4), InputOptions()),
+    "measured": ("measured", LstmOptions(hidden_size=5, fc_size=4), InputOptions()),
+    "every input": ("measured", GruOptions(hidden_size=5, fc_size=4, readout="mean"), EVERY_INPUT),
+}
+
+
+def searched(
+    case: str, *, width: float = 0.01, budget: int = 1000, n_stays: int = 6
+) -> tuple[Values, SequenceClassifier, Found]:
+    """The values of some test stays, and what is proved of them."""
+    threat, options, inputs = CASES[case]
+    grid = make_grid(40)
+    checkpoint = make_checkpoint(grid, "final", options, inputs)
+    return search_in(grid, checkpoint, threat, width=width, budget=budget, n_stays=n_stays)
+
+
+def search_in(
+    grid: Any, checkpoint: Checkpoint, threat: str, *, width: float, budget: int, n_stays: int
+) -> tuple[Values, SequenceClassifier, Found]:
+    statics = {"final": static_columns(grid, InputOptions.from_dict(checkpoint.inputs))}
+    shard = ShardJobs(grid, divide(grid, np.flatnonzero(grid.is_test)[:n_stays], 99), statics, 0)[0]
+    model = load_model(checkpoint, "cpu")
+    target = bind_shard(checkpoint, model, shard, threat, (), "cpu")
+    values = Values.of(target, score(model, target, target.values).says_death)
+    network = make_network(model, 8).prepare(Track.exact(values.features), target.lengths)
+    return values, model, Search(model, network, values, width, budget).run()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_proofs_hold_at_random_points(case: str) -> None:
+    values, model, found = searched(case)
+    pieces = found.pieces
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for verdict in (Verdict.HOLDS, Verdict.FLIPS):
+        part = pieces.where(pieces.verdict == verdict)
+        which = torch.randint(len(part.value), (3000,), generator=generator)
+        share = torch.rand(3000, generator=generator, dtype=torch.float64)
+        at = part.low[which] + share * (part.high - part.low)[which]
+        lead = values.margins(model, part.value[which], at)
+        # The bounds are those of the margin itself, on the right side of 0.
+        bound = part.bound[which]
+        if verdict is Verdict.HOLDS:
+            assert bool((bound > 0).all())
+            assert bool((lead >= bound).all())
+        else:
+            assert bool((bound < 0).all())
+            assert bool((lead <= bound).all())
+        seen.add(verdict)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pieces_cover_every_range_and_edges_are_narrow(case: str) -> None:
+    values, _, found = searched(case)
+    pieces = found.pieces
+    n_values = values.cell.shape[1]
+    for value in range(n_values):
+        own = pieces.where(pieces.value == value)
+        assert float(own.low[0]) == float(values.lower[value])
+        assert float(own.high[-1]) == float(values.upper[value])
+        assert own.low[1:].tolist() == own.high[:-1].tolist()
+    edges = pieces.where(pieces.verdict == Verdict.EDGE)
+    assert len(edges.value) > 0
+    assert float((edges.high - edges.low).max()) <= 0.01 * (1 + 1e-9)
+    assert int((pieces.verdict == Verdict.OPEN).sum()) == 0
+
+
+def test_witnesses_are_those_of_a_brute_force_grid() -> None:
+    values, model, found = searched("measured")
+    shares = torch.linspace(0, 1, 401, dtype=torch.float64)
+    flippable = []
+    for value in range(values.cell.shape[1]):
+        at = values.lower[value] * (1 - shares) + values.upper[value] * shares
+        flippable.append(bool((values.margins(model, torch.full((401,), value), at) < 0).any()))
+    assert (~found.witness.isnan()).tolist() == flippable
+    which = (~found.witness.isnan()).nonzero()[:, 0]
+    assert values.verified(model, which, found.witness[which]).holds.all()
+
+
+def test_the_sweep_and_the_proof_agree_about_the_same_set() -> None:
+    values, _, found = searched("measured")
+    swept = SweepAttack(SweepOptions(sweep_points=65))(values.target, [0] * len(values.features)).tables
+    assert swept["sweep"]["entries"].tolist() == torch.bincount(values.stay, minlength=len(values.features)).tolist()
+    flips = swept["sweep_flips"]
+    swept_cells = set(zip(*(flips[name].tolist() for name in ("stay", "hour", "variable")), strict=True))
+    which = (~found.witness.isnan()).nonzero()[:, 0]
+    assert swept_cells == {tuple(cell) for cell in values.cell[:, which].T.tolist()}
+
+
+def test_a_spent_budget_leaves_values_undecided() -> None:
+    values, _, found = searched("grid", budget=3)
+    spent = torch.bincount(values.stay, weights=found.boxes.double(), minlength=len(values.features))
+    assert float(spent.max()) <= 3
+    assert int((found.pieces.verdict == Verdict.OPEN).sum()) > 0
+
+
+def test_a_narrow_flip_between_the_points_that_are_tried_is_found_or_left_open() -> None:
+    # The class turns within a hundredth of the range only: nine equally spaced points miss it.
+    values, model, found = searched("grid", n_stays=2)
+    lead = values.margins(model, found.pieces.value, (found.pieces.low + found.pieces.high) / 2)
+    shift = float(lead[found.pieces.verdict == Verdict.HOLDS].min())
+    # The margin of the nearest proven piece is taken from every margin, so that its least point lies just below 0.
+    target = dataclasses.replace(values.target, shift=values.target.shift + float(values.sign[0]) * (shift + 1e-3))
+    moved = dataclasses.replace(values, target=target)
+    network = make_network(model, 8).prepare(Track.exact(values.features), target.lengths)
+    again = Search(model, network, moved, 0.01, 1000).run()
+    holds = again.pieces.where(again.pieces.verdict == Verdict.HOLDS)
+    middle = moved.margins(model, holds.value, (holds.low + holds.high) / 2)
+    assert bool((middle > 0).all())
+
+
+def test_stays_without_values_are_nothing_to_search() -> None:
+    values, model, _ = searched("measured", n_stays=2)
+    empty = dataclasses.replace(values, cell=values.cell[:, :0], lower=values.lower[:0], upper=values.upper[:0])
+    network = make_network(model, 8).prepare(Track.exact(values.features), values.target.lengths)
+    found = Search(model, network, empty, 0.01, 10).run()
+    assert len(found.pieces.value) == 0
