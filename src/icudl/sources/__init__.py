@@ -10,14 +10,28 @@ from icudl.sources.base import (
     VariableOptions,
     WindowOptions,
 )
+from icudl.sources.locating import (
+    LocatedTable,
+    Locating,
+    LocatingAddress,
+    Location,
+    MissingTable,
+    Survey,
+)
 from icudl.sources.names import UNKNOWN_NAME, count_unknown_names, rows_of_variables
 
 __all__ = [
     "UNKNOWN_NAME",
     "DataSource",
+    "LocatedTable",
+    "Locating",
+    "LocatingAddress",
+    "Location",
+    "MissingTable",
     "SourceBase",
     "SourceFingerprint",
     "SourceOptions",
+    "Survey",
     "VariableOptions",
     "WindowOptions",
     "count_unknown_names",
