@@ -103,7 +103,7 @@ def main() -> None:
         share = torch.rand(args.points, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
         lead = values.margins(model, part.value[which], part.low[which] + share * (part.high - part.low)[which])
         wrong = int(((lead < 0) != (verdict is Verdict.FLIPS)).sum())
-        print(f"{args.points} random points of pieces that {verdict.name.lower()}: {wrong} wrong")
+        print(f"{args.points} random points of pieces called {verdict.name.lower()}: {wrong} wrong")
     share, cost = decided_at_once(values, prepared, intervals=False)
     print(f"one pass of affine forms proves {share:.1%} of the whole ranges, {1000 * cost:.0f} ms CPU a value")
     # Without shared unknowns an affine form is an interval.
