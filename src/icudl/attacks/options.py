@@ -26,10 +26,12 @@ class AttackOptions(Options):
 
     Attributes:
         SPACE: Options that a search varies by default, by dotted path (``search.space.parse_space``).
+        needs_gradient: Whether the attack needs a model with a gradient; a configuration is refused by it.
     """
 
     table: ClassVar[str] = "attack"
     SPACE: ClassVar[Mapping[str, Any]] = KAPPA_SPACE
+    needs_gradient: ClassVar[bool] = True
 
     name: str = option("proximal", NAME_DOC)
     threat_model: str = option(
@@ -109,6 +111,7 @@ class ProximalOptions(IterativeOptions):
 class GreedyOptions(IterativeOptions):
     """Options of ``greedy``: the fewest changed cells."""
 
+    needs_gradient: ClassVar[bool] = False
     SPACE: ClassVar[Mapping[str, Any]] = {**KAPPA_SPACE, "attack.iterations": {"low": 20, "high": 200}}
 
     name: str = option("greedy", NAME_DOC)
@@ -133,6 +136,7 @@ class ProjectedGradientOptions(IterativeOptions):
 class SweepOptions(AttackOptions):
     """Options of ``sweep``: every cell alone, over its whole range."""
 
+    needs_gradient: ClassVar[bool] = False
     SPACE: ClassVar[Mapping[str, Any]] = {**KAPPA_SPACE, "attack.sweep_points": {"low": 3, "high": 65, "log": True}}
 
     name: str = option("sweep", NAME_DOC)
@@ -147,6 +151,8 @@ class SweepOptions(AttackOptions):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EntryErrorOptions(AttackOptions):
     """Options of ``entry_errors``: the mistakes that people make, which need charted values."""
+
+    needs_gradient: ClassVar[bool] = False
 
     name: str = option("entry_errors", NAME_DOC)
 

@@ -16,7 +16,6 @@ from icudl.attacks.options import AttackOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
-from icudl.preprocessing.scaling import to_clinical
 
 BISECTIONS = 14
 
@@ -48,7 +47,7 @@ class SweepAttack:
     """
 
     Options: ClassVar[type[AttackOptions]] = SweepOptions
-    needs_gradient: ClassVar[bool] = False
+    needs_gradient: ClassVar[bool] = SweepOptions.needs_gradient
 
     def __init__(self, options: SweepOptions) -> None:
         self.options = options
@@ -163,11 +162,8 @@ def entry_interval(
     variable = where[2]
     limits = np.array([(each.low, each.high) for each in entries.variables])[variable]
     mean, count = entries.means[where], np.maximum(entries.counts[where], 1)
-    scaler = dataclasses.replace(
-        entries.scaler, lower=entries.scaler.lower[variable], upper=entries.scaler.upper[variable]
-    )
     ends = []
     for end, bound, limit in ((low, lower, limits[:, 0]), (high, upper, limits[:, 1])):
-        entry = mean + count * (to_clinical(scaler, end.astype(np.float32)).astype(np.float64) - mean)
+        entry = mean + count * (entries.clinical_at(variable, end) - mean)
         ends.append(np.where(np.isclose(end, bound, atol=1e-6), limit, np.clip(entry, limits[:, 0], limits[:, 1])))
     return ends[0], ends[1]

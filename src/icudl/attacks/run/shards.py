@@ -12,12 +12,15 @@ from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
-from icudl.attacks.target.checkpoint import CheckpointTarget
-from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells, measured_cells
+from icudl.attacks.target.charted import ChartedTarget
+from icudl.attacks.target.checkpoint import CheckpointTarget, decision_shift
+from icudl.attacks.target.threat import Cells, Entries, StayTensors, charted_cells, grid_cells, measured_cells
+from icudl.errors import AttackError
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
-from icudl.models.build import load_model
+from icudl.models.build import load_charted, load_model
+from icudl.models.charted.base import ClinicalStays, RiskModel
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 from icudl.training.scores.risk_curve import risks_at
 
@@ -145,6 +148,34 @@ def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
 
 def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
     checkpoint, options = data.checkpoints[shard.member], data.options
+    charted = load_charted(checkpoint)
+    outcome = (
+        _attack_network(checkpoint, data, shard)
+        if charted is None
+        else _attack_charted(charted, checkpoint, options, shard)
+    )
+    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+
+
+def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOptions, shard: Shard) -> ShardOutcome:
+    if options.threat_model != "measured":
+        raise AttackError(
+            f"attack.threat_model = {options.threat_model!r} is about the filled-in grid, which the model "
+            f"{checkpoint.model['name']!r} does not read. Set attack.threat_model = 'measured'."
+        )
+    entries = _entries(checkpoint, shard, clipped=False)
+    # Nothing beyond the length of a stay: such cells are no charted values.
+    inside = np.arange(shard.values.shape[1]) < shard.lengths[:, None]
+    entries = dataclasses.replace(entries, means=np.where(inside[:, :, None], entries.means, np.nan))
+    stays = ClinicalStays(entries.means.astype(np.float32), shard.lengths, shard.statics)
+    cells = charted_cells(entries).only(checkpoint.variables, options.variables)
+    shift = decision_shift(checkpoint.threshold, checkpoint.curve)
+    target = ChartedTarget.bind(model, stays, cells, entries, shift, confidence=options.kappa)
+    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+
+
+def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> ShardOutcome:
+    options = data.options
     model = load_model(checkpoint, data.device)
     inputs = prepare_inputs(
         checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs), shard.values, shard.lengths, shard.statics
@@ -152,8 +183,7 @@ def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
     stays = StayTensors.of(inputs, np.arange(len(shard.rows)), data.device)
     cells = _cells(options, checkpoint, shard, stays)
     target = CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=options.kappa)
-    outcome = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
-    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 
 def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardOutcome:
@@ -168,8 +198,12 @@ def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardO
 
 def _cells(options: AttackOptions, checkpoint: Checkpoint, shard: Shard, stays: StayTensors) -> Cells:
     if options.threat_model == "measured":
-        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
-        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
+        cells = measured_cells(stays, _entries(checkpoint, shard, clipped=True))
     else:
         cells = grid_cells(stays)
     return cells.only(checkpoint.variables, options.variables)
+
+
+def _entries(checkpoint: Checkpoint, shard: Shard, *, clipped: bool) -> Entries:
+    means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
+    return Entries(means, counts, checkpoint.scaler, checkpoint.variables, clipped)
