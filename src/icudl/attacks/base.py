@@ -87,6 +87,28 @@ def differentiable(target: TargetModel, attack: str) -> DifferentiableTarget:
 
 
 @runtime_checkable
+class PiecewiseTarget(TargetModel, Protocol):
+    """A target that says where the margin of a stay jumps or turns while one of its cells moves."""
+
+    def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
+        """Return the break points of a cell, and whether the margin is constant between them.
+
+        Args:
+            row: The stay.
+            cell: Position in the flattened (T, F) stay; attackable.
+
+        Returns:
+            (n,) rising values of the cell, its bounds among them, between which the margin is monotone.
+        """
+
+    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+        """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,)."""
+
+    def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the values next below, nearest to and next above ``values`` (n,) that a data set can hold."""
+
+
+@runtime_checkable
 class FocusedTarget(DifferentiableTarget, Protocol):
     """A target that computes only a part of the gradient where that is enough; its margins stay exact.
 

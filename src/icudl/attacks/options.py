@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from icudl.options import Options, option
 
-NAME_DOC = "Attack plug-in: proximal, greedy, pgd, sweep, entry_errors, noise; foolbox or art."
+NAME_DOC = "Attack plug-in: proximal, greedy, pgd, sweep, exact_value, entry_errors, noise; foolbox or art."
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 KAPPA_SPACE: Mapping[str, Any] = {"attack.kappa": {"low": 0.0, "high": 2.0}}
@@ -27,11 +27,13 @@ class AttackOptions(Options):
     Attributes:
         SPACE: Options that a search varies by default, by dotted path (``search.space.parse_space``).
         needs_gradient: Whether the attack needs a model with a gradient; a configuration is refused by it.
+        needs_pieces: Whether the attack needs a model that says where its score jumps or bends; likewise.
     """
 
     table: ClassVar[str] = "attack"
     SPACE: ClassVar[Mapping[str, Any]] = KAPPA_SPACE
     needs_gradient: ClassVar[bool] = True
+    needs_pieces: ClassVar[bool] = False
 
     name: str = option("proximal", NAME_DOC)
     threat_model: str = option(
@@ -146,6 +148,16 @@ class SweepOptions(AttackOptions):
         low=2,
         high=100_000,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExactValueOptions(AttackOptions):
+    """Options of ``exact_value``: every charted value alone, over its whole range, without a grid."""
+
+    needs_gradient: ClassVar[bool] = False
+    needs_pieces: ClassVar[bool] = True
+
+    name: str = option("exact_value", NAME_DOC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -350,12 +350,18 @@ def _require_offers(attacks: Mapping[str, Attack], models: Mapping[str, Model]) 
                 for key, each in models.items()
                 if (each.model.differentiable or not attack.needs_gradient)
                 and (each.model.imputed or attack.threat_model != "grid")
+                and (each.model.piecewise or not attack.needs_pieces)
             ]
             choose = f" Or name the models that it is for: {where}.on = {json.dumps(able)}." if able else ""
             if attack.needs_gradient and not options.differentiable:
                 raise ConfigError(
                     f"{where} uses {attack.name!r}, which needs a gradient; {who} offers none. Use greedy, sweep, "
                     f"entry_errors or noise, which need scores alone.{choose}"
+                )
+            if attack.needs_pieces and not options.piecewise:
+                raise ConfigError(
+                    f"{where} uses {attack.name!r}, which needs a model that says where its score jumps or bends; "
+                    f"{who} does not. Use sweep, which needs scores alone.{choose}"
                 )
             if attack.threat_model == "grid" and not options.imputed:
                 raise ConfigError(

@@ -11,7 +11,8 @@ from icudl.artifacts import Checkpoint
 from icudl.errors import ConfigError, DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.charted.base import ChartedModel, MeanModel, RiskModel
-from icudl.models.charted.window import MeanOfSummaryModels, SummaryModel
+from icudl.models.charted.one_value import mean_of
+from icudl.models.charted.window import SummaryModel
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.models.rescaled import RescaledClassifier
@@ -151,7 +152,7 @@ def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
     if not checkpoint.folds:
         return models[0]
     of_summaries = [model for model in models if isinstance(model, SummaryModel)]
-    return MeanOfSummaryModels(of_summaries) if len(of_summaries) == len(models) else MeanModel(models)
+    return mean_of(of_summaries) if len(of_summaries) == len(models) else MeanModel(models)
 
 
 def to_device(model: SequenceClassifier, device: str) -> SequenceClassifier:

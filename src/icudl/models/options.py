@@ -33,6 +33,7 @@ class ModelOptions(Options):
         SPACE: What a search varies where ``tune_model.space`` is empty, keyed by dotted path.
         differentiable: Whether the model offers a gradient, which some attacks need.
         imputed: Whether the model reads the filled-in grid; otherwise it reads charted values with their gaps.
+        piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
     """
 
     table: ClassVar[str] = "model"
@@ -40,6 +41,7 @@ class ModelOptions(Options):
     SPACE: ClassVar[Mapping[str, Any]] = TRAINING_SPACE
     differentiable: ClassVar[bool] = True
     imputed: ClassVar[bool] = True
+    piecewise: ClassVar[bool] = False
 
     name: str = option("lstm", NAME_DOC)
     ensemble_size: int = option(
@@ -172,6 +174,7 @@ class BoostedTreesOptions(ChartedOptions):
         "model.l2": {"low": 0.1, "high": 30.0, "log": True},
         "model.feature_share": {"low": 0.1, "high": 1.0},
     }
+    piecewise: ClassVar[bool] = True
 
     name: str = option("boosted_trees", NAME_DOC)
     learning_rate: float = option(0.05, "Share of each tree that is added.", low=1e-4, high=1.0)
@@ -187,6 +190,7 @@ class LogisticOptions(ChartedOptions):
     """Logistic regression on summaries of the window, each clipped to its 1st and 99th percentile and standardised."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {"model.inverse_penalty": {"low": 1e-4, "high": 10.0, "log": True}}
+    piecewise: ClassVar[bool] = True
 
     name: str = option("logistic_regression", NAME_DOC)
     ensemble_size: int = option(

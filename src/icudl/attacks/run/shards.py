@@ -12,7 +12,7 @@ from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
-from icudl.attacks.target.charted import ChartedTarget
+from icudl.attacks.target.charted import bind_charted
 from icudl.attacks.target.checkpoint import CheckpointTarget, decision_shift
 from icudl.attacks.target.threat import Cells, Entries, StayTensors, charted_cells, grid_cells, measured_cells
 from icudl.errors import AttackError
@@ -170,7 +170,7 @@ def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOpt
     stays = ClinicalStays(entries.means.astype(np.float32), shard.lengths, shard.statics)
     cells = charted_cells(entries).only(checkpoint.variables, options.variables)
     shift = decision_shift(checkpoint.threshold, checkpoint.curve)
-    target = ChartedTarget.bind(model, stays, cells, entries, shift, confidence=options.kappa)
+    target = bind_charted(model, stays, cells, entries, shift, confidence=options.kappa)
     return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 

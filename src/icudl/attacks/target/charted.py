@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from icudl.attacks.target.threat import Cells, Entries, straight_clinical
+from icudl.attacks.target.threat import Cells, Entries, straight_clinical, straight_unit
 from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel
+from icudl.models.charted.one_value import PiecewiseModel, break_points
 from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
 
 
@@ -66,8 +67,37 @@ class SummaryScorer:
         return self.model.score(columns)
 
 
+class PiecewiseScorer(SummaryScorer):
+    """Knows where the score of a model breaks while one charted value moves, and scores such moves by themselves.
+
+    Args:
+        model: The model.
+        stays: The N unchanged stays.
+    """
+
+    model: PiecewiseModel
+
+    def break_points(self, stay: int, hour: int, variable: int) -> tuple[Float64s, bool]:
+        """Return the break points of a value in clinical units (``models.charted.one_value``)."""
+        series = self.stays.values[stay, : int(self.stays.lengths[stay]), variable]
+        return break_points(self.model, self.columns[stay], series, variable, hour)
+
+    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
+        """Return the (n,) logits of a stay in which one value is each of ``x``."""
+        series = np.repeat(self.stays.values[stay, :, variable][None], len(x), axis=0)
+        series[:, hour] = x
+        columns = np.repeat(self.columns[stay][None], len(x), axis=0)
+        first = variable * len(SUMMARIES)
+        columns[:, first : first + len(SUMMARIES)] = summarise(
+            series[:, :, None], np.full(len(x), self.stays.lengths[stay]), np.zeros((len(x), 0), np.float32)
+        )
+        return self.model.score(columns)
+
+
 def make_scorer(model: RiskModel, stays: ClinicalStays) -> Scorer:
     """Return the quickest scorer that a model allows."""
+    if isinstance(model, PiecewiseModel):
+        return PiecewiseScorer(model, stays)
     return SummaryScorer(model, stays) if isinstance(model, ReadsSummaries) else WholeScorer(model, stays)
 
 
@@ -183,3 +213,51 @@ class ChartedTarget:
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices``."""
         return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices])
+
+
+class PiecewiseChartedTarget(ChartedTarget):
+    """A target whose model is linear between levels of its summaries; see ``attacks.base.PiecewiseTarget``."""
+
+    scorer: PiecewiseScorer
+
+    def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
+        """See ``PiecewiseTarget.pieces``."""
+        stay, hour, variable = self._place(row, cell)
+        found, constant = self.scorer.break_points(stay, hour, variable)
+        low, high = (float(bound.flatten(1)[row, cell]) for bound in (self.lower, self.upper))
+        unit = self._unit_of(found, variable)
+        inside = unit[(unit > low) & (unit < high)]
+        return torch.from_numpy(np.concatenate([[low], inside, [high]])), constant
+
+    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+        """See ``PiecewiseTarget.single_margins``."""
+        stay, hour, variable = self._place(row, cell)
+        x = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        logits = torch.from_numpy(self.scorer.single_logits(stay, hour, variable, x))
+        return self.sign[row] * (logits - self.shift) + self.confidence
+
+    def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``PiecewiseTarget.representable``: numbers in single precision."""
+        variable = cell % self.values.shape[2]
+        nearest = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        ends = np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))
+        below, at, above = (torch.from_numpy(self._unit_of(end.astype(np.float64), variable)) for end in ends)
+        return below, at, above
+
+    def _place(self, row: int, cell: int) -> tuple[int, int, int]:
+        hour, variable = divmod(cell, self.values.shape[2])
+        return int(self.rows[row]), hour, variable
+
+    def _unit_of(self, x: Float64s, variable: int) -> Float64s:
+        whole = np.zeros((len(x), self.values.shape[2]))
+        whole[:, variable] = x
+        unit: Float64s = straight_unit(self.known.scaler, whole)[:, variable]
+        return unit
+
+
+def bind_charted(
+    model: RiskModel, stays: ClinicalStays, cells: Cells, entries: Entries, shift: float, *, confidence: float = 0.0
+) -> ChartedTarget:
+    """Bind a model of charted values to stays (``ChartedTarget.bind``); the target offers what the model allows."""
+    kind = PiecewiseChartedTarget if isinstance(model, PiecewiseModel) else ChartedTarget
+    return kind.bind(model, stays, cells, entries, shift, confidence=confidence)

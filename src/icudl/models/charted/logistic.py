@@ -97,6 +97,16 @@ class LogisticRegression(SummaryModel):
         }
         return cls(own, arrays | coefficients)
 
+    def levels(self, column: int) -> Float64s:
+        """Return the limits at which a summary is clipped; see ``one_value.PiecewiseModel``."""
+        return np.array([self.scores.low[column], self.scores.high[column]])
+
+    def slopes(self, columns: Float64s) -> Float64s:
+        """Return the slopes of the score in (n, C) summaries; 0 where they are clipped or missing."""
+        moves = (columns > self.scores.low) & (columns < self.scores.high)
+        slopes: Float64s = np.where(moves, self.arrays["coefficient"] / self.scores.deviation, 0.0)
+        return slopes
+
     def score(self, columns: Float64s) -> Float64s:
         """See ``SummaryModel.score``."""
         # Not a product of matrices, whose order of adding depends on the number of rows.

@@ -195,6 +195,15 @@ class BoostedTrees(SummaryModel):
             parts.append(trees)
         return cls(own, joined(parts).arrays() | {"line": np.array([1.0, 0.0])})
 
+    def levels(self, column: int) -> Float64s:
+        """Return the thresholds of a summary; see ``one_value.PiecewiseModel``."""
+        thresholds: Float64s = self.trees.threshold[(self.trees.column == column) & ~self.trees.is_leaf]
+        return np.unique(thresholds)
+
+    def slopes(self, columns: Float64s) -> Float64s:
+        """Return zeros: the score is constant between thresholds."""
+        return np.zeros_like(columns)
+
     def score(self, columns: Float64s) -> Float64s:
         """See ``SummaryModel.score``."""
         logits: Float64s = self.line[0] * self.trees.sums(columns) + self.line[1]

@@ -16,7 +16,7 @@ SUMMARIES = ("first", "last", "minimum", "maximum", "mean", "deviation", "slope"
 
 
 def summarise(
-    values: npt.NDArray[np.float32], lengths: npt.NDArray[np.integer], statics: npt.NDArray[np.float32]
+    values: npt.NDArray[np.floating], lengths: npt.NDArray[np.integer], statics: npt.NDArray[np.float32]
 ) -> Float64s:
     """Summarise stays.
 
