@@ -42,6 +42,11 @@ attack = "sweep"
 threat_model = "measured"
 sweep_points = 5
 max_stays = 10
+[attacks.decided]
+attack = "exact_value"
+threat_model = "measured"
+max_stays = 10
+on = ["trees", "logistic", "main"]
 [attacks.fewest]
 attack = "greedy"
 threat_model = "measured"
@@ -70,8 +75,9 @@ def test_every_model_is_scored_and_attacked_side_by_side(study: Path) -> None:
     for model in ("trees", "logistic", "gru"):
         assert {f"train/{model}", f"score/{model}/elsewhere", f"attack/{model}/fewest/elsewhere"} <= names
         assert {f"attack/{model}/one_value", f"analyse/{model}/one_value"} <= names
+        assert (f"attack/{model}/decided" in names) == (model != "gru")
     page = next((study / "runs" / "report").glob("*/index.html")).read_text("utf-8")
-    for words in ("trees", "logistic", "gru", "one_value", "fewest"):
+    for words in ("trees", "logistic", "gru", "one_value", "decided", "fewest"):
         assert words in page
 
 

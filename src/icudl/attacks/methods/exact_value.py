@@ -45,7 +45,9 @@ class ExactValueAttack(OneValueAttack):
             change = (values - now).clamp(low, high).sort().values
             tried.append(change)
             flips.append(target.single_margins(row, cell, now + change) < 0)
-        longest = max(map(len, tried), default=0)
+        if not tried:
+            return down.new_zeros(0, 1), torch.zeros(0, 1, dtype=torch.bool, device=down.device)
+        longest = max(map(len, tried))
         return _padded(tried, longest), _padded(flips, longest)
 
 
@@ -59,6 +61,4 @@ def candidates(target: PiecewiseTarget, row: int, cell: int) -> Tensor:
 
 def _padded(parts: list[Tensor], length: int) -> Tensor:
     """Return the parts as rows of one tensor, the last entry of each repeated up to ``length``."""
-    if not parts:
-        return torch.zeros(0, 2)
     return torch.stack([torch.cat([part, part[-1:].expand(length - len(part))]) for part in parts])
