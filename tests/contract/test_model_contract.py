@@ -7,10 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from icudl.models.base import SequenceClassifier
 from icudl.models.build import GROUP, build_model
-from icudl.models.options import LstmOptions, ModelOptions
+from icudl.models.charted.base import ChartedModel
+from icudl.models.options import BoostedTreesOptions, LogisticOptions, LstmOptions, ModelOptions
 from icudl.plugins import load_plugin, options_of, registered
-from icudl.testing import MODEL_CHECKS, ModelCheck
+from icudl.testing import CHARTED_MODEL_CHECKS, MODEL_CHECKS, ChartedModelCheck, ModelCheck
 
 N_HOURS, N_FEATURES = 7, 5
 LENGTHS = torch.tensor([7, 3, 1, 5])
@@ -18,10 +20,14 @@ SMALL = {"hidden_size": 8, "fc_size": 6, "dropout": 0.5}
 CHANGES = ({"bidirectional": False}, {"n_layers": 2}, {"fc_size": 0, "activation": "gelu"})
 
 
+def _plugins(kind: type) -> list[str]:
+    return [name for name in registered(GROUP) if issubclass(load_plugin(GROUP, name), kind)]
+
+
 def _variants() -> list[ModelOptions]:
     """Every model with each of its read-outs, and with each change that it knows."""
     variants: list[ModelOptions] = []
-    for name in registered(GROUP):
+    for name in _plugins(SequenceClassifier):
         kind = options_of(GROUP, name)
         fields = {field.name: field for field in dataclasses.fields(kind)}
         small = {key: value for key, value in SMALL.items() if key in fields}
@@ -41,6 +47,24 @@ def _label(options: ModelOptions) -> str:
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("options", _variants(), ids=_label)
 def test_contract(options: ModelOptions, check: ModelCheck) -> None:
+    check(load_plugin(GROUP, options.name), options)
+
+
+CHARTED = [
+    *(options_of(GROUP, name)() for name in _plugins(ChartedModel)),
+    BoostedTreesOptions(ensemble_size=3, trees=20),
+    BoostedTreesOptions(trees=1, leaves=2),
+    LogisticOptions(ensemble_size=3),
+]
+
+
+def test_every_plugin_is_one_of_the_two_kinds() -> None:
+    assert {*_plugins(SequenceClassifier), *_plugins(ChartedModel)} == set(registered(GROUP))
+
+
+@pytest.mark.parametrize("check", CHARTED_MODEL_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("options", CHARTED, ids=lambda options: f"{options.name}-{options.ensemble_size}")
+def test_contract_of_models_of_charted_values(options: ModelOptions, check: ChartedModelCheck) -> None:
     check(load_plugin(GROUP, options.name), options)
 
 

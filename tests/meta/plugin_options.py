@@ -120,6 +120,11 @@ def plugins_of(table: str) -> list[str]:
     return sorted({*registered(SEAMS[table][0]), ELSEWHERE}) if table in SEAMS else [""]
 
 
+def needs_pieces(table: str, plugin: str) -> bool:
+    """Whether a plug-in is an attack that is refused on networks, and on any filled-in grid."""
+    return table == "attack" and bool(getattr(options_class(table, plugin), "needs_pieces", False))
+
+
 def options_class(table: str, plugin: str) -> type[Options]:
     return options_of(SEAMS[table][0], plugin) if plugin else SHARED[table]
 

@@ -158,22 +158,31 @@ WRONG_CHANGES = (
     Defect(
         "threshold-by-training-stays",
         "training/members.py",
-        "threshold = choose_threshold(labels, calibrated_risks(logits, curve), plan.training.threshold)",
+        "curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)",
         (
-            "known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
-            "    risks = calibrated_risks(logits_of(model, known), curve)\n"
-            "    threshold = choose_threshold(plan.grid.labels[division.fit], risks, plan.training.threshold)"
+            "curve, _ = _curve_and_threshold(labels, logits_of(model, valid), plan.training)\n"
+            "    known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
+            "    _, threshold = _curve_and_threshold(\n"
+            "        plan.grid.labels[division.fit], logits_of(model, known), plan.training\n"
+            "    )"
         ),
+        ("unit/training/test_held_out_choices.py",),
+    ),
         ("unit/training/test_held_out_choices.py",),
     ),
     Defect(
         "curve-by-training-stays",
         "training/members.py",
-        "curve = fit_curve(labels, differences_of(logits))",
+        "curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)",
         (
-            "known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
-            "        curve = fit_curve(plan.grid.labels[division.fit], differences_of(logits_of(model, known)))"
+            "_, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)\n"
+            "    known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
+            "    curve, _ = _curve_and_threshold(\n"
+            "        plan.grid.labels[division.fit], logits_of(model, known), plan.training\n"
+            "    )"
         ),
+        ("unit/training/test_held_out_choices.py",),
+    ),
         ("unit/training/test_held_out_choices.py",),
     ),
     Defect(
@@ -266,8 +275,8 @@ WRONG_CHANGES = (
     Defect(
         "an-implausible-mean-gets-worse",
         "attacks/target/threat.py",
-        "least = entries.means + (np.minimum(low, entries.means) - entries.means) / counts",
-        "least = entries.means - np.abs(low - entries.means) / counts",
+        "least = self.means + (np.minimum(low, self.means) - self.means) / counts",
+        "least = self.means - np.abs(low - self.means) / counts",
         ("unit/attacks/test_attack_entries.py",),
     ),
     Defect(

@@ -23,7 +23,7 @@ ENTRY_POINT_GROUP = "icudl.attacks"
 
 
 class TargetModel(Protocol):
-    """A model frozen for attack and bound to a batch of stays.
+    """A model frozen for attack and bound to a batch of stays: all that an attack by scores alone needs.
 
     The margin of stay b is the logit of its present class minus the other one's, shifted by the logit of the decision
     threshold, plus the confidence that the target was bound with. It is positive on the unchanged stay, and negative
@@ -60,15 +60,56 @@ class TargetModel(Protocol):
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values`` (B, T, F)."""
 
-    def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (B,) margins and their (B, T, F) gradient with respect to ``values``."""
-
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices`` (K,) only; indices may repeat."""
 
 
 @runtime_checkable
-class FocusedTarget(TargetModel, Protocol):
+class DifferentiableTarget(TargetModel, Protocol):
+    """A target whose model offers a gradient."""
+
+    def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B,) margins and their (B, T, F) gradient with respect to ``values``."""
+
+
+def differentiable(target: TargetModel, attack: str) -> DifferentiableTarget:
+    """Return the target itself, for an attack that needs a gradient.
+
+    Raises:
+        AttackError: The target offers none.
+    """
+    if isinstance(target, DifferentiableTarget):
+        return target
+    raise AttackError(
+        f"{attack} needs a gradient, and this model offers no gradient. Use an attack that needs scores alone, such as "
+        "sweep, entry_errors or greedy."
+    )
+
+
+@runtime_checkable
+class PiecewiseTarget(TargetModel, Protocol):
+    """A target that says where the margin of a stay jumps or turns while one of its cells moves."""
+
+    def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
+        """Return the break points of a cell, and whether the margin is constant between them.
+
+        Args:
+            row: The stay.
+            cell: Position in the flattened (T, F) stay; attackable.
+
+        Returns:
+            (n,) rising values of the cell, its bounds among them, between which the margin is monotone.
+        """
+
+    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+        """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,)."""
+
+    def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the values next below, nearest to and next above ``values`` (n,) that a data set can hold."""
+
+
+@runtime_checkable
+class FocusedTarget(DifferentiableTarget, Protocol):
     """A target that computes only a part of the gradient where that is enough; its margins stay exact.
 
     Attacks use it through ``survey`` and ``on_changed_cells`` below, which return any other target unchanged.
@@ -81,7 +122,7 @@ class FocusedTarget(TargetModel, Protocol):
         """Return a target whose gradients are exact where ``values`` differs from the unchanged stays."""
 
 
-def survey(target: TargetModel, values: Tensor, faint: float) -> tuple[Tensor, Tensor, TargetModel]:
+def survey(target: DifferentiableTarget, values: Tensor, faint: float) -> tuple[Tensor, Tensor, DifferentiableTarget]:
     """Return margins and full gradient at ``values``, and a target for the next gradients of a search near there.
 
     Args:
@@ -94,7 +135,7 @@ def survey(target: TargetModel, values: Tensor, faint: float) -> tuple[Tensor, T
     return *target.margin_and_gradient(values), target
 
 
-def on_changed_cells(target: TargetModel) -> TargetModel:
+def on_changed_cells(target: DifferentiableTarget) -> DifferentiableTarget:
     """Return a target whose gradients are exact on changed cells and may be wrong elsewhere."""
     return target.on_changed_cells() if isinstance(target, FocusedTarget) else target
 
@@ -162,7 +203,7 @@ class Attack(Protocol):
     random state are left unchanged; the example of a stay depends neither on its batch mates nor on their order.
 
     Attributes:
-        needs_gradient: Whether the attack needs a model with a gradient.
+        needs_gradient: Whether the attack needs a ``DifferentiableTarget``; equal to ``Options.needs_gradient``.
     """
 
     needs_gradient: ClassVar[bool]

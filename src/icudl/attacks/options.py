@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from icudl.options import Options, option
 
-NAME_DOC = "Attack plug-in: proximal, greedy, pgd, sweep, entry_errors, noise; foolbox or art."
+NAME_DOC = "Attack plug-in: proximal, greedy, pgd, sweep, exact_value, entry_errors, noise; foolbox or art."
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 KAPPA_SPACE: Mapping[str, Any] = {"attack.kappa": {"low": 0.0, "high": 2.0}}
@@ -26,10 +26,14 @@ class AttackOptions(Options):
 
     Attributes:
         SPACE: Options that a search varies by default, by dotted path (``search.space.parse_space``).
+        needs_gradient: Whether the attack needs a model with a gradient; a configuration is refused by it.
+        needs_pieces: Whether the attack needs a model that says where its score jumps or bends; likewise.
     """
 
     table: ClassVar[str] = "attack"
     SPACE: ClassVar[Mapping[str, Any]] = KAPPA_SPACE
+    needs_gradient: ClassVar[bool] = True
+    needs_pieces: ClassVar[bool] = False
 
     name: str = option("proximal", NAME_DOC)
     threat_model: str = option(
@@ -109,6 +113,7 @@ class ProximalOptions(IterativeOptions):
 class GreedyOptions(IterativeOptions):
     """Options of ``greedy``: the fewest changed cells."""
 
+    needs_gradient: ClassVar[bool] = False
     SPACE: ClassVar[Mapping[str, Any]] = {**KAPPA_SPACE, "attack.iterations": {"low": 20, "high": 200}}
 
     name: str = option("greedy", NAME_DOC)
@@ -133,6 +138,7 @@ class ProjectedGradientOptions(IterativeOptions):
 class SweepOptions(AttackOptions):
     """Options of ``sweep``: every cell alone, over its whole range."""
 
+    needs_gradient: ClassVar[bool] = False
     SPACE: ClassVar[Mapping[str, Any]] = {**KAPPA_SPACE, "attack.sweep_points": {"low": 3, "high": 65, "log": True}}
 
     name: str = option("sweep", NAME_DOC)
@@ -145,8 +151,20 @@ class SweepOptions(AttackOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ExactValueOptions(AttackOptions):
+    """Options of ``exact_value``: every charted value alone, over its whole range, without a grid."""
+
+    needs_gradient: ClassVar[bool] = False
+    needs_pieces: ClassVar[bool] = True
+
+    name: str = option("exact_value", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EntryErrorOptions(AttackOptions):
     """Options of ``entry_errors``: the mistakes that people make, which need charted values."""
+
+    needs_gradient: ClassVar[bool] = False
 
     name: str = option("entry_errors", NAME_DOC)
 

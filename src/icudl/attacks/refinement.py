@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change, on_changed_cells
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change, differentiable, on_changed_cells
 
 CHUNK = 256
 """Candidates evaluated at once; larger batches are slower on a CPU."""
@@ -136,14 +136,14 @@ def polish(target: TargetModel, change: Tensor, steps: int = POLISH_STEPS) -> Te
         (K, T, F) the examples with the smallest L1 that were met.
     """
     down, up = allowed_change(target)
-    target = on_changed_cells(target)
+    focused = on_changed_cells(differentiable(target, "polish"))
     direction = torch.sign(change)
     limit = torch.where(direction > 0, up, -down)
     best, best_l1 = change, distances.l1(change)
     size = change.abs()
     for step_number in range(steps):
         moved = direction * size
-        margin, gradient = target.margin_and_gradient(target.values + moved)
+        margin, gradient = focused.margin_and_gradient(focused.values + moved)
         flips, length = margin < 0, distances.l1(moved)
         better = flips & (length < best_l1)
         best, best_l1 = torch.where(better[:, None, None], moved, best), torch.where(better, length, best_l1)

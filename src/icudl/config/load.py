@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tomllib
 import typing
@@ -10,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from icudl.attacks.options import AttackOptions
 from icudl.config.schema import (
     FAMILIES,
     MAIN,
@@ -206,6 +208,8 @@ def _assemble(tree: _Tree) -> Config:
     execution = build("execution", "execution", tree.tables.get(("execution",), {}), tree.origins)
     data = _entries(tree, "data", "source", DataSet, shared)
     models = _entries(tree, "models", "model", Model, shared)
+    if not tree.names("attacks") and ("attack",) not in tree.tables:
+        tree.tables |= _default_attack(models)
     attacks = _entries(tree, "attacks", "attack", Attack, shared)
     _require_names({"data": data, "models": models, "attacks": attacks})
     for name, attack in attacks.items():
@@ -215,6 +219,7 @@ def _assemble(tree: _Tree) -> Config:
         certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on)
         _require_targets("certify.on", on, models, data)
         _require_provable(certify, models)
+    _require_offers(attacks, models)
     _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
     return Config(
@@ -346,6 +351,50 @@ def _require_provable(certify: Certify, models: Mapping[str, Model]) -> None:
         reason = unprovable(entry.model) if certify.concerns(name, models) else ""
         if reason:
             raise ConfigError(f"[certify] concerns the model {name!r}. {reason}")
+
+
+def _default_attack(models: Mapping[str, Model]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return the attack of a study that names none, where the usual one cannot be run on all of its models."""
+    usual = AttackOptions()
+    if all(entry.model.differentiable and entry.model.imputed for entry in models.values()):
+        return {}
+    return {("attack",): {"name": "greedy" if usual.needs_gradient else usual.name, "threat_model": "measured"}}
+
+
+def _require_offers(attacks: Mapping[str, Attack], models: Mapping[str, Model]) -> None:
+    """Check that every model offers what the attacks on it need.
+
+    Raises:
+        ConfigError: An attack needs a gradient, or the filled-in grid, and a model that it concerns has none.
+    """
+    for name, entry in attacks.items():
+        attack = entry.attack
+        for model, options in ((key, each.model) for key, each in models.items() if entry.concerns(key, models)):
+            where = f"attacks.{name}" if name != MAIN else "attack"
+            who = f"the model {options.name!r}" if model == MAIN else f"models.{model} ({options.name})"
+            able = [
+                key
+                for key, each in models.items()
+                if (each.model.differentiable or not attack.needs_gradient)
+                and (each.model.imputed or attack.threat_model != "grid")
+                and (each.model.piecewise or not attack.needs_pieces)
+            ]
+            choose = f" Or name the models that it is for: {where}.on = {json.dumps(able)}." if able else ""
+            if attack.needs_gradient and not options.differentiable:
+                raise ConfigError(
+                    f"{where} uses {attack.name!r}, which needs a gradient; {who} offers none. Use greedy, sweep, "
+                    f"entry_errors or noise, which need scores alone.{choose}"
+                )
+            if attack.needs_pieces and not options.piecewise:
+                raise ConfigError(
+                    f"{where} uses {attack.name!r}, which needs a model that says where its score jumps or bends; "
+                    f"{who} does not. Use sweep, which needs scores alone.{choose}"
+                )
+            if attack.threat_model == "grid" and not options.imputed:
+                raise ConfigError(
+                    f'{where}.threat_model = "grid" changes the filled-in grid; {who} reads charted values with their '
+                    f'gaps. Set {where}.threat_model = "measured".{choose}'
+                )
 
 
 def _require_external(tree: _Tree, data: Mapping[str, DataSet]) -> None:

@@ -10,6 +10,9 @@ import torch
 from icudl.artifacts import Checkpoint
 from icudl.errors import ConfigError, DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
+from icudl.models.charted.base import ChartedModel, MeanModel, RiskModel
+from icudl.models.charted.one_value import mean_of
+from icudl.models.charted.window import SummaryModel
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.models.rescaled import RescaledClassifier
@@ -25,22 +28,43 @@ def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
     """Make an untrained model; its weights come from torch's global generator, which the caller seeds.
 
     Raises:
-        PluginError: No model has this name, the registered object is not a model, or the options belong to another
+        PluginError: No model has this name, the registered object is not a network, or the options belong to another
             model.
     """
-    plugin = load_plugin(GROUP, options.name)
-    if not (isinstance(plugin, type) and issubclass(plugin, SequenceClassifier)):
+    plugin = _model_class(options)
+    if not issubclass(plugin, SequenceClassifier):
         raise PluginError(
-            f"The model {options.name!r} is {plugin!r}; expected a subclass of icudl.models.base.SequenceClassifier."
+            f"The model {options.name!r} is no torch network ({plugin.__name__} reads charted values), and this asks "
+            "for one: export, engines and modules are for networks. Score and attack it through the pipeline."
+        )
+    if options.ensemble_size > 1:
+        return EnsembleClassifier.untrained(plugin, options, n_features)
+    return plugin(options, n_features)
+
+
+def charted_class(options: ModelOptions) -> type[ChartedModel] | None:
+    """Return the class of a model that reads charted values; None for a network.
+
+    Raises:
+        PluginError: As in ``build_model``.
+    """
+    plugin = _model_class(options)
+    return plugin if issubclass(plugin, ChartedModel) else None
+
+
+def _model_class(options: ModelOptions) -> type[SequenceClassifier] | type[ChartedModel]:
+    plugin = load_plugin(GROUP, options.name)
+    if not (isinstance(plugin, type) and issubclass(plugin, SequenceClassifier | ChartedModel)):
+        raise PluginError(
+            f"The model {options.name!r} is {plugin!r}; expected a subclass of icudl.models.base.SequenceClassifier "
+            "or of icudl.models.charted.base.ChartedModel."
         )
     if not isinstance(options, plugin.Options):
         raise PluginError(
             f"The model {options.name!r} was given {type(options).__name__}; it reads {plugin.Options.__name__}. "
             f"Make its options with {plugin.Options.__module__}.{plugin.Options.__name__}."
         )
-    if options.ensemble_size > 1:
-        return EnsembleClassifier.untrained(plugin, options, n_features)
-    return plugin(options, n_features)
+    return plugin
 
 
 def build_folds(options: ModelOptions, n_features: int, folds: int) -> SequenceClassifier:
@@ -78,7 +102,7 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
     """Make the model of a checkpoint: in eval mode, its parameters frozen, on ``device``.
 
     Raises:
-        PluginError: The model is not installed.
+        PluginError: The model is not installed, or is no network.
         StageError: Options or weights do not fit the model.
         DeviceError: The device does not exist.
     """
@@ -97,6 +121,38 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
         ) from error
     model.requires_grad_(requires_grad=False)
     return to_device(model, device).eval()
+
+
+FOLD = "folds.{}."
+"""What the names of a fold's arrays begin with in a checkpoint that is the mean of several folds."""
+
+
+def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
+    """Return the model of a checkpoint that reads charted values; None for a network.
+
+    Raises:
+        PluginError: The model is not installed.
+        StageError: Options or arrays do not fit the model.
+    """
+    options = read_options(checkpoint.model)
+    plugin = charted_class(options)
+    if plugin is None:
+        return None
+    starts = [FOLD.format(fold) for fold in range(checkpoint.folds)] or [""]
+    try:
+        models = [
+            plugin(options, {k.removeprefix(start): v for k, v in checkpoint.weights.items() if k.startswith(start)})
+            for start in starts
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(
+            f"The arrays of {str(checkpoint.member)!r} do not fit the model {options.name!r}: {error!r}. Train the "
+            "model again."
+        ) from error
+    if not checkpoint.folds:
+        return models[0]
+    of_summaries = [model for model in models if isinstance(model, SummaryModel)]
+    return mean_of(of_summaries) if len(of_summaries) == len(models) else MeanModel(models)
 
 
 def to_device(model: SequenceClassifier, device: str) -> SequenceClassifier:

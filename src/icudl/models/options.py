@@ -12,7 +12,10 @@ ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
 READOUTS = ("last_hour", "mean", "max", "attention")
 """Read-outs of every model over the hours."""
 
-NAME_DOC = "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, ..."
+NAME_DOC = (
+    "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, boosted_trees, "
+    "logistic_regression, ..."
+)
 
 TRAINING_SPACE: Mapping[str, Any] = {
     "training.optimizer": {"choices": ["adam", "rmsprop", "sgd"]},
@@ -24,12 +27,21 @@ TRAINING_SPACE: Mapping[str, Any] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions(Options):
-    """Options of every model; each model adds its own in a subclass, which its class names as ``Options``."""
+    """Options of every model; each model adds its own in a subclass, which its class names as ``Options``.
+
+    Attributes:
+        SPACE: What a search varies where ``tune_model.space`` is empty, keyed by dotted path.
+        differentiable: Whether the model offers a gradient, which some attacks need.
+        imputed: Whether the model reads the filled-in grid; otherwise it reads charted values with their gaps.
+        piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
+    """
 
     table: ClassVar[str] = "model"
 
     SPACE: ClassVar[Mapping[str, Any]] = TRAINING_SPACE
-    """What a search varies where ``tune_model.space`` is empty, keyed by dotted path."""
+    differentiable: ClassVar[bool] = True
+    imputed: ClassVar[bool] = True
+    piecewise: ClassVar[bool] = False
 
     name: str = option("lstm", NAME_DOC)
     ensemble_size: int = option(
@@ -136,3 +148,55 @@ class TransformerOptions(SequenceOptions):
     """A transformer encoder over the hours."""
 
     name: str = option("transformer", NAME_DOC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChartedOptions(ModelOptions):
+    """Options that the models of charted values share.
+
+    Of ``[inputs]`` they read ``statics`` and the winsor limits, in whose units changes are measured; of ``[training]``
+    what divides, calibrates and scores: validation_fraction, fit_again, calibration, final, threshold,
+    bootstrap_samples.
+    """
+
+    differentiable: ClassVar[bool] = False
+    imputed: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BoostedTreesOptions(ChartedOptions):
+    """Gradient boosted trees on summaries of the window (scikit-learn's HistGradientBoostingClassifier)."""
+
+    SPACE: ClassVar[Mapping[str, Any]] = {
+        "model.learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+        "model.trees": {"low": 50, "high": 500, "log": True},
+        "model.leaves": {"low": 4, "high": 32},
+        "model.l2": {"low": 0.1, "high": 30.0, "log": True},
+        "model.feature_share": {"low": 0.1, "high": 1.0},
+    }
+    piecewise: ClassVar[bool] = True
+
+    name: str = option("boosted_trees", NAME_DOC)
+    learning_rate: float = option(0.05, "Share of each tree that is added.", low=1e-4, high=1.0)
+    trees: int = option(150, "Trees.", low=1, high=10_000)
+    leaves: int = option(12, "Most leaves of a tree.", low=2, high=1024)
+    stays_per_leaf: int = option(20, "Fewest training stays of a leaf.", low=1, high=1_000_000)
+    l2: float = option(5.0, "L2 penalty on the values of the leaves.", low=0.0, high=1e6)
+    feature_share: float = option(0.3, "Share of the summaries drawn for each split.", low=0.01, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogisticOptions(ChartedOptions):
+    """Logistic regression on summaries of the window, each clipped to its 1st and 99th percentile and standardised."""
+
+    SPACE: ClassVar[Mapping[str, Any]] = {"model.inverse_penalty": {"low": 1e-4, "high": 10.0, "log": True}}
+    piecewise: ClassVar[bool] = True
+
+    name: str = option("logistic_regression", NAME_DOC)
+    ensemble_size: int = option(
+        1,
+        "Fits whose coefficients are averaged; of several, each is on a bootstrap resample of the training stays.",
+        low=1,
+        high=100,
+    )
+    inverse_penalty: float = option(0.01, "Inverse of the L2 penalty (C of scikit-learn).", low=1e-8, high=1e8)

@@ -62,7 +62,7 @@ SHORT_THREATS = {
     "sweep": "one charted value",
 }
 
-ONE_AT_A_TIME = frozenset({"sweep", "entry_errors"})
+ONE_AT_A_TIME = frozenset({"sweep", "exact_value", "entry_errors"})
 """Methods that change one value of a stay, whatever the threat model would allow."""
 
 SINGLE_CHANGES = {"grid": "one cell of the filled-in record", "measured": "one charted value"}

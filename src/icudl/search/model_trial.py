@@ -18,7 +18,7 @@ from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import Outcome, Trials, remove_work
 from icudl.training.loop import DivergenceError
-from icudl.training.members import MemberJob, Plan, divide, risks_of, train_network
+from icudl.training.members import MemberJob, Plan, divide, risks_of, train_model
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.metrics import Scored, all_scores
 from icudl.training.snapshot import Epoch
@@ -97,7 +97,7 @@ class _Trial:
         division = divide(self.plan.grid, fold, self.plan.training.validation_fraction, self.plan.seed)
         self.best.append(math.nan)
         snapshot = self.plan.scratch / f"trial-{self.trial.number}-fold-{fold}.epochs"
-        trained = train_network(self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold))
+        trained = train_model(self.plan, division, job, snapshot=snapshot, tick=tick, on_epoch=self._reporter(fold))
         rows, grid = division.scored, self.plan.grid
         if len(rows) == 0:
             return math.nan

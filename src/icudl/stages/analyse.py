@@ -17,6 +17,7 @@ from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import FINAL, AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
+from icudl.models.build import read_options
 from icudl.training.external import align_grid
 
 
@@ -33,8 +34,8 @@ def analyse(
         context: Provides random streams and progress.
 
     Returns:
-        The tables that ``icudl.analysis.susceptibility`` and, unless ``importance_stays`` is 0,
-        ``icudl.analysis.importance`` document; all of them exist for an attack without examples.
+        The tables that ``icudl.analysis.susceptibility`` and, unless ``importance_stays`` is 0 or the model offers no
+        gradient, ``icudl.analysis.importance`` document; all of them exist for an attack without examples.
 
     Raises:
         StageError: Attack and grid do not have the same hours and variables, or a checkpoint or stay is missing.
@@ -57,7 +58,8 @@ def analyse(
             thresholds,
             bar.advance,
         )
-    if options.importance_stays == 0:
+    differentiable = all(read_options(each.model).differentiable for each in training.checkpoints.values())
+    if options.importance_stays == 0 or not differentiable:
         return result
     explained = _explain(grid, training, attack, options, context)
     streams = partial(context.rng, "bootstrap")

@@ -12,6 +12,7 @@ from icudl.execution.base import Executor, Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.baselines import BASELINES
+from icudl.models.build import charted_class
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
@@ -32,7 +33,8 @@ def train(
     on all stays that are not test stays and scores the test stays ("test"). Each keeps a part of its own training
     patients for early stopping and the threshold. With ``training.final = "folds"`` the final member is the mean of the
     models of the folds instead, which together have seen the same stays. The baselines are fitted on the stays that
-    the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so.
+    the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so. A model of
+    charted values is no network and has no baselines beside it.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
@@ -47,16 +49,16 @@ def train(
         scratch=context.scratch,
         logs=context.logs,
     )
-    jobs = _jobs(grid, training)
-    n_networks = sum(not job.baseline for job in jobs)
-    with context.progress.task("Training", total=most_epochs(model, training) * n_networks, unit="epochs") as bar:
+    jobs = _jobs(grid, model, training)
+    n_models, unit = sum(not job.baseline for job in jobs), "epochs" if charted_class(model) is None else "models"
+    with context.progress.task("Training", total=most_epochs(model, training) * n_models, unit=unit) as bar:
         finished = _run(jobs, plan, context.executor, bar.advance)
     if training.final == "folds":
-        networks = [member.checkpoint for member in finished if member.checkpoint]
+        folds = [member.checkpoint for member in finished if member.checkpoint]
         with single_thread():
             jobs, finished = (
                 [*jobs, MemberJob(fold=-1)],
-                [*finished, ensemble_of_folds(networks, grid, FINAL, training, context.device)],
+                [*finished, ensemble_of_folds(folds, grid, FINAL, training, context.device)],
             )
     predictions = _predictions(grid, model.name, jobs, finished)
     with single_thread():
@@ -83,10 +85,10 @@ def _run(jobs: Sequence[MemberJob], plan: Plan, executor: Executor, tick: Tick) 
     return [member for job in jobs if (member := done[job]) is not None]
 
 
-def _jobs(grid: GridDataset, training: TrainingOptions) -> list[MemberJob]:
-    """Return the networks, the longest job first, then the baselines."""
+def _jobs(grid: GridDataset, model: ModelOptions, training: TrainingOptions) -> list[MemberJob]:
+    """Return the models, the longest job first, then the baselines."""
     folds = [-1, *range(grid.n_folds)]
-    baselines = BASELINES if training.baselines else ()
+    baselines = BASELINES if training.baselines and charted_class(model) is None else ()
     jobs = [MemberJob(fold=fold, baseline=name) for name in ("", *baselines) for fold in folds]
     return [job for job in jobs if job.baseline or job.fold >= 0 or training.final == "refit"]
 

@@ -9,8 +9,9 @@ A check is a function that raises AssertionError where a promise is broken. In a
     def test_contract(check):
         check(lambda: MyAttack(MyAttack.Options()))
 
-``ATTACK_CHECKS`` take a function that makes the attack, ``MODEL_CHECKS`` the model's class, ``EXECUTOR_CHECKS`` a
-function that makes an executor, ``SOURCE_CHECKS`` a source and an empty folder to work in.
+``ATTACK_CHECKS`` take a function that makes the attack, ``MODEL_CHECKS`` the class of a network,
+``CHARTED_MODEL_CHECKS`` that of a model of charted values, ``EXECUTOR_CHECKS`` a function that makes an executor,
+``SOURCE_CHECKS`` a source and an empty folder to work in.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from icudl.testing.attack import (
     check_flips_every_stay,
     excess_over_optimum,
 )
+from icudl.testing.charted_model import CHARTED_MODEL_CHECKS, ChartedModelCheck
 from icudl.testing.executor import EXECUTOR_CHECKS, ExecutorFactory, check_survives_a_killed_worker
 from icudl.testing.model import MODEL_CHECKS, ModelCheck
 from icudl.testing.oracle import LinearOracle
@@ -28,10 +30,12 @@ from icudl.testing.source import SOURCE_CHECKS, check_counts_unknown_names
 
 __all__ = [
     "ATTACK_CHECKS",
+    "CHARTED_MODEL_CHECKS",
     "EXECUTOR_CHECKS",
     "MODEL_CHECKS",
     "SOURCE_CHECKS",
     "AttackFactory",
+    "ChartedModelCheck",
     "ExecutorFactory",
     "LinearOracle",
     "ModelCheck",

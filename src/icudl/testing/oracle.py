@@ -75,6 +75,19 @@ class LinearOracle:
         """Return the margins and the weights."""
         return self.margin(values), self.weights.clone()
 
+    def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
+        """Return the bounds of a cell: the margin is linear between them; see ``attacks.base.PiecewiseTarget``."""
+        return torch.stack([bound.flatten(1)[row, cell] for bound in (self.lower, self.upper)]), False
+
+    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+        """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,)."""
+        change = values - self.values.flatten(1)[row, cell]
+        return self.margin(self.values)[row] + self.weights.flatten(1)[row, cell] * change
+
+    def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """Return ``values`` themselves: every number is one that the oracle takes."""
+        return values, values, values
+
     def select(self, indices: Tensor) -> Self:
         """Return the oracle of the stays at ``indices``."""
         tensors = ("values", "lower", "upper", "attackable", "weights", "bias")

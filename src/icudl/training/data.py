@@ -12,6 +12,7 @@ from torch import Tensor
 
 from icudl.artifacts import FeatureScaler, GridDataset
 from icudl.errors import StageError
+from icudl.models.charted.base import ClinicalStays
 from icudl.preprocessing.features import assemble_features, columns_of
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 
@@ -65,6 +66,11 @@ def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: Input
     )
     labels = torch.from_numpy(grid.labels[rows].astype(np.int64))
     return Stays(features.contiguous(), lengths, labels, columns_of(inputs, grid.values.shape[2]))
+
+
+def clinical_stays(grid: GridDataset, rows: Rows, inputs: InputOptions) -> ClinicalStays:
+    """Return the stays at ``rows`` as they were charted, with the descriptors that ``inputs`` names."""
+    return ClinicalStays(grid.values[rows], grid.lengths[rows], select_statics(grid, inputs)[rows])
 
 
 def hold_out_patients(

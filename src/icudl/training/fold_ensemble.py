@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset, Member
+from icudl.models.build import FOLD, load_charted
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.options import TrainingOptions
@@ -53,7 +55,7 @@ def ensemble_of_folds(
         member=member,
         scaler=common,
         threshold=choose_threshold(labels, unseen_risks, training.threshold),
-        weights=_weights(folds, common),
+        weights=_weights(folds, common) if load_charted(folds[0]) is None else _side_by_side(folds),
         curve=curve,
         folds=len(folds),
     )
@@ -117,6 +119,13 @@ def _line(offset: Floats, scale: Floats, own_offset: Floats, own_scale: Floats) 
     """Return gain and bias that take (x - offset) / scale to (x - own_offset) / own_scale."""
     wide = own_scale.astype(np.float64)
     return scale / wide, (offset.astype(np.float64) - own_offset) / wide
+
+
+def _side_by_side(folds: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of models that read charted values, which need no common scale (``models.build.FOLD``)."""
+    return {
+        FOLD.format(number) + name: array for number, fold in enumerate(folds) for name, array in fold.weights.items()
+    }
 
 
 def _weights(folds: Sequence[Checkpoint], common: FeatureScaler) -> Columns:

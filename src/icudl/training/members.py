@@ -9,17 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, Member
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
-from icudl.models.baselines import fit_baseline, summarise
+from icudl.models.baselines import fit_baseline
+from icudl.models.build import charted_class
+from icudl.models.charted.base import Arrays, ChartedModel
+from icudl.models.charted.window import summarise
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on, select_statics
-from icudl.training.data import Rows, Stays, hold_out_patients, stays_of
+from icudl.training.data import Rows, Stays, clinical_stays, hold_out_patients, stays_of
 from icudl.training.events import event_logs
 from icudl.training.finished import Finished, Float64s, keep, read
 from icudl.training.loop import Fitted, fit, logits_of
@@ -27,8 +31,11 @@ from icudl.training.options import TrainingOptions
 from icudl.training.scores.calibration import calibrated_risks, differences_of, fit_calibration
 from icudl.training.scores.metrics import choose_threshold
 from icudl.training.scores.risk_curve import fit_curve
+from icudl.training.scores.scoring import charted_logits
 from icudl.training.snapshot import Epoch
 from icudl.training.teacher import soft_targets
+
+Labels = npt.NDArray[np.integer]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +69,7 @@ class MemberJob:
 
     Attributes:
         fold: The fold it is not fitted on and scores; -1 for the final member, which scores the test stays.
-        baseline: Name of a baseline, or "" for the network.
+        baseline: Name of a baseline, or "" for the model itself.
     """
 
     fold: int
@@ -99,7 +106,9 @@ def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division
 
 
 def most_epochs(model: ModelOptions, training: TrainingOptions) -> int:
-    """Return the largest number of epochs that a member may take."""
+    """Return the largest number of epochs that a member may take; a fit without epochs counts as one."""
+    if charted_class(model) is not None:
+        return 1
     return training.max_epochs * model.ensemble_size * (2 if training.fit_again else 1)
 
 
@@ -115,7 +124,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
         return known
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
     with single_thread():
-        finished = _fit_baseline(plan, job, division) if job.baseline else _fit_network(plan, job, division, tick)
+        finished = _fit_baseline(plan, job, division) if job.baseline else _fit_model(plan, job, division, tick)
     keep_member(plan, job, finished)
     return finished
 
@@ -144,24 +153,24 @@ def _folder(plan: Plan, job: MemberJob) -> Path:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """A network, or an ensemble of them, ready to score stays.
+    """A model, ready to score stays.
 
     Attributes:
-        model: Calibrated, in eval mode.
+        model: Calibrated; a network is in eval mode.
         scaler: Fitted on the same stays.
         threshold: Chosen on the validation stays, before the model has been fitted on them.
-        histories: Epochs of each network in the first fit, which scores the validation stays.
+        histories: Epochs of each network in the first fit, which scores the validation stays; none without epochs.
         curve: Isotonic calibration, if the options ask for one.
     """
 
-    model: SequenceClassifier
+    model: SequenceClassifier | ChartedModel
     scaler: FeatureScaler
     threshold: float
     histories: tuple[tuple[Epoch, ...], ...]
     curve: Float64s | None = None
 
 
-def train_network(
+def train_model(
     plan: Plan,
     division: Division,
     job: MemberJob,
@@ -170,9 +179,9 @@ def train_network(
     tick: Tick | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
-    """Fit scaler and network on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
+    """Fit scaler and model on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
 
-    With ``training.fit_again`` scaler and network are then fitted on both parts; the choices stay.
+    With ``training.fit_again`` scaler and model are then fitted on both parts; the choices stay.
 
     Args:
         plan: Data and options.
@@ -182,6 +191,50 @@ def train_network(
         tick: Called for every epoch.
         on_epoch: Called with the number of the network in its ensemble and the epoch, of the first fit.
     """
+    charted = charted_class(plan.model)
+    if charted is None:
+        return _train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=on_epoch)
+    trained = _train_charted(charted, plan, division, job)
+    if tick is not None:
+        tick(1)
+    return trained
+
+
+def _train_charted(charted: type[ChartedModel], plan: Plan, division: Division, job: MemberJob) -> Trained:
+    """Fit a model of charted values, which has neither epochs nor soft targets."""
+    seeds = [seed_for(plan.seed, plan.model.name, job.fold, number) for number in range(plan.model.ensemble_size)]
+
+    def fitted_on(rows: Rows) -> ChartedModel:
+        return charted.fit(plan.model, clinical_stays(plan.grid, rows, plan.inputs), plan.grid.labels[rows], seeds)
+
+    valid = clinical_stays(plan.grid, division.valid, plan.inputs)
+    model = fitted_on(division.fit)
+    labels = plan.grid.labels[division.valid]
+    line = _line(labels, charted_logits(model, valid), plan.training.calibration)
+    curve, threshold = _curve_and_threshold(labels, charted_logits(model.absorbed(*line), valid), plan.training)
+    rows = division.fit
+    if plan.training.fit_again:
+        rows = np.sort(np.concatenate([division.fit, division.valid]))
+        model = fitted_on(rows)
+    return Trained(
+        model=model.absorbed(*line),
+        scaler=fit_scaler_on(plan.grid, rows, plan.inputs),
+        threshold=threshold,
+        histories=(),
+        curve=curve,
+    )
+
+
+def _train_network(
+    plan: Plan,
+    division: Division,
+    job: MemberJob,
+    *,
+    snapshot: Path,
+    tick: Tick | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> Trained:
+    """Fit a network, or several; see ``train_model``."""
     fits = [
         partial(
             fit,
@@ -226,18 +279,24 @@ def _choose(
     lessons = _lessons(plan, division.fit, scaler, job)
     fitted = [fit_on(lessons, valid) for fit_on in fits]
     model = _joined(plan, fitted)
-    logits = logits_of(model, valid)
-    labels, curve, method = plan.grid.labels[division.valid], None, plan.training.calibration
-    # The line changes no risk of a curve fitted after it, and puts the logits of all folds on one scale.
-    line = fit_calibration(labels, logits, "platt" if method == "isotonic" else method)
+    labels, method = plan.grid.labels[division.valid], plan.training.calibration
+    line = _line(labels, logits_of(model, valid), method)
     model.absorb(*line)
-    logits = logits_of(model, valid)
-    if method == "isotonic":
-        curve = fit_curve(labels, differences_of(logits))
-    threshold = choose_threshold(labels, calibrated_risks(logits, curve), plan.training.threshold)
+    curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)
     histories = tuple(network.history for network in fitted)
     trained = Trained(model=model, scaler=scaler, threshold=threshold, histories=histories, curve=curve)
     return trained, [network.best_epoch for network in fitted], line
+
+
+def _line(labels: Labels, logits: Tensor, method: str) -> tuple[float, float]:
+    # The line changes no risk of a curve fitted after it, and puts the logits of all folds on one scale.
+    return fit_calibration(labels, logits, "platt" if method == "isotonic" else method)
+
+
+def _curve_and_threshold(labels: Labels, logits: Tensor, training: TrainingOptions) -> tuple[Float64s | None, float]:
+    """Return the isotonic curve, if the options ask for one, and the decision threshold."""
+    curve = fit_curve(labels, differences_of(logits)) if training.calibration == "isotonic" else None
+    return curve, choose_threshold(labels, calibrated_risks(logits, curve), training.threshold)
 
 
 def _lessons(plan: Plan, rows: Rows, scaler: FeatureScaler, job: MemberJob) -> Stays:
@@ -253,14 +312,17 @@ def _joined(plan: Plan, fitted: Sequence[Fitted]) -> SequenceClassifier:
 
 def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     """Return the risks of the stays at ``rows``."""
-    logits = logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs))
+    if isinstance(trained.model, ChartedModel):
+        logits = charted_logits(trained.model, clinical_stays(plan.grid, rows, plan.inputs))
+    else:
+        logits = logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs))
     return calibrated_risks(logits, trained.curve)
 
 
-def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
+def _fit_model(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
     with event_logs(plan.logs / str(job.member) if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
-        trained = train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
+        trained = train_model(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
     checkpoint = Checkpoint(
         member=job.member,
         model=plan.model.to_dict(),
@@ -270,7 +332,7 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
         n_hours=plan.grid.values.shape[1],
         scaler=trained.scaler,
         threshold=trained.threshold,
-        weights={name: tensor.cpu().numpy() for name, tensor in trained.model.state_dict().items()},
+        weights=_arrays_of(trained.model),
         curve=trained.curve,
     )
     return Finished(
@@ -280,6 +342,12 @@ def _fit_network(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> 
         checkpoint=checkpoint,
         histories=trained.histories,
     )
+
+
+def _arrays_of(model: SequenceClassifier | ChartedModel) -> Arrays:
+    if isinstance(model, ChartedModel):
+        return model.arrays
+    return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
 def _fit_baseline(plan: Plan, job: MemberJob, division: Division) -> Finished:

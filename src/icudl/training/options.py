@@ -83,4 +83,4 @@ class TrainingOptions(Options):
         choices=("f1", "youden"),
     )
     bootstrap_samples: int = option(1000, "Bootstrap resamples behind each interval.", low=10, high=100_000)
-    baselines: bool = option(True, "Fit logistic regression and boosted trees on the training stays.")
+    baselines: bool = option(True, "Fit logistic regression and boosted trees beside a network.")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from icudl.artifacts import GridDataset
 from icudl.execution.context import seed_for
-from icudl.models.baselines import fit_baseline, summarise
+from icudl.models.baselines import fit_baseline
+from icudl.models.charted.window import summarise
 from icudl.preprocessing.scaling import InputOptions, select_statics
 from icudl.preprocessing.splits import SplitOptions, split_patients
 from icudl.training.data import Rows

@@ -152,3 +152,52 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_bytes(b"\xef\xbb\xbf[run]\nseed = 5\n")
     assert load_config(path).run.seed == 5
+
+
+CHARTED = """
+[models.trees]
+model = "boosted_trees"
+[models.gru]
+"""
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (
+            'attack = "pgd"\nthreat_model = "measured"',
+            (
+                r"attacks\.cells uses 'pgd', which needs a gradient; models\.trees \(boosted_trees\) offers none.*"
+                r'greedy, sweep.*attacks\.cells\.on = \["gru"\]'
+            ),
+        ),
+        (
+            'attack = "greedy"',
+            (
+                r'attacks\.cells\.threat_model = "grid".*models\.trees.*Set attacks\.cells\.threat_model = "measured".*'
+                r'attacks\.cells\.on = \["gru"\]'
+            ),
+        ),
+        ('attack = "art"\npeer = "X"\nthreat_model = "measured"\non = ["main", "trees"]', "needs a gradient"),
+    ],
+)
+def test_an_attack_is_refused_on_a_model_that_lacks_what_it_needs(attack: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.toml"
+    path.write_text(f"{CHARTED}[attacks.cells]\n{attack}\n", "utf-8")
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+    load_config(path, ['attacks.cells.on=["gru"]'])
+
+
+@pytest.mark.parametrize("attack", ["greedy", "sweep", "entry_errors", "noise"])
+def test_attacks_by_scores_are_for_every_model(attack: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.toml"
+    path.write_text(f'{CHARTED}[attacks.values]\nattack = "{attack}"\nthreat_model = "measured"\n', "utf-8")
+    assert load_config(path).attacks["values"].on == ()
+
+
+def test_a_study_of_one_such_model_has_an_attack_that_fits_it() -> None:
+    config = load_config(None, ["model.name=boosted_trees", "model.leaves=4"])
+    assert (config.attack.name, config.attack.threat_model) == ("greedy", "measured")
+    with pytest.raises(ConfigError, match=r"attack uses 'proximal'.*the model 'boosted_trees' offers none"):
+        load_config(None, ["model.name=boosted_trees", "attack.name=proximal"])

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from icudl.errors import PluginError
-from icudl.models.baselines import BASELINES, SUMMARIES, ClippedScores, fit_baseline, summarise
+from icudl.models.baselines import BASELINES, fit_baseline
+from icudl.models.charted.logistic import ClippedScores
+from icudl.models.charted.window import SUMMARIES, summarise
 
 NAN = np.nan
 
@@ -37,7 +39,7 @@ def test_slope_is_that_of_least_squares():
 
 
 def test_standard_scores_come_from_the_fitted_rows_only():
-    scores = ClippedScores().fit(np.array([[0.0, NAN], [10.0, NAN], [20.0, NAN]]))
+    scores = ClippedScores.of(np.array([[0.0, NAN], [10.0, NAN], [20.0, NAN]]))
     assert scores.transform(np.array([[1000.0, 5.0], [NAN, NAN]])).tolist() == [
         [pytest.approx(scores.transform(np.array([[19.8, 0.0]]))[0, 0]), 0.0],
         [0.0, 0.0],

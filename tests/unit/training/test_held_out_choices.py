@@ -14,14 +14,15 @@ import pytest
 
 from icudl.artifacts import Member
 from icudl.execution.context import seed_for
-from icudl.models.baselines import fit_baseline, summarise
+from icudl.models.baselines import fit_baseline
+from icudl.models.charted.window import summarise
 from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.stages.train import train
 from icudl.training import teacher
 from icudl.training.data import stays_of
 from icudl.training.loop import logits_of
-from icudl.training.members import MemberJob, Plan, divide, run_member, train_network
+from icudl.training.members import MemberJob, Plan, divide, run_member, train_model
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.calibration import calibrated_risks
 from icudl.training.scores.metrics import choose_threshold
@@ -138,7 +139,7 @@ def test_a_teacher_never_sees_a_label_of_a_validation_stay(tmp_path: Path) -> No
     values[division.valid] *= 3
     changed = dataclasses.replace(plan, grid=dataclasses.replace(plan.grid, labels=labels, values=values))
     weights = [
-        train_network(each, division, JOB, snapshot=tmp_path / f"{name}.epochs").model.state_dict()
+        train_model(each, division, JOB, snapshot=tmp_path / f"{name}.epochs").model.state_dict()
         for name, each in (("before", plan), ("after", changed))
     ]
     assert {key: value.numpy().tobytes() for key, value in weights[0].items()} == {
@@ -192,7 +193,7 @@ def test_the_member_of_a_fold_meets_no_patient_of_its_fold() -> None:
 def test_calibrated_risks_are_those_that_the_threshold_was_chosen_by(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, dataclasses.replace(PLAIN, calibration="isotonic"))
     division = divide(plan.grid, JOB.fold, PLAIN.validation_fraction, plan.seed)
-    trained = train_network(plan, division, JOB, snapshot=tmp_path / "state.epochs")
+    trained = train_model(plan, division, JOB, snapshot=tmp_path / "state.epochs")
     valid = stays_of(plan.grid, division.valid, trained.scaler, plan.inputs)
     risks = calibrated_risks(logits_of(trained.model, valid), trained.curve)
     assert trained.threshold == choose_threshold(plan.grid.labels[division.valid], risks, plan.training.threshold)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from icudl.attacks import AttackOptions, Perturbation, TargetModel, allowed_change
+from icudl.attacks import AttackOptions, Perturbation, TargetModel, allowed_change, differentiable
 from icudl.options import option
 
 
@@ -25,7 +25,7 @@ class LineAttack:
     """Moves every cell against the sign of the margin's gradient, by the smallest common length that flips."""
 
     Options: ClassVar[type[AttackOptions]] = LineOptions
-    needs_gradient: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = LineOptions.needs_gradient
 
     def __init__(self, options: LineOptions) -> None:
         self.options = options
@@ -34,7 +34,7 @@ class LineAttack:
         """Attack every stay; nothing is drawn, so the seeds are not used."""
         values = target.values
         down, up = allowed_change(target)
-        _, gradient = target.margin_and_gradient(values)
+        _, gradient = differentiable(target, "line").margin_and_gradient(values)
         direction = -torch.sign(gradient)
 
         def moved(length: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
 from icudl.errors import AttackError
-from icudl.preprocessing.scaling import to_unit
 from icudl.variables import Variable
 
 Float64s = npt.NDArray[np.float64]
@@ -100,7 +99,7 @@ class EntryErrorAttack:
     """
 
     Options: ClassVar[type[AttackOptions]] = EntryErrorOptions
-    needs_gradient: ClassVar[bool] = False
+    needs_gradient: ClassVar[bool] = EntryErrorOptions.needs_gradient
 
     def __init__(self, options: EntryErrorOptions) -> None:
         self.options = options
@@ -209,11 +208,11 @@ def _plausible(values: Float64s, variables: Sequence[Variable]) -> npt.NDArray[n
     return (values >= low) & (values <= high)
 
 
-def _unit_with(entries: Entries, row: int, wrong: Float64s) -> npt.NDArray[np.float32]:
+def _unit_with(entries: Entries, row: int, wrong: Float64s) -> npt.NDArray[np.floating]:
     """Return (T, F) unit coordinates of the means of which one entry reads ``wrong`` (T, F)."""
     means = entries.means[row]
     moved = means + (wrong - means) / np.maximum(entries.counts[row], 1)
-    return to_unit(entries.scaler, moved.astype(np.float32))
+    return entries.unit(moved)
 
 
 def _single_cell_errors(means: Float64s, variables: Sequence[Variable]) -> Iterator[tuple[int, Float64s]]:

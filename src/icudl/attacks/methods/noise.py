@@ -25,7 +25,7 @@ class NoiseControl:
     """
 
     Options: ClassVar[type[AttackOptions]] = NoiseOptions
-    needs_gradient: ClassVar[bool] = GreedyAttack.needs_gradient
+    needs_gradient: ClassVar[bool] = NoiseOptions.needs_gradient
 
     def __init__(self, options: NoiseOptions) -> None:
         self.options = options

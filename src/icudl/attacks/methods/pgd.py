@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, differentiable
 from icudl.attacks.options import AttackOptions, ProjectedGradientOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import refine, shrink
@@ -27,15 +27,19 @@ class ProjectedGradientAttack:
     """
 
     Options: ClassVar[type[AttackOptions]] = ProjectedGradientOptions
-    needs_gradient: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = ProjectedGradientOptions.needs_gradient
 
     def __init__(self, options: ProjectedGradientOptions) -> None:
         self.options = options
         self.measure = {"l1": distances.l1, "l2": distances.l2, "linf": distances.linf}[options.norm]
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
-        """See ``attacks.base.Attack``."""
-        found, flipped = self._search(target)
+        """See ``attacks.base.Attack``.
+
+        Raises:
+            AttackError: The model offers no gradient.
+        """
+        found, flipped = self._search(differentiable(target, self.options.name))
         if self.options.refine:
             found = refine(target, found, (shrink,))
         budgets = torch.tensor(sorted(self.options.budgets), dtype=torch.float64)
@@ -47,7 +51,7 @@ class ProjectedGradientAttack:
         }
         return Perturbation(found.first, found.best, found.first_iteration, found.best_iteration, {"budgets": table})
 
-    def _search(self, target: TargetModel) -> tuple[Perturbation, Tensor]:
+    def _search(self, target: DifferentiableTarget) -> tuple[Perturbation, Tensor]:
         """Return the examples, and (B, number of budgets) which budget sufficed."""
         options, whole = self.options, target
         record = ExampleRecord(target.values)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change, survey
+from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, differentiable, survey
 from icudl.attacks.options import AttackOptions, ProximalOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import polish, prune, refine, shrink
@@ -60,17 +60,21 @@ class ProximalAttack:
     """
 
     Options: ClassVar[type[AttackOptions]] = ProximalOptions
-    needs_gradient: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = ProximalOptions.needs_gradient
 
     def __init__(self, options: ProximalOptions) -> None:
         self.options = options
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
-        """See ``attacks.base.Attack``."""
-        found = self._search(target)
+        """See ``attacks.base.Attack``.
+
+        Raises:
+            AttackError: The model offers no gradient.
+        """
+        found = self._search(differentiable(target, self.options.name))
         return refine(target, found, (prune, polish, shrink)) if self.options.refine else found
 
-    def _search(self, target: TargetModel) -> Perturbation:
+    def _search(self, target: DifferentiableTarget) -> Perturbation:
         options = self.options
         record = ExampleRecord(target.values)
         rows = torch.arange(len(target.values), device=target.values.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -16,7 +17,6 @@ from icudl.attacks.options import AttackOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
-from icudl.preprocessing.scaling import to_clinical
 
 BISECTIONS = 14
 
@@ -36,22 +36,31 @@ class _Flips:
     high: Tensor
 
 
-class SweepAttack:
-    """Tries ``sweep_points`` values over the range of every cell, and bisects the ends of the flipping intervals.
+class OneValueAttack(abc.ABC):
+    """Tries values of every cell alone, and bisects the ends of the intervals that flip the stay.
 
-    The search is exact up to the spacing of the points: it can miss an interval between two of them. Under the
-    threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to it.
+    Under the threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to
+    it.
 
     Tables: ``sweep`` has one row per stay: stay, entries tried, at_risk (entries that can flip it alone).
     ``sweep_flips`` has one row per interval: stay, hour, variable, low, high (unit coordinates); under
     ``measured`` also entry_low, entry_high: the values of one entry that flip the stay, in clinical units.
     """
 
-    Options: ClassVar[type[AttackOptions]] = SweepOptions
-    needs_gradient: ClassVar[bool] = False
+    @abc.abstractmethod
+    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the changes to try, and which of them flip the stay.
 
-    def __init__(self, options: SweepOptions) -> None:
-        self.options = options
+        Args:
+            target: B stays.
+            row: The stay.
+            cells: (n,) positions in the flattened stay.
+            down: (n,) most negative change of each.
+            up: (n,) most positive change.
+
+        Returns:
+            (n, P) changes of each cell, rising from ``down`` to ``up``; (n, P) bool.
+        """
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
@@ -71,16 +80,13 @@ class SweepAttack:
 
     def _flips(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> _Flips:
         """Find the intervals of one stay."""
-        points = torch.linspace(0.0, 1.0, self.options.sweep_points, dtype=down.dtype, device=down.device)
-        # (cells, points) changes, from the lowest value of each cell to its highest.
-        changes = down[cells][:, None] * (1.0 - points) + up[cells][:, None] * points
-        flips = self._try(target, row, cells.repeat_interleave(len(points)), changes.flatten()).view_as(changes)
+        changes, flips = self.points(target, row, cells, down[cells], up[cells])
         padded = torch.nn.functional.pad(flips, (1, 1))
         starts, ends = (padded[:, 1:-1] & ~padded[:, :-2]), (padded[:, 1:-1] & ~padded[:, 2:])
         cell, first = starts.nonzero(as_tuple=True)
         _, last = ends.nonzero(as_tuple=True)
         low = self._edge(target, row, cells[cell], changes[cell, (first - 1).clamp(min=0)], changes[cell, first])
-        beyond = (last + 1).clamp(max=len(points) - 1)
+        beyond = (last + 1).clamp(max=changes.shape[1] - 1)
         high = self._edge(target, row, cells[cell], changes[cell, beyond], changes[cell, last])
         return _Flips(cells[cell], low, high)
 
@@ -88,21 +94,9 @@ class SweepAttack:
         """Return the end of each flipping interval, between ``inside``, which flips, and ``outside``, which may not."""
         for _ in range(BISECTIONS if len(cells) else 0):
             middle = (outside + inside) / 2
-            flips = self._try(target, row, cells, middle)
+            flips = flips_alone(target, row, cells, middle)
             outside, inside = torch.where(flips, outside, middle), torch.where(flips, middle, inside)
         return inside
-
-    def _try(self, target: TargetModel, row: int, cells: Tensor, change: Tensor) -> Tensor:
-        """Return whether the stay flips when one cell each changes by ``change`` (n,)."""
-        shape = target.values.shape[1:]
-        flips: list[Tensor] = []
-        for start in range(0, len(cells), 4096):
-            part = cells[start : start + 4096]
-            candidates = change.new_zeros(len(part), shape.numel())
-            candidates[torch.arange(len(part), device=part.device), part] = change[start : start + 4096]
-            rows = torch.full_like(part, row)
-            flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < 0)
-        return torch.cat(flips) if flips else torch.zeros(0, dtype=torch.bool, device=change.device)
 
     def _keep_smallest(self, target: TargetModel, record: ExampleRecord, row: int, flips: _Flips) -> None:
         if len(flips.cell) == 0:
@@ -139,6 +133,40 @@ class SweepAttack:
         return table
 
 
+class SweepAttack(OneValueAttack):
+    """Tries ``sweep_points`` values over the range of every cell.
+
+    The search is exact up to the spacing of the points: it can miss an interval between two of them. Its tables are
+    those of ``OneValueAttack``.
+    """
+
+    Options: ClassVar[type[AttackOptions]] = SweepOptions
+    needs_gradient: ClassVar[bool] = SweepOptions.needs_gradient
+
+    def __init__(self, options: SweepOptions) -> None:
+        self.options = options
+
+    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``OneValueAttack.points``."""
+        share = torch.linspace(0.0, 1.0, self.options.sweep_points, dtype=down.dtype, device=down.device)
+        changes = down[:, None] * (1.0 - share) + up[:, None] * share
+        flips = flips_alone(target, row, cells.repeat_interleave(len(share)), changes.flatten())
+        return changes, flips.view_as(changes)
+
+
+def flips_alone(target: TargetModel, row: int, cells: Tensor, change: Tensor) -> Tensor:
+    """Return whether a stay flips when one cell each changes by ``change`` (n,)."""
+    shape = target.values.shape[1:]
+    flips: list[Tensor] = []
+    for start in range(0, len(cells), 4096):
+        part = cells[start : start + 4096]
+        candidates = change.new_zeros(len(part), shape.numel())
+        candidates[torch.arange(len(part), device=part.device), part] = change[start : start + 4096]
+        rows = torch.full_like(part, row)
+        flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < 0)
+    return torch.cat(flips) if flips else torch.zeros(0, dtype=torch.bool, device=change.device)
+
+
 def entry_interval(
     entries: Entries,
     where: tuple[npt.NDArray[np.int64], ...],
@@ -163,11 +191,8 @@ def entry_interval(
     variable = where[2]
     limits = np.array([(each.low, each.high) for each in entries.variables])[variable]
     mean, count = entries.means[where], np.maximum(entries.counts[where], 1)
-    scaler = dataclasses.replace(
-        entries.scaler, lower=entries.scaler.lower[variable], upper=entries.scaler.upper[variable]
-    )
     ends = []
     for end, bound, limit in ((low, lower, limits[:, 0]), (high, upper, limits[:, 1])):
-        entry = mean + count * (to_clinical(scaler, end.astype(np.float32)).astype(np.float64) - mean)
+        entry = mean + count * (entries.clinical_at(variable, end) - mean)
         ends.append(np.where(np.isclose(end, bound, atol=1e-6), limit, np.clip(entry, limits[:, 0], limits[:, 1])))
     return ends[0], ends[1]

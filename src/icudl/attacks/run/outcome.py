@@ -13,12 +13,12 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icudl.artifacts import AttackStatus
 from icudl.attacks.base import Perturbation, make_attack
 from icudl.attacks.options import AttackOptions
-from icudl.attacks.target.verification import CheckedTarget, Scores, Verified, score, verify
+from icudl.attacks.target.verification import CheckedTarget, Model, Scores, Verified, score, verify
 from icudl.files import write_atomically
 
 STATUSES = tuple(AttackStatus)
@@ -217,7 +217,7 @@ class ShardOutcome:
 
 
 def attack_stays(
-    model: nn.Module,
+    model: Model,
     target: CheckedTarget,
     labels: npt.NDArray[np.int8],
     seeds: npt.NDArray[np.int64],
@@ -227,7 +227,7 @@ def attack_stays(
     """Attack B stays and verify the examples.
 
     Args:
-        model: (features, lengths) to (B, 2) logits; the model that ``target`` is bound to.
+        model: The model that ``target`` is bound to.
         target: B stays, bound with the confidence ``options.kappa``.
         labels: (B,) outcomes of the stays.
         seeds: (B,) one seed for each stay.

@@ -12,13 +12,16 @@ from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
-from icudl.attacks.target.checkpoint import CheckpointTarget
-from icudl.attacks.target.threat import Entries, StayTensors, grid_cells, measured_cells
+from icudl.attacks.target.charted import bind_charted
+from icudl.attacks.target.checkpoint import CheckpointTarget, decision_shift
+from icudl.attacks.target.threat import Entries, StayTensors, charted_cells, grid_cells, measured_cells
+from icudl.errors import AttackError
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
-from icudl.models.build import load_model
+from icudl.models.build import load_charted, load_model
+from icudl.models.charted.base import ClinicalStays, RiskModel
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 from icudl.training.scores.risk_curve import risks_at
 
@@ -146,12 +149,39 @@ def attack_shard(data: ShardData, shard: Shard, tick: Tick) -> ShardOutcome:
 
 def _attack(data: ShardData, shard: Shard) -> ShardOutcome:
     checkpoint, options = data.checkpoints[shard.member], data.options
+    charted = load_charted(checkpoint)
+    outcome = (
+        _attack_network(checkpoint, data, shard)
+        if charted is None
+        else _attack_charted(charted, checkpoint, options, shard)
+    )
+    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+
+
+def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOptions, shard: Shard) -> ShardOutcome:
+    if options.threat_model != "measured":
+        raise AttackError(
+            f"attack.threat_model = {options.threat_model!r} is about the filled-in grid, which the model "
+            f"{checkpoint.model['name']!r} does not read. Set attack.threat_model = 'measured'."
+        )
+    entries = _entries(checkpoint, shard, clipped=False)
+    # Nothing beyond the length of a stay: such cells are no charted values.
+    inside = np.arange(shard.values.shape[1]) < shard.lengths[:, None]
+    entries = dataclasses.replace(entries, means=np.where(inside[:, :, None], entries.means, np.nan))
+    stays = ClinicalStays(entries.means.astype(np.float32), shard.lengths, shard.statics)
+    cells = charted_cells(entries).only(checkpoint.variables, options.variables)
+    shift = decision_shift(checkpoint.threshold, checkpoint.curve)
+    target = bind_charted(model, stays, cells, entries, shift, confidence=options.kappa)
+    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+
+
+def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> ShardOutcome:
+    options = data.options
     model = load_model(checkpoint, data.device)
     target = bind_shard(
         checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
     )
-    outcome = attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
-    return outcome if checkpoint.curve is None else _calibrated(outcome, checkpoint.curve)
+    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 
 def bind_shard(
@@ -180,8 +210,7 @@ def bind_shard(
     )
     stays = StayTensors.of(inputs, np.arange(len(shard.rows)), device)
     if threat_model == "measured":
-        means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
-        cells = measured_cells(stays, Entries(means, counts, checkpoint.scaler, checkpoint.variables))
+        cells = measured_cells(stays, _entries(checkpoint, shard, clipped=True))
     else:
         cells = grid_cells(stays)
     cells = cells.only(checkpoint.variables, variables)
@@ -196,3 +225,8 @@ def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardO
             return risks_at(curve, np.log(softmax) - np.log1p(-softmax))
 
     return outcome.with_risks(risk_of)
+
+
+def _entries(checkpoint: Checkpoint, shard: Shard, *, clipped: bool) -> Entries:
+    means, counts = shard.values.astype(np.float64), shard.counts.astype(np.int64)
+    return Entries(means, counts, checkpoint.scaler, checkpoint.variables, clipped)

@@ -22,7 +22,7 @@ from torch import Tensor
 from icudl.artifacts import FeatureScaler, Floats
 from icudl.models.base import within_length
 from icudl.preprocessing.imputation import ImputationMap, imputation_map
-from icudl.preprocessing.scaling import ModelInputs, to_unit
+from icudl.preprocessing.scaling import ModelInputs, to_clinical, to_unit
 from icudl.variables import Variable
 
 
@@ -111,12 +111,36 @@ class Entries:
         counts: (B, T, F) int64 values behind each mean.
         scaler: Turns a mean into a unit coordinate.
         variables: F variables.
+        clipped: Whether the model sees one value for all means beyond a winsor limit.
     """
 
     means: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
     scaler: FeatureScaler
     variables: tuple[Variable, ...]
+    clipped: bool = True
+
+    def unit(self, means: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+        """Return the unit coordinates of (..., F) means: float32 and inside the winsor limits, or float64 and not."""
+        if self.clipped:
+            return to_unit(self.scaler, means.astype(np.float32))
+        return straight_unit(self.scaler, means)
+
+    def clinical_at(self, variable: npt.NDArray[np.integer], unit: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Return the (n,) means of these variables whose unit coordinates are ``unit`` (n,)."""
+        limits = {name: getattr(self.scaler, name)[variable] for name in ("lower", "upper")}
+        own = dataclasses.replace(self.scaler, **limits)
+        return to_clinical(own, unit).astype(np.float64) if self.clipped else straight_clinical(own, unit)
+
+    def reach(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the (B, T, F) smallest and largest mean that one wrong entry can make of each hour's mean."""
+        low = np.array([variable.low for variable in self.variables])
+        high = np.array([variable.high for variable in self.variables])
+        counts = np.maximum(self.counts, 1)
+        # An hour whose mean is already implausible may keep it, but the mean may not get worse.
+        least = self.means + (np.minimum(low, self.means) - self.means) / counts
+        most = self.means + (np.maximum(high, self.means) - self.means) / counts
+        return least, most
 
     def select(self, indices: Tensor) -> Self:
         """Return the entries of the stays at ``indices``."""
@@ -163,6 +187,38 @@ class Cells:
         return dataclasses.replace(self, attackable=self.attackable & free)
 
 
+def straight_unit(scaler: FeatureScaler, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the float64 unit coordinates of (..., F) clinical values without clipping: some lie beyond 0 and 1."""
+    lower, upper = scaler.lower.astype(np.float64), scaler.upper.astype(np.float64)
+    unit: npt.NDArray[np.float64] = (values - lower) / (upper - lower)
+    return unit
+
+
+def straight_clinical(scaler: FeatureScaler, unit: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the (..., F) clinical values of ``straight_unit``: the same bits, once rounded to single precision."""
+    lower, upper = scaler.lower.astype(np.float64), scaler.upper.astype(np.float64)
+    clinical: npt.NDArray[np.float64] = lower + unit * (upper - lower)
+    return clinical
+
+
+def charted_cells(entries: Entries) -> Cells:
+    """Threat model ``measured`` for a model of charted values: hourly means, as far as one wrong entry can move them.
+
+    Unit coordinates are float64 and not clipped: such a model tells means beyond a winsor limit apart.
+    """
+    observed = ~np.isnan(entries.means)
+    charted = np.where(observed, entries.unit(entries.means), 0.0)
+    lower, upper = (np.where(observed, entries.unit(bound), 0.0) for bound in entries.reach())
+    lower, upper = np.minimum(lower, charted), np.maximum(upper, charted)
+    return Cells(
+        values=torch.from_numpy(charted),
+        lower=torch.from_numpy(lower),
+        upper=torch.from_numpy(upper),
+        attackable=torch.from_numpy(observed & (upper > lower)),
+        entries=entries,
+    )
+
+
 def grid_cells(stays: StayTensors) -> Cells:
     """Threat model ``grid``: every imputed cell inside a stay's length, between the winsor limits 0 and 1."""
     inside = within_length(stays.lengths, stays.unit.shape[1])[:, :, None].expand_as(stays.unit)
@@ -179,16 +235,7 @@ def measured_cells(stays: StayTensors, entries: Entries) -> Cells:
     scaler = entries.scaler
     observed = stays.observed
     charted = torch.where(observed, stays.unit, torch.zeros_like(stays.unit))
-    low = np.array([variable.low for variable in entries.variables])
-    high = np.array([variable.high for variable in entries.variables])
-    counts = np.maximum(entries.counts, 1)
-    # An hour whose mean is already implausible may keep it, but the mean may not get worse.
-    least = entries.means + (np.minimum(low, entries.means) - entries.means) / counts
-    most = entries.means + (np.maximum(high, entries.means) - entries.means) / counts
-    bounds = [
-        torch.from_numpy(np.nan_to_num(to_unit(scaler, bound.astype(np.float32)))).to(charted)
-        for bound in (least, most)
-    ]
+    bounds = [torch.from_numpy(np.nan_to_num(entries.unit(bound))).to(charted) for bound in entries.reach()]
     lower, upper = torch.minimum(bounds[0], charted), torch.maximum(bounds[1], charted)
     where = imputation_map(observed.cpu().numpy(), stays.lengths.cpu().numpy(), scaler.imputation)
     return Cells(

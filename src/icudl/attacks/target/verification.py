@@ -1,9 +1,9 @@
-"""Verification of examples: a plain forward pass of the model's module, never the engine that attacks use."""
+"""Verification of examples by the model itself: a plain pass over whole stays, never the engine that attacks use."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,21 +12,16 @@ from torch import Tensor, nn
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel
+from icudl.errors import AttackError
+from icudl.models.charted.base import ClinicalStays, RiskModel
 
 
 class CheckedTarget(TargetModel, Protocol):
     """A target whose examples the model itself can verify, and whose values have units of their own."""
 
     @property
-    def lengths(self) -> Tensor:
-        """(B,) int64 hours of each stay."""
-
-    @property
     def shift(self) -> float:
         """Logit of the decision threshold."""
-
-    def features(self, values: Tensor) -> Tensor:
-        """Return the (B, T, C) inputs of the model with ``values`` (B, T, F) in place of the stays' numbers."""
 
     def charted(self) -> npt.NDArray[np.floating]:
         """Return the (B, T, F) numbers of the unchanged stays in their own units."""
@@ -35,9 +30,33 @@ class CheckedTarget(TargetModel, Protocol):
         """Return ``values`` (B, T, F) in their own units."""
 
 
+@runtime_checkable
+class OfFeatures(Protocol):
+    """What a target offers whose model is a module of features."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64 hours of each stay."""
+
+    def features(self, values: Tensor) -> Tensor:
+        """Return the (B, T, C) inputs of the model with ``values`` (B, T, F) in place of the stays' numbers."""
+
+
+@runtime_checkable
+class OfChartedValues(Protocol):
+    """What a target offers whose model reads charted values."""
+
+    def changed(self, values: Tensor) -> ClinicalStays:
+        """Return the stays with ``values`` (B, T, F) in place of what was charted."""
+
+
+Model = nn.Module | RiskModel
+"""A module (features, lengths) to (B, 2) logits, or any risk model."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of B stays by the model's module.
+    """Scores of B stays by the model itself.
 
     Attributes:
         difference: (B,) float64 logit of death minus logit of survival.
@@ -53,11 +72,22 @@ class Scores:
         return torch.sigmoid(self.difference).cpu().numpy()
 
 
-def score(model: nn.Module, target: CheckedTarget, values: Tensor) -> Scores:
-    """Score stays whose numbers are ``values`` (B, T, F) by a plain forward pass in eval mode."""
-    with torch.no_grad():
-        logits = model.eval()(target.features(values), target.lengths).double()
-    difference = logits[:, 1] - logits[:, 0]
+def score(model: Model, target: CheckedTarget, values: Tensor) -> Scores:
+    """Score stays whose numbers are ``values`` (B, T, F): by a forward pass in eval mode, or by whole charted stays.
+
+    Raises:
+        AttackError: The target is not one of this model.
+    """
+    if isinstance(model, nn.Module) and isinstance(target, OfFeatures):
+        with torch.no_grad():
+            logits = model.eval()(target.features(values), target.lengths).double()
+        difference = logits[:, 1] - logits[:, 0]
+    elif isinstance(target, OfChartedValues) and isinstance(model, RiskModel):
+        difference = torch.from_numpy(model.logits(target.changed(values)))
+    else:
+        raise AttackError(
+            f"{type(model).__name__} cannot score the cells of {type(target).__name__}. Bind the model that scores."
+        )
     return Scores(difference, difference >= target.shift)
 
 
@@ -85,7 +115,7 @@ class Verified:
 
 
 def verify(
-    model: nn.Module,
+    model: Model,
     target: CheckedTarget,
     found: Perturbation,
     kappa: float,
@@ -96,7 +126,7 @@ def verify(
     bounds and touches attackable cells only. Where only one of a stay's two examples holds, it replaces the other.
 
     Args:
-        model: (features, lengths) to (B, 2) logits.
+        model: The model itself.
         target: B stays. Its own margin is not used.
         found: The examples that the attack claims.
         kappa: Logits by which the other class must win.
@@ -110,7 +140,7 @@ def verify(
 
 
 def _check(
-    model: nn.Module,
+    model: Model,
     target: CheckedTarget,
     before: Scores,
     change: Tensor,

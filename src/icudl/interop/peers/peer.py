@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change, differentiable
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import prune, refine, shrink
 from icudl.errors import AttackError, ConfigError, IcudlError, PluginError, suggestion
@@ -77,7 +77,7 @@ class MarginModel(nn.Module):
         target, change = self._rows(len(cells)), self.change_of(cells)
         moved = target.values + change
         if with_gradient:
-            margin, gradient = target.margin_and_gradient(moved)
+            margin, gradient = differentiable(target, "The library's attack").margin_and_gradient(moved)
             room = cells.detach().to(target.values) - target.values
             gradient = torch.where((self.down <= room) & (room <= self.up) & (self.down < self.up), gradient, 0.0)
         else:

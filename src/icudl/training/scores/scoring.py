@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 from torch import Tensor
 
 from icudl.artifacts import PREDICTIONS_SCHEMA, Checkpoint, GridDataset
 from icudl.errors import StageError
-from icudl.models.build import load_model
+from icudl.models.build import load_charted, load_model
+from icudl.models.charted.base import ClinicalStays, RiskModel
 from icudl.preprocessing.scaling import InputOptions
-from icudl.training.data import Rows, stays_of
+from icudl.training.data import Rows, clinical_stays, stays_of
 from icudl.training.loop import logits_of
 from icudl.training.scores.calibration import calibrated_risks, differences_of
+
+BATCH = 4096
+"""Stays whose charted values are scored at once."""
 
 
 def risks(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> npt.NDArray[np.float64]:
@@ -37,8 +42,20 @@ def differences(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: s
 def _logits(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str) -> Tensor:
     _check_fit(checkpoint, grid)
     inputs = InputOptions.from_dict(checkpoint.inputs)
+    charted = load_charted(checkpoint)
+    if charted is not None:
+        return charted_logits(charted, clinical_stays(grid, rows, inputs))
     stays = stays_of(grid, rows, checkpoint.scaler, inputs).to(device)
     return logits_of(load_model(checkpoint, device), stays).cpu()
+
+
+def charted_logits(model: RiskModel, stays: ClinicalStays) -> Tensor:
+    """Return (n, 2) float64 logits, those of survival being 0: the form in which networks give theirs."""
+    parts = [model.logits(stays.select(slice(start, start + BATCH))) for start in range(0, len(stays), BATCH)]
+    logits = torch.zeros(len(stays), 2, dtype=torch.float64)
+    if parts:
+        logits[:, 1] = torch.from_numpy(np.concatenate(parts))
+    return logits
 
 
 def predictions(checkpoint: Checkpoint, grid: GridDataset, rows: Rows, device: str, split: str) -> pl.DataFrame:

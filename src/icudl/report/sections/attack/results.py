@@ -20,6 +20,8 @@ PURPOSES = {
     "": "The attack looks for the smallest change of a record that makes the model predict the opposite.",
     "noise": "A control, no attack: random errors of a given size show how many predictions chance turns.",
     "sweep": "Each value of a record is tried over its range, one at a time: can one wrong number turn the prediction?",
+    "exact_value": "Each value of a record is decided over its whole range, one at a time: where none is found, no "
+    "single value can turn the prediction.",
     "entry_errors": "Errors that people make when they chart (swapped digits, a shifted decimal point, the wrong unit, "
     "the neighbouring column) are tried one at a time.",
     "pgd": "The attack looks for a change within a given size that makes the model predict the opposite.",

@@ -1,0 +1,263 @@
+"""A model of charted values, bound to stays: from hourly means to the margin of the decision, by scores alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icudl.attacks.target.threat import Cells, Entries, straight_clinical, straight_unit
+from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel
+from icudl.models.charted.one_value import PiecewiseModel, break_points
+from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
+
+
+class Scorer(Protocol):
+    """Scores changed stays; how it does so is its own affair, as long as every logit is that of the model itself."""
+
+    def logits(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Float64s:
+        """Return the (B,) logits of the stays at ``rows`` with ``values`` (B, T, F) in place of theirs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WholeScorer:
+    """Gives the model whole stays.
+
+    Attributes:
+        model: The model.
+        stays: The N unchanged stays.
+    """
+
+    model: RiskModel
+    stays: ClinicalStays
+
+    def logits(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Float64s:
+        """See ``Scorer``."""
+        own = self.stays.select(rows)
+        return self.model.logits(dataclasses.replace(own, values=values))
+
+
+class SummaryScorer:
+    """Summarises again only the variables that were changed; the logits are the same to the last bit.
+
+    Args:
+        model: The model.
+        stays: The N unchanged stays.
+    """
+
+    def __init__(self, model: ReadsSummaries, stays: ClinicalStays) -> None:
+        self.model, self.stays = model, stays
+        self.columns = summarise(stays.values, stays.lengths, stays.statics)
+
+    def logits(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Float64s:
+        """See ``Scorer``."""
+        columns, before = self.columns[rows], self.stays.values[rows]
+        changed = (values != before) & ~(np.isnan(values) & np.isnan(before))
+        stay, variable = changed.any(axis=1).nonzero()
+        if len(stay):
+            series = values[stay, :, variable][:, :, None]
+            own = summarise(series, self.stays.lengths[rows][stay], np.zeros((len(stay), 0), np.float32))
+            places = variable[:, None] * len(SUMMARIES) + np.arange(len(SUMMARIES))
+            columns[stay[:, None], places] = own
+        return self.model.score(columns)
+
+
+class PiecewiseScorer(SummaryScorer):
+    """Knows where the score of a model breaks while one charted value moves, and scores such moves by themselves.
+
+    Args:
+        model: The model.
+        stays: The N unchanged stays.
+    """
+
+    model: PiecewiseModel
+
+    def break_points(self, stay: int, hour: int, variable: int) -> tuple[Float64s, bool]:
+        """Return the break points of a value in clinical units (``models.charted.one_value``)."""
+        series = self.stays.values[stay, : int(self.stays.lengths[stay]), variable]
+        return break_points(self.model, self.columns[stay], series, variable, hour)
+
+    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
+        """Return the (n,) logits of a stay in which one value is each of ``x``."""
+        series = np.repeat(self.stays.values[stay, :, variable][None], len(x), axis=0)
+        series[:, hour] = x
+        columns = np.repeat(self.columns[stay][None], len(x), axis=0)
+        first = variable * len(SUMMARIES)
+        columns[:, first : first + len(SUMMARIES)] = summarise(
+            series[:, :, None], np.full(len(x), self.stays.lengths[stay]), np.zeros((len(x), 0), np.float32)
+        )
+        return self.model.score(columns)
+
+
+def make_scorer(model: RiskModel, stays: ClinicalStays) -> Scorer:
+    """Return the quickest scorer that a model allows."""
+    if isinstance(model, PiecewiseModel):
+        return PiecewiseScorer(model, stays)
+    return SummaryScorer(model, stays) if isinstance(model, ReadsSummaries) else WholeScorer(model, stays)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChartedTarget:
+    """A model of charted values bound to stays; see ``attacks.base.TargetModel``. It offers no gradient.
+
+    Cells are hourly means in unit coordinates (``threat.charted_cells``). The model sees them in clinical units and in
+    single precision, as a data set holds them; hours without a charted value stay empty.
+
+    Attributes:
+        scorer: Scores changed stays.
+        bound: The N stays that were bound.
+        bound_cells: Their cells.
+        known: What the cells were made from.
+        rows: (B,) positions of these stays among those bound.
+        sign: (B,) +1 where the model now says death, -1 where it says survival.
+        shift: Logit of the decision threshold.
+        confidence: Logits by which the other class must win for the margin to be negative.
+    """
+
+    scorer: Scorer
+    bound: ClinicalStays
+    bound_cells: Cells
+    known: Entries
+    rows: Tensor
+    sign: Tensor
+    shift: float
+    confidence: float = 0.0
+
+    @classmethod
+    def bind(
+        cls, model: RiskModel, stays: ClinicalStays, cells: Cells, entries: Entries, shift: float, *,
+        confidence: float = 0.0,
+    ) -> Self:  # fmt: skip
+        """Bind a model to stays; attacks try to leave the class that the model now decides for.
+
+        Args:
+            model: The model.
+            stays: What was charted; nothing beyond the length of a stay.
+            cells: Cells of the same stays (``threat.charted_cells``).
+            entries: What the cells were made from.
+            shift: Logit of the decision threshold.
+            confidence: Logits by which the other class must win.
+        """
+        says_death = torch.from_numpy(model.logits(stays) >= shift)
+        return cls(
+            scorer=make_scorer(model, stays),
+            bound=stays,
+            bound_cells=cells,
+            known=entries,
+            rows=torch.arange(len(stays)),
+            sign=torch.where(says_death, 1.0, -1.0).double(),
+            shift=shift,
+            confidence=confidence,
+        )
+
+    @functools.cached_property
+    def cells(self) -> Cells:
+        """The cells of these stays."""
+        return self.bound_cells.select(self.rows)
+
+    @functools.cached_property
+    def values(self) -> Tensor:
+        """(B, T, F) numbers of the unchanged stays; 0 where nothing was charted."""
+        return self.bound_cells.values[self.rows]
+
+    @property
+    def lower(self) -> Tensor:
+        """(B, T, F) smallest values."""
+        return self.cells.lower
+
+    @property
+    def upper(self) -> Tensor:
+        """(B, T, F) largest values."""
+        return self.cells.upper
+
+    @property
+    def attackable(self) -> Tensor:
+        """(B, T, F) bool."""
+        return self.cells.attackable
+
+    @property
+    def entries(self) -> Entries | None:
+        """What was charted."""
+        return self.cells.entries
+
+    def charted(self) -> npt.NDArray[np.floating]:
+        """Return the (B, T, F) clinical values, NaN where nothing was charted."""
+        before: npt.NDArray[np.float32] = self.bound.values[self.rows.numpy()]
+        return before
+
+    def clinical(self, values: Tensor) -> npt.NDArray[np.floating]:
+        """Return ``values`` in clinical units and single precision; an unchanged cell to the last bit."""
+        clinical: npt.NDArray[np.float32] = straight_clinical(self.known.scaler, values.numpy()).astype(np.float32)
+        return clinical
+
+    def changed(self, values: Tensor) -> ClinicalStays:
+        """Return these stays with ``values`` (B, T, F) in place of what was charted."""
+        own = self.bound.select(self.rows.numpy())
+        return dataclasses.replace(own, values=self._charted_at(values))
+
+    def _charted_at(self, values: Tensor) -> npt.NDArray[np.float32]:
+        before = self.charted()
+        filled: npt.NDArray[np.float32] = np.where(np.isnan(before), before, self.clinical(values))
+        return filled
+
+    def margin(self, values: Tensor) -> Tensor:
+        """Return the (B,) margins at ``values``; NaN where the model gives no number."""
+        logits = torch.from_numpy(self.scorer.logits(self.rows.numpy(), self._charted_at(values)))
+        return self.sign * (logits - self.shift) + self.confidence
+
+    def select(self, indices: Tensor) -> Self:
+        """Return the target bound to the stays at ``indices``."""
+        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices])
+
+
+class PiecewiseChartedTarget(ChartedTarget):
+    """A target whose model is linear between levels of its summaries; see ``attacks.base.PiecewiseTarget``."""
+
+    scorer: PiecewiseScorer
+
+    def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
+        """See ``PiecewiseTarget.pieces``."""
+        stay, hour, variable = self._place(row, cell)
+        found, constant = self.scorer.break_points(stay, hour, variable)
+        low, high = (float(bound.flatten(1)[row, cell]) for bound in (self.lower, self.upper))
+        unit = self._unit_of(found, variable)
+        inside = unit[(unit > low) & (unit < high)]
+        return torch.from_numpy(np.concatenate([[low], inside, [high]])), constant
+
+    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+        """See ``PiecewiseTarget.single_margins``."""
+        stay, hour, variable = self._place(row, cell)
+        x = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        logits = torch.from_numpy(self.scorer.single_logits(stay, hour, variable, x))
+        return self.sign[row] * (logits - self.shift) + self.confidence
+
+    def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``PiecewiseTarget.representable``: numbers in single precision."""
+        variable = cell % self.values.shape[2]
+        nearest = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        ends = np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))
+        below, at, above = (torch.from_numpy(self._unit_of(end.astype(np.float64), variable)) for end in ends)
+        return below, at, above
+
+    def _place(self, row: int, cell: int) -> tuple[int, int, int]:
+        hour, variable = divmod(cell, self.values.shape[2])
+        return int(self.rows[row]), hour, variable
+
+    def _unit_of(self, x: Float64s, variable: int) -> Float64s:
+        whole = np.zeros((len(x), self.values.shape[2]))
+        whole[:, variable] = x
+        unit: Float64s = straight_unit(self.known.scaler, whole)[:, variable]
+        return unit
+
+
+def bind_charted(
+    model: RiskModel, stays: ClinicalStays, cells: Cells, entries: Entries, shift: float, *, confidence: float = 0.0
+) -> ChartedTarget:
+    """Bind a model of charted values to stays (``ChartedTarget.bind``); the target offers what the model allows."""
+    kind = PiecewiseChartedTarget if isinstance(model, PiecewiseModel) else ChartedTarget
+    return kind.bind(model, stays, cells, entries, shift, confidence=confidence)
