@@ -168,8 +168,6 @@ WRONG_CHANGES = (
         ),
         ("unit/training/test_held_out_choices.py",),
     ),
-        ("unit/training/test_held_out_choices.py",),
-    ),
     Defect(
         "curve-by-training-stays",
         "training/members.py",
@@ -181,8 +179,6 @@ WRONG_CHANGES = (
             "        plan.grid.labels[division.fit], logits_of(model, known), plan.training\n"
             "    )"
         ),
-        ("unit/training/test_held_out_choices.py",),
-    ),
         ("unit/training/test_held_out_choices.py",),
     ),
     Defect(

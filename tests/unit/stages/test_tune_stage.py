@@ -79,11 +79,11 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
 
         return fit(*args, on_epoch=told, **named)
 
-    monkeypatch.setattr(model_trial, "train_network", die)
+    monkeypatch.setattr(model_trial, "train_model", die)
     with pytest.raises(KilledError):
         _tune(grid, context)
     assert list(context.scratch.glob("*/trial-*-fold-*.safetensors"))
-    monkeypatch.setattr(model_trial, "train_network", fit)
+    monkeypatch.setattr(model_trial, "train_model", fit)
     assert _tune(grid, context).trials.equals(straight.trials)
     assert not list(context.scratch.glob("*/trial-*.safetensors"))
 
@@ -97,7 +97,7 @@ def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkey
         snapshots.append(named["snapshot"].name)
         return fit(*args, **named)
 
-    monkeypatch.setattr(model_trial, "train_network", noted)
+    monkeypatch.setattr(model_trial, "train_model", noted)
     longer = _tune(grid, _fresh(context, tmp_path, "later"), dataclasses.replace(shared, trials=5))
     assert {name.partition("-fold")[0] for name in snapshots} == {"trial-3", "trial-4"}
     assert longer.trials.head(3).equals(short.trials)
@@ -128,7 +128,7 @@ def test_a_setting_that_diverges_is_a_failed_trial(grid, context, monkeypatch):
     real = model_trial.train_network
     monkeypatch.setattr(
         model_trial,
-        "train_network",
+        "train_model",
         lambda plan, *a, **n: (diverge if plan.training.learning_rate > 1 else real)(plan, *a, **n),
     )
     tuning = dataclasses.replace(TUNING, space=wild, sampler="random", trials=6, pruner="none")
@@ -186,7 +186,7 @@ def test_without_a_space_the_options_of_the_attack_itself_vary(context, tmp_path
 def test_a_database_keeps_the_trials_for_every_machine(grid, context, tmp_path, database, monkeypatch):
     shared = dataclasses.replace(TUNING, storage=database, trials=3)
     first = _tune(grid, context, shared)
-    monkeypatch.setattr(model_trial, "train_network", None)
+    monkeypatch.setattr(model_trial, "train_model", None)
     assert _tune(grid, _fresh(context, tmp_path, "elsewhere"), shared).trials.equals(first.trials)
 
 
