@@ -39,7 +39,7 @@ def test_as_json_and_what_goes_wrong(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     (tmp_path / "empty").mkdir()
     for words, code, expected in (
-        ((tmp_path / "empty",), 4, "Looked for: MIMIC-III: PATIENTS"),
+        ((tmp_path / "empty",), 4, "MIMIC-III: PATIENTS"),
         ((tmp_path / "nowhere",), 4, "does not exist"),
         (("s3://bucket/data",), 4, "Expected postgresql://"),
         ((folder, "--write", folder / "hosp" / "patients.csv"), 2, "exists already"),

@@ -41,13 +41,6 @@ SIGNATURES: tuple[Signature, ...] = (
             ("general_table.csv", "hirid_variable_reference*", "pharma_records*", "reference_data*"),
         ),
     ),
-    Signature(
-        "eICU Collaborative Research Database",
-        (
-            ("patient.csv", "patient.csv.gz", "patient.parquet"),
-            ("vitalperiodic.*", "vitalaperiodic.*", "nursecharting.*", "lab.*", "apachepatientresult.*"),
-        ),
-    ),
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from icudl.errors import SourceError
 from icudl.plugins import load_plugin, registered
+from icudl.sources.eicu.source import Eicu
 from icudl.sources.locating import Locating, LocatingAddress, Location, Survey
 from icudl.sources.mimic.locating import located
 from icudl.sources.mimic3.files import Mimic3Files
@@ -169,6 +170,17 @@ def test_sets_of_the_challenge(tmp_path: Path) -> None:
     assert "Outcomes-a.txt is missing" in broken.notes[0]
 
 
+def test_tables_of_eicu(tmp_path: Path) -> None:
+    (tmp_path / "patient.csv").write_text("patientunitstayid\n1\n2\n")
+    assert Eicu.locate(tmp_path, SURVEY) is None
+    (tmp_path / "vitalPeriodic.csv.gz").write_bytes(gzip.compress(b"patientunitstayid\n1\n"))
+    found = Eicu.locate(tmp_path, SURVEY)
+    assert found is not None
+    assert (found.database, found.source, found.stays) == ("eICU-CRD, version unknown", "eicu", 2)
+    assert [(table.name, table.rows) for table in found.tables] == [("patient", 2), ("vitalperiodic", 1)]
+    assert "lactate" in {table.name: table.variables for table in found.missing}["lab"]
+
+
 def test_a_path_too_deep_or_too_shallow_is_found(tmp_path: Path) -> None:
     folder = busy_hospital(rows=20).write(tmp_path / "files" / "mimiciv" / "3.1")
     expected = [("MIMIC-IV, version unknown", folder)]
@@ -214,7 +226,6 @@ NAMES = {
     "PhysioNet/CinC Challenge 2019": ("p100001.psv",),
     "AmsterdamUMCdb": ("admissions.csv", "numericitems.csv"),
     "HiRID": ("general_table.csv", "hirid_variable_reference.csv"),
-    "eICU Collaborative Research Database": ("patient.csv.gz", "vitalPeriodic.csv.gz"),
 }
 
 

@@ -17,8 +17,10 @@ from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.eicu import binning, items, releases
 from icudl.sources.eicu.folder import COLUMNS, TableFile, check_files, find_tables
+from icudl.sources.eicu.locating import located
 from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
+from icudl.sources.locating import Location, Survey
 from icudl.variables import Variable
 
 _PART_ROWS = 4_000_000
@@ -74,6 +76,16 @@ class Eicu(SourceBase):
         self._options = options
         self._book = items.rule_book(tuple(sorted(options.vitals)))
         self.available = frozenset(self._book.variables) & items.AVAILABLE
+
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say what is looked for; see ``sources.locating.Locating``."""
+        return f"eICU: patient and one of {', '.join(items.EVENT_TABLES)} as .csv, .csv.gz or .parquet"
+
+    @classmethod
+    def locate(cls, path: Path, survey: Survey) -> Location | None:
+        """Look for the tables of eICU; see ``sources.locating.Locating``."""
+        return located(path, cls.Options().name, survey)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - the files are hashed each time
         """Identify the tables by the hashes of their files and of the cleaning rules, not by the folder's path.
