@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from icudl.attacks.target.threat import Cells, Entries, straight_clinical, straight_unit
+from icudl.attacks.target.threat import Cells, Entries, straight_clinical
 from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel
 from icudl.models.charted.one_value import PiecewiseModel, break_points
 from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
@@ -232,14 +232,14 @@ class PiecewiseChartedTarget(ChartedTarget):
     def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
         """See ``PiecewiseTarget.single_margins``."""
         stay, hour, variable = self._place(row, cell)
-        x = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        x = self._clinical_of(values, variable)
         logits = torch.from_numpy(self.scorer.single_logits(stay, hour, variable, x))
         return self.sign[row] * (logits - self.shift) + self.confidence
 
     def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See ``PiecewiseTarget.representable``: numbers in single precision."""
         variable = cell % self.values.shape[2]
-        nearest = self.known.clinical_at(np.full(len(values), variable), values.numpy()).astype(np.float32)
+        nearest = self._clinical_of(values, variable)
         ends = np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))
         below, at, above = (torch.from_numpy(self._unit_of(end.astype(np.float64), variable)) for end in ends)
         return below, at, above
@@ -249,10 +249,20 @@ class PiecewiseChartedTarget(ChartedTarget):
         return int(self.rows[row]), hour, variable
 
     def _unit_of(self, x: Float64s, variable: int) -> Float64s:
-        whole = np.zeros((len(x), self.values.shape[2]))
-        whole[:, variable] = x
-        unit: Float64s = straight_unit(self.known.scaler, whole)[:, variable]
+        lower, width = self._scale(variable)
+        unit: Float64s = (x - lower) / width
         return unit
+
+    def _clinical_of(self, unit: Tensor, variable: int) -> npt.NDArray[np.float32]:
+        lower, width = self._scale(variable)
+        clinical: npt.NDArray[np.float32] = (lower + unit.numpy() * width).astype(np.float32)
+        return clinical
+
+    def _scale(self, variable: int) -> tuple[float, float]:
+        """Return lower limit and width of the unit, in the arithmetic of ``threat.straight_unit``."""
+        scaler = self.known.scaler
+        lower = float(scaler.lower[variable])
+        return lower, float(scaler.upper[variable]) - lower
 
 
 def bind_charted(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.models.charted.base import Float64s
-from icudl.models.charted.window import SUMMARIES, MeanOfSummaryModels, ReadsSummaries, SummaryModel, summarise
+from icudl.models.charted.window import SUMMARIES, MeanOfSummaryModels, ReadsSummaries, SummaryModel
 
 DEVIATION = SUMMARIES.index("deviation")
 
@@ -100,6 +100,14 @@ class Course:
         away = np.sqrt(squared[(squared >= 0) & (levels >= 0)])
         return np.concatenate([self.centre - away, self.centre + away])
 
+    def at(self, x: Float64s) -> Float64s:
+        """Return the (n, 7) summaries, but the count, where the value is each of x (n,)."""
+        found = self.lines[:, 0] + x[:, None] * self.lines[:, 1]
+        found[:, 2], found[:, 3] = np.minimum(x, self.least), np.maximum(x, self.most)
+        if self.count > 1:
+            found[:, DEVIATION] = np.sqrt(self.spread + (x - self.centre) ** 2 / self.count)
+        return found
+
     def bends(self) -> Float64s:
         """Return the values x at which a summary itself changes its slope."""
         return np.array([self.least, self.most]) if self.count > 1 else np.zeros(0)
@@ -150,7 +158,7 @@ def break_points(
     places = places[np.isfinite(places)]
     edges = np.concatenate([places[:1] - 1.0, places, places[-1:] + 1.0]) if len(places) else np.zeros(2)
     inside = (edges[:-1] + edges[1:]) / 2
-    slopes = model.slopes(_moved(columns, series, hour, first, inside))[:, first : first + len(SUMMARIES) - 1]
+    slopes = model.slopes(_moved(columns, course, first, inside))[:, first : first + len(SUMMARIES) - 1]
     if not slopes.any():
         return places, True
     turns = course.turning(inside, slopes)
@@ -162,13 +170,10 @@ def break_points(
     return np.unique(np.concatenate([places, turns[within]])), False
 
 
-def _moved(columns: Float64s, series: npt.NDArray[np.floating], hour: int, first: int, x: Float64s) -> Float64s:
+def _moved(columns: Float64s, course: Course, first: int, x: Float64s) -> Float64s:
     """Return the (n, C) summaries of a stay with each x (n,) in place of its value."""
-    changed = np.repeat(series[None].astype(np.float64), len(x), axis=0)
-    changed[:, hour] = x
-    own = summarise(changed[:, :, None], np.full(len(x), len(series)), np.zeros((len(x), 0), np.float32))
     moved = np.repeat(columns[None], len(x), axis=0)
-    moved[:, first : first + len(SUMMARIES)] = own
+    moved[:, first : first + len(SUMMARIES) - 1] = course.at(x)
     return moved
 
 
