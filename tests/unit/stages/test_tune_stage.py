@@ -63,7 +63,7 @@ def test_test_stays_change_nothing(grid, context, tmp_path):
 
 def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context, tmp_path, monkeypatch):
     straight = _tune(grid, _fresh(context, tmp_path, "straight"))
-    fit = model_trial.train_network
+    fit = model_trial.train_model
 
     class KilledError(Exception):
         pass
@@ -91,7 +91,7 @@ def test_a_search_killed_inside_a_trial_ends_with_the_same_trials(grid, context,
 def test_a_storage_is_continued_with_more_trials(grid, context, tmp_path, monkeypatch):
     shared = dataclasses.replace(TUNING, storage=str(tmp_path / "study"), trials=3)
     short = _tune(grid, context, shared)
-    fit, snapshots = model_trial.train_network, []
+    fit, snapshots = model_trial.train_model, []
 
     def noted(*args, **named):
         snapshots.append(named["snapshot"].name)
@@ -125,7 +125,7 @@ def test_a_setting_that_diverges_is_a_failed_trial(grid, context, monkeypatch):
     def diverge(*args, **named):
         raise model_trial.DivergenceError("diverged")
 
-    real = model_trial.train_network
+    real = model_trial.train_model
     monkeypatch.setattr(
         model_trial,
         "train_model",
