@@ -68,8 +68,9 @@ LAYOUT = Layout(
         "outputevents": ("icu",),
     },
     is_upper=False,
-    # MIT-LCP/mimic-code, mimic-iv/buildmimic: validate.sql as of versions 1.0, 2.1, 2.2 and 3.1, validate_demo.sql. For
-    # 3.0, what its users report (mimic-code had no check of it); of 2.0 no counts of all tables were found.
+    # MIT-LCP/mimic-code, mimic-iv/buildmimic: validate.sql as of versions 2.1, 2.2 and 3.1, validate_demo.sql. For 1.0
+    # and 3.0, what other public repositories report (no check of mimic-code's own was found); of 2.0 no counts of all
+    # tables were found.
     releases={
         "MIMIC-IV v1.0": {
             "patients": 382_278,
