@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--count", is_flag=True, help="Count the rows of large files too; that reads them whole.")
 @shared_options
 def locate(session: Session, place: str, target: Path | None, count: bool) -> None:
-    """Say which database this is, what is missing, and how to read it.
+    """Say which database this is, and how to read it.
 
     Looks at a folder, above it if it lies within a database, and below it; or at a PostgreSQL server. Prints version,
     tables with their rows and those of the release, missing tables with their variables, and a configuration.

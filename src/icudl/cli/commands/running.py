@@ -134,6 +134,6 @@ STAGE_COMMANDS = [
     _stage_command("score", "Score each external data set by the final models."),
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
     _stage_command("analyse", "Measure which hours and variables the predictions depend on."),
-    _stage_command("certify", "Prove which predictions no single wrong value can flip, and name the values that do."),
+    _stage_command("certify", "Prove which predictions no single wrong value can flip."),
     _stage_command("report", "Write the report: one page with all findings."),
 ]
