@@ -12,7 +12,7 @@ from target import Target, seeds_of
 
 from icudl.config.document import to_document, to_toml
 from icudl.config.load import load_config
-from icudl.config.schema import TABLES, Config
+from icudl.config.schema import SHARED, TABLES, Config
 from icudl.options import Options
 from icudl.pipeline.graph import build_graph
 from icudl.pipeline.stages import options_of_tables
@@ -22,7 +22,9 @@ from icudl.sources.rules import mimic3_rules
 from icudl.store.manifest import Identity
 
 DEFAULT = load_config()
-KEYS = tuple((table, field.name) for table in TABLES for field in dataclasses.fields(getattr(DEFAULT, table)))
+OPTIONS = {table: getattr(DEFAULT, table) or SHARED[table]() for table in TABLES}
+"""Options of each table; of those that the default study leaves out, their defaults."""
+KEYS = tuple((table, field.name) for table, options in OPTIONS.items() for field in dataclasses.fields(options))
 DOCUMENT = to_document(DEFAULT).encode()
 
 TABLE = b"""
@@ -138,7 +140,7 @@ def _value(table: str, key: str, decisions: Decisions) -> bytes:
     """The default, or a value of any type."""
     if decisions.one_in(3) or (table, key) not in KEYS:
         return decisions.of(VALUES)
-    return to_toml(getattr(getattr(DEFAULT, table), key)).encode()
+    return to_toml(getattr(OPTIONS[table], key)).encode()
 
 
 def _setting(decisions: Decisions) -> str:
