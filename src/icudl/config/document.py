@@ -8,6 +8,7 @@ import json
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from icudl.config.schema import (
@@ -282,30 +283,48 @@ def _json_properties(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def _json_table(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": dict(properties),
-        "required": list(required),
-    }
+def _json_table(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": dict(properties)}
 
 
-def _json_plugin(plugin: Plugin, key: str, extra: Mapping[str, Any], *, unnamed: str = "") -> dict[str, Any]:
-    """Return the schema of a table that a plug-in validates: one variant for each plug-in that is installed.
+class _Definitions:
+    """The parts of the schema that several tables share, each written once.
 
-    Args:
-        plugin: The table.
-        key: Key that names the plug-in.
-        extra: Properties that every variant has beside the plug-in's options.
-        unnamed: Plug-in that a table means which leaves the key out; "" where every table has to name its plug-in.
+    Attributes:
+        parts: What stands below ``$defs``, by name.
     """
-    variants = []
-    for name in registered(plugin.group):
-        properties = _json_properties(plugin.options(name))
-        named = properties.pop(plugin.key) | {"const": name}
-        variants.append(_json_table({key: named} | properties | dict(extra), () if name == unnamed else (key,)))
-    return {"anyOf": variants}
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Any] = {}
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return a reference to a table that no plug-in validates."""
+        if name not in self.parts:
+            self.parts[name] = _json_table(_json_properties(SHARED[name]))
+        return {"$ref": f"#/$defs/{name}"}
+
+    def plugins(
+        self, table: str, plugin: Plugin, key: str, extra: Mapping[str, Any], *, unnamed: str = ""
+    ) -> dict[str, Any]:
+        """Return the schema of a table that a plug-in validates: one variant for each plug-in that is installed.
+
+        Args:
+            table: What the table is called.
+            plugin: The table.
+            key: Key that names the plug-in.
+            extra: Properties that every variant has beside the plug-in's options.
+            unnamed: Plug-in that a table means which leaves the key out; "" where every table has to name its plug-in.
+        """
+        variants = []
+        for name in registered(plugin.group):
+            part = f"{table}.{name}"
+            if part not in self.parts:
+                properties = _json_properties(plugin.options(name))
+                named = properties.pop(plugin.key) | {"const": name}
+                self.parts[part] = _json_table({key: named} | properties | dict(extra))
+            required = {} if name == unnamed else {"required": [key]}
+            variants.append({"$ref": f"#/$defs/{part}"} | required)
+        return {"anyOf": variants}
 
 
 def _json_on(doc: str) -> dict[str, Any]:
@@ -315,6 +334,7 @@ def _json_on(doc: str) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """Return a JSON schema of the configuration, for editors."""
     properties: dict[str, Any] = {}
+    shared = _Definitions()
     for table in TABLES:
         if table not in PLUGINS:
             own = _json_properties(SHARED[table])
@@ -328,18 +348,15 @@ def json_schema() -> dict[str, Any]:
             extra = _json_properties(RoleOptions)
         if table == "attack":
             extra = {"on": _json_on(_ON)}
-        properties[table] = _json_plugin(plugin, plugin.key, extra, unnamed=plugin.default)
+        properties[table] = shared.plugins(table, plugin, plugin.key, extra, unnamed=plugin.default)
         if plugin.family:
-            overrides = {name: _json_table(_json_properties(SHARED[name])) for name in OVERRIDES[plugin.family]}
-            extra = extra | overrides
+            extra = extra | {name: shared.table(name) for name in OVERRIDES[plugin.family]}
+            entry = partial(shared.plugins, plugin.family, plugin, plugin.family_key, extra)
             properties[plugin.family] = {
                 "type": "object",
                 # An entry that has the name of a plug-in need not name the plug-in again.
-                "properties": {
-                    name: _json_plugin(plugin, plugin.family_key, extra, unnamed=name)
-                    for name in registered(plugin.group)
-                },
-                "additionalProperties": _json_plugin(plugin, plugin.family_key, extra),
+                "properties": {name: entry(unnamed=name) for name in registered(plugin.group)},
+                "additionalProperties": entry(),
                 "minProperties": 1,
             }
     return {
@@ -348,4 +365,5 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
+        "$defs": shared.parts,
     }
