@@ -90,7 +90,11 @@ def test_made_from_options() -> None:
             assert executor.workers == (1 if name == "serial" else 2)
 
 
-def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(pool: Executor) -> None:
+@pytest.mark.parametrize("name", ["processes-2", pytest.param("dask-2", marks=pytest.mark.slow)])
+def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(
+    name: str, open_executor: Callable[[str], Executor]
+) -> None:
+    pool = open_executor(name)
     with pytest.raises(StageError, match="lost their worker"):
         pool.map(die_always, [1, 2], shared=None)
     assert pool.map(scale, [1, 2], shared=10) == [10, 20]

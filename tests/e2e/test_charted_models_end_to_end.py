@@ -10,6 +10,8 @@ import pytest
 from command_line import icudl
 
 STUDY = """
+[execution]
+executor = "serial"
 [data.main]
 source = "synthetic"
 patients = 260

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command_line import SMALL, icudl
 from test_results import reference
 
 LATIN = ("latin-1", "cp1252")
@@ -35,14 +33,10 @@ def test_the_doctor_and_the_status_of_a_new_store(encoding: str, tmp_path: Path)
     assert "extract" in icudl_in(encoding, "status", "--store", tmp_path / "runs", "--set", "source.patients=50")[0]
 
 
-def test_results_are_listed_shown_compared_and_scored(small_study: Path, tmp_path: Path) -> None:
+def test_results_are_listed_shown_and_scored(small_study: Path) -> None:
     train, data = reference(small_study, "train"), reference(small_study, "preprocess")
-    store = tmp_path / "runs"
-    shutil.copytree(small_study, store)
-    other = icudl("train", "--store", store, settings=(*SMALL, "training.learning_rate=0.003")).stdout.strip()
-    assert other != train
-    for words in (("list",), ("status",), ("show", train), ("compare", train, other)):
-        assert icudl_in("latin-1", *words, "--store", store)[0].strip()
+    for words in (("list",), ("status",), ("show", train)):
+        assert icudl_in("latin-1", *words, "--store", small_study)[0].strip()
     table, said = icudl_in("cp1252", "evaluate", train, data, "--store", small_study)
     assert "auroc" in table
     # Rules are drawn with signs that every encoding has.

@@ -99,6 +99,7 @@ def test_every_stage_recomputes_to_the_same_bytes(small_study: Path) -> None:
     assert done.stdout.count("recomputed, identical") == len(COMPUTED)
 
 
+@pytest.mark.slow
 def test_serial_and_parallel_give_the_same_bytes(small_study: Path, tmp_path: Path) -> None:
     store = tmp_path / "parallel"
     icudl("run", "--store", store, settings=PARALLEL)
