@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from launcher import Launcher
 from memory_groups import make_group, remove_group
 from study import words
+
+from launcher import Launcher
 
 
 @pytest.fixture(scope="session")

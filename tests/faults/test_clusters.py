@@ -13,8 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from dask_processes import DaskProcesses, alone_in, wait_for
-from launcher import Launcher
 from study import SETTINGS, VERBS, contents, copy_until, words
+
+from launcher import Launcher
 
 LONGER = (
     *SETTINGS,
@@ -145,7 +146,7 @@ def test_workers_that_see_neither_store_nor_data(reference: Path, launcher: Laun
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["processes", "dask"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.exhaustive), 2, 3])
 def test_any_number_of_workers(
     executor: str, workers: int, reference: Path, launcher: Launcher, tmp_path: Path
 ) -> None:

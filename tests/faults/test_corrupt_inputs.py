@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launcher import Launcher
 from study import SETTINGS, VERBS, contents, words
 
 from icudl.config.load import load_config
 from icudl.pipeline.graph import build_graph
 from icudl.store.base import MANIFEST
+from launcher import Launcher
 
 
 def flip(file: Path) -> None:

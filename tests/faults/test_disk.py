@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault import Fault
-from launcher import Launcher
 from study import SERIAL, VERBS, contents, copy_until, words
 
+from fault import Fault
 from icudl.store.refusals import refusal
+from launcher import Launcher
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
+
 from fault import Fault
 from launcher import Launcher
-from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
 
 YEAR = 365 * 24 * 3600
 

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from names import Names, of_handle
 
 from icudl.artifacts import TrialState
 from icudl.files import remove_folder, write_atomically, write_folder_atomically
 from icudl.search.trials import FolderTrials, Outcome, remove_work
 from icudl.store.modes import make_folder
+from names import Names, of_handle
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault import Fault
-from launcher import Launcher
 from memory_groups import killed_for_memory
 from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
+
+from fault import Fault
+from launcher import Launcher
 
 KILLS_PER_STAGE = 14
 """Kills of each stage before a file operation or within a write; 8 stages make 112 of them."""
@@ -93,7 +94,11 @@ def test_a_stage_killed_again_and_again(stage: str, reference: Path, launcher: L
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("names_lost", "losses"),
-    [(0.0, POWER_LOSSES_PER_STAGE), (1.0, LOSSES_OF_NAMES_PER_STAGE), (0.5, LOSSES_OF_NAMES_PER_STAGE)],
+    [
+        (0.0, POWER_LOSSES_PER_STAGE),
+        (1.0, LOSSES_OF_NAMES_PER_STAGE),
+        pytest.param(0.5, LOSSES_OF_NAMES_PER_STAGE, marks=pytest.mark.exhaustive),
+    ],
     ids=["bytes", "all_names", "some_names"],
 )
 @pytest.mark.parametrize("stage", VERBS)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from launcher import Launcher
 from study import PARALLEL, SERIAL, VERBS, contents, words
 
 from icudl.artifacts import write_json
 from icudl.store.base import MANIFEST
 from icudl.store.manifest import content_hash, digest, list_files
+from launcher import Launcher
 
 pytestmark = pytest.mark.slow
 

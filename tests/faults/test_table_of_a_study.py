@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault import Fault
-from launcher import Launcher
 from study import contents
 
+from fault import Fault
 from icudl.store.base import open_store
+from launcher import Launcher
 
 TABLE = """
 [data.home]
