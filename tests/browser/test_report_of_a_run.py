@@ -13,7 +13,13 @@ from icudl.pipeline.run import Pipeline
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.toml"
+SMALL = (
+    "split.folds=3",
+    "model.hidden_size=32",
+    "training.bootstrap_samples=200",
+    "attack.max_stays=60",
+    "analysis.bootstrap_samples=100",
+)
 
 
 def check(opened: Any) -> None:
@@ -31,7 +37,7 @@ def check(opened: Any) -> None:
 
 def page_of(folder: Path, *settings: str) -> Path:
     """Run the pipeline up to the report and return the path of the page."""
-    pipeline = Pipeline(load_config(SMOKE, settings), folder)
+    pipeline = Pipeline(load_config(None, settings, defaults=SMALL), folder)
     report = pipeline.run("report")
     path = folder / "index.html"
     path.write_text(report.html, "utf-8")
