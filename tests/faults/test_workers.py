@@ -177,7 +177,7 @@ def workers_of(pid: int) -> list[int]:
     return spawned[1:]
 
 
-# Once in a busy run it took longer than it may, which is not explained yet.
+# Once the parent waited for more than two minutes; why is not known (docs/reliability.md).
 @pytest.mark.exhaustive
 @NEEDS_PROC
 def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: Path) -> None:

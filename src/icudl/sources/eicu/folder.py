@@ -16,6 +16,7 @@ import polars as pl
 from icudl.errors import ConfigError, SourceError, suggestion
 from icudl.files import hash_file
 from icudl.sources.eicu.items import CUFF, FLUIDS, LAB, MONITOR, NURSE, RESPIRATORY
+from icudl.sources.unreadable import UNREADABLE
 
 Types = Mapping[str, type[pl.DataType]]
 
@@ -195,25 +196,13 @@ class TableFile:
         """Translate any error of a reader into one ``SourceError`` that names the file."""
         try:
             yield
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             reason = " ".join(str(error).split("You might want to try")[0].split())[:300] or type(error).__name__
             damaged = isinstance(error, EOFError | zlib.error | gzip.BadGzipFile)
             raise SourceError(
                 f"{self.path.name} cannot be read: {'the compressed file is truncated or damaged, ' if damaged else ''}"
                 f"{reason}. Give the {self.table.upper()} table as eICU 2.0 ships it; download a damaged file again."
             ) from error
-
-
-# A damaged Parquet file can make polars panic, which is no Exception.
-_UNREADABLE = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    OSError,
-    EOFError,
-    UnicodeError,
-    csv.Error,
-    zlib.error,
-)
 
 
 def find_tables(folder: Path, files: Mapping[str, Any]) -> dict[str, TableFile]:

@@ -8,7 +8,6 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ from icudl.files import write_atomically
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.rows import Block, BrokenRow, Wanted, whole_rows
 from icudl.sources.rules import RuleBook
+from icudl.sources.unreadable import UNREADABLE
 from icudl.variables import Variable
 
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -165,24 +165,12 @@ class TableFile:
         )
 
 
-# A damaged Parquet file can make polars panic, which is no Exception.
-_UNREADABLE = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    OSError,
-    EOFError,
-    UnicodeError,
-    csv.Error,
-    zlib.error,
-)
-
-
 @contextlib.contextmanager
 def translated(file: TableFile) -> Iterator[None]:
     """Translate any error of a reader into one ``SourceError`` that names the file."""
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split("You might want to try")[0].split())[:300]
         raise SourceError(
             f"{file.path.name} cannot be read: {_explain(error, reason)}. Give the {file.layout.shown(file.table)} "

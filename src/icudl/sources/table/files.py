@@ -18,6 +18,7 @@ import polars as pl
 from icudl.errors import PluginError, SourceError, suggestion
 from icudl.files import hash_file
 from icudl.sources.table.texts import BLANKS
+from icudl.sources.unreadable import UNREADABLE
 
 ENDINGS = (".csv", ".csv.gz", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -315,24 +316,12 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(columns)
 
 
-# A damaged Parquet file can make polars panic, which is no Exception.
-_UNREADABLE = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    OSError,
-    EOFError,
-    UnicodeError,
-    csv.Error,
-    zlib.error,
-)
-
-
 @contextlib.contextmanager
 def _readable(table: Table) -> Iterator[None]:
     """Translate any error of a reader into one ``SourceError`` that names the file."""
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         advice = "Export the table again."
         if isinstance(error, UnicodeError):
