@@ -177,8 +177,6 @@ def workers_of(pid: int) -> list[int]:
     return spawned[1:]
 
 
-# Once the parent waited for more than two minutes; why is not known (docs/reliability.md).
-@pytest.mark.exhaustive
 @NEEDS_PROC
 def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: Path) -> None:
     """More than the buffer of a pipe holds: a parent that writes it into a pipe would wait for a dead process."""

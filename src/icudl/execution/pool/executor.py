@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
 from multiprocessing.managers import SyncManager
+from multiprocessing.process import BaseProcess
 from typing import Any, ClassVar, Self
 
 from icudl.execution.base import (
@@ -109,6 +110,7 @@ class _Pool:
             self.ticks: Any = manager.Queue()
             self._processes = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(self.ticks,))
         self._stack.callback(self._processes.shutdown, wait=True, cancel_futures=True)
+        self._started: set[BaseProcess] = set()
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Give a task to the next free worker.
@@ -116,8 +118,16 @@ class _Pool:
         Raises:
             BrokenProcessPool: A worker died.
         """
-        with interrupts_held(), _environment(ENVIRONMENT):
-            return self._processes.submit(task, *arguments)
+        others = set(multiprocessing.active_children())
+        try:
+            with interrupts_held(), _environment(ENVIRONMENT):
+                return self._processes.submit(task, *arguments)
+        except OSError:
+            # A pool that breaks while a worker is being started closes what that worker is handed: then this raises.
+            self._processes.submit(_do_nothing)
+            raise
+        finally:
+            self._started |= set(multiprocessing.active_children()) - others
 
     def is_whole(self) -> bool:
         """Tell whether all workers survived since the last job."""
@@ -130,6 +140,16 @@ class _Pool:
     def close(self) -> None:
         """End the processes, each after its current job."""
         self._stack.close()
+
+    def abandon(self) -> None:
+        """End the processes of a pool that lost a worker, whatever they do.
+
+        ``concurrent.futures`` ends the workers that it knows as it notices the loss, and then waits for all. A worker
+        that was being started at that moment would be waited for without having been ended.
+        """
+        for process in self._started:
+            process.kill()
+        self.close()
 
 
 class ProcessExecutor(Executor):
@@ -219,13 +239,13 @@ class ProcessExecutor(Executor):
         """Yield a pool of ``workers`` processes, reusing that of the last call if it fits; keep it if nothing fails."""
         pool, self._kept = self._kept, None
         if pool is not None and (pool.workers != workers or not pool.is_whole()):
-            pool.close()
+            pool.abandon()
             pool = None
         pool = pool or _Pool(workers)
         try:
             yield pool
         except BrokenProcessPool:
-            pool.close()
+            pool.abandon()
         except BaseException:
             pool.close()
             raise
