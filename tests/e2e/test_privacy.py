@@ -86,7 +86,7 @@ def test_every_artifact_is_marked_and_private(store: Path) -> None:
 
 def test_the_report_tells_of_no_single_stay(store: Path, ids: set[str]) -> None:
     html = next(store.glob("report/*/index.html")).read_text("utf-8")
-    assert '"explorer":null' in html
+    assert '"explorers":[]' in html
     assert not ids & set(re.findall(r"(?<![\d.,])\d{5,6}(?![\d.])", html))
 
 
