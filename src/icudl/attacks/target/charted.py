@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Protocol, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from icudl.attacks.target.bound import BoundCells
 from icudl.attacks.target.threat import Cells, Entries, straight_clinical
 from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel
 from icudl.models.charted.one_value import PiecewiseModel, break_points
@@ -101,8 +101,8 @@ def make_scorer(model: RiskModel, stays: ClinicalStays) -> Scorer:
     return SummaryScorer(model, stays) if isinstance(model, ReadsSummaries) else WholeScorer(model, stays)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ChartedTarget:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ChartedTarget(BoundCells):
     """A model of charted values bound to stays; see ``attacks.base.TargetModel``. It offers no gradient.
 
     Cells are hourly means in unit coordinates (``threat.charted_cells``). The model sees them in clinical units and in
@@ -111,9 +111,7 @@ class ChartedTarget:
     Attributes:
         scorer: Scores changed stays.
         bound: The N stays that were bound.
-        bound_cells: Their cells.
         known: What the cells were made from.
-        rows: (B,) positions of these stays among those bound.
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
         confidence: Logits by which the other class must win for the margin to be negative.
@@ -121,9 +119,7 @@ class ChartedTarget:
 
     scorer: Scorer
     bound: ClinicalStays
-    bound_cells: Cells
     known: Entries
-    rows: Tensor
     sign: Tensor
     shift: float
     confidence: float = 0.0
@@ -154,36 +150,6 @@ class ChartedTarget:
             shift=shift,
             confidence=confidence,
         )
-
-    @functools.cached_property
-    def cells(self) -> Cells:
-        """The cells of these stays."""
-        return self.bound_cells.select(self.rows)
-
-    @functools.cached_property
-    def values(self) -> Tensor:
-        """(B, T, F) numbers of the unchanged stays; 0 where nothing was charted."""
-        return self.bound_cells.values[self.rows]
-
-    @property
-    def lower(self) -> Tensor:
-        """(B, T, F) smallest values."""
-        return self.cells.lower
-
-    @property
-    def upper(self) -> Tensor:
-        """(B, T, F) largest values."""
-        return self.cells.upper
-
-    @property
-    def attackable(self) -> Tensor:
-        """(B, T, F) bool."""
-        return self.cells.attackable
-
-    @property
-    def entries(self) -> Entries | None:
-        """What was charted."""
-        return self.cells.entries
 
     def charted(self) -> npt.NDArray[np.floating]:
         """Return the (B, T, F) clinical values, NaN where nothing was charted."""

@@ -16,7 +16,8 @@ from torch import Tensor
 from icudl.artifacts import Checkpoint, FeatureScaler
 from icudl.attacks.engine import Engine, make_engine
 from icudl.attacks.engine.ends import Known, Memory
-from icudl.attacks.target.threat import Cells, Entries, StayTensors, grid_cells
+from icudl.attacks.target.bound import BoundCells
+from icudl.attacks.target.threat import Cells, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features
 from icudl.preprocessing.scaling import InputOptions, to_clinical
@@ -42,8 +43,8 @@ def decision_shift(threshold: float, curve: npt.NDArray[np.float64] | None = Non
     return math.log(inside) - math.log1p(-inside)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CheckpointTarget:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class CheckpointTarget(BoundCells):
     """A checkpoint bound to stays under a threat model (``attacks.target.threat``); see ``attacks.base.TargetModel``.
 
     Masks of observation, hours since the last measurement and static descriptors stay as they are.
@@ -54,10 +55,8 @@ class CheckpointTarget:
     Attributes:
         engine: Scores features.
         bound: The N stays that were bound.
-        bound_cells: Their cells under the threat model.
         scaler: Scaler of the checkpoint.
         inputs: Channels of the checkpoint.
-        rows: (B,) positions of these stays among those bound.
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
         memory: What the engine remembers of the unchanged stays.
@@ -67,10 +66,8 @@ class CheckpointTarget:
 
     engine: Engine
     bound: StayTensors
-    bound_cells: Cells
     scaler: FeatureScaler
     inputs: InputOptions
-    rows: Tensor
     sign: Tensor
     shift: float
     memory: Memory | None
@@ -126,39 +123,9 @@ class CheckpointTarget:
         return self.bound.select(self.rows)
 
     @functools.cached_property
-    def cells(self) -> Cells:
-        """Their cells under the threat model."""
-        return self.bound_cells.select(self.rows)
-
-    @functools.cached_property
     def lengths(self) -> Tensor:
         """(B,) int64 hours of each stay."""
         return self.bound.lengths[self.rows]
-
-    @functools.cached_property
-    def values(self) -> Tensor:
-        """(B, T, F) numbers of the unchanged stays."""
-        return self.bound_cells.values[self.rows]
-
-    @property
-    def lower(self) -> Tensor:
-        """(B, T, F) smallest values."""
-        return self.cells.lower
-
-    @property
-    def upper(self) -> Tensor:
-        """(B, T, F) largest values."""
-        return self.cells.upper
-
-    @property
-    def attackable(self) -> Tensor:
-        """(B, T, F) bool."""
-        return self.cells.attackable
-
-    @property
-    def entries(self) -> Entries | None:
-        """What was charted, where the threat model works on charted values."""
-        return self.cells.entries
 
     @property
     def _are_features(self) -> bool:
