@@ -8,28 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from command_line import icudl
+from two_hospitals import TWO_HOSPITALS
 
-STUDY = """
-[execution]
-executor = "serial"
-[data.main]
-source = "synthetic"
-patients = 260
-[data.elsewhere]
-source = "synthetic"
-patients = 120
-seed = 7
-role = "external"
-[window]
-hours = 12
-[variables]
-use = ["potassium", "heartrate", "sysbp"]
-[split]
-folds = 2
-[training]
-max_epochs = 2
-bootstrap_samples = 20
-baselines = false
+STUDY = (
+    TWO_HOSPITALS
+    + """
 [models.trees]
 model = "boosted_trees"
 trees = 20
@@ -57,6 +40,7 @@ max_stays = 10
 bootstrap_samples = 10
 importance_stays = 4
 """
+)
 
 
 @pytest.fixture(scope="module")

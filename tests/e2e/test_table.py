@@ -11,28 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from command_line import icudl
+from two_hospitals import TWO_HOSPITALS
 
-STUDY = """
-[execution]
-executor = "serial"
-[data.main]
-source = "synthetic"
-patients = 260
-[data.elsewhere]
-source = "synthetic"
-patients = 120
-seed = 7
-role = "external"
-[window]
-hours = 12
-[variables]
-use = ["potassium", "heartrate", "sysbp"]
-[split]
-folds = 2
-[training]
-max_epochs = 2
-bootstrap_samples = 20
-baselines = false
+STUDY = (
+    TWO_HOSPITALS
+    + """
 [models.lstm]
 hidden_size = 6
 fc_size = 4
@@ -52,6 +35,7 @@ on = ["main"]
 bootstrap_samples = 10
 importance_stays = 4
 """
+)
 
 CELLS = {
     *("extract", "extract/elsewhere", "preprocess", "preprocess/elsewhere"),
