@@ -11,6 +11,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import logging
 import shutil
 import tempfile
+import urllib.request
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -110,8 +111,7 @@ def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
         S3_CREDENTIALS | {"AWS_ENDPOINT_URL": s3_server, "ICUDL_CACHE": str(tmp_path / "cache")}
     ).items():
         monkeypatch.setenv(name, value)
-    import s3fs
-
     name = f"bucket-{uuid.uuid4().hex[:8]}"
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
+    with urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{name}", method="PUT")):
+        pass
     return f"s3://{name}/a/prefix"

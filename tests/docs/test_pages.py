@@ -12,7 +12,7 @@ import pytest
 from fenced_blocks import DOCS, PAGES, REPOSITORY, Block, blocks
 
 HERE = Path(__file__).resolve().parent
-FIRST_READ = {"README.md", "docs/index.md", "docs/howto/install.md"}
+FIRST_READ = {"README.md", "docs/howto/install.md"}
 """Pages of the default suite; the others are slow."""
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = {
     path.relative_to(REPOSITORY / "docs").with_suffix(".html")

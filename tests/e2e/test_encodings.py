@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_results import reference
 
-LATIN = ("latin-1", "cp1252")
+LATIN = (pytest.param("latin-1", marks=pytest.mark.slow), "cp1252")
 
 
 def icudl_in(encoding: str, *words: str | Path) -> tuple[str, str]:

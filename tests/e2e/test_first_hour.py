@@ -90,10 +90,13 @@ def test_a_missing_argument_and_a_wrong_command_say_where_help_is() -> None:
 
 
 def findings(*words: str | Path, code: int, plugins: Path | None = None) -> dict[str, dict[str, str]]:
-    environment = os.environ | ({"PYTHONPATH": str(plugins)} if plugins else {})
-    done = subprocess.run(
-        [*START, "doctor", "--json", *map(str, words)], env=environment, capture_output=True, text=True, check=False
-    )
+    if plugins is None:
+        done = icudl("doctor", "--json", *words, check=False)
+    else:
+        done = subprocess.run(
+            [*START, "doctor", "--json", *map(str, words)],
+            env=os.environ | {"PYTHONPATH": str(plugins)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return {finding["subject"]: finding for finding in json.loads(done.stdout)}

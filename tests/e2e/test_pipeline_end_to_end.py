@@ -106,6 +106,7 @@ def test_serial_and_parallel_give_the_same_bytes(small_study: Path, tmp_path: Pa
     assert contents(store) == contents(small_study)
 
 
+@pytest.mark.slow
 def test_tables_joined_from_blocks_are_the_same_even_after_a_kill_between_them(
     small_study: Path, tmp_path: Path
 ) -> None:

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 from sklearn import metrics as peer
 
-from icudl.artifacts import GridDataset, TuningResult
+from icudl.artifacts import GridDataset, TrainingResult, TuningResult
 from icudl.attacks.options import ProximalOptions
-from icudl.execution.context import RunContext
+from icudl.execution.context import RunContext, SilentProgress
+from icudl.execution.serial import SerialExecutor
 from icudl.models.options import LstmOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.search.options import AttackTuningOptions, ModelTuningOptions
@@ -91,12 +92,21 @@ def test_the_value_of_a_trial_is_the_mean_over_left_out_folds(
     assert result.best_value == best(value for _, value in trials)
 
 
+@pytest.fixture(scope="module")
+def trained(grid: GridDataset, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """A training whose network the attack trials attack."""
+    context = RunContext(
+        executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=tmp_path_factory.mktemp("train"),
+        seed=7,
+    )  # fmt: skip
+    return train(grid, InputOptions(), MODEL, TRAINING, context)
+
+
 @pytest.mark.parametrize("objective", ["sparsity", "sparse_small", "sparse_small_max", "max_num_nonzero_perts"])
 def test_the_value_of_an_attack_trial_is_a_sum_over_its_examples(
-    objective: str, grid: GridDataset, context: RunContext, tmp_path: Path
+    objective: str, grid: GridDataset, trained: TrainingResult, context: RunContext, tmp_path: Path
 ) -> None:
     """The stays are attacked again by the attack stage, and the score is computed from the changed cells it writes."""
-    trained = train(grid, InputOptions(), MODEL, TRAINING, fresh(context, tmp_path, "train"))
     options = ProximalOptions(iterations=30, attack_misclassified=True, split="out-of-fold", max_stays=12)
     space = {"attack.lambda_1": {"low": 1e-4, "high": 0.3, "log": True}}
     tuning = AttackTuningOptions(trials=2, startup_trials=2, stays=12, n_critical=5, objective=objective, space=space)

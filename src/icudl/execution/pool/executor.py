@@ -34,7 +34,7 @@ from icudl.execution.children import end_if_importing, end_with_parent, interrup
 from icudl.execution.memory import give_back_memory, ran_out_of_memory
 from icudl.execution.pool.handover import Address, offered, take
 from icudl.execution.serial import SerialExecutor
-from icudl.execution.threads import ENVIRONMENT, tune_process, usable_cores
+from icudl.execution.threads import ENVIRONMENT, limit_threads, tune_process, usable_cores
 
 _CALLS = itertools.count()
 """Numbers the calls of this process: a new call may get the address of one that has ended."""
@@ -65,9 +65,8 @@ def _start_worker(ticks: Any) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_process()
-    import torch
-
-    torch.set_num_threads(1)
+    # A job that needs torch imports it, and finds in the environment that it has one thread.
+    limit_threads()
     _Worker.ticks = ticks
 
 
