@@ -12,6 +12,7 @@ from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
+from meds_data import study_folder as meds_folder
 from mimic4_tables import busy_hospital
 from source_cases import physionet_folder, table_folder
 
@@ -35,6 +36,7 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "physionet2012": physionet_folder,
     "table": table_folder,
     "eicu": eicu_folder,
+    "meds": meds_folder,
 }
 
 
