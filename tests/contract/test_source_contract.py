@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clif_tables import study_folder as clif_folder
 from eicu_tables import study_folder as eicu_folder
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
@@ -37,6 +38,7 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "table": table_folder,
     "eicu": eicu_folder,
     "meds": meds_folder,
+    "clif": clif_folder,
 }
 
 

@@ -23,7 +23,6 @@ class Signature:
 
 
 SIGNATURES: tuple[Signature, ...] = (
-    Signature("CLIF", (("clif_patient.*", "clif_hospitalization.*"), ("clif_vitals.*", "clif_labs.*", "clif_adt.*"))),
     Signature("YAIB cohort", (("dyn.parquet",), ("outc.parquet",))),
     Signature(
         "PhysioNet/CinC Challenge 2019",
