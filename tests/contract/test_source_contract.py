@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from clif_tables import study_folder as clif_folder
 from eicu_tables import study_folder as eicu_folder
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.sources import DataSource
 from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
+from meds_data import study_folder as meds_folder
 from mimic4_tables import busy_hospital
 from source_cases import physionet_folder, table_folder
 
@@ -35,6 +37,8 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "physionet2012": physionet_folder,
     "table": table_folder,
     "eicu": eicu_folder,
+    "meds": meds_folder,
+    "clif": clif_folder,
 }
 
 

@@ -35,6 +35,8 @@ EXAMPLES: Settings = {
     "source.value_columns": {"time": "Zeit"},
     "source.names": {"HF": "heartrate"},
     "source.units": {"creatinine": "umol/L"},
+    "source.codes": {"heartrate": ["VITAL//HR//*"]},
+    "source.events": {"icu_admission": ["ICU_IN//*"]},
     "source.time_zone": "Europe/Berlin",
     "source.time_format": "%d.%m.%Y %H:%M",
     "source.separator": ";",

@@ -49,6 +49,15 @@ CITATIONS: dict[str, Citation] = {
         "freely available multi-center database for critical care research. Scientific Data 5, 180178 (2018).",
         "https://doi.org/10.1038/sdata.2018.178",
     ),
+    "meds": Citation(
+        "Arnrich B, Choi E, Fries JA, McDermott MBA, Oh J, Pollard T, Shah N, Steinberg E, Wornow M, van de Water R. "
+        "Medical Event Data Standard (MEDS): facilitating machine learning for health. ICLR Workshop on Learning from "
+        "Time Series for Health (2024).",
+    ),
+    "clif": Citation(
+        "Rojas JC, Lyons PG, Chhikara K, et al. A common longitudinal intensive care unit data format (CLIF) for "
+        "critical illness research. Intensive Care Medicine (2025).",
+    ),
     "sun2018": Citation(
         "Sun M, Tang F, Yi J, Wang F, Zhou J. Identify susceptible locations in medical records via adversarial "
         "attacks on deep predictive models. KDD 2018, 793-801.",

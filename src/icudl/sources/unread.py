@@ -8,9 +8,6 @@ from pathlib import Path
 
 from icudl.sources.locating import Location
 
-_LOOKED_INTO = ("metadata",)
-"""Folders whose contents count as well."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
@@ -26,8 +23,6 @@ class Signature:
 
 
 SIGNATURES: tuple[Signature, ...] = (
-    Signature("MEDS", (("metadata/dataset.json", "metadata/codes.parquet"), ("data",))),
-    Signature("CLIF", (("clif_patient.*", "clif_hospitalization.*"), ("clif_vitals.*", "clif_labs.*", "clif_adt.*"))),
     Signature("YAIB cohort", (("dyn.parquet",), ("outc.parquet",))),
     Signature(
         "PhysioNet/CinC Challenge 2019",
@@ -57,10 +52,6 @@ def unread_database(folder: Path) -> Location | None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        names = [path.name.lower() for path in folder.iterdir()]
-        for inner in folder.iterdir():
-            if inner.name.lower() in _LOOKED_INTO and inner.is_dir():
-                names += [f"{inner.name.lower()}/{path.name.lower()}" for path in inner.iterdir()]
+        return [path.name.lower() for path in folder.iterdir()]
     except OSError:
         return []
-    return names

@@ -19,6 +19,8 @@ OVERLAPPING: tuple[frozenset[str], ...] = (
     # One hospital; MIMIC-III holds admissions of 2001 to 2012, MIMIC-IV of 2008 on, MIMIC-II ends in 2008.
     frozenset({"mimic-iii", "mimic-iv"}),
     frozenset({"mimic-iv", "physionet-2012"}),
+    # eICU_MEDS takes a hospital stay for a subject; its ids are those of hospital stays, not of patients.
+    frozenset({"eicu", "eicu by hospital stay"}),
 )
 """Populations that have patients in common, under ids that do not tell which."""
 

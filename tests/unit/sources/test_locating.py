@@ -213,15 +213,13 @@ def test_an_incomplete_database_is_said_where_it_lies(tmp_path: Path) -> None:
 def test_nothing_known_lists_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no database") as caught:
         look(tmp_path)
-    for words in ("MIMIC-III: PATIENTS", "MIMIC-IV: hosp/patients", "set-a.tar.gz", "MEDS", "CLIF", "HiRID"):
+    for words in ("MIMIC-III: PATIENTS", "MIMIC-IV: hosp/patients", "set-a.tar.gz", "YAIB", "HiRID"):
         assert words in str(caught.value)
     with pytest.raises(SourceError, match="does not exist"):
         look(tmp_path / "nowhere")
 
 
 NAMES = {
-    "MEDS": ("metadata/codes.parquet", "data/train/0.parquet"),
-    "CLIF": ("clif_patient.parquet", "clif_vitals.parquet"),
     "YAIB cohort": ("dyn.parquet", "sta.parquet", "outc.parquet"),
     "PhysioNet/CinC Challenge 2019": ("p100001.psv",),
     "AmsterdamUMCdb": ("admissions.csv", "numericitems.csv"),

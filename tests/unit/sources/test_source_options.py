@@ -40,7 +40,7 @@ def test_an_option_of_one_source_is_unknown_to_another() -> None:
             load_config(settings=[f"source.name={name}", f"source.{key}=3"])
 
 
-@pytest.mark.parametrize("name", ["mimic3", "physionet2012", "table", "eicu"])
+@pytest.mark.parametrize("name", ["mimic3", "physionet2012", "table", "eicu", "meds", "clif"])
 def test_a_relative_path_starts_at_the_configuration_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     file.write_text(f'[source]\nname = "{name}"\npath = "tables"\n')

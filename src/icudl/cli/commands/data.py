@@ -11,18 +11,23 @@ from icudl.cli.session import Session, examples, shared_options, show_commands
 
 @click.command(
     epilog=examples(
-        "icudl synth hospital --patients 1000", "icudl synth large --patients 46520 --format parquet --noise-rows 13.8"
+        "icudl synth hospital --patients 1000",
+        "icudl synth events --patients 1000 --layout meds",
+        "icudl synth large --patients 46520 --format parquet --noise-rows 13.8",
     )
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
 )
-@click.option("--format", "file_format", default="csv.gz", show_default=True, help="csv.gz, csv or parquet.")
+@click.option("--layout", default="mimic3", show_default=True, help="mimic3, mimic4, eicu, meds, clif or table.")
+@click.option("--format", "file_format", default="", help="csv.gz, csv or parquet.  [default: the layout's usual one]")
 @click.option("--noise-rows", type=float, help="Rows that no variable reads, for each row that one reads.")
 @shared_options
-def synth(session: Session, directory: Path, patients: int, file_format: str, noise_rows: float | None) -> None:
-    """Write a synthetic hospital as MIMIC-III tables."""
+def synth(
+    session: Session, directory: Path, patients: int, layout: str, file_format: str, noise_rows: float | None
+) -> None:
+    """Write a synthetic hospital, as the tables of MIMIC-III or in another layout."""
     from icudl.execution.base import make_executor
     from icudl.sources.synthetic.source import DEFAULT_NOISE_ROWS, write_hospital
 
@@ -32,12 +37,15 @@ def synth(session: Session, directory: Path, patients: int, file_format: str, no
             directory,
             patients,
             config.run.seed,
+            layout=layout,
             file_format=file_format,
             noise_rows=DEFAULT_NOISE_ROWS if noise_rows is None else noise_rows,
             executor=executor,
             progress=session.progress(),
         )
-    session.emit(str(directory), {"path": str(directory), "patients": patients, "format": file_format})
+    session.emit(
+        str(directory), {"path": str(directory), "patients": patients, "layout": layout, "format": file_format}
+    )
 
 
 @click.group("db", invoke_without_command=True)

@@ -15,11 +15,13 @@ from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.blocks import TableFile
 from icudl.sources.eicu import binning, items, releases
-from icudl.sources.eicu.folder import COLUMNS, TableFile, check_files, find_tables
+from icudl.sources.eicu.folder import COLUMNS, check_files, find_tables
 from icudl.sources.eicu.locating import located
 from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
+from icudl.sources.hashing import hash_files
 from icudl.sources.locating import Location, Survey
 from icudl.variables import Variable
 
@@ -87,13 +89,15 @@ class Eicu(SourceBase):
         """Look for the tables of eICU; see ``sources.locating.Locating``."""
         return located(path, cls.Options().name, survey)
 
-    def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - the files are hashed each time
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
         """Identify the tables by the hashes of their files and of the cleaning rules, not by the folder's path.
 
         Raises:
             SourceError: The folder or a table is missing or unreadable.
         """
-        tables = {name: table.describe() for name, table in self._tables().items()}
+        found = self._tables()
+        files = {name: table.path for name, table in found.items()}
+        tables = hash_files(files, memory, lambda name: found[name].readable())
         rules = self._book.digest
         identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -6,18 +6,15 @@ import contextlib
 import csv
 import dataclasses
 import gzip
-import hashlib
 import io
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, cast
 
 import polars as pl
 
-from icudl.artifacts import read_json, write_json
-from icudl.errors import SourceError, StoreError
-from icudl.files import write_atomically
+from icudl.errors import SourceError
+from icudl.sources.hashing import hash_files
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.rows import Block, BrokenRow, Wanted, whole_rows
 from icudl.sources.rules import RuleBook
@@ -26,7 +23,6 @@ from icudl.variables import Variable
 
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
-_HASH_BLOCK = 1 << 22
 _HEADER_BYTES = 1 << 16
 
 
@@ -287,46 +283,10 @@ def require_event_tables(
 
 
 def hash_tables(tables: Mapping[str, TableFile], memory: Path) -> dict[str, dict[str, Any]]:
-    """Return the size and SHA-256 of each table's file.
-
-    Hashes are remembered in ``memory`` by path, size, place on the disk and times of change, and large files are hashed
-    side by side.
+    """Return the size and SHA-256 of each table's file; see ``sources.hashing``.
 
     Raises:
         SourceError: A file cannot be read.
     """
-    store = memory / "file-hashes.json"
-    remembered = _remembered(store)
-    with ThreadPoolExecutor(max_workers=len(tables) or 1) as pool:
-        hashed = dict(zip(tables, pool.map(lambda file: _hash(file, remembered), tables.values()), strict=True))
-    known = remembered | {key: digest for key, digest, _ in hashed.values()}
-    if known != remembered:
-        # A hash that cannot be kept is computed again next time.
-        with contextlib.suppress(OSError):
-            memory.mkdir(parents=True, exist_ok=True)
-            write_atomically(store, lambda path: write_json(path, known))
-    return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
-
-
-def _remembered(store: Path) -> dict[str, str]:
-    with contextlib.suppress(StoreError):
-        content = read_json(store)
-        if isinstance(content, dict):
-            return content
-    return {}
-
-
-def _hash(file: TableFile, remembered: Mapping[str, str]) -> tuple[str, str, int]:
-    with translated(file):
-        state = file.path.stat()
-        # Programs set the time of modification as they like (``cp -p``, a clock set back); the other time and the inode
-        # are the kernel's.
-        times = f"{state.st_mtime_ns}|{state.st_ctime_ns}|{state.st_ino}"
-        key = f"{file.path.resolve()}|{state.st_size}|{times}"
-        if key in remembered:
-            return key, remembered[key], state.st_size
-        digest = hashlib.sha256()
-        with file.path.open("rb") as handle:
-            while block := handle.read(_HASH_BLOCK):
-                digest.update(block)
-        return key, digest.hexdigest(), state.st_size
+    files = {name: file.path for name, file in tables.items()}
+    return hash_files(files, memory, lambda name: translated(tables[name]))

@@ -26,6 +26,7 @@ from icudl.files import remove_folder, write_atomically, write_folder_atomically
 from icudl.sources.synthetic.charting import chart_events
 from icudl.sources.synthetic.course import BLOCK_PATIENTS, GENERATOR_VERSION
 from icudl.sources.synthetic.laboratory import lab_events
+from icudl.sources.synthetic.layouts import LAYOUTS
 from icudl.sources.synthetic.patients import make_block
 from icudl.sources.synthetic.records import (
     admissions_table,
@@ -38,6 +39,9 @@ from icudl.sources.synthetic.records import (
 FORMATS = ("csv.gz", "csv", "parquet")
 LAB_NOISE_SHARE = 0.27
 """Unread rows of LABEVENTS for each unread row of CHARTEVENTS, relative to the rows that are read (as in MIMIC-III)."""
+
+MIMIC3 = "mimic3"
+"""The layout in which the hospital is made; those of ``layouts`` are made of it."""
 
 PATIENT_TABLES = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS")
 """Tables with rows of patients; the dictionaries of items come besides."""
@@ -59,6 +63,7 @@ class Hospital:
     seed: int
     noise_rows: float
     file_format: str
+    layout: str = "mimic3"
 
     @property
     def n_blocks(self) -> int:
@@ -68,6 +73,8 @@ class Hospital:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that determines the bytes of the parts."""
+        # A hospital in MIMIC-III's layout names none.
+        layout = {} if self.layout == MIMIC3 else {"layout": self.layout}
         return {
             "generator": "icudl synthetic hospital",
             "generator_version": GENERATOR_VERSION,
@@ -75,7 +82,7 @@ class Hospital:
             "seed": self.seed,
             "noise_rows": self.noise_rows,
             "file_format": self.file_format,
-        }
+        } | layout
 
     def part(self, block: int) -> Path:
         """Folder of the parts of one block."""
@@ -85,11 +92,16 @@ class Hospital:
         """File of a whole table."""
         return self.folder / f"{name}.{self.file_format}"
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables with rows of patients."""
+        return PATIENT_TABLES if self.layout == MIMIC3 else LAYOUTS[self.layout].tables
+
 
 def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
-    """Make the rows of one block: table name to frame, with MIMIC-III's columns."""
+    """Make the rows of one block: table name to frame, with the columns of the layout."""
     block = make_block(hospital.seed, number, hospital.patients)
-    texts_only = hospital.file_format != "parquet"
+    texts_only = hospital.layout == MIMIC3 and hospital.file_format != "parquet"
     noise = hospital.noise_rows
     frames = {
         "PATIENTS": patients_table(block),
@@ -98,6 +110,8 @@ def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
         "CHARTEVENTS": chart_events(block, hospital.seed, noise, texts_only=texts_only),
         "LABEVENTS": lab_events(block, hospital.seed, noise * LAB_NOISE_SHARE, texts_only=texts_only),
     }
+    if hospital.layout != MIMIC3:
+        return LAYOUTS[hospital.layout].frames(frames)
     # Interleaved, so that identifiers of rows are unique without knowing how many rows the other blocks have.
     return {
         name: frame.select(
@@ -113,14 +127,19 @@ def write_block(hospital: Hospital, number: int, tick: Tick) -> None:
 
     def fill(folder: Path) -> None:
         for name, frame in block_tables(hospital, number).items():
-            _write_frame(folder / name, frame, hospital.file_format, header=number == 0)
+            write_frame(folder / _part_name(name), frame, hospital.file_format, header=number == 0)
 
     if not place.is_dir():
         write_folder_atomically(place, fill)
     tick(min(BLOCK_PATIENTS, hospital.patients - number * BLOCK_PATIENTS))
 
 
-def _write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: bool) -> None:
+def _part_name(table: str) -> str:
+    return table.replace("/", ".")
+
+
+def write_frame(path: Path, frame: pl.DataFrame, file_format: str, *, header: bool) -> None:
+    """Write a table, or a part of one, in a file format (``FORMATS``); a part that is not the first has no header."""
     if file_format == "parquet":
         frame.write_parquet(path, compression="zstd", compression_level=1)
         return
@@ -145,14 +164,18 @@ def write_tables(hospital: Hospital, executor: Executor, progress: Progress) -> 
         return
     if hospital.patients * (1.0 + hospital.noise_rows) < _WORTH_WORKERS:
         executor = SerialExecutor()
-    _write_dictionaries(hospital)
+    if hospital.layout == MIMIC3:
+        _write_dictionaries(hospital)
     numbers = list(range(hospital.n_blocks))
     with progress.task("Writing the synthetic hospital", total=hospital.patients, unit="patients") as bar:
         executor.map(write_block, numbers, shared=hospital, tick=bar.advance)
-    with progress.task("Joining the tables", total=len(PATIENT_TABLES), unit="tables") as bar:
-        for name in PATIENT_TABLES:
-            _join([hospital.part(number) / name for number in numbers], hospital.table(name), hospital.file_format)
+    with progress.task("Joining the tables", total=len(hospital.tables), unit="tables") as bar:
+        for name in hospital.tables:
+            parts = [hospital.part(number) / _part_name(name) for number in numbers]
+            _join(parts, hospital.table(name), hospital.file_format)
             bar.advance(1)
+    if hospital.layout != MIMIC3:
+        LAYOUTS[hospital.layout].finish(hospital.folder, hospital.file_format)
     # In one step: after a kill, a folder with some of its files would be taken for finished parts.
     remove_folder(hospital.folder / _PARTS)
 
@@ -169,7 +192,7 @@ def _prepare(hospital: Hospital) -> None:
             )
         for stray in parts.glob(".*"):
             shutil.rmtree(stray, ignore_errors=True)
-        for unfinished in hospital.folder.glob(".*.partial"):
+        for unfinished in hospital.folder.rglob(".*.partial"):
             if unfinished.is_dir():
                 remove_folder(unfinished)
             else:
@@ -187,7 +210,7 @@ def _prepare(hospital: Hospital) -> None:
 
 def _write_dictionaries(hospital: Hospital) -> None:
     for name, frame in (("D_ITEMS", chart_items()), ("D_LABITEMS", lab_items())):
-        write = partial(_write_frame, frame=frame, file_format=hospital.file_format, header=True)
+        write = partial(write_frame, frame=frame, file_format=hospital.file_format, header=True)
         write_atomically(hospital.table(name), write)
 
 

@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from icudl.artifacts import SourceTables
-from icudl.errors import ConfigError
+from icudl.errors import ConfigError, suggestion
 from icudl.execution.base import Executor
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -49,8 +49,9 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.rules import mimic3_rules
 from icudl.sources.synthetic.course import GENERATOR_VERSION
-from icudl.sources.synthetic.files import FORMATS, PATIENT_TABLES, Hospital, write_tables
+from icudl.sources.synthetic.files import FORMATS, MIMIC3, PATIENT_TABLES, Hospital, write_tables
 from icudl.sources.synthetic.items import CHART_ITEMS, LABS
+from icudl.sources.synthetic.layouts import LAYOUTS
 from icudl.sources.synthetic.options import SyntheticOptions
 from icudl.variables import Variable
 
@@ -66,12 +67,16 @@ def write_hospital(
     patients: int,
     seed: int,
     *,
-    file_format: str = "csv.gz",
+    layout: str = "mimic3",
+    file_format: str = "",
     noise_rows: float = DEFAULT_NOISE_ROWS,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS, D_ITEMS and D_LABITEMS into a folder.
+    """Write a hospital into a folder.
+
+    In MIMIC-III's layout these are PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS, D_ITEMS and D_LABITEMS; the
+    same patients can be written in other layouts (``synthetic.layouts``).
 
     The same arguments give the same bytes, with any number of workers. Memory does not grow with the hospital. After a
     kill, the same call continues the work. A file ``synthetic.json`` describes the hospital.
@@ -80,21 +85,30 @@ def write_hospital(
         folder: Created if missing; must be empty or hold the same hospital, finished or not.
         patients: Size of the hospital.
         seed: Root of all its random streams.
-        file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``.
+        layout: ``"mimic3"``, ``"mimic4"``, ``"eicu"``, ``"meds"``, ``"clif"`` or ``"table"``.
+        file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``; "" for the layout's usual one.
         noise_rows: Rows of unread items for each row that is read; ``MIMIC_NOISE_ROWS`` for a realistic table.
         executor: Makes blocks of patients of a large hospital side by side; serial by default.
         progress: Shows patients done.
 
     Raises:
-        ConfigError: The format is unknown, a number is out of range, or the folder holds something else.
+        ConfigError: The layout is unknown or lacks the format, a number is out of range, or the folder holds
+            something else.
     """
-    if file_format not in FORMATS:
-        raise ConfigError(f"format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
+    if layout != MIMIC3 and layout not in LAYOUTS:
+        known = (MIMIC3, *LAYOUTS)
+        raise ConfigError(f"layout {layout!r} is unknown.{suggestion(layout, known)} Known: {', '.join(known)}.")
+    formats = FORMATS if layout == MIMIC3 else LAYOUTS[layout].formats
+    file_format = file_format or formats[0]
+    if file_format not in formats:
+        raise ConfigError(
+            f"format {file_format!r} is unknown for the layout {layout}. Expected one of {', '.join(formats)}."
+        )
     if patients < 1 or noise_rows < 0:
         raise ConfigError(
             f"patients = {patients} and noise_rows = {noise_rows:g}: expected at least 1 patient and no negative share."
         )
-    hospital = Hospital(Path(folder), patients, seed, noise_rows, file_format)
+    hospital = Hospital(Path(folder), patients, seed, noise_rows, file_format, layout)
     write_tables(hospital, executor or SerialExecutor(), progress or SilentProgress())
 
 

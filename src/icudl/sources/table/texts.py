@@ -135,6 +135,22 @@ def moments(texts: pl.Series, time_format: str = "", zone: str = "") -> Moments:
     return _placed(table["clock"], table["offset"], zone)
 
 
+def typed_moments(times: pl.Series, zone: str) -> Moments:
+    """Return times that a file keeps as timestamps (with a zone or without one) or as text.
+
+    Args:
+        times: Datetime or String.
+        zone: Zone of times without one; "" leaves them as the clock showed them.
+    """
+    if times.dtype == pl.String:
+        return moments(stripped(times), "", zone)
+    none = pl.Series("offset", [None] * len(times), dtype=pl.Int64)
+    if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
+        moment = times.dt.epoch("us").alias("moment")
+        return Moments(moment, int(moment.is_not_null().sum()), 0, 0)
+    return _placed(times.cast(pl.Datetime("us")), none, zone)
+
+
 def _placed(clock: pl.Series, offset: pl.Series, zone: str) -> Moments:
     """Return moments from what a clock showed and its offset from UTC in minutes, null where it was not written."""
     frame = pl.DataFrame({"clock": clock, "offset": offset})

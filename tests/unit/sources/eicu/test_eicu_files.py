@@ -10,7 +10,8 @@ import pytest
 
 from eicu_tables import HEADERS, Hospital, lab, nurse, patient, read
 from icudl.errors import SourceError
-from icudl.sources.eicu import Eicu, EicuOptions, binning, folder, source
+from icudl.sources import blocks
+from icudl.sources.eicu import Eicu, EicuOptions, binning, source
 from own_tables import counts, means
 
 ROWS = [lab(minute, "potassium", 3 + minute % 5, stay=1 + minute % 2) for minute in range(0, 300, 7)]
@@ -38,7 +39,7 @@ def test_the_size_of_blocks_and_parts_changes_nothing(
 ) -> None:
     path = hospital.write(tmp_path / "eicu")
     whole = read(path, USE)
-    monkeypatch.setattr(folder, "_BLOCK_BYTES", 200)
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 200)
     monkeypatch.setattr(source, "_PART_ROWS", 5)
     monkeypatch.setattr(binning, "_ROWS_PER_PART", 10)
     parts = read(path, USE)

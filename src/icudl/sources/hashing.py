@@ -1,0 +1,72 @@
+"""Sizes and hashes of the files of a database, remembered for as long as the files stay as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from icudl.artifacts import read_json, write_json
+from icudl.errors import StoreError
+from icudl.files import write_atomically
+
+_HASH_BLOCK = 1 << 22
+_MOST_AT_ONCE = 8
+
+
+def hash_files(
+    files: Mapping[str, Path], memory: Path, readable: Callable[[str], AbstractContextManager[None]]
+) -> dict[str, dict[str, Any]]:
+    """Return the size and SHA-256 of each file, by name.
+
+    Hashes are remembered in ``memory`` by path, size, place on the disk and times of change, and large files are hashed
+    side by side.
+
+    Args:
+        files: Path of each file.
+        memory: Folder of the remembered hashes; created if missing.
+        readable: Given a name, translates what a reader raises into an error that names the file.
+    """
+    store = memory / "file-hashes.json"
+    remembered = _remembered(store)
+
+    def hashed_one(name: str) -> tuple[str, str, int]:
+        with readable(name):
+            return _hash(files[name], remembered)
+
+    with ThreadPoolExecutor(max_workers=min(len(files), _MOST_AT_ONCE) or 1) as pool:
+        hashed = dict(zip(files, pool.map(hashed_one, files), strict=True))
+    known = remembered | {key: digest for key, digest, _ in hashed.values()}
+    if known != remembered:
+        # A hash that cannot be kept is computed again next time.
+        with contextlib.suppress(OSError):
+            memory.mkdir(parents=True, exist_ok=True)
+            write_atomically(store, lambda path: write_json(path, known))
+    return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
+
+
+def _remembered(store: Path) -> dict[str, str]:
+    with contextlib.suppress(StoreError):
+        content = read_json(store)
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _hash(path: Path, remembered: Mapping[str, str]) -> tuple[str, str, int]:
+    state = path.stat()
+    # Programs set the time of modification as they like (``cp -p``, a clock set back); the other time and the inode
+    # are the kernel's.
+    times = f"{state.st_mtime_ns}|{state.st_ctime_ns}|{state.st_ino}"
+    key = f"{path.resolve()}|{state.st_size}|{times}"
+    if key in remembered:
+        return key, remembered[key], state.st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(_HASH_BLOCK):
+            digest.update(block)
+    return key, digest.hexdigest(), state.st_size
