@@ -61,6 +61,8 @@ class Options:
     """
 
     table: ClassVar[str] = ""
+    named: ClassVar[tuple[str, type[Options]] | None] = None
+    """Option that holds tables with names of the user's own, and the class of each: ``[variables.NAME]``."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

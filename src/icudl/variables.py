@@ -8,7 +8,8 @@ source (``sources/mimic3/rules.toml``), not here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from icudl.errors import ConfigError, suggestion
 
@@ -24,6 +25,8 @@ class Variable:
         low: Smallest plausible value, inclusive, in ``unit``.
         high: Largest plausible value, inclusive, in ``unit``.
         group: ``"lab"``, ``"vital"`` or ``"other"``.
+        items: Where sources find a variable of one's own, by name of the plug-in; empty for a variable of the
+            catalogue, which each source has rules for. It is no part of what the variable is, and is not stored.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Variable:
     low: float
     high: float
     group: str
+    items: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
 def _variable(name: str, label: str, unit: str, low: float, high: float, group: str) -> Variable:
@@ -94,32 +98,35 @@ CATALOGUE: dict[str, Variable] = {variable.name: variable for variable in STUDY_
 STUDY_NAMES: tuple[str, ...] = tuple(variable.name for variable in STUDY_VARIABLES)
 
 
-def select(names: Iterable[str], available: Collection[str] | None = None) -> tuple[Variable, ...]:
+def select(
+    names: Iterable[str], available: Collection[str] | None = None, own: Mapping[str, Variable] | None = None
+) -> tuple[Variable, ...]:
     """Return the variables with these names, in this order.
 
     Args:
         names: Names in the catalogue, or ``"all"`` alone for every available variable in the catalogue's order.
         available: Names of the variables that the source measures; None if it may measure any variable.
+        own: Variables beside the catalogue, by name; ``"all"`` takes them too.
 
     Raises:
         ConfigError: A name is unknown or given twice, ``"all"`` is not alone, or ``names`` is empty.
     """
-    names = tuple(names)
+    names, known = tuple(names), CATALOGUE | dict(own or {})
     if names == (ALL,):
-        names = tuple(name for name in CATALOGUE if available is None or name in available)
+        names = tuple(name for name in CATALOGUE if available is None or name in available) + tuple(own or ())
     chosen: dict[str, Variable] = {}
     for name in names:
         if name == ALL:
             raise ConfigError(f"variables.use names {ALL!r} beside others. Give {ALL!r} alone, or names.")
-        if name not in CATALOGUE:
+        if name not in known:
             raise ConfigError(
                 f"variables.use names {name!r}, which is not in the catalogue."
-                + suggestion(name, CATALOGUE)
-                + f" Known: {', '.join(CATALOGUE)}."
+                + suggestion(name, known)
+                + f" Known: {', '.join(known)}. A variable of your own is a table [variables.{name}]."
             )
         if name in chosen:
             raise ConfigError(f"variables.use names {name!r} twice. Name each variable once.")
-        chosen[name] = CATALOGUE[name]
+        chosen[name] = known[name]
     if not chosen:
         raise ConfigError("variables.use is empty. Name at least one variable.")
     return tuple(chosen.values())

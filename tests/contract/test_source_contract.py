@@ -16,6 +16,7 @@ from icudl.testing import SOURCE_CHECKS
 from meds_data import study_folder as meds_folder
 from mimic4_tables import busy_hospital
 from source_cases import physionet_folder, table_folder
+from yaib_cohorts import yaib_folder
 
 TRIED_ELSEWHERE = {"mimic3_postgres", "mimic4_postgres"}
 """Need a server: ``test_mimic3_postgres.py`` and ``test_mimic4_postgres.py`` hold that their tables are bit for bit
@@ -35,6 +36,7 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "mimic3": hospital_folder,
     "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
+    "yaib": yaib_folder,
     "table": table_folder,
     "eicu": eicu_folder,
     "meds": meds_folder,
@@ -54,6 +56,8 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         folder.mkdir()
         make(folder)
     given = {"patients": 40} if make is None else {"path": str(folder)}
+    if request.param == "yaib":
+        given["database"] = "mimic3"
     options = options_of("icudl.sources", request.param)(**given)
     made: DataSource = load_plugin("icudl.sources", request.param)(options, 5)
     return made

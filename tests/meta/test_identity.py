@@ -43,6 +43,7 @@ NODES_OF: dict[str, set[str]] = {
     "variables": {"extract"},
     "window": {"extract"},
     "cohort": {"preprocess"},
+    "outcome": {"preprocess"},
     "split": {"preprocess"},
     "inputs": {"tune-model", "train"},
     "model": {"tune-model", "train"},

@@ -66,11 +66,12 @@ READS["report"] = set(READS)
 NODES_OF: dict[str, dict[str, set[str]]] = {
     "data.home": {
         **{key: {"extract"} for key in ("source", "variables", "window")},
-        **{key: {"preprocess"} for key in ("cohort", "split")},
+        **{key: {"preprocess"} for key in ("cohort", "outcome", "split")},
     },
     "data.abroad": {
         **{key: {"extract/abroad"} for key in ("source", "variables", "window")},
         "cohort": {"preprocess/abroad"},
+        "outcome": {"preprocess/abroad"},
         "split": set(),  # an external data set is not divided
     },
     **{

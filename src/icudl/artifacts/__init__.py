@@ -15,9 +15,17 @@ from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
 from icudl.artifacts.lineage import LineageEntry
 from icudl.artifacts.member import FINAL, Member
 from icudl.artifacts.objective import Direction, Objective
+from icudl.artifacts.outcome import HOSPITAL_DEATH, Outcome
 from icudl.artifacts.report import Report
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
-from icudl.artifacts.source_tables import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
+from icudl.artifacts.source_tables import (
+    CLEANING_SCHEMA,
+    HOURS_SCHEMA,
+    OUTCOMES_SCHEMA,
+    STAYS_SCHEMA,
+    SourceTables,
+    no_outcomes,
+)
 from icudl.artifacts.susceptibility import SusceptibilityResult
 from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult, network_histories
 from icudl.artifacts.tuning import TRIALS_SCHEMA, TrialState, TuningResult
@@ -28,8 +36,10 @@ __all__ = [
     "FINAL",
     "FLOW_SCHEMA",
     "HISTORY_SCHEMA",
+    "HOSPITAL_DEATH",
     "HOURS_SCHEMA",
     "METRICS_SCHEMA",
+    "OUTCOMES_SCHEMA",
     "PERTURBATIONS_SCHEMA",
     "PREDICTIONS_SCHEMA",
     "STAYS_SCHEMA",
@@ -47,6 +57,7 @@ __all__ = [
     "LineageEntry",
     "Member",
     "Objective",
+    "Outcome",
     "PieceVerdict",
     "Report",
     "Schema",
@@ -59,6 +70,7 @@ __all__ = [
     "Warned",
     "check_schema",
     "network_histories",
+    "no_outcomes",
     "read_json",
     "write_json",
 ]

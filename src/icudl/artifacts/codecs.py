@@ -112,8 +112,9 @@ def map_large_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def variables_to_json(variables: tuple[Variable, ...]) -> list[dict[str, Any]]:
-    """Return variables as JSON objects."""
-    return [dataclasses.asdict(variable) for variable in variables]
+    """Return variables as JSON objects, without the items by which sources find them."""
+    names = [field.name for field in dataclasses.fields(Variable) if field.name != "items"]
+    return [{name: getattr(variable, name) for name in names} for variable in variables]
 
 
 def variables_from_json(items: list[dict[str, Any]]) -> tuple[Variable, ...]:

@@ -21,6 +21,7 @@ from icudl.artifacts.codecs import (
     write_frame,
     write_json,
 )
+from icudl.artifacts.outcome import HOSPITAL_DEATH, Outcome
 from icudl.artifacts.source_tables import STAYS_SCHEMA
 from icudl.variables import Variable
 
@@ -29,7 +30,7 @@ FLOW_SCHEMA: Schema = {
     "removed": pl.Int64,
     "stays": pl.Int64,  # left after the criterion
     "patients": pl.Int64,
-    "deaths": pl.Int64,
+    "deaths": pl.Int64,  # stays with the outcome, whatever it is
 }
 
 
@@ -43,7 +44,7 @@ class GridDataset:
         values: (N, T, F) float32 hourly means, NaN where nothing was charted.
         counts: (N, T, F) uint16 number of values behind each mean, 0 where nothing was charted.
         lengths: (N,) int16 hours of each stay inside the window; cells at or beyond it are NaN.
-        labels: (N,) int8, 1 for death in hospital.
+        labels: (N,) int8, 1 where the outcome came about.
         statics: (N, S) float32 static descriptors, NaN where unknown.
         static_names: Names of the S descriptors.
         stays: The cohort's rows of ``SourceTables.stays``, in the order of the arrays.
@@ -52,6 +53,8 @@ class GridDataset:
         flow: Attrition table (``FLOW_SCHEMA``).
         variables: F variables.
         population: Whose patients these are, as in ``SourceTables``.
+        outcome: What the labels say.
+        cautions: What a reader of any result of these stays has to know, in sentences.
     """
 
     values: Floats
@@ -66,6 +69,8 @@ class GridDataset:
     flow: pl.DataFrame
     variables: tuple[Variable, ...]
     population: str = dataclasses.field(kw_only=True)
+    outcome: Outcome = dataclasses.field(default=HOSPITAL_DEATH, kw_only=True)
+    cautions: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def stay_ids(self) -> npt.NDArray[np.int64]:
@@ -96,11 +101,15 @@ class GridDataset:
         write_arrays(folder / "grid.safetensors", arrays)
         write_frame(folder / "stays.parquet", self.stays)
         write_frame(folder / "flow.parquet", self.flow)
-        meta = {
+        meta: dict[str, Any] = {
             "variables": variables_to_json(self.variables),
             "static_names": list(self.static_names),
             "population": self.population,
         }
+        if self.outcome != HOSPITAL_DEATH:
+            meta["outcome"] = dataclasses.asdict(self.outcome)
+        if self.cautions:
+            meta["cautions"] = list(self.cautions)
         write_json(folder / "grid.json", meta)
 
     @classmethod
@@ -114,4 +123,6 @@ class GridDataset:
             variables=variables_from_json(meta["variables"]),
             static_names=tuple(meta["static_names"]),
             population=meta["population"],
+            outcome=Outcome(**meta["outcome"]) if "outcome" in meta else HOSPITAL_DEATH,
+            cautions=tuple(meta.get("cautions", ())),
         )

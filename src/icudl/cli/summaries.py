@@ -11,16 +11,19 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from icudl.artifacts import (
+    HOSPITAL_DEATH,
     AttackResult,
     AttackStatus,
     Certificates,
     CertificateStatus,
     Direction,
+    Outcome,
     Scores,
     TrainingResult,
     TrialState,
     TuningResult,
 )
+from icudl.report.vocabulary import Vocabulary
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
@@ -50,7 +53,7 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
         "certify": _certify,
     }
     maker = makers.get(manifest.node)
-    return maker(store, manifest) if maker else []
+    return _in_words(maker(store, manifest), _outcome(store, manifest)) if maker else []
 
 
 def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
@@ -61,9 +64,32 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
         own = [manifest for manifest in manifests if manifest.node == stage]
         if stage in combined and len(own) > 1:
             scored = [item for item in manifests if item.node == "score"] if stage == "train" else []
-            tables += combined[stage](store, [*own, *scored])
+            tables += _in_words(combined[stage](store, [*own, *scored]), _outcome(store, own[0]))
         elif stage != "score" or len(manifests) == 1:
             tables += [table for manifest in own for table in summary(store, manifest)]
+    return tables
+
+
+def _outcome(store: Store, manifest: Manifest) -> Outcome:
+    """Return what an artifact is about: the outcome of the data set that it was made from."""
+    grid = manifest.identity.upstream.get("preprocess")
+    counts = manifest.counts if grid is None else store.manifest(grid.node, grid.id).counts
+    return Outcome(**counts["outcome"]) if "outcome" in counts else HOSPITAL_DEATH
+
+
+def _in_words(tables: list[Table], outcome: Outcome) -> list[Table]:
+    """Put titles and headings, which speak of deaths, into the words of another outcome."""
+    words = Vocabulary.of(outcome)
+    for table in tables:
+        table.title, table.caption = (
+            words.text(text) if isinstance(text, str) else text for text in (table.title, table.caption)
+        )
+        for column in table.columns:
+            column.header = words.text(str(column.header))
+            if column.header == "predicted":
+                column._cells = [words.text(str(cell)) for cell in column._cells]  # noqa: SLF001 - rich offers no other way
+        if outcome != HOSPITAL_DEATH and table.caption is None:
+            table.caption, table.caption_justify = f"outcome: {outcome.phrase}", "left"
     return tables
 
 

@@ -107,6 +107,7 @@ class _Key:
     value: Any
     doc: str
     secret: bool = False
+    example: bool = False
 
     def masked(self) -> _Key:
         """Return the key with the password of its value masked."""
@@ -114,6 +115,8 @@ class _Key:
 
     def assignments(self) -> list[str]:
         """Assign the value; a long mapping becomes one dotted line an entry, which TOML allows anywhere in a table."""
+        if self.example:
+            return [f"# {self.name} = {to_toml(self.value)}"]
         if isinstance(self.value, Mapping) and self.value:
             return [f"{self.name}.{json.dumps(str(name))} = {to_toml(item)}" for name, item in self.value.items()]
         return [f"{self.name} = {to_toml(self.value)}"]
@@ -133,7 +136,7 @@ class _Table:
         lines = [_comment(self.doc)] if self.doc else []
         lines.append(f"[{self.heading}]")
         for key in self.keys:
-            lines += [_comment(key.doc), *key.assignments()]
+            lines += [*([_comment(key.doc)] if key.doc else []), *key.assignments()]
         if self.off:
             text = "The study has none; take the # from the lines below to make them."
             return [
@@ -148,7 +151,7 @@ class _Table:
         if self.off:
             return []
         lines = [f"[{self.heading}]"]
-        for key in self.keys:
+        for key in (key for key in self.keys if not key.example):
             origin = origins.get(f"{self.heading}.{key.name}")
             lines += [line + (f"  # {origin}" if origin else "") for line in key.masked().assignments()]
         return lines
@@ -167,7 +170,30 @@ def _keys_of(options: Options, rename: Mapping[str, str] | None = None) -> list[
             secret=bool(field.metadata.get("secret")),
         )
         for field in dataclasses.fields(options)
-    ]
+        if options.named is None or field.name != options.named[0]
+    ] + _own_keys(options)
+
+
+EXAMPLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "variables": ("crp", {"unit": "mg/L", "range": [0, 500], "items": {"mimic4": [50889]}})
+}
+"""A table with a name of the user's own, by the table that holds it."""
+
+
+def _own_keys(options: Options) -> list[_Key]:
+    """Return the tables with names of the user's own; an example where there is none."""
+    if options.named is None:
+        return []
+    name, kind = options.named
+    doc = f"{_explained(next(field for field in dataclasses.fields(options) if field.name == name))} " + " ".join(
+        f"{field.name}: {_explained(field)}" for field in dataclasses.fields(kind)
+    )
+    entries = getattr(options, name)
+    if not entries:
+        example, values = EXAMPLES[options.table]
+        return [_Key(name=example, value=values, doc=doc, example=True)]
+    first = next(iter(entries))
+    return [_Key(name=entry, value=values, doc=doc if entry == first else "") for entry, values in entries.items()]
 
 
 def _tables(config: Config) -> Iterator[_Table]:
@@ -206,7 +232,7 @@ def _family(config: Config, table: str, shared: Mapping[str, Options]) -> Iterat
         for override in OVERRIDES[plugin.family]:
             own, common = _keys_of(getattr(entry, override)), _keys_of(shared[override])
             if own != common:
-                differing = tuple(key for key, other in zip(own, common, strict=True) if key != other)
+                differing = tuple(key for key in own if key not in common)
                 yield _Table(heading=f"{heading}.{override}", doc="", keys=differing)
 
 
@@ -230,12 +256,18 @@ def key_table(options: type[Options], heading: str) -> str:
     """
     defaults = options()
     rows = ["| key | default | meaning |", "| --- | --- | --- |"]
+    named = options.named
     for field in dataclasses.fields(options):
+        if named is not None and field.name == named[0]:
+            continue
         doc = _explained(field)
         if not field.metadata["identity"]:
             doc += " Not part of a result's identity."
         doc, default = (text.replace("|", "\\|") for text in (doc, to_toml(getattr(defaults, field.name))))
         rows.append(f"| `{heading}.{field.name}` | `{default}` | {doc} |")
+    if named is not None:
+        own = key_table(named[1], f"{heading}.NAME").splitlines()
+        rows += own[2:]
     return "\n".join(rows) + "\n"
 
 
@@ -283,8 +315,14 @@ def _json_properties(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def _json_table(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": False, "properties": dict(properties)}
+def _json_table(properties: Mapping[str, Any], named: type[Options] | None = None) -> dict[str, Any]:
+    """Return the schema of a table; ``named`` is the class of tables in it that have names of the user's own."""
+    others = False if named is None else _json_table(_json_properties(named))
+    return {"type": "object", "additionalProperties": others, "properties": dict(properties)}
+
+
+def _json_shared(options: type[Options]) -> dict[str, Any]:
+    return _json_table(_json_properties(options), options.named[1] if options.named else None)
 
 
 class _Definitions:
@@ -300,7 +338,7 @@ class _Definitions:
     def table(self, name: str) -> dict[str, Any]:
         """Return a reference to a table that no plug-in validates."""
         if name not in self.parts:
-            self.parts[name] = _json_table(_json_properties(SHARED[name]))
+            self.parts[name] = _json_shared(SHARED[name])
         return {"$ref": f"#/$defs/{name}"}
 
     def plugins(
@@ -337,10 +375,9 @@ def json_schema() -> dict[str, Any]:
     shared = _Definitions()
     for table in TABLES:
         if table not in PLUGINS:
-            own = _json_properties(SHARED[table])
+            properties[table] = _json_shared(SHARED[table])
             if table == CertifyOptions.table:
-                own["on"] = _json_on(_CERTIFY_ON)
-            properties[table] = _json_table(own)
+                properties[table]["properties"]["on"] = _json_on(_CERTIFY_ON)
             continue
         plugin = PLUGINS[table]
         extra: dict[str, Any] = {}

@@ -125,6 +125,9 @@ class _Tree:
     def set(self, path: tuple[str, ...], value: Any, *, origin: str) -> None:
         """Add one value at a dotted path."""
         table, key = path[:-1], path[-1]
+        if _own_table(table[:-1], table[-1], {}):
+            self.put(table[:-1], table[-1], {key: value}, origin, Path())
+            return
         _require_table(table[0], origin)
         for depth in range(1, len(table)):
             if not _holds_tables(table[:depth], table[depth]):
@@ -140,7 +143,13 @@ class _Tree:
         dotted = ".".join((*table, key))
         if key == "path" and table[0] in {"source", "data"} and isinstance(value, str) and value:
             value = _absolute(folder, value, dotted)
-        self.tables.setdefault(table, {})[key] = value
+        values = self.tables.setdefault(table, {})
+        if own := _own_table(table, key, value):
+            # A table with a name of the user's own: kept below the option that holds such tables.
+            entries = values.setdefault(own, {})
+            entries[key] = {**entries.get(key, {}), **value}
+        else:
+            values[key] = value
         self.origins[dotted] = origin
 
     def names(self, family: str) -> list[str]:
@@ -154,6 +163,16 @@ def _require_table(table: str, origin: str) -> None:
         raise ConfigError(
             f"Unknown table [{table}] ({origin}).{suggestion(table, known)} Known tables: {', '.join(known)}."
         )
+
+
+def _own_table(table: tuple[str, ...], key: str, value: object) -> str:
+    """Return the option that holds ``key``, a table with a name of the user's own (``[variables.crp]``); else ""."""
+    shared = SHARED.get(table[-1]) if table else None
+    if shared is None or shared.named is None or not isinstance(value, Mapping):
+        return ""
+    is_there = len(table) == 1 or (len(table) == 3 and table[0] in FAMILIES)
+    known = {field.name for field in dataclasses.fields(shared)}
+    return shared.named[0] if is_there and key not in known else ""
 
 
 def _holds_tables(table: tuple[str, ...], key: str) -> bool:

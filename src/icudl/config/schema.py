@@ -14,6 +14,7 @@ from icudl.models.options import ModelOptions
 from icudl.options import Options, option
 from icudl.plugins import options_of
 from icudl.preprocessing.cohort import CohortOptions
+from icudl.preprocessing.outcome import OutcomeOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.proofs.options import CertifyOptions
@@ -104,6 +105,7 @@ SHARED: dict[str, type[Options]] = {
         VariableOptions,
         WindowOptions,
         CohortOptions,
+        OutcomeOptions,
         SplitOptions,
         InputOptions,
         TrainingOptions,
@@ -118,8 +120,8 @@ SHARED: dict[str, type[Options]] = {
 """Options class of each table that no plug-in validates."""
 
 TABLES: tuple[str, ...] = (
-    "run", "source", "variables", "window", "cohort", "split", "inputs", "model", "training", "tune_model", "tuned",
-    "attack", "tune_attack", "certify", "analysis", "report", "execution",
+    "run", "source", "variables", "window", "cohort", "outcome", "split", "inputs", "model", "training", "tune_model",
+    "tuned", "attack", "tune_attack", "certify", "analysis", "report", "execution",
 )  # fmt: skip
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
@@ -130,7 +132,7 @@ COMMON = ("analysis", "report", "execution")
 """The tables that a whole study shares and no entry of a family can hold."""
 
 OVERRIDES: dict[str, tuple[str, ...]] = {
-    "data": ("variables", "window", "cohort", "split"),
+    "data": ("variables", "window", "cohort", "outcome", "split"),
     "models": ("inputs", "training", "tune_model", "tuned"),
     "attacks": ("tune_attack",),
 }
@@ -146,6 +148,7 @@ class DataSet:
     variables: VariableOptions
     window: WindowOptions
     cohort: CohortOptions
+    outcome: OutcomeOptions
     split: SplitOptions
 
 
@@ -254,6 +257,11 @@ class Config:
     def cohort(self) -> CohortOptions:
         """The criteria of the main data set."""
         return self.data[self.main].cohort
+
+    @property
+    def outcome(self) -> OutcomeOptions:
+        """What is predicted on the main data set."""
+        return self.data[self.main].outcome
 
     @property
     def split(self) -> SplitOptions:

@@ -90,7 +90,7 @@ class _Graph:
         for name, entry in self.config.data.items():
             extract = self._add(Key(stage="extract", data=name), (entry.source, entry.variables, entry.window), {})
             # An external data set is not divided, so the options of the split do not concern it.
-            tables = (entry.role, entry.cohort) if name in self.external else (entry.role, entry.cohort, entry.split)
+            tables = (entry.role, entry.cohort, entry.outcome, *(() if name in self.external else (entry.split,)))
             self._add(Key(stage="preprocess", data=name), tables, {"extract": extract})
 
     def add_models(self) -> None:

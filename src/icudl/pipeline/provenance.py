@@ -20,6 +20,7 @@ import polars as pl
 
 from icudl import __version__
 from icudl.artifacts import (
+    HOSPITAL_DEATH,
     AttackResult,
     AttackStatus,
     Certificates,
@@ -216,7 +217,9 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case p
             return counts | {"cleaning": artifact.cleaning.to_dicts()}
         case GridDataset():
             counts = {"stays": len(artifact.labels), "deaths": int(artifact.labels.sum())}
-            return counts | {"test_stays": int(artifact.is_test.sum()), "attrition": artifact.flow.to_dicts()}
+            other = artifact.outcome != HOSPITAL_DEATH
+            told = {"outcome": dataclasses.asdict(artifact.outcome)} if other else {}
+            return counts | told | {"test_stays": int(artifact.is_test.sum()), "attrition": artifact.flow.to_dicts()}
         case TrainingResult():
             scores = artifact.metrics.filter(pl.col("model") == artifact.model)
             members = {"members": list(artifact.checkpoints), "predictions": artifact.predictions.height}

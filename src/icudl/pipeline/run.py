@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from icudl.artifacts import TuningResult, Warned
+from icudl.artifacts import GridDataset, TuningResult, Warned
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
@@ -31,7 +31,8 @@ from icudl.pipeline.provenance import Clock, differences, lineage_entry, softwar
 from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
 from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
 from icudl.plugins import Citing, load_plugin, plugin_version
-from icudl.sources.base import DataSource, SourceFingerprint
+from icudl.preprocessing.outcome import require_told
+from icudl.sources.base import DataSource, SourceFingerprint, outcomes_told
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
 from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, content_hash, list_files
@@ -154,6 +155,7 @@ class Pipeline:
         end_if_importing()
         manifests: dict[Key, Manifest] = {}
         loaded: dict[Key, Any] = {}
+        self._require_outcomes()
         steps = self.plan(target)
         with contextlib.ExitStack() as stack:
             if not all(step.done for step in steps):
@@ -173,6 +175,15 @@ class Pipeline:
                         self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
+
+    def _require_outcomes(self) -> None:
+        """Check that every source tells the outcome that its data set asks for, before anything is read.
+
+        Raises:
+            ConfigError: One does not.
+        """
+        for name, entry in self.config.data.items():
+            require_told(outcomes_told(self.source(name)), entry.outcome, entry.source.name)
 
     def _warn(self, steps: Sequence[Step], data: str, manifests: Mapping[Key, Manifest]) -> None:
         """Warn, before the work on a data set begins, of stages that will not fit in memory or on the disk."""
@@ -233,6 +244,8 @@ class Pipeline:
                 source = self.source(node.key.data) if stage.name == "extract" else None
                 inputs = self._inputs(node, step.identity.upstream, upstream, artifacts, source, context)
                 artifact = stage.run(inputs)
+            for text in _cautions(artifact):
+                self.listener.warned(step, f"{step.name}: {text}")
 
             def describe(folder: Path) -> Manifest:
                 files = list_files(folder)
@@ -303,7 +316,9 @@ class Pipeline:
             else any(item.restricted for item in upstream.values()),
             citations=self._citations(node),
             counts=summarise(artifact),
-            warnings=artifact.warnings if isinstance(artifact, Warned) else self._warnings.get(node.key, ()),
+            warnings=artifact.warnings
+            if isinstance(artifact, Warned)
+            else (*_cautions(artifact), *self._warnings.get(node.key, ())),
             environment=environment,
             source=self.fingerprint(node.key.data).details if is_extract else {},
         )
@@ -434,6 +449,11 @@ def check_plugins(config: Config) -> None:
     make_executor(config.execution)
     for entry in config.data.values():
         entry.variables.chosen()
+
+
+def _cautions(artifact: Any) -> tuple[str, ...]:
+    """Return what a cohort says about its own inputs; the report says it as well."""
+    return artifact.cautions if isinstance(artifact, GridDataset) else ()
 
 
 def _plugin_name(stage: Stage, tables: Mapping[str, Options]) -> str:

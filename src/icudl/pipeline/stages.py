@@ -84,7 +84,8 @@ def _preprocess(inputs: StageInputs) -> Artifact:
     options = inputs.options
     # An external data set is not divided, so it has no options of the split.
     split = options.get("split", SplitOptions())
-    return preprocess(inputs.artifacts["extract"], options["cohort"], split, inputs.context, role=options["data"].role)
+    role, outcome = options["data"].role, options["outcome"]
+    return preprocess(inputs.artifacts["extract"], options["cohort"], split, inputs.context, role, outcome)
 
 
 def _tune_model(inputs: StageInputs) -> Artifact:
@@ -178,8 +179,8 @@ def _report(inputs: StageInputs) -> Artifact:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage(name="extract", verb="extract", artifact=SourceTables, run=_extract, version=2, plugin="source"),
-        Stage(name="preprocess", verb="preprocess", artifact=GridDataset, run=_preprocess, version=2),
+        Stage(name="extract", verb="extract", artifact=SourceTables, run=_extract, version=3, plugin="source"),
+        Stage(name="preprocess", verb="preprocess", artifact=GridDataset, run=_preprocess, version=3),
         Stage(name="tune-model", verb="tune model", artifact=TuningResult, run=_tune_model, version=4, plugin="model"),
         Stage(name="train", verb="train", artifact=TrainingResult, run=_train, version=5, plugin="model"),
         Stage(name="score", verb="score", artifact=Scores, run=_score),
@@ -194,7 +195,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="attack", verb="attack", artifact=AttackResult, run=_attack, version=5, plugin="attack"),
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=3),
         Stage(name="certify", verb="certify", artifact=Certificates, run=_certify),
-        Stage(name="report", verb="report", artifact=Report, run=_report, version=3),
+        Stage(name="report", verb="report", artifact=Report, run=_report, version=4),
     )
 }
 """The stages, in an order in which they can be run."""

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import polars as pl
 
 from icudl.artifacts import FLOW_SCHEMA, SourceTables
+from icudl.artifacts.outcome import HOSPITAL_DEATH_EVENT
 from icudl.errors import SourceError
 from icudl.options import Options, option
 from icudl.preprocessing.grid import window_lengths
+from icudl.preprocessing.outcome import OutcomeOptions, start_of_outcome, unknown_criterion, with_labels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,8 @@ class CohortOptions(Options):
     )
     min_stay_hours: float = option(
         -1.0,
-        "Shortest ICU stay in hours; -1 means the length of the window. A shorter one gives shorter sequences.",
+        "Shortest ICU stay in hours; -1 means the length of the window and of outcome.gap_hours. A shorter one gives "
+        "shorter sequences.",
         low=-1,
         high=8760,
     )
@@ -39,31 +42,37 @@ class CohortOptions(Options):
     min_measured_values: int = option(1, "Fewest hourly values charted inside the window.", low=0, high=100_000)
 
 
-def select_cohort(tables: SourceTables, options: CohortOptions) -> tuple[pl.DataFrame, pl.DataFrame]:
+def select_cohort(
+    tables: SourceTables, options: CohortOptions, outcome: OutcomeOptions | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Apply the criteria one after the other.
 
     1. age at ICU admission at least ``min_age_years``; an unknown age does not meet a criterion above 0;
     2. ICU stay of at least ``min_stay_hours``, by the clock; a stay of unknown length is left out;
-    3. ``alive_at_window_end``: death at exactly the end of the window is death inside it. Where the source does not
-       tell the time of death nobody is left out;
+    3. ``alive_at_window_end``: death at exactly the end of the window (and of ``outcome.gap_hours``) is death inside
+       it. Where the source does not tell the time of death nobody is left out;
     4. ``first_stay_only``: the patient's first ICU stay in the source, whether or not it met the other criteria;
-    5. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
+    5. the outcome is known, unless it is death in hospital, which must be known of every stay, or the length of the
+       stay;
+    6. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
 
     Args:
         tables: Stays and hourly means from a source.
         options: The criteria.
+        outcome: What is predicted; death in hospital unless another is asked for.
 
     Returns:
-        The stays left (``STAYS_SCHEMA``, sorted by stay_id) and the attrition table (``FLOW_SCHEMA``), whose first
-        row is "all ICU stays"; a criterion that is off has no row.
+        The stays left (``STAYS_SCHEMA`` and the column label, sorted by stay_id) and the attrition table
+        (``FLOW_SCHEMA``), whose first row is "all ICU stays"; a criterion that is off has no row.
 
     Raises:
         SourceError: No stay is left, a stay id occurs twice, or an outcome is unknown.
     """
-    _check_stays(tables.stays)
-    stays = tables.stays
+    outcome = outcome or OutcomeOptions()
+    stays = with_labels(tables, outcome)
+    _check_stays(stays, outcome)
     flow = [_count("all ICU stays", stays, stays)]
-    for criterion, condition in _criteria(tables, options):
+    for criterion, condition in _criteria(tables, options, outcome):
         left = stays.filter(condition)
         flow.append(_count(criterion, stays, left))
         stays = left
@@ -73,20 +82,22 @@ def select_cohort(tables: SourceTables, options: CohortOptions) -> tuple[pl.Data
             f"The cohort is empty. Stays left after each criterion: {_describe(table)}. "
             "Expected at least one; relax the [cohort] criteria or check source.path."
         )
-    return stays, table
+    return stays.drop("dead_hours"), table
 
 
-def _criteria(tables: SourceTables, options: CohortOptions) -> list[tuple[str, pl.Expr]]:
-    window = tables.window_hours
-    shortest = window if options.min_stay_hours < 0 else options.min_stay_hours
+def _criteria(tables: SourceTables, options: CohortOptions, outcome: OutcomeOptions) -> list[tuple[str, pl.Expr]]:
+    begin = start_of_outcome(tables.window_hours, outcome)
+    shortest = begin if options.min_stay_hours < 0 else options.min_stay_hours
     criteria = [(f"ICU stay of at least {shortest:g} h", pl.col("stay_hours") >= shortest)]
     if options.min_age_years > 0:
         criteria.insert(0, (f"age at least {options.min_age_years:g}", pl.col("age_years") >= options.min_age_years))
     if options.alive_at_window_end:
-        alive = pl.col("death_hours").is_null() | (pl.col("death_hours") > window)
-        criteria.append((f"alive at hour {window}", alive))
+        alive = pl.col("dead_hours").is_null() | (pl.col("dead_hours") > begin)
+        criteria.append((f"alive at hour {begin:g}", alive))
     if options.first_stay_only:
         criteria.append(("first ICU stay of the patient", pl.col("stay_number") == 1))
+    if unknown := unknown_criterion(outcome):
+        criteria.append((unknown, pl.col("label").is_not_null()))
     if options.min_measured_values > 0:
         enough = pl.col("stay_id").is_in(_measured_stays(tables, options.min_measured_values).implode())
         noun = "value" if options.min_measured_values == 1 else "values"
@@ -103,18 +114,18 @@ def _measured_stays(tables: SourceTables, fewest: int) -> pl.Series:
     return counts.filter(pl.col("len") >= fewest)["stay_id"]
 
 
-def _check_stays(stays: pl.DataFrame) -> None:
+def _check_stays(stays: pl.DataFrame, outcome: OutcomeOptions) -> None:
     repeated = stays.filter(stays["stay_id"].is_duplicated())["stay_id"]
     if not repeated.is_empty():
         raise SourceError(f"Stay {repeated[0]} occurs more than once. Expected one row per ICU stay; check the source.")
-    unknown = stays.filter(pl.col("died").is_null())["stay_id"]
-    if not unknown.is_empty():
+    unknown = stays.filter(pl.col("label").is_null())["stay_id"]
+    if outcome.event == HOSPITAL_DEATH_EVENT and len(unknown):
         raise SourceError(f"Stay {unknown[0]} has no outcome. Expected died to be true or false; check the source.")
 
 
 def _count(criterion: str, before: pl.DataFrame, after: pl.DataFrame) -> tuple[Any, ...]:
     removed = before.height - after.height
-    return criterion, removed, after.height, after["patient_id"].n_unique(), int(after["died"].sum())
+    return criterion, removed, after.height, after["patient_id"].n_unique(), int(after["label"].sum())
 
 
 def _describe(flow: pl.DataFrame) -> str:

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from icudl.analysis.numbers.comparison import AttackLine, attack_line
-from icudl.artifacts import Report
+from icudl.artifacts import HOSPITAL_DEATH, Report
 from icudl.report import elements
 from icudl.report.charts.descriptions import as_json
 from icudl.report.elements import (
@@ -45,6 +45,7 @@ from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.sections.summary import summary_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
+from icudl.report.vocabulary import Vocabulary
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
 MODELS, ATTACKS, PROOFS = "models-in-detail", "attacks-in-detail", "proofs-in-detail"
@@ -114,7 +115,9 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
     if searches:
         parts.append(tuning_section(searches))
     parts.append(provenance_section(study.lineage))
-    return Report(html=render(options.title, parts))
+    names = [*(each.name for each in study.data), *(each.name for each in study.models)]
+    words = Vocabulary.of(study.main.grid.outcome, [*names, *(each.attack for each in study.attacks), options.title])
+    return Report(html=render(options.title, [words.value(part) for part in parts], words))
 
 
 def _model_names(study: StudyResults) -> list[str]:
@@ -232,9 +235,11 @@ def _anchors(names: Iterable[str]) -> list[str]:
     return anchors
 
 
-def render(title: str, parts: Sequence[Part]) -> str:
-    """Turn the parts of a page into HTML."""
+def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -> str:
+    """Turn the parts of a page into HTML; ``words`` are those of its outcome, death in hospital by default."""
     import jinja2
+
+    words = words or Vocabulary.of(HOSPITAL_DEATH)
 
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset),
@@ -252,8 +257,11 @@ def render(title: str, parts: Sequence[Part]) -> str:
     )
     page = environment.get_template("page.html.j2").render(
         title=title,
-        subtitle="How well models predict death in the ICU, and how little must change in a record before they say the "
-        "opposite.",
+        subtitle=words.text(
+            "How well models predict death in the ICU, and how little must change in a record before they say the "
+            "opposite."
+        ),
+        turns=[words.text(turn) for turn in ("Survival flipped to death", "Death flipped to survival")],
         closing="This page is one file: it needs no server, sends nothing and loads nothing. It is no medical device "
         "and must not guide the care of a patient.",
         parts=parts,

@@ -58,6 +58,16 @@ CITATIONS: dict[str, Citation] = {
         "Rojas JC, Lyons PG, Chhikara K, et al. A common longitudinal intensive care unit data format (CLIF) for "
         "critical illness research. Intensive Care Medicine (2025).",
     ),
+    "yaib": Citation(
+        "van de Water R, Schmidt H, Elbers P, Thoral P, Arnrich B, Rockenschaub P. Yet Another ICU Benchmark: a "
+        "flexible multi-center framework for clinical ML. ICLR 2024.",
+        "https://arxiv.org/abs/2306.05109",
+    ),
+    "ricu": Citation(
+        "Bennett N, Plečko D, Ukor IF, Meinshausen N, Bühlmann P. ricu: R's interface to intensive care data. "
+        "GigaScience 12, giad041 (2023).",
+        "https://doi.org/10.1093/gigascience/giad041",
+    ),
     "sun2018": Citation(
         "Sun M, Tang F, Yi J, Wang F, Zhou J. Identify susceptible locations in medical records via adversarial "
         "attacks on deep predictive models. KDD 2018, 793-801.",

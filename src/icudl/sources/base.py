@@ -5,15 +5,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from icudl.artifacts import SourceTables
-from icudl.errors import ConfigError
+from icudl.errors import ConfigError, suggestion
 from icudl.execution.context import RunContext
 from icudl.options import Options, option
-from icudl.variables import STUDY_NAMES, Variable, select
+from icudl.variables import ALL, CATALOGUE, STUDY_NAMES, Variable, select
 
 NAME_DOC = "Source plug-in: synthetic, mimic3, ..."
 PATH_DOC = "Folder (or file) of the data; a relative path starts at the configuration file."
@@ -32,11 +33,74 @@ class SourceOptions(Options):
     name: str = option("synthetic", NAME_DOC)
 
 
+_OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnVariableOptions(Options):
+    """A variable beside the catalogue, read by every source that its items name."""
+
+    table: ClassVar[str] = "variables.NAME"
+
+    unit: str = option("", "Unit of its values in every source; nothing is converted.")
+    range: tuple[float, ...] = option(
+        (), "Plausible range in that unit, both ends included: [0, 500]. It must be given."
+    )
+    items: Mapping[str, Any] = option(
+        {},
+        'Where each source finds it: { mimic3 = [50889], mimic4 = [50889], eicu = ["CRP"], yaib = ["crp"], '
+        'physionet2019 = ["Chloride"], table = ["C-reaktives Protein"] }. Items outside the laboratory and the charts '
+        'stand below their table: { mimic4 = { outputevents = [226559] }, eicu = { nursecharting = ["Pain '
+        'Score|Pain Score"] } }.',
+    )
+    label: str = option("", "Its name on the page; empty: its name.")
+    group: str = option("other", "What it is counted among.", choices=("lab", "vital", "other"))
+
+    @classmethod
+    def variable(cls, name: str, values: object) -> Variable:
+        """Return the variable of a table ``[variables.NAME]``.
+
+        Raises:
+            ConfigError: The name or a value is illegal.
+        """
+        where = f"variables.{name}"
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where} = {values!r} is not a table. Write [{where}] and its keys below it.")
+        if name in CATALOGUE:
+            raise ConfigError(
+                f"[{where}] has the name of a variable of the catalogue. Choose another name; variables.ranges changes "
+                "its range, and source.items, where a source has it, its items."
+            )
+        if not _OWN_NAME.fullmatch(name) or name == ALL:
+            raise ConfigError(
+                f"[{where}] cannot be a name. Expected a letter, then letters, digits or _, and not {ALL!r}."
+            )
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in fields:
+                raise ConfigError(
+                    f"Unknown key {where}.{key}.{suggestion(str(key), fields)} Known: {', '.join(fields)}."
+                )
+        texts = {key: values[key] for key in ("unit", "label", "group") if key in values}
+        for key, value in texts.items():
+            if not isinstance(value, str):
+                raise ConfigError(f"{where}.{key} = {value!r} has the wrong type. Expected a string in quotes.")
+        items = values.get("items", {})
+        if not isinstance(items, Mapping):
+            raise ConfigError(f"{where}.items = {items!r} is not a table. Expected {{ mimic4 = [50889] }}.")
+        low, high = _span(f"{where}.range", values.get("range", ()))
+        made = cls.checked(where, {**texts, "range": (low, high), "items": dict(items)})
+        return Variable(
+            name=name, label=made.label or name, unit=made.unit, low=low, high=high, group=made.group, items=made.items
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VariableOptions(Options):
     """Which variables are read."""
 
     table: ClassVar[str] = "variables"
+    named: ClassVar[tuple[str, type[Options]] | None] = ("own", OwnVariableOptions)
 
     use: tuple[str, ...] = option(
         STUDY_NAMES,
@@ -47,6 +111,23 @@ class VariableOptions(Options):
         "Plausible range of a variable in its unit instead of the catalogue's, both ends included: "
         "{ potassium = [2, 10] }.",
     )
+    own: Mapping[str, Any] = option(
+        {},
+        "Variables beside the catalogue, each a table [variables.NAME] with unit, range and items. They are read after "
+        "those of variables.use, unless it names them.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.owned()
+
+    def owned(self) -> dict[str, Variable]:
+        """Return the variables beside the catalogue by name.
+
+        Raises:
+            ConfigError: One is illegal.
+        """
+        return {name: OwnVariableOptions.variable(name, values) for name, values in self.own.items()}
 
     def chosen(self, available: Collection[str] | None = None) -> tuple[Variable, ...]:
         """Return the variables asked for, with their ranges.
@@ -57,9 +138,11 @@ class VariableOptions(Options):
         Raises:
             ConfigError: A name is unknown, or a range is not two numbers, the smaller first.
         """
-        variables = select(self.use, available)
-        select(self.ranges or self.use)
-        spans = {name: _span(name, span) for name, span in self.ranges.items()}
+        own = self.owned()
+        asked = self.use if self.use == (ALL,) else (*self.use, *(name for name in own if name not in self.use))
+        variables = select(asked, available, own)
+        select(self.ranges or self.use, own=own)
+        spans = {name: _span(f"variables.ranges.{name}", span) for name, span in self.ranges.items()}
         return tuple(
             dataclasses.replace(variable, low=spans[variable.name][0], high=spans[variable.name][1])
             if variable.name in spans
@@ -75,7 +158,7 @@ def _span(name: str, span: object) -> tuple[float, float]:
         or not all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
         or ends[0] >= ends[1]
     ):
-        raise ConfigError(f"variables.ranges.{name} = {span!r}. Expected two numbers, the smaller first.")
+        raise ConfigError(f"{name} = {span!r}. Expected two numbers, the smaller first.")
     return float(ends[0]), float(ends[1])
 
 
@@ -153,6 +236,27 @@ class DataSource(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsOutcomes(Protocol):
+    """A source that says which outcomes its data tell.
+
+    Attributes:
+        outcomes: Some of ``icudl.artifacts.outcome.EVENTS``. A table [outcome] that asks for another is refused before
+            anything is read.
+    """
+
+    outcomes: frozenset[str]
+
+
+USUAL_OUTCOMES = frozenset({"hospital_death", "long_stay"})
+"""What the table of stays tells."""
+
+
+def outcomes_told(source: DataSource) -> frozenset[str]:
+    """Return the outcomes that the data of a source tell: ``USUAL_OUTCOMES`` if it does not say."""
+    return source.outcomes if isinstance(source, TellsOutcomes) else USUAL_OUTCOMES
+
+
 class SourceBase(abc.ABC):
     """Defaults of a source; see ``DataSource`` for the meaning of each attribute and method.
 
@@ -162,6 +266,7 @@ class SourceBase(abc.ABC):
         citations: Empty.
         population: Name of the plug-in: all data read by it count as those of the same patients.
         available: None.
+        outcomes: ``USUAL_OUTCOMES``; see ``TellsOutcomes``.
     """
 
     Options: ClassVar[type[SourceOptions]] = SourceOptions
@@ -170,6 +275,7 @@ class SourceBase(abc.ABC):
     citations: tuple[str, ...] = ()
     population: str = ""
     available: frozenset[str] | None = None
+    outcomes: frozenset[str] = USUAL_OUTCOMES
 
     def __init__(self, options: SourceOptions, seed: int) -> None:  # noqa: ARG002 - for sources that draw numbers
         """Make the source; nothing is read yet.

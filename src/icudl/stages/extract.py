@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
@@ -20,4 +22,13 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         ConfigError: A variable is unknown, or a range is not two ascending numbers.
         SourceError: The source cannot be read, or holds no usable value.
     """
-    return source.extract(variables.chosen(source.available), window, context)
+    chosen = variables.chosen(source.available)
+    tables = source.extract(chosen, window, context)
+    read = set(tables.hours["variable"].unique().to_list())
+    unread = tuple(
+        f"No value of {variable.name} was found. [variables.{variable.name}] has items for "
+        f"{', '.join(variable.items) or 'no source'}: check that this source is among them, and that it has such rows."
+        for position, variable in enumerate(chosen)
+        if variable.name in variables.own and position not in read
+    )
+    return dataclasses.replace(tables, warnings=(*tables.warnings, *unread)) if unread else tables

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 
@@ -9,6 +11,8 @@ from icudl.artifacts import Floats, GridDataset, SourceTables
 from icudl.execution.context import RunContext
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.grid import densify, window_lengths
+from icudl.preprocessing.leaks import cautions
+from icudl.preprocessing.outcome import OutcomeOptions, described
 from icudl.preprocessing.splits import Role, SplitOptions, hold_out_all, split_patients
 
 
@@ -18,6 +22,7 @@ def preprocess(
     split: SplitOptions,
     context: RunContext,
     role: Role | str = Role.MAIN,
+    outcome: OutcomeOptions | None = None,
 ) -> GridDataset:
     """Select the cohort, lay its hours out as arrays, divide it by patient.
 
@@ -30,6 +35,7 @@ def preprocess(
         split: Test split and folds of a main data set.
         context: Provides the random stream of the split.
         role: What the data set is for.
+        outcome: What is predicted; death in hospital unless another is asked for.
 
     Raises:
         SourceError: The cohort is empty, or the outcome of a stay is unknown.
@@ -37,13 +43,14 @@ def preprocess(
         ValueError: ``role`` is unknown.
         ConfigError: ``split.test_sets`` names an unknown set.
     """
-    role = Role(role)
+    role, outcome = Role(role), outcome or OutcomeOptions()
     with context.progress.task("Preparing the grid", total=3, unit="steps") as bar:
-        stays, flow = select_cohort(tables, cohort)
+        labelled, flow = select_cohort(tables, cohort, outcome)
+        stays = labelled.drop("label")
         bar.advance()
         values, counts = densify(tables, stays)
         bar.advance()
-        labels = stays["died"].to_numpy().astype(np.int8)
+        labels = labelled["label"].to_numpy().astype(np.int8)
         if role is Role.EXTERNAL:
             is_test, folds = hold_out_all(stays.height)
         else:
@@ -56,7 +63,7 @@ def preprocess(
             )
         statics, static_names = static_descriptors(stays)
         bar.advance()
-    return GridDataset(
+    grid = GridDataset(
         values=values,
         counts=counts,
         lengths=window_lengths(stays, tables.window_hours),
@@ -69,7 +76,9 @@ def preprocess(
         flow=flow,
         variables=tables.variables,
         population=tables.population,
+        outcome=described(outcome),
     )
+    return dataclasses.replace(grid, cautions=cautions(grid))
 
 
 def static_descriptors(stays: pl.DataFrame) -> tuple[Floats, tuple[str, ...]]:

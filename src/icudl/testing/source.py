@@ -7,10 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from icudl.artifacts import SourceTables
+from icudl.artifacts import HOSPITAL_DEATH, SourceTables
+from icudl.artifacts.outcome import EVENTS
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
+from icudl.preprocessing.outcome import COLUMNS
 from icudl.sources import UNKNOWN_NAME, DataSource, WindowOptions
+from icudl.sources.base import outcomes_told
 from icudl.testing.requirement import require
 from icudl.variables import CATALOGUE, STUDY_VARIABLES
 
@@ -77,10 +80,24 @@ def check_values_are_plausible(source: DataSource, folder: Path) -> None:
 
 
 def check_deaths_are_consistent(source: DataSource, folder: Path) -> None:
-    """The outcome is known for every stay, and only those who died have an hour of death."""
+    """Death in hospital is known for every stay, and only those who died have an hour of death."""
     stays = extract(source, folder / "tables").stays
-    require(stays["died"].null_count() == 0, "a stay has no outcome")
+    if HOSPITAL_DEATH.event in outcomes_told(source):
+        require(stays["died"].null_count() == 0, "a stay has no outcome")
     require(stays.filter(pl.col("death_hours").is_not_null())["died"].all(), "a survivor has an hour of death")
+
+
+def check_tells_the_outcomes_it_names(source: DataSource, folder: Path) -> None:
+    """The tables hold what each outcome needs that the source says it tells, one row a stay."""
+    told = outcomes_told(source)
+    require(bool(told) and told <= set(EVENTS), f"outcomes is {sorted(told)}, not some of {', '.join(EVENTS)}")
+    tables = extract(source, folder / "tables")
+    for event in sorted(told):
+        lost = [column for column in COLUMNS[event] if column not in tables.outcomes.columns]
+        require(not lost, f"the source says that it tells {event}, and its outcomes lack {', '.join(lost)}")
+    ids = tables.outcomes["stay_id"]
+    require(ids.is_unique().all(), "a stay has more than one row of outcomes")
+    require(ids.is_in(tables.stays["stay_id"].to_list()).all(), "an outcome belongs to no stay")
 
 
 def check_no_date_leaves_the_source(source: DataSource, folder: Path) -> None:
@@ -141,6 +158,7 @@ SOURCE_CHECKS: tuple[Callable[[DataSource, Path], None], ...] = (
     check_tables_belong_together,
     check_values_are_plausible,
     check_deaths_are_consistent,
+    check_tells_the_outcomes_it_names,
     check_no_date_leaves_the_source,
     check_extraction_repeats_itself,
     check_window_cuts_first,

@@ -24,6 +24,9 @@ OVERLAPPING: tuple[frozenset[str], ...] = (
 )
 """Populations that have patients in common, under ids that do not tell which."""
 
+_OTHER_IDS = "yaib-"
+"""Begins the name of a population of the same patients as another's, under ids of stays instead of patients."""
+
 
 def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
     """Return the patients whose stays a member was fitted on or validated with, sorted.
@@ -87,8 +90,10 @@ def require_populations(grid: GridDataset, training_grid: GridDataset) -> None:
 
 
 def shared_under_other_ids(grid: GridDataset, training_grid: GridDataset) -> bool:
-    """Tell whether two populations have patients in common whom no id identifies (``OVERLAPPING``)."""
-    return {grid.population, training_grid.population} in OVERLAPPING
+    """Tell whether two populations have, or may have, patients in common whom no id identifies (``OVERLAPPING``)."""
+    populations = {grid.population, training_grid.population}
+    databases = frozenset(population.removeprefix(_OTHER_IDS) for population in populations)
+    return len(populations) == 2 and (len(databases) == 1 or databases in OVERLAPPING)
 
 
 def _same_patients(grid: GridDataset, training_grid: GridDataset) -> bool:
@@ -96,8 +101,12 @@ def _same_patients(grid: GridDataset, training_grid: GridDataset) -> bool:
 
 
 def missing_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the variables and static descriptors that a checkpoint expects and a data set lacks, in its order."""
-    there = {variable.name for variable in grid.variables}
+    """Return the variables and static descriptors that a checkpoint expects and a data set lacks, in its order.
+
+    A variable of which no stay has a value is lacking as well.
+    """
+    charted: list[bool] = np.any(grid.counts > 0, axis=(0, 1)).tolist()
+    there = {variable.name for variable, some in zip(grid.variables, charted, strict=True) if some}
     variables = [variable.name for variable in checkpoint.variables if variable.name not in there]
     return (*variables, *(name for name in checkpoint.static_names if name not in grid.static_names))
 
@@ -121,6 +130,10 @@ def differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoin
         notes.append(
             f"{grid.population} and {training_grid.population} have patients in common under other ids: some of those "
             "scored may be patients that the model has met."
+        )
+    if grid.outcome != training_grid.outcome:
+        notes.append(
+            f"The model was fitted to {training_grid.outcome.phrase}; these stays are judged by {grid.outcome.phrase}."
         )
     if missing := missing_names(grid, checkpoint):
         notes.append(f"The data lack {', '.join(missing)}: taken as never measured.")

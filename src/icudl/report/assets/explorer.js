@@ -231,7 +231,8 @@ class Explorer {
 
   words(stay, example, changes, member) {
     const head = html("h3", {}, `Stay ${stay.id}`);
-    const outcome = stay.label ? "The patient died in hospital." : "The patient left hospital alive.";
+    const told = this.pack.words ?? { yes: "The patient died in hospital.", no: "The patient left hospital alive.", none: "survival", one: "death" };
+    const outcome = stay.label ? told.yes : told.no;
     const [risked, turnedTo] = formatRisks(stay.before, example?.risk);
     const rows = [["Before", stay.before, "", risked]];
     if (example) rows.push(["After", example.risk, "after", turnedTo]);
@@ -249,9 +250,9 @@ class Explorer {
     }
     const kind = this.example();
     const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
-    const turned = stay.direction === "survival" ? "predicted survival becomes predicted death" : "predicted death becomes predicted survival";
+    const turned = stay.direction === "survival" ? `predicted ${told.none} becomes predicted ${told.one}` : `predicted ${told.one} becomes predicted ${told.none}`;
     const opening = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${risked} to ${turnedTo}. With this one value changed` : `With ${size} changed`;
-    const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of death goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
+    const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of ${told.one} goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
     const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
     const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
     const parts = [head, about, risk, says];

@@ -8,7 +8,7 @@ import polars as pl
 from icudl.analysis.numbers.cohort import how_often_measured
 from icudl.artifacts import GridDataset, SourceTables
 from icudl.report.charts.descriptions import Axis, Dot, Dots
-from icudl.report.elements import Block, Entry, Figure, Section, Table
+from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
 from icudl.report.study import MAIN, DataResults
 from icudl.report.wording import columns, count, entry, number, numeric, percent, row
 
@@ -26,7 +26,8 @@ def cohort_section(data: DataResults) -> Section:
             f"The source holds {source_stays:,} ICU stays of {tables.stays['patient_id'].n_unique():,} patients "
             f"(population: {grid.population}). "
             f"After the criteria below, {len(grid.labels):,} stays remain. The window is the first "
-            f"{tables.window_hours} hours after ICU admission; nothing charted later is seen by the model."
+            f"{tables.window_hours} hours after ICU admission; nothing charted later is seen by the model. "
+            f"The outcome is {grid.outcome.phrase}."
         ),
         (
             "This data set is external: nothing was fitted on it. The final model of each training was scored and "
@@ -36,7 +37,12 @@ def cohort_section(data: DataResults) -> Section:
             "that is judged on them."
         ),
     )
-    blocks: list[Block] = [_flow(grid), _splits(grid, external=external), _measured(grid)]
+    blocks: list[Block] = [
+        *(Note(text, "warning") for text in grid.cautions),
+        _flow(grid),
+        _splits(grid, external=external),
+        _measured(grid),
+    ]
     if tables.cleaning.height:
         blocks.append(_cleaning(tables))
     section = Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks))

@@ -23,6 +23,7 @@ from icudl.sources.eicu.items import (
     URINE,
     URINE_LABELS,
     URINE_PATH,
+    Item,
 )
 from icudl.sources.table import texts, units
 from icudl.variables import Variable
@@ -67,15 +68,20 @@ COUNTS_SCHEMA: Schema = {
 _ROWS_PER_PART = 20_000_000
 
 
-def entries(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+def entries(table: str, rows: pl.DataFrame, known: Sequence[Item] = LABELS) -> pl.DataFrame:
     """Return the rows of an event table whose item is known.
+
+    Args:
+        table: Name of the table.
+        rows: Its rows.
+        known: The items; their positions are their numbers.
 
     Returns:
         stay_id, minute, item, value (null where it is no number), odd_unit (a unit that is known for the variable, and
         not the one that the rules expect) and revised.
     """
     labels = pl.DataFrame(
-        [(label, number) for number, (of, label) in enumerate(LABELS) if of == table],
+        [(label, number) for number, (of, label) in enumerate(known) if of == table],
         schema={"label": pl.String, "item": pl.Int64},
         orient="row",
     )
@@ -137,8 +143,9 @@ def _odd_units(rows: pl.DataFrame) -> pl.DataFrame:
     pairs = rows.select("labname", "labmeasurenameinterface").unique()
     odd = []
     for name, unit in pairs.rows():
-        variable = of_lab[name]
-        conversion = units.conversion(variable, unit) if unit else None
+        # A lab of a variable beside the catalogue is in that variable's unit, whatever it is.
+        variable = of_lab.get(name)
+        conversion = units.conversion(variable, unit) if unit and variable else None
         expected = name in {"ionized calcium"} or (name, (unit or "").lower()) == ("magnesium", "meq/l")
         odd.append(bool(conversion and conversion.is_change and not expected))
     return pairs.with_columns(pl.Series("odd_unit", odd, dtype=pl.Boolean))

@@ -11,6 +11,7 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from icudl.sources.own_items import Place
 from icudl.sources.rules import CANONICAL, EVERYTHING, NOTHING, ItemRule, RuleBook, Span, Unit
 
 Item = tuple[str, str]
@@ -172,6 +173,26 @@ def _rule(variable: str, item: Item) -> ItemRule:
         repair=repair,
         repair_unit=repair_unit,
     )
+
+
+EXPECTED_ITEM = (
+    f'a label of {LAB} in quotes, or below its table one of {NURSE} ("cell type label|cell type name"), {RESPIRATORY} '
+    f"or {FLUIDS}"
+)
+
+
+def place_among(labels: list[Item]) -> Place:
+    """Return what finds the item of a label that a configuration names; a label that is not there is added."""
+
+    def place(table: str, entry: object) -> tuple[str, int] | None:
+        if not isinstance(entry, str) or table not in {"", LAB, NURSE, RESPIRATORY, FLUIDS}:
+            return None
+        item = (table or LAB, entry)
+        if item not in labels:
+            labels.append(item)
+        return item[0], labels.index(item)
+
+    return place
 
 
 def tables_of(variable: str) -> Sequence[str]:

@@ -23,6 +23,8 @@ from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
 from icudl.sources.hashing import hash_files
 from icudl.sources.locating import Location, Survey
+from icudl.sources.own_items import with_own_items
+from icudl.sources.rules import RuleBook
 from icudl.variables import Variable
 
 _PART_ROWS = 4_000_000
@@ -57,12 +59,15 @@ class Eicu(SourceBase):
         citations: Works to cite.
         population: The patients of eICU; those of the demo are some of them.
         available: Names of the variables that have rules in the chosen tables.
+        outcomes: Deaths in hospital and in the ICU, and the length of the stay: eICU follows nobody after discharge,
+            and hospital stays of one year have no order in it.
     """
 
     Options: ClassVar[type[SourceOptions]] = EicuOptions
 
     citations = CITATIONS
     population = POPULATION
+    outcomes = frozenset({"hospital_death", "icu_death", "long_stay"})
 
     def __init__(self, options: EicuOptions, seed: int) -> None:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``.
@@ -109,19 +114,22 @@ class Eicu(SourceBase):
         Rows are read in blocks and kept rows go to the scratch folder, so memory does not grow with the tables.
 
         Raises:
-            ConfigError: Two of the variables are read from the same rows.
+            ConfigError: Two of the variables are read from the same rows, or one names an item that cannot be.
             SourceError: A table or column is missing, a value cannot be read, or no value was found.
         """
         tables = self._tables()
-        self._book.require_one_variable_an_item(variables)
-        self._require_tables(variables, tables)
+        labels = list(items.LABELS)
+        name = type(self).Options().name
+        rules = with_own_items(self._book, variables, (name,), items.place_among(labels), items.EXPECTED_ITEM)
+        rules.require_one_variable_an_item(variables)
+        self._require_tables(variables, rules, tables)
         patients = pl.concat([pl.DataFrame(schema=dict(COLUMNS["patient"])), *tables["patient"].batches()])
         stays = stays_of(patients)
         read: dict[str, _Read] = {}
         for name in (name for name in items.EVENT_TABLES if name in tables):
-            book = self._book.table(variables, name)
+            book = rules.table(variables, name)
             if len(book):
-                read[name] = _read(tables[name], book, stays, window, context)
+                read[name] = _read(tables[name], book, labels, stays, window, context)
         if not read:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
         files = [file for each in read.values() for file in each.files]
@@ -140,6 +148,7 @@ class Eicu(SourceBase):
             window.hours,
             population=self.population,
             warnings=(*stays.warnings, *_warnings(len(patients), len(stays.table), read)),
+            outcomes=stays.outcomes,
         )
 
     def reach(self) -> str:
@@ -154,14 +163,14 @@ class Eicu(SourceBase):
             raise SourceError("source.path is empty. Give the folder of the eICU tables.")
         return find_tables(Path(self._options.path).expanduser(), self._options.files)
 
-    def _require_tables(self, variables: Sequence[Variable], tables: Mapping[str, TableFile]) -> None:
+    def _require_tables(self, variables: Sequence[Variable], rules: RuleBook, tables: Mapping[str, TableFile]) -> None:
         """Check that every variable's tables exist: a variable whose table is missing would look uncharted.
 
         Raises:
             SourceError: A table is missing, or ``source.vitals`` names none that holds the variable.
         """
         for variable in variables:
-            wanted = self._book.tables_of(variable.name)
+            wanted = rules.tables_of(variable.name)
             elsewhere = items.tables_of(variable.name)
             if not wanted and elsewhere:
                 raise SourceError(
@@ -178,7 +187,14 @@ class Eicu(SourceBase):
                     )
 
 
-def _read(file: TableFile, book: pl.DataFrame, stays: Stays, window: WindowOptions, context: RunContext) -> _Read:
+def _read(
+    file: TableFile,
+    book: pl.DataFrame,
+    labels: Sequence[items.Item],
+    stays: Stays,
+    window: WindowOptions,
+    context: RunContext,
+) -> _Read:
     """Read an event table once; write its kept rows into the scratch folder."""
     kept: list[pl.DataFrame] = []
     files: list[Path] = []
@@ -197,7 +213,7 @@ def _read(file: TableFile, book: pl.DataFrame, stays: Stays, window: WindowOptio
             rows += len(batch)
             seen = pl.concat([seen, batch["patientunitstayid"].unique()]).unique()
             part, count = binning.tallied(
-                binning.judged(binning.entries(file.table, batch), stays.ends, book, window.hours)
+                binning.judged(binning.entries(file.table, batch, labels), stays.ends, book, window.hours)
             )
             kept.append(part)
             total += len(part)

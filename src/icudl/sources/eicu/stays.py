@@ -35,12 +35,14 @@ class Stays:
         ends: stay_id and end (length in minutes), sorted by stay_id.
         cleaning: What was unclear, by rule (``CLEANING_SCHEMA``).
         warnings: What a reader of the results has to know.
+        outcomes: stay_id and icu_death, sorted by stay_id.
     """
 
     table: pl.DataFrame
     ends: pl.DataFrame
     cleaning: pl.DataFrame
     warnings: tuple[str, ...]
+    outcomes: pl.DataFrame
 
 
 def stays_of(patients: pl.DataFrame) -> Stays:
@@ -48,6 +50,7 @@ def stays_of(patients: pl.DataFrame) -> Stays:
 
     * Outcome: HOSPITALDISCHARGESTATUS, Expired or Alive. A patient who expired in the unit died, whatever the status at
       hospital discharge. A stay without either is left out and counted.
+    * Death in the ICU: UNITDISCHARGESTATUS is Expired.
     * Time of death: discharge from the unit if the patient expired there, else from the hospital. eICU has no other.
     * Patient: UNIQUEPID ("002-1039") as one number, hospital system before patient.
     * Order of a patient's stays: year of discharge, hospital stay, unit visit. Hospital stays of one year have no order
@@ -130,6 +133,9 @@ def stays_of(patients: pl.DataFrame) -> Stays:
         known.select(stay_id="patientunitstayid", end="unitdischargeoffset").sort("stay_id"),
         pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row"),
         tuple(warnings),
+        known.select(
+            stay_id="patientunitstayid", icu_death=(_text("unitdischargestatus") == "expired").fill_null(value=False)
+        ),
     )
 
 

@@ -19,10 +19,11 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
-from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.layout import EXPECTED_ITEM, Layout
 from icudl.sources.mimic.locating import located, looked_for
 from icudl.sources.mimic.releases import departures, release_of
-from icudl.sources.mimic.stays import StayIndex, Stays
+from icudl.sources.mimic.stays import TOLD, StayIndex, Stays
+from icudl.sources.own_items import with_own_items
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
 
@@ -37,8 +38,10 @@ class MimicFiles(SourceBase):
         layout: Tables and columns of the database.
         restricted: True unless the options declare the data open.
         available: Names of the variables that have rules.
+        outcomes: All but a column of one's own.
     """
 
+    outcomes = TOLD
     layout: ClassVar[Layout]
 
     def __init__(
@@ -90,18 +93,20 @@ class MimicFiles(SourceBase):
         """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.
 
         Raises:
-            ConfigError: Two of the variables are read from the same item.
+            ConfigError: Two of the variables are read from the same item, or one names an item that cannot be.
             SourceError: A table or column is missing, a value cannot be read, or no value was found.
         """
         tables = self._tables()
-        self._rules.require_one_variable_an_item(variables)
-        require_event_tables(self._rules, variables, tables, f"the folder {str(self.folder)!r}", self.layout)
+        name = type(self).Options().name
+        book = with_own_items(self._rules, variables, (name,), self.layout.place, EXPECTED_ITEM)
+        book.require_one_variable_an_item(variables)
+        require_event_tables(book, variables, tables, f"the folder {str(self.folder)!r}", self.layout)
         small = read_small_tables(tables)
         stays, rows = self.stays_of(*small.values()), {name: len(frame) for name, frame in small.items()}
         index = StayIndex.of(stays.table)
         files, counts = [], []
         for name in (name for name in TABLES if name in tables):
-            rules = self._rules.table(variables, name)
+            rules = book.table(variables, name)
             if len(rules):
                 target = context.scratch / f"{name}-{_key(tables[name], stays.table, rules, window)}.parquet"
                 if not target.exists():
@@ -126,6 +131,7 @@ class MimicFiles(SourceBase):
             window.hours,
             population=self.population,
             warnings=_warnings(rows, self.layout),
+            outcomes=stays.outcomes,
         )
 
     def reach(self) -> str:

@@ -22,6 +22,9 @@ from icudl.sources.unreadable import UNREADABLE
 from icudl.variables import Variable
 
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+DAY = "dod"
+"""The column that tells a day and no time of day."""
+
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _HEADER_BYTES = 1 << 16
 
@@ -192,7 +195,10 @@ def moment(frame: pl.LazyFrame, column: str) -> pl.Expr:
     """Return the expression of a time as whole seconds since 1970 (int64), from text or from a Parquet timestamp."""
     expression = pl.col(column)
     if frame.collect_schema()[column] == pl.String:
-        expression = expression.str.to_datetime(_TIME_FORMAT, time_unit="us", strict=True)
+        # MIMIC-IV writes days of death without a time, MIMIC-III with one of midnight.
+        day = column == DAY
+        written = expression.str.slice(0, len("2180-05-06")) if day else expression
+        expression = written.str.to_datetime("%Y-%m-%d" if day else _TIME_FORMAT, time_unit="us", strict=True)
     return expression.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
 
 

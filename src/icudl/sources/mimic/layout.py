@@ -7,6 +7,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from icudl.sources.rules import TABLES
+
+_LABS = (50_000, 60_000)
+EXPECTED_ITEM = f"an item id, below {', '.join(TABLES)} or without a table"
+
 Releases = Mapping[str, Mapping[str, int]]
 """Rows by table, by name of the release."""
 
@@ -26,6 +31,7 @@ class Layout:
             database whose tables lie side by side.
         is_upper: Whether its documentation writes names of tables and columns in capitals.
         releases: Rows of the tables of each known release.
+        follow_up_days: For how many days after a patient's last discharge from hospital dod tells of a death.
     """
 
     database: str
@@ -36,6 +42,7 @@ class Layout:
     folders: Mapping[str, tuple[str, ...]]
     is_upper: bool
     releases: Releases
+    follow_up_days: float
 
     def shown(self, name: str) -> str:
         """Return a table or column as the database's documentation writes it."""
@@ -44,6 +51,15 @@ class Layout:
     def shown_place(self, table: str) -> str:
         """Return a table with the folder that it usually lies in."""
         return "/".join([*self.folders.get(table, ())[:1], self.shown(table)])
+
+    def place(self, table: str, entry: object) -> tuple[str, int] | None:
+        """Return the event table and item of an id that a configuration names, for ``with_own_items``.
+
+        Ids of both databases are those of laboratory tests from 50000 on; without a table, all others are charted.
+        """
+        if type(entry) is not int or not 0 <= entry < 2**31 or table not in {"", *TABLES}:
+            return None
+        return table or ("labevents" if _LABS[0] <= entry < _LABS[1] else "chartevents"), entry
 
     @property
     def subfolders(self) -> tuple[str, ...]:

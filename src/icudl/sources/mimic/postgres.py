@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
-from icudl.errors import SourceError
+from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
@@ -26,7 +26,7 @@ from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.sql import ServerTables
-from icudl.sources.mimic.stays import Stays
+from icudl.sources.mimic.stays import TOLD, Stays
 from icudl.sources.postgres import Expected
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
@@ -43,8 +43,10 @@ class MimicPostgres(SourceBase):
         expected: What to say where the server holds something else.
         restricted: True unless the options declare the data open.
         available: Names of the variables that have rules.
+        outcomes: All but a column of one's own.
     """
 
+    outcomes = TOLD
     layout: ClassVar[Layout]
     expected: ClassVar[Expected]
 
@@ -135,6 +137,7 @@ class MimicPostgres(SourceBase):
             ConfigError: Two of the variables are read from the same item.
             SourceError: The server cannot be reached or goes away, a table or column is missing, or nothing was found.
         """
+        self._require_catalogue(variables)
         files = []
         with postgres.connection(self._url, read_only=True) as connection:
             for setting in SETTINGS:
@@ -158,7 +161,13 @@ class MimicPostgres(SourceBase):
             )
         cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables)])
         return SourceTables(
-            stays.table.select(list(STAYS_SCHEMA)), hours, cleaning, variables, window.hours, population=self.population
+            stays.table.select(list(STAYS_SCHEMA)),
+            hours,
+            cleaning,
+            variables,
+            window.hours,
+            population=self.population,
+            outcomes=stays.outcomes,
         )
 
     def reach(self) -> str:
@@ -200,6 +209,16 @@ class MimicPostgres(SourceBase):
             raise SourceError(f"S{self._place[1:]} {verb} {', '.join(missing)}. {self.expected.remedy}")
         self._require_naive_times(types)
         return ServerTables(self.layout, self._schemas, types)
+
+    def _require_catalogue(self, variables: tuple[Variable, ...]) -> None:
+        """Refuse variables beside the catalogue: the fingerprint covers the rows of the rules' items alone."""
+        name = type(self).Options().name
+        own = next((variable.name for variable in variables if set(variable.items) & {name, name.split("_")[0]}), "")
+        if own:
+            raise ConfigError(
+                f"[variables.{own}] cannot be read from a server: {name} reads the variables of the catalogue only. "
+                f"Read the tables as files (source {name.split('_')[0]}), or leave the variable out."
+            )
 
     def _shown(self, table: str) -> str:
         """Return a table as the database's documentation writes it, with its schema where there are several."""

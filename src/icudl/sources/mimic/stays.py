@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA
+from icudl.artifacts import CLEANING_SCHEMA, OUTCOMES_SCHEMA, STAYS_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources.mimic.layout import Layout
 
@@ -16,13 +16,16 @@ HIDDEN_AGE_YEARS = 91.4
 """MIMIC hides ages above 89; 91.4 is the median age that MIMIC-III gives for them."""
 
 _OLDEST_VISIBLE_AGE_YEARS = 89.0
-_SECONDS_PER_HOUR = 3600
+_SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
 # A key is patient * _PATIENT_STEP + moment + _EPOCH_SHIFT: room for the years 1698 to 2242 and 2**28 patients.
 _EPOCH_SHIFT = 2**33
 _PATIENT_STEP = 2**34
 _PATIENT_LIMIT = 2**28
 _OFFSET_STEP = 2**32
 NO_STAY = -1
+
+TOLD: frozenset[str] = frozenset({"hospital_death", "icu_death", "death_within_days", "long_stay", "readmission"})
+"""The outcomes that a MIMIC database tells."""
 
 UNREADABLE_SEX = "unreadable code"
 DEATH_BY_TIME = "death time without the flag: a death"
@@ -37,10 +40,12 @@ class Stays:
         table: One row per ICU stay (``STAYS_SCHEMA`` and the columns ``intime`` and ``outtime``), sorted by stay_id.
         cleaning: Stays whose sex or outcome is unclear in the tables, by rule (``CLEANING_SCHEMA``); rules that touched
             no stay are left out.
+        outcomes: How the stays ended otherwise (``OUTCOMES_SCHEMA`` without column).
     """
 
     table: pl.DataFrame
     cleaning: pl.DataFrame
+    outcomes: pl.DataFrame
 
 
 def joined_stays(
@@ -56,9 +61,12 @@ def joined_stays(
     for deaths in hospital only. Stays for which the two disagree are counted. The column gender is read without blanks
     around it, in either case; a code other than F and M is unknown and counted.
 
+    A patient died in the ICU if deathtime is not after outtime; that is not known of a death without a time. A death
+    after discharge is that of dod, whose time of day is not told: it counts as the end of the day.
+
     Args:
-        patients: subject_id, gender, and what ``age_years`` needs.
-        admissions: subject_id, hadm_id, deathtime, hospital_expire_flag.
+        patients: subject_id, gender, dod, and what ``age_years`` needs.
+        admissions: subject_id, hadm_id, dischtime, deathtime, hospital_expire_flag.
         icustays: subject_id, hadm_id, the id of the stay (``layout.stay``), first_careunit, intime, outtime.
             All times in whole seconds since 1970.
         layout: The database.
@@ -107,7 +115,29 @@ def joined_stays(
     )
     rules = (("sex", UNREADABLE_SEX), ("died", DEATH_BY_TIME), ("died", DEATH_BY_FLAG))
     rows = [(*rule, count) for rule, count in zip(rules, counts, strict=True) if count]
-    return Stays(table, pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row"))
+    cleaning = pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
+    return Stays(table, cleaning, _outcomes(joined.sort(order), admissions, layout))
+
+
+def _outcomes(joined: pl.DataFrame, admissions: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """Return how stays ended, from patients, admissions and stays joined and sorted by patient and time."""
+    last = admissions.group_by("subject_id").agg(last_discharge=pl.col("dischtime").max())
+    died = (pl.col("hospital_expire_flag") == 1).fill_null(value=False) | pl.col("deathtime").is_not_null()
+    day_over = pl.col("dod") + _SECONDS_PER_DAY
+    followed = pl.col("last_discharge") + int(layout.follow_up_days * _SECONDS_PER_DAY)
+    back = pl.col("intime").shift(-1).over("subject_id") - pl.col("outtime")
+    columns = {
+        "stay_id": pl.col(layout.stay),
+        "icu_death": pl.when(died).then(pl.col("deathtime") <= pl.col("outtime")).otherwise(False),
+        "any_death_hours": (pl.coalesce("deathtime", day_over) - pl.col("intime")) / _SECONDS_PER_HOUR,
+        "followed_hours": (followed - pl.col("intime")) / _SECONDS_PER_HOUR,
+        # Stays that overlap by some minutes are one move after the other.
+        "readmission_hours": back.clip(0) / _SECONDS_PER_HOUR,
+    }
+    table = joined.join(last, on="subject_id", how="left", maintain_order="left").select(
+        expression.cast(OUTCOMES_SCHEMA[name]).alias(name) for name, expression in columns.items()
+    )
+    return table.sort("stay_id")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,11 @@ LAYOUT = Layout(
     edition="MIMIC-III v1.4",
     stay="icustay_id",
     columns={
-        "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime},
+        "patients": {"subject_id": pl.Int64, "gender": pl.String, "dob": pl.Datetime, "dod": pl.Datetime},
         "admissions": {
             "subject_id": pl.Int64,
             "hadm_id": pl.Int64,
+            "dischtime": pl.Datetime,
             "deathtime": pl.Datetime,
             "hospital_expire_flag": pl.Int64,
         },
@@ -54,6 +55,7 @@ LAYOUT = Layout(
     folders={},
     is_upper=True,
     # MIT-LCP/mimic-code, postgres_checks.sql; the demo as published.
+    follow_up_days=90,  # MIMIC-III takes deaths after discharge from the social security registry, "at least 90 days".
     releases={
         "MIMIC-III v1.4": {
             "patients": 46_520,

@@ -16,8 +16,8 @@ def stays_of(patients: pl.DataFrame, admissions: pl.DataFrame, icustays: pl.Data
     Dates of birth of patients above 89 lie 300 years back, so their ages are hidden.
 
     Args:
-        patients: subject_id, gender, dob.
-        admissions: subject_id, hadm_id, deathtime, hospital_expire_flag.
+        patients: subject_id, gender, dob, dod.
+        admissions: subject_id, hadm_id, dischtime, deathtime, hospital_expire_flag.
         icustays: subject_id, hadm_id, icustay_id, first_careunit, intime, outtime.
             All times in whole seconds since 1970.
 

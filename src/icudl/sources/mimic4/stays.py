@@ -24,8 +24,8 @@ def stays_of(
     anchor_age is 91 for every patient above 89.
 
     Args:
-        patients: subject_id, gender, anchor_age, anchor_year, anchor_year_group.
-        admissions: subject_id, hadm_id, deathtime, hospital_expire_flag.
+        patients: subject_id, gender, anchor_age, anchor_year, anchor_year_group, dod.
+        admissions: subject_id, hadm_id, dischtime, deathtime, hospital_expire_flag.
         icustays: subject_id, hadm_id, stay_id, first_careunit, intime, outtime.
             All times in whole seconds since 1970.
         year_groups: Groups of years whose patients are kept; empty for all. The stays that are left out are counted.
@@ -51,4 +51,4 @@ def stays_of(
         )
     row = ("anchor_year_group", OTHER_YEARS, len(everyone.table) - len(kept.table))
     counted = pl.DataFrame([row], schema=dict(CLEANING_SCHEMA), orient="row")
-    return Stays(kept.table, pl.concat([kept.cleaning, counted]))
+    return Stays(kept.table, pl.concat([kept.cleaning, counted]), kept.outcomes)

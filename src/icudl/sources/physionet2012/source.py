@@ -45,6 +45,7 @@ class PhysioNet2012(SourceBase):
         citations: Works to cite.
         population: The patients of the challenge, all sets together.
         available: Variables that the challenge has.
+        outcomes: Death in hospital: every stay is said to be as long as the challenge's 48 hours.
     """
 
     Options: ClassVar[type[SourceOptions]] = PhysioNet2012Options
@@ -53,6 +54,7 @@ class PhysioNet2012(SourceBase):
     citations = ("physionet2012", "physionet")
     population = "physionet-2012"
     available = AVAILABLE
+    outcomes = frozenset({"hospital_death"})
 
     def __init__(self, options: PhysioNet2012Options, seed: int) -> None:
         """Take the folder from ``options.path``; nothing is read before ``fingerprint`` or ``extract``."""

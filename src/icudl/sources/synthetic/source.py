@@ -46,6 +46,7 @@ from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.files import remove_folder
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.mimic.stays import TOLD
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.rules import mimic3_rules
 from icudl.sources.synthetic.course import GENERATOR_VERSION
@@ -125,6 +126,7 @@ class SyntheticSource(SourceBase):
     Options: ClassVar[type[SourceOptions]] = SyntheticOptions
 
     restricted = False
+    outcomes = TOLD
 
     def __init__(self, options: SyntheticOptions, seed: int) -> None:
         """Take the size of the hospital from the options, and its seed unless it is -1; else it is ``seed``."""

@@ -165,9 +165,7 @@ def _with_units(entries: pl.DataFrame, known: dict[str, Meaning], variables: Seq
         meaning = asked[name]
         variable = variables[index[meaning.variable]]
         origin = STATED if meaning.unit else FILED if unit is not None else ASSUMED
-        found = meaning.unit or (
-            units.canonical_unit(variable.name) if unit is None else units.conversion(variable.name, unit)
-        )
+        found = meaning.unit or units.unit_of(variable, unit)
         table.append(
             (
                 name, unit, index[variable.name], float(variable.low), float(variable.high), origin,
@@ -209,8 +207,10 @@ def _notes_on_units(rows: pl.DataFrame, known: dict[str, Meaning], variables: Se
     for name, unit, index, origin, unit_name, divisor, count in groups.rows():
         variable = variables[index].name
         if divisor is None:
-            unknown.append(f"{unit!r} of {name!r} ({several(count, 'row')}; known: {units.known_units(variable)})")
-        if origin == STATED and unit is not None and units.conversion(variable, unit) != known[name].unit:
+            unknown.append(
+                f"{unit!r} of {name!r} ({several(count, 'row')}; known: {units.known_units(variables[index])})"
+            )
+        if origin == STATED and unit is not None and units.unit_of(variables[index], unit) != known[name].unit:
             overruled.append(f"{unit!r} of {name!r} ({several(count, 'row')}) as {unit_name}")
         if origin == ASSUMED:
             assumed[name] = f"{name} ({unit_name})" if name == variable else f"{name} ({variable}, {unit_name})"
@@ -245,6 +245,8 @@ def _check_medians(rows: pl.DataFrame, variables: Sequence[Variable], notes: Not
     wrong = []
     for name, index, origin, unit_name, _, filed, median, outside in groups.rows():
         variable = variables[index]
+        if variable.name not in units.TYPICAL:
+            continue  # nobody knows what is usual for a variable beside the catalogue
         low, high = units.TYPICAL[variable.name]
         fits = [each.unit for each in units.units_that_fit(variable.name, filed) if each.unit != unit_name]
         unit = f" {variable.unit}" if variable.unit else ""

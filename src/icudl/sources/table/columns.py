@@ -33,6 +33,8 @@ STAY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "icu_type": ("icu_type", "first_careunit", "careunit", "unit_type"),
     "height_cm": ("height_cm", "height"),
     "weight_kg": ("weight_kg", "weight", "admission_weight"),
+    # Only as stated: an "outcome" may be anything.
+    "outcome": (),
     "source_set": ("source_set", "site", "center", "centre", "hospital", "hospital_id"),
 }  # fmt: skip
 """What a table of stays may tell, and the headers by which each is known, the surest first."""

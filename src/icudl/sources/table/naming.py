@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from icudl.errors import ConfigError, suggestion
+from icudl.sources.own_items import names_of
 from icudl.sources.table import units
 from icudl.sources.table.columns import normal
 from icudl.sources.table.units import Conversion
-from icudl.variables import CATALOGUE
+from icudl.variables import CATALOGUE, Variable
+
+SOURCE = "table"
+"""Name of the plug-in, under which variables of one's own say their names."""
 
 SPOKEN: Mapping[str, tuple[str, ...]] = {
     "potassium": ("k", "kalium"),
@@ -125,6 +129,16 @@ class Names:
                 )
         return book
 
+    def with_own(self, variables: Sequence[Variable]) -> Names:
+        """Return the names with those of variables beside the catalogue: their own, and what their items name."""
+        own = {
+            name: variable.name
+            for variable in variables
+            if variable.name not in CATALOGUE
+            for name in (variable.name, *names_of(variable, SOURCE))
+        }
+        return dataclasses.replace(self, names=own | dict(self.names))
+
     def meaning(self, name: str) -> Meaning | None:
         """Return what a name means; None if it is unknown or left out on purpose.
 
@@ -138,11 +152,13 @@ class Names:
         parts = _WITH_UNIT.match(name)
         if variable is None and parts:
             variable, is_guess = self._variable(parts["name"])
-            own = units.conversion(variable, parts["unit"]) if variable else None
+            own = units.conversion(variable, parts["unit"]) if variable in CATALOGUE else None
             if own is None:
                 return None
         if variable is None:
             return None
+        if variable not in CATALOGUE:
+            return Meaning(variable, None, is_guess)
         stated = self.units.get(name, self.units.get(variable))
         return Meaning(variable, units.conversion(variable, stated) if stated is not None else own, is_guess)
 

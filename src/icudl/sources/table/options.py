@@ -45,7 +45,8 @@ class TableOptions(SourceOptions):
         {},
         'Columns of the table of stays that have names of their own: { stay_id = "FALLNR", died = "exitus" }. Known '
         "are stay_id, patient_id, admission_id, age, sex, died, stay_hours, stay_days, in_time, out_time, death_time, "
-        "death_hours, icu_type, height_cm, weight_kg and source_set.",
+        "death_hours, icu_type, height_cm, weight_kg, source_set, and outcome: a column of 0 and 1 for outcome.event = "
+        '"column", beside which died may be absent.',
     )
     value_columns: Mapping[str, Any] = option(
         {},

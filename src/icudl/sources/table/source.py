@@ -21,6 +21,9 @@ from icudl.sources.table.options import TableOptions
 from icudl.sources.table.reading import Notes, shown
 from icudl.variables import CATALOGUE, Variable
 
+TOLD = frozenset({"hospital_death", "icu_death", "long_stay"})
+"""The outcomes that every table of stays tells."""
+
 
 class TableSource(SourceBase):
     """Stays and measurements of a folder.
@@ -29,6 +32,8 @@ class TableSource(SourceBase):
         restricted: True unless ``source.open_data`` declares the data open.
         population: ``source.population``; without it, tables of all folders count as those of one hospital.
         available: The whole catalogue: which names a table has is known when it is read.
+        outcomes: Deaths in hospital and in the ICU, the length of the stay and, where ``source.stay_columns`` names it,
+            a column of the hospital's own.
     """
 
     Options: ClassVar[type[SourceOptions]] = TableOptions
@@ -47,6 +52,7 @@ class TableSource(SourceBase):
         self._options = options
         self._names = Names.of(options.names, options.units, options.ignore)
         self._stay_columns = columns.checked("stay_columns", options.stay_columns, STAY_COLUMNS)
+        self.outcomes = TOLD | ({"column"} if "outcome" in self._stay_columns else frozenset())
         self._value_columns = columns.checked("value_columns", options.value_columns, VALUE_COLUMNS)
         texts.require_format(options.time_format)
         texts.require_zone(options.time_zone)
@@ -82,7 +88,8 @@ class TableSource(SourceBase):
         tables, notes = self._tables(), Notes()
         frame = self._read(tables.stays)
         found = columns.found(frame.columns, self._stay_columns, STAY_COLUMNS, "stay_columns", tables.stays.name)
-        found.require(("stay_id", "died"), "stay_columns", tables.stays.name, frame.columns)
+        needed = ("stay_id",) if "outcome" in found.headers else ("stay_id", "died")
+        found.require(needed, "stay_columns", tables.stays.name, frame.columns)
         guesses = [f"{found.headers[role]!r} of {tables.stays.name} is {role}" for role in found.guessed]
         read = stays.stays_of(frame, found, self._options, tables.stays, notes)
         entries = []
@@ -106,7 +113,7 @@ class TableSource(SourceBase):
                 "they belong to the data."
             )
         rows = pl.concat([each.rows for each in entries])
-        cleaned = cleaning.cleaned(rows, read.starts, self._names, variables, window.hours, notes)
+        cleaned = cleaning.cleaned(rows, read.starts, self._names.with_own(variables), variables, window.hours, notes)
         if cleaned.hours.is_empty():
             raise SourceError(
                 f"No value of the chosen variables lies in the window of any stay. {' '.join(notes.warnings)}"
@@ -119,6 +126,7 @@ class TableSource(SourceBase):
             window.hours,
             population=self.population,
             warnings=tuple(notes.warnings),
+            outcomes=read.outcomes,
         )
 
     def reach(self) -> str:

@@ -44,16 +44,19 @@ class Stays:
         starts: stay_id, start (time of admission in microseconds, null where unknown) and end (length of the stay in
             microseconds, null where unknown), sorted by stay_id.
         times: The timestamps read, to find a mixture of zones.
+        outcomes: stay_id, icu_death and, where the table has it, column (``OUTCOMES_SCHEMA``).
     """
 
     table: pl.DataFrame
     starts: pl.DataFrame
     times: tuple[Moments, ...]
+    outcomes: pl.DataFrame
 
 
 def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, source: Table, notes: Notes) -> Stays:
     """Read the stays.
 
+    A patient died in the ICU if the time of death is not after the end of the stay; without that time it is not known.
     A stay without an outcome is left out and counted; an outcome that cannot be read is an error. A death after
     discharge, which is a time of death beside an outcome of survival, is left out and counted. What else cannot be
     read is unknown and counted.
@@ -71,8 +74,11 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
     """
     name, decimal = source.name, source.decimal(options.decimal)
     table = _distinct(_cells(frame, columns, options), name, notes)
-    outcome = _outcome(table, options, name)
-    unknown = int(outcome.null_count())
+    own = "outcome" in table.columns
+    # Where the hospital has an outcome of its own, nothing need be known of deaths.
+    told = "died" in table.columns
+    outcome = _outcome(table, "died", options, name) if told else pl.Series("died", [None] * len(table), pl.Boolean)
+    unknown = int(outcome.null_count()) if told else 0
     notes.count(
         "died",
         NO_OUTCOME,
@@ -80,7 +86,7 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         f"{several(unknown, 'stay has', 'stays have')} no outcome in {name} and {'is' if unknown == 1 else 'are'} left "
         f"out of {len(table):,}. If that is not at random, results are of other patients than yours.",
     )
-    table = table.with_columns(died=outcome).filter(pl.col("died").is_not_null())
+    table = table.with_columns(died=outcome).filter(pl.col("died").is_not_null() | (not told))
     if table.is_empty():
         raise SourceError(f"No stay of {name} has an outcome. Fill the column {columns.headers['died']!r}.")
     clock = _Clock(options, decimal, name)
@@ -101,6 +107,7 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         death_hours=death,
         died="died",
         start=start,
+        column=_outcome(table, "outcome", options, name) if own else pl.lit(None),
     )
     ordered = known.sort("patient_id", "start", "stay_id", nulls_last=True).with_columns(
         stay_number=pl.int_range(1, pl.len() + 1).over("patient_id")
@@ -111,6 +118,14 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         ordered.select(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items()),
         ordered.select("stay_id", "start", end=end),
         tuple(clock.times),
+        ordered.select(
+            "stay_id",
+            pl.when(~pl.col("died"))
+            .then(False)
+            .otherwise(pl.col("death_hours") <= pl.col("stay_hours"))
+            .alias("icu_death"),
+            *(["column"] if own else []),
+        ),
     )
 
 
@@ -155,16 +170,21 @@ def _distinct(table: pl.DataFrame, name: str, notes: Notes) -> pl.DataFrame:
     return whole.with_columns(admission_id=admission).with_columns(pl.col("admission_id").fill_null(pl.col("stay_id")))
 
 
-def _outcome(table: pl.DataFrame, options: TableOptions, name: str) -> pl.Series:
+def _outcome(table: pl.DataFrame, role: str, options: TableOptions, name: str) -> pl.Series:
     own = {text.strip().casefold() for text in options.deaths}, {text.strip().casefold() for text in options.survivals}
     deaths, survivals = (DEATHS - own[1]) | own[0], (SURVIVALS - own[0]) | own[1]
-    text = pl.col("died").str.to_lowercase()
+    text = pl.col(role).str.to_lowercase()
     died = pl.when(text.is_in(sorted(deaths))).then(True).when(text.is_in(sorted(survivals))).then(False)
-    outcome = table.select(died.alias("died")).to_series()
+    outcome = table.select(died.alias(role)).to_series()
     if "" in own[1]:
-        outcome = pl.select(pl.when(table["died"].is_null()).then(pl.lit(value=False)).otherwise(outcome)).to_series()
-    strange = table.filter(outcome.is_null() & table["died"].is_not_null())["died"]
+        outcome = pl.select(pl.when(table[role].is_null()).then(pl.lit(value=False)).otherwise(outcome)).to_series()
+    strange = table.filter(outcome.is_null() & table[role].is_not_null())[role]
     if len(strange):
+        if role != "died":
+            raise SourceError(
+                f"{several(len(strange), 'cell')} of {name} in the column source.stay_columns.{role} names cannot be "
+                f"read: {frequent(strange)}. Expected 1 and 0, or yes and no."
+            )
         raise SourceError(
             f"{several(len(strange), 'outcome')} of {name} cannot be read: {frequent(strange)}. Expected death or "
             "survival, as 1 and 0, yes and no, died and alive. Say what others mean: "

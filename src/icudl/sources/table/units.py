@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
-from icudl.variables import CATALOGUE
+from icudl.variables import CATALOGUE, Variable
 
 UREA_PER_NITROGEN = 60.056 / 28.014
 """Grams of urea (CO(NH2)2) for a gram of the nitrogen in it (two atoms of 14.007)."""
@@ -258,8 +258,24 @@ def canonical_unit(variable: str) -> Conversion:
     return UNITS[variable][0]
 
 
-def known_units(variable: str) -> str:
+def unit_of(variable: Variable, unit: str | None) -> Conversion | None:
+    """Return the conversion of a value filed in a unit; None if the variable has no such unit.
+
+    Args:
+        variable: Of the catalogue, or one beside it, which has the unit that the configuration gives it alone.
+        unit: As it is written; None where the row names none, which means the variable's own.
+    """
+    if variable.name in UNITS:
+        return canonical_unit(variable.name) if unit is None else conversion(variable.name, unit)
+    return Conversion(unit=variable.unit) if unit is None or spelled(unit) == spelled(variable.unit) else None
+
+
+def known_units(variable: str | Variable) -> str:
     """Return the units of a variable, for messages."""
+    if isinstance(variable, Variable):
+        if variable.name not in UNITS:
+            return variable.unit
+        variable = variable.name
     return ", ".join(each.unit for each in UNITS[variable])
 
 
