@@ -35,7 +35,8 @@ _BREAKING = ("XGBoost", "LightGBM", "scikit-learn")
 class OutsideOptions(ChartedOptions):
     """A model that was trained elsewhere: where it lies, what it reads, what it gives, whom it has met."""
 
-    SPACE: ClassVar[Mapping[str, Any]] = {}
+    # Of the contract: a configuration refuses to search over a model that is not trained.
+    SPACE: ClassVar[Mapping[str, Any]] = {"model.threshold": {"low": 0.05, "high": 0.95}}
 
     name: str = option("outside", NAME_DOC)
     ensemble_size: int = option(1, "One: a model from outside is what it is.", low=1, high=1)
@@ -164,9 +165,9 @@ def _unsaid(where: str, options: OutsideOptions) -> str:
         return f"{where}.input = {options.input!r} is unknown. Expected flat, grid, summaries or package.module:name."
     if not options.trained_on:
         return (
-            f"{where}.trained_on (of the command: --trained-on) is not said, so every stay may be one that the model was trained on. Say elsewhere if "
-            "it has met no patient of the data, training_stays if it was trained on all but the test stays of this "
-            "study, or listed with trained_stays = a CSV of their stay_id or patient_id."
+            f"{where}.trained_on (of icudl audit: --trained-on) is not said, so every stay may be one that the model "
+            "was trained on. Say elsewhere if it has met no patient of the data, training_stays if it was trained on "
+            "all but the test stays of this study, or listed with trained_stays = a CSV of their stay_id or patient_id."
         )
     if (options.trained_on == LISTED) != bool(options.trained_stays):
         return f'{where}.trained_stays belongs to trained_on = "listed", and that needs it. Give both or neither.'

@@ -21,7 +21,7 @@ def read(data: bytes) -> Predictor:
     library = require("lightgbm", "lightgbm")
     try:
         text = data.decode()
-        booster = library.Booster(model_str=text, params={"verbosity": -1})
+        booster = library.Booster(model_str=text)
     except Exception as error:
         raise StageError(
             f"The file is no LightGBM model: {error} Save it with booster.save_model('model.txt')."
