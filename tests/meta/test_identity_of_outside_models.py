@@ -1,4 +1,4 @@
-"""The id of a model from outside follows its files' content and what its table declares, and not where the files lie."""
+"""The id of a model from outside follows its files' content and its table, and not where the files lie."""
 
 from __future__ import annotations
 
