@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from icudl.config.schema import Config
     from icudl.errors import IcudlError
     from icudl.interop.module.attack import attack_module
+    from icudl.pipeline.audit import audit
     from icudl.pipeline.run import Pipeline
     from icudl.store.base import Store, open_store
 
@@ -22,11 +23,22 @@ _HOMES = {
     "Pipeline": "icudl.pipeline.run",
     "Store": "icudl.store.base",
     "attack_module": "icudl.interop.module.attack",
+    "audit": "icudl.pipeline.audit",
     "load_config": "icudl.config.load",
     "open_store": "icudl.store.base",
 }
 
-__all__ = ["Config", "IcudlError", "Pipeline", "Store", "__version__", "attack_module", "load_config", "open_store"]
+__all__ = [
+    "Config",
+    "IcudlError",
+    "Pipeline",
+    "Store",
+    "__version__",
+    "attack_module",
+    "audit",
+    "load_config",
+    "open_store",
+]
 
 # The command line must not wait for what it does not need.
 __getattr__ = imported_on_use(__name__, _HOMES)

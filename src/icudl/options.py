@@ -10,7 +10,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
 from icudl.errors import ConfigError, suggestion
 
@@ -94,6 +94,14 @@ class Options:
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """Options that name files whose content decides a result: their paths stay out of its id, their digest enters."""
+
+    def fingerprint(self) -> str:
+        """Return the digest of the files."""
 
 
 def _check(key: str, field: dataclasses.Field[Any], value: object) -> None:

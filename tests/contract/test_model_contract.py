@@ -11,6 +11,7 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.build import GROUP, build_model
 from icudl.models.charted.base import ChartedModel
 from icudl.models.options import BoostedTreesOptions, LogisticOptions, LstmOptions, ModelOptions
+from icudl.models.outside.options import OutsideOptions
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.testing import CHARTED_MODEL_CHECKS, MODEL_CHECKS, ChartedModelCheck, ModelCheck
 
@@ -50,8 +51,12 @@ def test_contract(options: ModelOptions, check: ModelCheck) -> None:
     check(load_plugin(GROUP, options.name), options)
 
 
+FUNCTION = {"object": "outside_cases:heart", "output": "logit", "trained_on": "elsewhere"}
 CHARTED = [
-    *(options_of(GROUP, name)() for name in _plugins(ChartedModel)),
+    *(options_of(GROUP, name)() for name in _plugins(ChartedModel) if name != "outside"),
+    # A model from outside has to be named, and cannot be fitted.
+    OutsideOptions(missing="linear", **FUNCTION),
+    OutsideOptions(input="summaries", **FUNCTION),
     BoostedTreesOptions(ensemble_size=3, trees=20),
     BoostedTreesOptions(trees=1, leaves=2),
     LogisticOptions(ensemble_size=3),

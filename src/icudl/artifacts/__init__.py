@@ -9,7 +9,7 @@ from __future__ import annotations
 from icudl.artifacts.attack import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, AttackStatus
 from icudl.artifacts.base import Artifact, Floats, Schema, Warned, check_schema
 from icudl.artifacts.certificates import Certificates, CertificateStatus, PieceVerdict
-from icudl.artifacts.checkpoint import Checkpoint, FeatureScaler
+from icudl.artifacts.checkpoint import MET_BEFORE, Checkpoint, FeatureScaler
 from icudl.artifacts.codecs import read_json, write_json
 from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
 from icudl.artifacts.lineage import LineageEntry
@@ -39,6 +39,7 @@ __all__ = [
     "HOSPITAL_DEATH",
     "HOURS_SCHEMA",
     "METRICS_SCHEMA",
+    "MET_BEFORE",
     "OUTCOMES_SCHEMA",
     "PERTURBATIONS_SCHEMA",
     "PREDICTIONS_SCHEMA",

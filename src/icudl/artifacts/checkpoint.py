@@ -66,6 +66,10 @@ class FeatureScaler:
     )
 
 
+MET_BEFORE = "met_before"
+"""Name under which the weights of a model from outside hold the patients whom it met before it came here."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A fitted model with everything needed to score a stay of a ``GridDataset``.
@@ -97,6 +101,11 @@ class Checkpoint:
     weights: Mapping[str, npt.NDArray[Any]]
     curve: npt.NDArray[np.float64] | None = None
     folds: int = 0
+
+    @property
+    def met_before(self) -> npt.NDArray[np.int64]:
+        """Patients of the training's population whom a model from outside met before it came here, sorted."""
+        return self.weights.get(MET_BEFORE, np.zeros(0, np.int64))
 
     def write(self, folder: Path) -> None:
         """Write weights and scaler as safetensors and the rest as JSON into ``folder``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from icudl import __version__
+from icudl.cli.commands.auditing import audit
 from icudl.cli.commands.comparing import compare, diff
 from icudl.cli.commands.configuring import config_group
 from icudl.cli.commands.data import database_group, synth
@@ -36,6 +37,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
     "Look": (list_results, status, show, compare, diff, verify),
     "Use results": (trials, predict, evaluate, export, figures),
+    "Your own model": (audit,),
     "Data": (locate, synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),
 }

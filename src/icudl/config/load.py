@@ -29,9 +29,12 @@ from icudl.config.schema import (
     class_of,
 )
 from icudl.errors import ConfigError, suggestion
+from icudl.models.outside.options import OutsideOptions, undeclared
 from icudl.options import Options, masked, scheme_of
 from icudl.plugins import registered
 from icudl.proofs.options import CertifyOptions, unprovable
+
+MODEL_PATHS = ("file", "trained_stays")
 
 TOML_NAMES = {
     bool: "true or false",
@@ -41,6 +44,9 @@ TOML_NAMES = {
     tuple: "a list",
     Mapping: "a table",
 }
+
+PATHS = {"source": ("path",), "data": ("path",), "model": MODEL_PATHS, "models": MODEL_PATHS}
+"""Keys of each table and family that are paths: a relative one starts at the file that sets it."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED = ("latest",)
@@ -141,7 +147,7 @@ class _Tree:
     def put(self, table: tuple[str, ...], key: str, value: Any, origin: str, folder: Path) -> None:
         """Keep one value."""
         dotted = ".".join((*table, key))
-        if key == "path" and table[0] in {"source", "data"} and isinstance(value, str) and value:
+        if key in PATHS.get(table[0], ()) and isinstance(value, str) and value:
             value = _absolute(folder, value, dotted)
         values = self.tables.setdefault(table, {})
         if own := _own_table(table, key, value):
@@ -238,6 +244,7 @@ def _assemble(tree: _Tree) -> Config:
         certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on)
         _require_targets("certify.on", on, models, data)
         _require_provable(certify, models)
+    _require_declared(models)
     _require_offers(attacks, models)
     _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
@@ -370,6 +377,23 @@ def _require_provable(certify: Certify, models: Mapping[str, Model]) -> None:
         reason = unprovable(entry.model) if certify.concerns(name, models) else ""
         if reason:
             raise ConfigError(f"[certify] concerns the model {name!r}. {reason}")
+
+
+def _require_declared(models: Mapping[str, Model]) -> None:
+    """Check that models from outside say what nobody else can know, and are not searched over.
+
+    Raises:
+        ConfigError: Something is missing.
+    """
+    for name, entry in models.items():
+        if not isinstance(entry.model, OutsideOptions):
+            continue
+        where = f"models.{name}" if name != MAIN else "model"
+        problem = undeclared(where, entry.model)
+        if not problem and entry.tune_model.trials:
+            problem = f"{where} is a model from outside, which has nothing to search. Set tune_model.trials = 0 for it."
+        if problem:
+            raise ConfigError(problem)
 
 
 def _default_attack(models: Mapping[str, Model]) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -150,7 +150,7 @@ def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
             "model again."
         ) from error
     if not checkpoint.folds:
-        return models[0]
+        return models[0].offered()
     of_summaries = [model for model in models if isinstance(model, SummaryModel)]
     return mean_of(of_summaries) if len(of_summaries) == len(models) else MeanModel(models)
 

@@ -14,7 +14,7 @@ READOUTS = ("last_hour", "mean", "max", "attention")
 
 NAME_DOC = (
     "Model plug-in: lstm, gru, lstm_summary, gru_summary, summary, tcn, transformer, boosted_trees, "
-    "logistic_regression, ..."
+    "logistic_regression, outside, ..."
 )
 
 TRAINING_SPACE: Mapping[str, Any] = {

@@ -23,7 +23,7 @@ from icudl.execution.device import resolve_device
 from icudl.execution.serial import SerialExecutor
 from icudl.execution.threads import single_thread
 from icudl.files import remove_folder
-from icudl.options import Options
+from icudl.options import Fingerprinted, Options
 from icudl.pipeline import estimates
 from icudl.pipeline.graph import Key, Node, build_graph, find_nodes, leading_to
 from icudl.pipeline.plan import Listener, Nobody, Step
@@ -122,8 +122,14 @@ class Pipeline:
             upstream=_upstream(node, ids),
             plugin=_plugin_of(node.stage, node.tables),
             seed=self.config.run.seed,
-            fingerprint=self.fingerprint(node.key.data).digest if node.key.stage == "extract" else "",
+            fingerprint=self._digest(node),
         )
+
+    def _digest(self, node: Node) -> str:
+        """Return the digest of what a node reads beside its inputs: a source's data, the file of a model; or ""."""
+        if node.key.stage == "extract":
+            return self.fingerprint(node.key.data).digest
+        return "".join(table.fingerprint() for table in node.tables.values() if isinstance(table, Fingerprinted))
 
     def _reason(self, identity: Identity) -> str:
         """Name what differs from the most similar artifact of the stage."""
@@ -371,6 +377,11 @@ class Pipeline:
             upstream={name: Key(stage=item.node) for name, item in upstream.items()},
         )
         source = self._source_of(manifest, node) if manifest.node == "extract" else None
+        if source is None and self._digest(node) != manifest.identity.fingerprint:
+            raise StageError(
+                f"{manifest.reference} was made from another file of the model. Restore it, or run {manifest.node} "
+                "again."
+            )
         with self.store.lock(f"rerun-{manifest.node}", manifest.id):
             hashes = self._recompute(node, manifest, upstream, artifacts, source)
         then = {entry.name: entry.sha256 for entry in manifest.files}

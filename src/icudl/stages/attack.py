@@ -12,6 +12,8 @@ from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.training.external import align_grid, unmet_rows
 
+NOBODY = np.zeros(0, np.int64)
+
 
 def attack(
     grid: GridDataset,
@@ -38,10 +40,12 @@ def attack(
         AttackError: The model is not differentiable.
     """
     if fitted_on is None:
-        return run_attack(training.checkpoints, grid, choose_stays(grid, options, context), options, context)
+        met = next(iter(training.checkpoints.values())).met_before
+        return run_attack(training.checkpoints, grid, choose_stays(grid, options, context, met), options, context)
     if str(FINAL) not in training.checkpoints:
         raise StageError("The training has no final model, which alone attacks external data. Train the model again.")
-    rows = draw_stays(grid, unmet_rows(grid, fitted_on, FINAL), options.max_stays, context)
+    unmet = unmet_rows(grid, fitted_on, FINAL, training.checkpoints[str(FINAL)])
+    rows = draw_stays(grid, unmet, options.max_stays, context)
     if len(rows) == 0:
         raise StageError(
             f"The training has met the patients of all stays of the population {grid.population!r}. "
@@ -51,19 +55,28 @@ def attack(
     return run_attack(training.checkpoints, aligned, rows, options, context)
 
 
-def choose_stays(grid: GridDataset, options: AttackOptions, context: RunContext) -> npt.NDArray[np.int64]:
+def choose_stays(
+    grid: GridDataset, options: AttackOptions, context: RunContext, met_before: npt.NDArray[np.int64] = NOBODY
+) -> npt.NDArray[np.int64]:
     """Return the sorted positions of the stays to attack.
 
     With ``max_stays`` they are drawn at random (``draw_stays``).
+
+    Args:
+        grid: The data set.
+        options: Split, number of stays.
+        context: Random streams.
+        met_before: Patients whose stays are left out, because a model from outside has met them.
 
     Raises:
         StageError: The split holds no stay.
     """
     wanted = {"both": np.ones_like(grid.is_test), "test": grid.is_test, "out-of-fold": ~grid.is_test}[options.split]
-    rows = np.flatnonzero(wanted)
+    rows = np.flatnonzero(wanted & ~np.isin(grid.patient_ids, met_before))
     if len(rows) == 0:
+        why = " whose patient the model has not met" if len(met_before) else ""
         raise StageError(
-            f"attack.split = {options.split!r} holds no stay. Choose another split, or change split.test_fraction."
+            f"attack.split = {options.split!r} holds no stay{why}. Choose another split, or change split.test_fraction."
         )
     return draw_stays(grid, rows, options.max_stays, context)
 

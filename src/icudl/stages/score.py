@@ -48,7 +48,7 @@ def score(
         )
     checkpoint = training.checkpoints[str(FINAL)]
     aligned = align_grid(grid, checkpoint)
-    rows = unmet_rows(grid, training_grid, FINAL)
+    rows = unmet_rows(grid, training_grid, FINAL, checkpoint)
     if len(rows) == 0:
         raise StageError(
             f"The training has met the patients of all {len(grid.labels)} stays of the external data set (population "

@@ -19,6 +19,7 @@ from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
 from icudl.training.members import MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
 from icudl.training.options import TrainingOptions
+from icudl.training.outside import as_given, has_folds, met_before
 from icudl.training.scores.evaluation import score_predictions
 
 SPLITS = ("out-of-fold", "test")
@@ -34,11 +35,13 @@ def train(
     patients for early stopping and the threshold. With ``training.final = "folds"`` the final member is the mean of the
     models of the folds instead, which together have seen the same stays. The baselines are fitted on the stays that
     the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so. A model of
-    charted values is no network and has no baselines beside it.
+    charted values is no network and has no baselines beside it. A model from outside is read instead of fitted, and
+    scores stays of patients whom it has not met.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
     """
+    training = as_given(model, training)
     plan = Plan(
         grid=grid,
         inputs=inputs,
@@ -48,6 +51,7 @@ def train(
         device=context.device,
         scratch=context.scratch,
         logs=context.logs,
+        met_before=met_before(grid, model),
     )
     jobs = _jobs(grid, model, training)
     n_models, unit = sum(not job.baseline for job in jobs), "epochs" if charted_class(model) is None else "models"
@@ -87,7 +91,7 @@ def _run(jobs: Sequence[MemberJob], plan: Plan, executor: Executor, tick: Tick) 
 
 def _jobs(grid: GridDataset, model: ModelOptions, training: TrainingOptions) -> list[MemberJob]:
     """Return the models, the longest job first, then the baselines."""
-    folds = [-1, *range(grid.n_folds)]
+    folds = [-1, *(range(grid.n_folds) if has_folds(model) else ())]
     baselines = BASELINES if training.baselines and charted_class(model) is None else ()
     jobs = [MemberJob(fold=fold, baseline=name) for name in ("", *baselines) for fold in folds]
     return [job for job in jobs if job.baseline or job.fold >= 0 or training.final == "refit"]

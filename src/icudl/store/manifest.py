@@ -75,7 +75,7 @@ class Identity:
         upstream: Inputs by the name that the stage has for them.
         plugin: Name and version of the plug-in used, or "".
         seed: Root seed.
-        fingerprint: Digest of the source's data, for extract only.
+        fingerprint: Digest of what the stage reads beside its inputs: the source's data, or the file of a model.
     """
 
     node: str

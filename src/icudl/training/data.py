@@ -70,7 +70,8 @@ def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: Input
 
 def clinical_stays(grid: GridDataset, rows: Rows, inputs: InputOptions) -> ClinicalStays:
     """Return the stays at ``rows`` as they were charted, with the descriptors that ``inputs`` names."""
-    return ClinicalStays(grid.values[rows], grid.lengths[rows], select_statics(grid, inputs)[rows])
+    statics = select_statics(grid, inputs)[rows]
+    return ClinicalStays(grid.values[rows], grid.lengths[rows], statics, grid.variables, tuple(inputs.statics))
 
 
 def hold_out_patients(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ def met_patients(grid: GridDataset, member: Member) -> npt.NDArray[np.int64]:
     return np.unique(grid.patient_ids[learnt_from(grid, member)])
 
 
-def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) -> Rows:
+def unmet_rows(
+    grid: GridDataset, training_grid: GridDataset, member: Member, checkpoint: Checkpoint | None = None
+) -> Rows:
     """Return the stays of a data set whose patients a member has not met; what decides is the patient, never the split.
 
     Two data sets of one population are the same patients under the same ids. A data set whose population is unknown
@@ -49,13 +52,19 @@ def unmet_rows(grid: GridDataset, training_grid: GridDataset, member: Member) ->
         grid: The stays to choose from; the very data set of the training, or another.
         training_grid: The data set of the training.
         member: As in ``met_patients``.
+        checkpoint: The model of the member, which may have met further patients before it came here.
     """
     if not _same_patients(grid, training_grid):
         return np.arange(len(grid.labels))
-    return np.flatnonzero(~np.isin(grid.patient_ids, met_patients(training_grid, member)))
+    met = met_patients(training_grid, member)
+    if checkpoint is not None:
+        met = np.union1d(met, checkpoint.met_before)
+    return np.flatnonzero(~np.isin(grid.patient_ids, met))
 
 
-def rows_by_fold(grid: GridDataset, training_grid: GridDataset) -> dict[Member, Rows]:
+def rows_by_fold(
+    grid: GridDataset, training_grid: GridDataset, checkpoints: Mapping[str, Checkpoint] | None = None
+) -> dict[Member, Rows]:
     """Return, for the member of each fold, the stays of a data set whose patients the training left out as that fold.
 
     No stay belongs to two members. Stays of patients who were in no fold (test patients, and patients whom the training
@@ -64,11 +73,12 @@ def rows_by_fold(grid: GridDataset, training_grid: GridDataset) -> dict[Member, 
     Args:
         grid: As in ``unmet_rows``.
         training_grid: As in ``unmet_rows``.
+        checkpoints: The models of the folds, by member, as in ``unmet_rows``.
     """
     found = {}
     for fold in range(training_grid.n_folds):
         member = Member(fold)
-        unmet = unmet_rows(grid, training_grid, member)
+        unmet = unmet_rows(grid, training_grid, member, (checkpoints or {}).get(str(member)))
         left_out = training_grid.patient_ids[training_grid.folds == fold]
         known = np.isin(grid.patient_ids[unmet], left_out) & _same_patients(grid, training_grid)
         found[member] = unmet[known]

@@ -6,19 +6,21 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from icudl.artifacts import Checkpoint, FeatureScaler, GridDataset, Member
+from icudl.artifacts import MET_BEFORE, Checkpoint, FeatureScaler, GridDataset, Member
+from icudl.errors import StageError
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
 from icudl.models.baselines import fit_baseline
 from icudl.models.build import charted_class
-from icudl.models.charted.base import Arrays, ChartedModel
+from icudl.models.charted.base import ChartedModel
 from icudl.models.charted.window import summarise
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
@@ -28,6 +30,7 @@ from icudl.training.events import event_logs
 from icudl.training.finished import Finished, Float64s, keep, read
 from icudl.training.loop import Fitted, fit, logits_of
 from icudl.training.options import TrainingOptions
+from icudl.training.outside import given_threshold
 from icudl.training.scores.calibration import calibrated_risks, differences_of, fit_calibration
 from icudl.training.scores.metrics import choose_threshold
 from icudl.training.scores.risk_curve import fit_curve
@@ -51,6 +54,7 @@ class Plan:
         device: Where to compute.
         scratch: Folder of finished members and of the states of unfinished ones.
         logs: Folder of event files, or None.
+        met_before: Patients whom the model met before it came here, and who are not scored.
     """
 
     grid: GridDataset
@@ -61,6 +65,7 @@ class Plan:
     device: str
     scratch: Path
     logs: Path | None = None
+    met_before: Rows = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +110,15 @@ def divide(grid: GridDataset, fold: int, fraction: float, seed: int) -> Division
     return Division(fit=rows[~held], valid=rows[held], scored=np.flatnonzero(scored))
 
 
+def without_met(division: Division, grid: GridDataset, met_before: npt.NDArray[np.int64]) -> Division:
+    """Return a division whose validated and scored stays are of patients whom a model from outside has not met."""
+
+    def unmet(rows: Rows) -> Rows:
+        return rows[~np.isin(grid.patient_ids[rows], met_before)]
+
+    return Division(fit=division.fit, valid=unmet(division.valid), scored=unmet(division.scored))
+
+
 def most_epochs(model: ModelOptions, training: TrainingOptions) -> int:
     """Return the largest number of epochs that a member may take; a fit without epochs counts as one."""
     if charted_class(model) is not None:
@@ -123,6 +137,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
         tick(0 if job.baseline else most_epochs(plan.model, plan.training))
         return known
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
+    division = without_met(division, plan.grid, plan.met_before)
     with single_thread():
         finished = _fit_baseline(plan, job, division) if job.baseline else _fit_model(plan, job, division, tick)
     keep_member(plan, job, finished)
@@ -210,8 +225,11 @@ def _train_charted(charted: type[ChartedModel], plan: Plan, division: Division, 
     valid = clinical_stays(plan.grid, division.valid, plan.inputs)
     model = fitted_on(division.fit)
     labels = plan.grid.labels[division.valid]
+    _require_choosable(labels, plan)
     line = _line(labels, charted_logits(model, valid), plan.training.calibration)
-    curve, threshold = _curve_and_threshold(labels, charted_logits(model.absorbed(*line), valid), plan.training)
+    curve, threshold = _curve_and_threshold(
+        labels, charted_logits(model.absorbed(*line), valid), plan.training, given_threshold(plan.model)
+    )
     rows = division.fit
     if plan.training.fit_again:
         rows = np.sort(np.concatenate([division.fit, division.valid]))
@@ -293,9 +311,27 @@ def _line(labels: Labels, logits: Tensor, method: str) -> tuple[float, float]:
     return fit_calibration(labels, logits, "platt" if method == "isotonic" else method)
 
 
-def _curve_and_threshold(labels: Labels, logits: Tensor, training: TrainingOptions) -> tuple[Float64s | None, float]:
-    """Return the isotonic curve, if the options ask for one, and the decision threshold."""
+def _require_choosable(labels: Labels, plan: Plan) -> None:
+    """Make sure that validation stays can choose what a model from outside does not bring.
+
+    Raises:
+        StageError: It has met the patients of all stays of one outcome.
+    """
+    chosen = given_threshold(plan.model) is None or plan.training.calibration != "none"
+    if len(plan.met_before) and chosen and len(np.unique(labels)) < 2:
+        raise StageError(
+            f"The model has met the patients of all validation stays but {len(labels)}, which do not have both "
+            "outcomes: nothing can choose its threshold or calibration. Give it a threshold, without recalibrate."
+        )
+
+
+def _curve_and_threshold(
+    labels: Labels, logits: Tensor, training: TrainingOptions, given: float | None = None
+) -> tuple[Float64s | None, float]:
+    """Return the isotonic curve, if the options ask for one, and the decision threshold unless it is given."""
     curve = fit_curve(labels, differences_of(logits)) if training.calibration == "isotonic" else None
+    if given is not None:
+        return curve, given
     return curve, choose_threshold(labels, calibrated_risks(logits, curve), training.threshold)
 
 
@@ -332,7 +368,7 @@ def _fit_model(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Fi
         n_hours=plan.grid.values.shape[1],
         scaler=trained.scaler,
         threshold=trained.threshold,
-        weights=_arrays_of(trained.model),
+        weights=_arrays_of(trained.model) | ({MET_BEFORE: plan.met_before} if len(plan.met_before) else {}),
         curve=trained.curve,
     )
     return Finished(
@@ -344,9 +380,9 @@ def _fit_model(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Fi
     )
 
 
-def _arrays_of(model: SequenceClassifier | ChartedModel) -> Arrays:
+def _arrays_of(model: SequenceClassifier | ChartedModel) -> dict[str, npt.NDArray[Any]]:
     if isinstance(model, ChartedModel):
-        return model.arrays
+        return dict(model.arrays)
     return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 

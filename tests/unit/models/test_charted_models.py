@@ -185,3 +185,14 @@ def test_stays_are_chosen_by_row() -> None:
     assert isinstance(some, ClinicalStays)
     assert len(some) == 2
     assert np.array_equal(some.values, STAYS.values[[3, 1]], equal_nan=True)
+
+
+def test_few_and_many_stays_are_summarised_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal(0, 1e3, (40, 48, 3)).astype(np.float32)
+    values[rng.random(values.shape) < 0.5] = np.nan
+    values[0, 3] = -0.0
+    lengths, statics = rng.integers(1, 49, 40), np.zeros((40, 0), np.float32)
+    few = summarise(values, lengths, statics)
+    monkeypatch.setattr("icudl.models.charted.window.FEW_CELLS", 0)
+    assert few.tobytes() == summarise(values, lengths, statics).tobytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from icudl.attacks.target.bound import BoundCells
 from icudl.attacks.target.threat import Cells, Entries, straight_clinical
-from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel
+from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel, Rounded
 from icudl.models.charted.one_value import PiecewiseModel, break_points
 from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
 
@@ -22,6 +22,25 @@ class Scorer(Protocol):
 
     def logits(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Float64s:
         """Return the (B,) logits of the stays at ``rows`` with ``values`` (B, T, F) in place of theirs."""
+
+
+@runtime_checkable
+class JumpsInCells(RiskModel, Protocol):
+    """A model whose score is constant while one charted value moves between the levels of its cell."""
+
+    def cell_levels(self, hour: int, variable: int, n_hours: int) -> Float64s:
+        """Return the numbers, in clinical units, at which the score may jump."""
+
+
+@runtime_checkable
+class PieceScorer(Scorer, Protocol):
+    """Knows where the score of a model breaks while one charted value moves, and scores such moves by themselves."""
+
+    def break_points(self, stay: int, hour: int, variable: int) -> tuple[Float64s, bool]:
+        """Return the break points of a value in clinical units, and whether the score is constant between them."""
+
+    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
+        """Return the (n,) logits of a stay in which one value is each of ``x``."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +87,7 @@ class SummaryScorer:
 
 
 class PiecewiseScorer(SummaryScorer):
-    """Knows where the score of a model breaks while one charted value moves, and scores such moves by themselves.
+    """The ``PieceScorer`` of models of window summaries.
 
     Args:
         model: The model.
@@ -94,8 +113,27 @@ class PiecewiseScorer(SummaryScorer):
         return self.model.score(columns)
 
 
+class CellScorer(WholeScorer):
+    """The ``PieceScorer`` of models that jump at levels of single cells."""
+
+    model: JumpsInCells
+
+    def break_points(self, stay: int, hour: int, variable: int) -> tuple[Float64s, bool]:
+        """See ``PieceScorer``; the score is constant between the levels."""
+        del stay  # a cell has the same levels in all of them
+        return self.model.cell_levels(hour, variable, self.stays.values.shape[1]), True
+
+    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
+        """See ``PieceScorer``."""
+        values = np.repeat(self.stays.values[[stay]], len(x), axis=0)
+        values[:, hour, variable] = x
+        return self.logits(np.full(len(x), stay), values)
+
+
 def make_scorer(model: RiskModel, stays: ClinicalStays) -> Scorer:
     """Return the quickest scorer that a model allows."""
+    if isinstance(model, JumpsInCells):
+        return CellScorer(model, stays)
     if isinstance(model, PiecewiseModel):
         return PiecewiseScorer(model, stays)
     return SummaryScorer(model, stays) if isinstance(model, ReadsSummaries) else WholeScorer(model, stays)
@@ -182,9 +220,9 @@ class ChartedTarget(BoundCells):
 
 
 class PiecewiseChartedTarget(ChartedTarget):
-    """A target whose model is linear between levels of its summaries; see ``attacks.base.PiecewiseTarget``."""
+    """A target whose model says where its score breaks; see ``attacks.base.PiecewiseTarget``."""
 
-    scorer: PiecewiseScorer
+    scorer: PieceScorer
 
     def pieces(self, row: int, cell: int) -> tuple[Tensor, bool]:
         """See ``PiecewiseTarget.pieces``."""
@@ -234,6 +272,11 @@ class PiecewiseChartedTarget(ChartedTarget):
 def bind_charted(
     model: RiskModel, stays: ClinicalStays, cells: Cells, entries: Entries, shift: float, *, confidence: float = 0.0
 ) -> ChartedTarget:
-    """Bind a model of charted values to stays (``ChartedTarget.bind``); the target offers what the model allows."""
-    kind = PiecewiseChartedTarget if isinstance(model, PiecewiseModel) else ChartedTarget
-    return kind.bind(model, stays, cells, entries, shift, confidence=confidence)
+    """Bind a model of charted values to stays (``ChartedTarget.bind``); the target offers what the model allows.
+
+    Where the score of a stay depends a little on the stays beside it, the margin is larger by that much: an example
+    that an attack finds then holds when the model scores it by itself.
+    """
+    kind = PiecewiseChartedTarget if isinstance(model, PiecewiseModel | JumpsInCells) else ChartedTarget
+    slack = model.slack if isinstance(model, Rounded) else 0.0
+    return kind.bind(model, stays, cells, entries, shift, confidence=confidence + slack)

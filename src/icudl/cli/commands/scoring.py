@@ -91,11 +91,11 @@ def _score(session: Session, checkpoint: str, data: str, member: str) -> Scoring
         grid = training_grid
     require_populations(grid, training_grid)
     if member == FOLDS:
-        rows_of = {str(fold): rows for fold, rows in rows_by_fold(grid, training_grid).items()}
+        rows_of = {str(fold): rows for fold, rows in rows_by_fold(grid, training_grid, training.checkpoints).items()}
         asked = [member_of(training, name, trained) for name in rows_of]
     else:
         asked = [member_of(training, member, trained)]
-        rows_of = {member: unmet_rows(grid, training_grid, asked[0].member)}
+        rows_of = {member: unmet_rows(grid, training_grid, asked[0].member, asked[0])}
     n_stays = sum(map(len, rows_of.values()))
     left_out = len(grid.labels) - n_stays
     if not n_stays:

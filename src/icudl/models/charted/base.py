@@ -13,6 +13,7 @@ import numpy.typing as npt
 from icudl.artifacts import Floats
 from icudl.errors import StageError
 from icudl.models.options import ModelOptions
+from icudl.variables import Variable
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Float64s = npt.NDArray[np.float64]
@@ -26,29 +27,60 @@ class ClinicalStays:
         values: (N, T, F) float32 in clinical units, NaN where nothing was charted.
         lengths: (N,) hours of each stay; cells at or beyond are ignored.
         statics: (N, S) float32 descriptors that the model names, NaN where unknown.
+        variables: F variables; empty where the reader of the stays need not know them.
+        static_names: Names of the S descriptors; likewise.
     """
 
     values: Floats
     lengths: npt.NDArray[np.integer]
     statics: Floats
+    variables: tuple[Variable, ...] = ()
+    static_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def select(self, rows: npt.NDArray[np.integer] | slice) -> ClinicalStays:
         """Return the stays at ``rows``."""
-        return ClinicalStays(self.values[rows], self.lengths[rows], self.statics[rows])
+        own = (self.values[rows], self.lengths[rows], self.statics[rows])
+        return ClinicalStays(*own, self.variables, self.static_names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables."""
+        return tuple(variable.name for variable in self.variables)
+
+    def named(self) -> ClinicalStays:
+        """Return the stays with names for the variables and descriptors that have none (``variable_0``, ...)."""
+        variables = self.variables or tuple(
+            Variable(name=name, label=name, unit="", low=-np.inf, high=np.inf, group="other")
+            for name in (f"variable_{number}" for number in range(self.values.shape[2]))
+        )
+        statics = self.static_names or tuple(f"static_{number}" for number in range(self.statics.shape[1]))
+        return dataclasses.replace(self, variables=variables, static_names=statics)
 
 
 @runtime_checkable
 class RiskModel(Protocol):
     """Any model of a risk: clinical values with gaps in, the logit of the event out.
 
-    A stay's logit depends on that stay alone, to the last bit, and the same stay always has the same logit.
+    A stay's logit depends on that stay alone, to the last bit, and the same stay always has the same logit. A model
+    that cannot promise the last bit says by how much it may miss (``Rounded``).
     """
 
     def logits(self, stays: ClinicalStays) -> Float64s:
         """Return the (N,) logits of the event."""
+
+
+@runtime_checkable
+class Rounded(Protocol):
+    """A risk model whose logits depend a little on the stays beside them.
+
+    Attributes:
+        slack: By how many logits, at most.
+    """
+
+    slack: float
 
 
 class ChartedModel(abc.ABC):
@@ -95,6 +127,10 @@ class ChartedModel(abc.ABC):
     @abc.abstractmethod
     def absorbed(self, scale: float, shift: float) -> Self:
         """Return the model whose logits are ``scale`` times these plus ``shift``: it is calibrated then."""
+
+    def offered(self) -> RiskModel:
+        """Return the model as attacks see it, where what it offers them depends on its arrays; else the model."""
+        return self
 
 
 class MeanModel:

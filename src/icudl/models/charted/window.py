@@ -15,6 +15,10 @@ SUMMARIES = ("first", "last", "minimum", "maximum", "mean", "deviation", "slope"
 """Numbers per variable, in the order of the columns; all but the count are NaN for a variable never measured."""
 
 
+FEW_CELLS = 100_000
+"""Cells up to which calls cost more than memory."""
+
+
 def summarise(
     values: npt.NDArray[np.floating], lengths: npt.NDArray[np.integer], statics: npt.NDArray[np.float32]
 ) -> Float64s:
@@ -57,8 +61,12 @@ def _sum_over_hours(cells: Float64s) -> Float64s:
     """Sum (N, T, F) over the hours, one hour after the other.
 
     NumPy's own sum adds in an order that depends on the shape, so that a variable's numbers would depend on how many
-    variables are summarised beside it.
+    variables are summarised beside it. Running sums add in order; they take T times the memory, and a call each where
+    the loop takes T of them.
     """
+    if cells.size <= FEW_CELLS:
+        running: Float64s = np.add.accumulate(cells, axis=1)[:, -1]
+        return running + 0.0  # the loop starts with 0, which leaves no -0
     total = np.zeros((cells.shape[0], cells.shape[2]))
     for hour in range(cells.shape[1]):
         total += cells[:, hour]

@@ -1,0 +1,97 @@
+"""What every reader makes of a model: one call from features to one number a stay."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from icudl.errors import StageError
+
+Float64s = npt.NDArray[np.float64]
+
+ROUNDING = 1e-4
+"""Logits by which a score may depend on the stays beside it: products of matrices add in an order that their size
+decides."""
+
+NEAREST = 1e-12
+"""A probability nearer to 0 or 1 counts as this far away, so that its logit is finite."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A model from outside, loaded.
+
+    Attributes:
+        name: What it is, for messages.
+        call: From (n, C) features, or (n, T, C), in double precision, and (n,) lengths to what the model gives.
+        gives: ``"probability"`` or ``"logit"`` where the file or the interface says it; else "".
+        n_features: C of a flat row, where the file says it; else None.
+        slack: Logits by which the score of a stay may differ by the stays beside it.
+        levels: For each feature the sorted numbers at which the score may jump, where it is constant between them;
+            None for any other model.
+    """
+
+    name: str
+    call: Callable[[Float64s, npt.NDArray[np.int64]], Any]
+    gives: str = ""
+    n_features: int | None = None
+    slack: float = ROUNDING
+    levels: Mapping[int, Float64s] | None = None
+
+    def raw(self, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
+        """Return one number a stay, as the model gives it: (n,), from (n,), (n, 1) or two columns.
+
+        Raises:
+            StageError: The call fails, or gives something else.
+        """
+        if self.n_features is not None and features.ndim == 2 and features.shape[1] != self.n_features:
+            raise StageError(f"{self.name} reads {self.n_features} features; the data give {features.shape[1]}.")
+        try:
+            given = self.call(features, lengths)
+            found = np.asarray(given.detach() if hasattr(given, "detach") else given, np.float64)
+        except Exception as error:
+            raise StageError(
+                f"{self.name} failed on features of shape {features.shape}: {type(error).__name__}: {error} "
+                "Check input, variables, missing and masks of the model's table."
+            ) from error
+        n = len(features)
+        if found.shape == (n, 2):
+            return found[:, 1] if self.gives == "probability" else found[:, 1] - found[:, 0]
+        if found.shape in {(n,), (n, 1)}:
+            return found.reshape(n)
+        raise StageError(
+            f"{self.name} gives an array of shape {found.shape} for {n} stays. Expected one number a stay, or two "
+            "columns: survival and death."
+        )
+
+
+def logits_of(raw: Float64s, output: str) -> Float64s:
+    """Return logits of what a model gives; NaN stays NaN."""
+    if output == "logit":
+        return raw
+    inside = np.clip(raw, NEAREST, 1.0 - NEAREST)
+    logits: Float64s = np.log(inside) - np.log1p(-inside)
+    return logits
+
+
+def last_single(threshold: npt.NDArray[np.floating], *, below: bool) -> Float64s:
+    """Return the levels of trees that compare numbers rounded to single precision.
+
+    A number goes to the left where, rounded, it is at most ``threshold`` (or less, with ``below``). Rounding turns over
+    half-way between the last single that does and the next.
+    """
+    single = np.asarray(threshold, np.float32)
+    beyond = single >= threshold if below else single > threshold
+    last = np.where(beyond, np.nextafter(single, np.float32(-np.inf)), single)
+    following = np.nextafter(last, np.float32(np.inf))
+    levels: Float64s = (last.astype(np.float64) + following.astype(np.float64)) / 2
+    return levels
+
+
+def by_feature(features: npt.NDArray[np.integer], levels: Float64s) -> dict[int, Float64s]:
+    """Return sorted levels by feature."""
+    return {int(each): np.unique(levels[features == each]) for each in np.unique(features)}

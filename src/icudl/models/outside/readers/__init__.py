@@ -1,0 +1,1 @@
+"""One reader for each library: from the bytes of a file to a ``Predictor``."""

@@ -1,0 +1,113 @@
+"""Objects of a user's own package: classifiers with predict_proba, torch modules, functions."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from icudl.errors import StageError
+from icudl.models.outside.predictor import ROUNDING, Predictor
+
+
+def find(name: str) -> Any:
+    """Return the object called ``package.module:name``.
+
+    Raises:
+        StageError: It cannot be imported.
+    """
+    module, colon, attribute = name.partition(":")
+    if not colon or not module or not attribute:
+        raise StageError(f"{name!r} names no object. Expected package.module:name.")
+    try:
+        found: Any = import_module(module)
+    except Exception as error:
+        raise StageError(
+            f"The module of {name!r} cannot be imported: {type(error).__name__}: {error} It has to be installed, or "
+            "lie in a folder of PYTHONPATH."
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise StageError(f"{module!r} has no {attribute!r}. Check the name behind the colon of {name!r}.")
+        found = getattr(found, part)
+    return found
+
+
+def read(name: str) -> Predictor:
+    """Make a predictor of an object.
+
+    Raises:
+        StageError: It cannot be imported, or is no model.
+    """
+    from torch import nn
+
+    found = find(name)
+    if inspect.isclass(found):
+        raise StageError(f"{name!r} is a class. Give an instance of it, ready to predict.")
+    if isinstance(found, nn.Module):
+        return Predictor(name=f"The module {name}", call=module_call(found.eval()))
+    if hasattr(found, "predict_proba"):
+        from icudl.models.outside.readers.sklearn import levels_of
+
+        levels = levels_of(found)
+        return Predictor(
+            name=f"The model {name}",
+            call=partial(probabilities, found),
+            gives="probability",
+            n_features=getattr(found, "n_features_in_", None),
+            slack=ROUNDING if levels is None else 0.0,
+            levels=levels,
+        )
+    if callable(found):
+        takes = _takes_lengths(found)
+        return Predictor(
+            name=f"The function {name}",
+            call=found if takes else lambda features, _: found(features),
+        )
+    raise StageError(
+        f"{name!r} is {type(found).__name__}. Expected an object with predict_proba, a torch module, or a function of "
+        "the features."
+    )
+
+
+def probabilities(estimator: Any, features: Any, lengths: Any) -> Any:  # noqa: ARG001 - a classifier reads no lengths
+    """Return the second column of predict_proba, without a warning about names of columns."""
+    with warnings.catch_warnings():
+        # The table of the model names the columns; the array that is handed over has none.
+        warnings.filterwarnings("ignore", message=".*feature names.*")
+        return estimator.predict_proba(features)
+
+
+def module_call(module: Any) -> Callable[[Any, Any], Any]:
+    """Return the call of a torch module in eval mode, in its own precision, with lengths if it takes them."""
+    import torch
+
+    first = next((each for each in module.parameters() if each.is_floating_point()), torch.zeros(()))
+    takes = _takes_lengths(module.forward)
+
+    def call(features: Any, lengths: Any) -> Any:
+        inputs = torch.from_numpy(np.ascontiguousarray(features)).to(first)
+        with torch.no_grad():
+            given = module(inputs, torch.from_numpy(lengths)) if takes else module(inputs)
+        return given.double().cpu()
+
+    return call
+
+
+def _takes_lengths(function: Any) -> bool:
+    """Tell whether a function asks for a second argument that has no default."""
+    try:
+        asked = [
+            each
+            for each in inspect.signature(function).parameters.values()
+            if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD} and each.default is each.empty
+        ]
+    except (TypeError, ValueError):
+        schema = getattr(function, "schema", None)
+        return schema is not None and len(schema.arguments) > 2
+    return len(asked) > 1
