@@ -20,6 +20,7 @@ from icudl.config.schema import MAIN, Attack, Config, DataSet, Model, RoleOption
 from icudl.errors import ConfigError
 from icudl.models.outside.options import OutsideOptions, read_bytes, undeclared
 from icudl.pipeline.run import tables_of
+from icudl.preprocessing.outcome import OutcomeOptions
 from icudl.preprocessing.splits import SplitOptions
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
@@ -102,6 +103,7 @@ def data_of(store: Store, prepared: Manifest, base: Config) -> Config:
         variables=tables["variables"],
         window=tables["window"],
         cohort=tables["cohort"],
+        outcome=tables.get("outcome", OutcomeOptions()),
         # An external data set is not divided, and the one data set of an audit is.
         split=tables.get("split", SplitOptions()),
     )
