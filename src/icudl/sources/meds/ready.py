@@ -38,7 +38,10 @@ MIMIC4_CODES: Mapping[str, Patterns] = {
 }
 """How MIMIC_IV_MEDS writes an item of each event table."""
 
-EICU_LAB = "LAB//RESULT//{item}//*"
+RESULT = "LAB//RESULT//"
+"""Beginning of the codes of results whose time is not that of the sample."""
+
+EICU_LAB = RESULT + "{item}//*"
 EICU_VITALS: Mapping[eicu.Item, str] = {
     (eicu.MONITOR, "temperature"): "VITALS//PERIODIC//TEMPERATURE",
     (eicu.MONITOR, "sao2"): "VITALS//PERIODIC//SAO2",
@@ -72,6 +75,7 @@ class Ready:
         survivals: Texts in a code of hospital discharge that mean survival; None if all that mean no death do.
         counts_unit_deaths: Whether the code of ICU discharge tells deaths as well.
         notes: What a reader of the results has to know.
+        late: What to tell if the data hold codes that begin with ``RESULT``; "" for nothing.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Ready:
     survivals: frozenset[str] | None = None
     counts_unit_deaths: bool = False
     notes: tuple[str, ...] = ()
+    late: str = ""
 
 
 EICU_POPULATION = "eicu by hospital stay"
@@ -95,6 +100,15 @@ EICU_POPULATION = "eicu by hospital stay"
 _HOSPITAL_STAYS = (
     "The ETL of eICU takes a hospital stay for a subject: a patient who comes back counts as another one, and may be "
     "both in training and in test."
+)
+
+_STORED = (
+    "Results of the laboratory have the time at which they were stored, as MIMIC_IV_MEDS 0.2 writes them. The tables "
+    "have the time of the sample, which is earlier: hours differ from those of source mimic4."
+)
+_REVISED = (
+    "Results of the laboratory have the time of their last revision, as eICU_MEDS writes them. The tables have the "
+    "time of the first, which may be earlier: hours differ from those of source eicu."
 )
 
 
@@ -115,6 +129,7 @@ def ready(name: str) -> Ready:
             population=MIMIC4_POPULATION,
             citations=MIMIC4_CITATIONS,
             admission_column="hadm_id",
+            late=_STORED,
         )
     book = eicu.rule_book((eicu.MONITOR, eicu.CUFF))
     series = []
@@ -136,6 +151,7 @@ def ready(name: str) -> Ready:
         survivals=frozenset({"alive"}),
         counts_unit_deaths=True,
         notes=(_HOSPITAL_STAYS,),
+        late=_REVISED,
     )
 
 

@@ -20,7 +20,7 @@ from icudl.sources.meds.codes import code_table
 from icudl.sources.meds.folder import Shard, shards_of
 from icudl.sources.meds.locating import LOOKED_FOR, etl_of, located
 from icudl.sources.meds.options import MedsOptions
-from icudl.sources.meds.ready import ready
+from icudl.sources.meds.ready import RESULT, ready
 from icudl.sources.meds.stays import stays_of
 from icudl.sources.table.reading import Notes
 from icudl.variables import CATALOGUE, Variable
@@ -118,6 +118,8 @@ class Meds(SourceBase):
                 "No value of the chosen variables lies in the window of any ICU stay. Check source.codes, and the "
                 "settings variables.use and window.hours."
             )
+        if self._ready is not None and self._ready.late and any(code.startswith(RESULT) for code in found.codes):
+            notes.say(self._ready.late)
         warnings = (*(self._ready.notes if self._ready else ()), *notes.warnings, *found.warnings)
         return SourceTables(
             stays.table,

@@ -110,15 +110,14 @@ def block_tables(hospital: Hospital, number: int) -> dict[str, pl.DataFrame]:
         "CHARTEVENTS": chart_events(block, hospital.seed, noise, texts_only=texts_only),
         "LABEVENTS": lab_events(block, hospital.seed, noise * LAB_NOISE_SHARE, texts_only=texts_only),
     }
-    if hospital.layout != MIMIC3:
-        return LAYOUTS[hospital.layout].frames(frames)
     # Interleaved, so that identifiers of rows are unique without knowing how many rows the other blocks have.
-    return {
+    numbered = {
         name: frame.select(
             (pl.int_range(frame.height, dtype=pl.Int64) * hospital.n_blocks + number + 1).alias("ROW_ID"), pl.all()
         )
         for name, frame in frames.items()
     }
+    return numbered if hospital.layout == MIMIC3 else LAYOUTS[hospital.layout].frames(numbered)
 
 
 def write_block(hospital: Hospital, number: int, tick: Tick) -> None:

@@ -26,6 +26,7 @@ def test_units_that_a_code_states_are_converted(tmp_path: Path) -> None:
     tables = of(person(), stay(), events, path=tmp_path)
     assert [row[3] for row in means(tables)] == [1.0, 1.4, 1.5, 1.6]
     assert counts(tables, "creatinine")["converted unit"] == 1
+    assert "Results of the laboratory have the time at which they were stored" in said(tables)
     assert "Units that are not known, the item's own is taken: 'cups' of LAB//50912//cups." in said(tables)
 
 

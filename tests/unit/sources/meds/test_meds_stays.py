@@ -137,6 +137,7 @@ def test_stays_as_the_etl_of_eicu_writes_them(tmp_path: Path) -> None:
         (11, 3, "creatinine", 1.5, 1),
     ]  # fmt: skip
     assert "takes a hospital stay for a subject" in said(tables)
+    assert "the time of their last revision" in said(tables)
 
 
 def test_no_icu_admission_names_the_option(tmp_path: Path) -> None:

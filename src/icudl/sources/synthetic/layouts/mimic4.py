@@ -119,16 +119,24 @@ def chart_events(table: pl.DataFrame) -> pl.DataFrame:
 
 def lab_events(table: pl.DataFrame) -> pl.DataFrame:
     """Return labevents."""
+    none = pl.lit(None, pl.String)
     return table.select(
+        labevent_id="ROW_ID",
         subject_id="SUBJECT_ID",
         hadm_id="HADM_ID",
+        specimen_id="ROW_ID",
         itemid="ITEMID",
+        order_provider_id=none,
         charttime="CHARTTIME",
         storetime=pl.col("CHARTTIME") + pl.duration(minutes=45),
         value="VALUE",
         valuenum="VALUENUM",
         valueuom="VALUEUOM",
+        ref_range_lower=pl.lit(None, pl.Float64),
+        ref_range_upper=pl.lit(None, pl.Float64),
         flag=pl.col("FLAG").replace("delta", None),
+        priority=pl.lit("ROUTINE"),
+        comments=none,
     )
 
 
