@@ -28,10 +28,6 @@ class Signature:
 SIGNATURES: tuple[Signature, ...] = (
     Signature("MEDS", (("metadata/dataset.json", "metadata/codes.parquet"), ("data",))),
     Signature("CLIF", (("clif_patient.*", "clif_hospitalization.*"), ("clif_vitals.*", "clif_labs.*", "clif_adt.*"))),
-    Signature(
-        "PhysioNet/CinC Challenge 2019",
-        (("training_seta*", "training_setb*", "p[0-9][0-9][0-9][0-9][0-9][0-9].psv"),),
-    ),
     Signature("AmsterdamUMCdb", (("numericitems.*",), ("admissions.*", "listitems.*"))),
     Signature(
         "HiRID",

@@ -19,6 +19,10 @@ OVERLAPPING: tuple[frozenset[str], ...] = (
     # One hospital; MIMIC-III holds admissions of 2001 to 2012, MIMIC-IV of 2008 on, MIMIC-II ends in 2008.
     frozenset({"mimic-iii", "mimic-iv"}),
     frozenset({"mimic-iv", "physionet-2012"}),
+    # Reyna et al. 2020: set A of the challenge is of the hospital that MIMIC is of.
+    frozenset({"mimic-iii", "physionet-2019"}),
+    frozenset({"mimic-iv", "physionet-2019"}),
+    frozenset({"physionet-2012", "physionet-2019"}),
 )
 """Populations that have patients in common, under ids that do not tell which."""
 

@@ -222,7 +222,6 @@ def test_nothing_known_lists_what_was_looked_for(tmp_path: Path) -> None:
 NAMES = {
     "MEDS": ("metadata/codes.parquet", "data/train/0.parquet"),
     "CLIF": ("clif_patient.parquet", "clif_vitals.parquet"),
-    "PhysioNet/CinC Challenge 2019": ("p100001.psv",),
     "AmsterdamUMCdb": ("admissions.csv", "numericitems.csv"),
     "HiRID": ("general_table.csv", "hirid_variable_reference.csv"),
 }
