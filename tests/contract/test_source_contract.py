@@ -15,6 +15,7 @@ from icudl.sources.synthetic.source import write_hospital
 from icudl.testing import SOURCE_CHECKS
 from meds_data import study_folder as meds_folder
 from mimic4_tables import busy_hospital
+from physionet2019_records import challenge_folder
 from source_cases import physionet_folder, table_folder
 from yaib_cohorts import yaib_folder
 
@@ -36,6 +37,7 @@ CASES: dict[str, Callable[[Path], None] | None] = {
     "mimic3": hospital_folder,
     "mimic4": mimic4_folder,
     "physionet2012": physionet_folder,
+    "physionet2019": challenge_folder,
     "yaib": yaib_folder,
     "table": table_folder,
     "eicu": eicu_folder,

@@ -48,6 +48,7 @@ OUTCOMES_SCHEMA: Schema = {
     "followed_hours": pl.Float64,  # ICU admission to the last hour at which a death would be known
     "readmission_hours": pl.Float64,  # leaving the ICU to the patient's next ICU stay; null where there is none
     "column": pl.Boolean,  # an outcome of the hospital's own; null where unknown
+    "column_hours": pl.Float64,  # ICU admission to that outcome; null where there is none or its time is unknown
 }
 CLEANING_SCHEMA: Schema = {
     "variable": pl.String,

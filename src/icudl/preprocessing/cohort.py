@@ -51,10 +51,11 @@ def select_cohort(
     2. ICU stay of at least ``min_stay_hours``, by the clock; a stay of unknown length is left out;
     3. ``alive_at_window_end``: death at exactly the end of the window (and of ``outcome.gap_hours``) is death inside
        it. Where the source does not tell the time of death nobody is left out;
-    4. ``first_stay_only``: the patient's first ICU stay in the source, whether or not it met the other criteria;
-    5. the outcome is known, unless it is death in hospital, which must be known of every stay, or the length of the
+    4. an outcome of the hospital's own whose hour is told comes about later than that;
+    5. ``first_stay_only``: the patient's first ICU stay in the source, whether or not it met the other criteria;
+    6. the outcome is known, unless it is death in hospital, which must be known of every stay, or the length of the
        stay;
-    6. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
+    7. at least ``min_measured_values`` cells (stay, hour, variable) with a value, inside the window and the stay.
 
     Args:
         tables: Stays and hourly means from a source.
@@ -82,7 +83,7 @@ def select_cohort(
             f"The cohort is empty. Stays left after each criterion: {_describe(table)}. "
             "Expected at least one; relax the [cohort] criteria or check source.path."
         )
-    return stays.drop("dead_hours"), table
+    return stays.drop("dead_hours", "known_hours"), table
 
 
 def _criteria(tables: SourceTables, options: CohortOptions, outcome: OutcomeOptions) -> list[tuple[str, pl.Expr]]:
@@ -94,6 +95,9 @@ def _criteria(tables: SourceTables, options: CohortOptions, outcome: OutcomeOpti
     if options.alive_at_window_end:
         alive = pl.col("dead_hours").is_null() | (pl.col("dead_hours") > begin)
         criteria.append((f"alive at hour {begin:g}", alive))
+    if "column_hours" in tables.outcomes.columns and outcome.event == "column":
+        late = pl.col("known_hours").is_null() | (pl.col("known_hours") > begin)
+        criteria.append((f"without the outcome at hour {begin:g}", late))
     if options.first_stay_only:
         criteria.append(("first ICU stay of the patient", pl.col("stay_number") == 1))
     if unknown := unknown_criterion(outcome):

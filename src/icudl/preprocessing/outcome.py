@@ -109,8 +109,9 @@ def with_labels(tables: SourceTables, options: OutcomeOptions) -> pl.DataFrame:
         options: What is asked for.
 
     Returns:
-        ``STAYS_SCHEMA``, label (null where it is not known) and dead_hours (the first hour at which the patient is
-        known to be dead, null where none is known).
+        ``STAYS_SCHEMA``, label (null where it is not known), dead_hours (the first hour at which the patient is known
+        to be dead, null where none is known) and known_hours (the hour at which an outcome other than death came about,
+        null where there is none).
 
     Raises:
         SourceError: The tables do not tell the outcome, or every stay would have it.
@@ -139,8 +140,10 @@ def with_labels(tables: SourceTables, options: OutcomeOptions) -> pl.DataFrame:
         "readmission": _readmitted(options.days) if "readmission_hours" in columns else pl.lit(None),
         "column": pl.col("column") if "column" in columns else pl.lit(None),
     }[options.event]
+    own = options.event == "column" and "column_hours" in stays.columns
     return stays.select(
         *tables.stays.columns,
+        known_hours=pl.col("column_hours") if own else pl.lit(None, pl.Float64),
         label=label.cast(pl.Boolean),
         dead_hours=pl.min_horizontal("death_hours", *later),
     )

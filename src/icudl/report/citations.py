@@ -44,6 +44,12 @@ CITATIONS: dict[str, Citation] = {
         "Silva I, Moody G, Scott DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
         "PhysioNet/Computing in Cardiology Challenge 2012. Computing in Cardiology 39, 245-248 (2012).",
     ),
+    "physionet2019": Citation(
+        "Reyna MA, Josef CS, Jeter R, Shashikumar SP, Westover MB, Nemati S, Clifford GD, Sharma A. Early prediction "
+        "of sepsis from clinical data: the PhysioNet/Computing in Cardiology Challenge 2019. Critical Care Medicine "
+        "48(2), 210-217 (2020).",
+        "https://doi.org/10.1097/CCM.0000000000004145",
+    ),
     "eicu": Citation(
         "Pollard TJ, Johnson AEW, Raffa JD, Celi LA, Mark RG, Badawi O. The eICU Collaborative Research Database, a "
         "freely available multi-center database for critical care research. Scientific Data 5, 180178 (2018).",

@@ -23,10 +23,6 @@ class Signature:
 
 
 SIGNATURES: tuple[Signature, ...] = (
-    Signature(
-        "PhysioNet/CinC Challenge 2019",
-        (("training_seta*", "training_setb*", "p[0-9][0-9][0-9][0-9][0-9][0-9].psv"),),
-    ),
     Signature("AmsterdamUMCdb", (("numericitems.*",), ("admissions.*", "listitems.*"))),
     Signature(
         "HiRID",

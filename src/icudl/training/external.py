@@ -22,6 +22,10 @@ OVERLAPPING: tuple[frozenset[str], ...] = (
     frozenset({"mimic-iv", "physionet-2012"}),
     # eICU_MEDS takes a hospital stay for a subject; its ids are those of hospital stays, not of patients.
     frozenset({"eicu", "eicu by hospital stay"}),
+    # Reyna et al. 2020: set A of the challenge is of the hospital that MIMIC is of.
+    frozenset({"mimic-iii", "physionet-2019"}),
+    frozenset({"mimic-iv", "physionet-2019"}),
+    frozenset({"physionet-2012", "physionet-2019"}),
 )
 """Populations that have patients in common, under ids that do not tell which."""
 

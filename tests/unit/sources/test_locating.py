@@ -220,7 +220,6 @@ def test_nothing_known_lists_what_was_looked_for(tmp_path: Path) -> None:
 
 
 NAMES = {
-    "PhysioNet/CinC Challenge 2019": ("p100001.psv",),
     "AmsterdamUMCdb": ("admissions.csv", "numericitems.csv"),
     "HiRID": ("general_table.csv", "hirid_variable_reference.csv"),
 }

@@ -130,15 +130,19 @@ def _outcomes(name: str, records: Path) -> Path:
     )
 
 
-def record_files(folder: Path) -> list[Path]:
+def record_files(folder: Path, record: re.Pattern[str] = _RECORD) -> list[Path]:
     """Return the files of records in a folder, sorted; an empty list if the path is not a folder."""
-    return sorted(path for path in _entries(folder) if _RECORD.fullmatch(path.name))
+    return sorted(path for path in _entries(folder) if record.fullmatch(path.name))
 
 
-def contents(path: Path) -> Iterator[tuple[int, bytes]]:
+def contents(path: Path, record: re.Pattern[str] = _RECORD) -> Iterator[tuple[int, bytes]]:
     """Yield the id and the bytes of each record of an archive or a folder.
 
     An archive is read as a stream and never unpacked, so none of its members is written to the disk.
+
+    Args:
+        path: The archive or folder.
+        record: Name of the file of a record; its first group is the id.
 
     Raises:
         SourceError: The archive holds a link, a path outside itself, or a file too large to be a record.
@@ -146,16 +150,21 @@ def contents(path: Path) -> Iterator[tuple[int, bytes]]:
             these errors.
     """
     if path.is_dir():
-        for file in record_files(path):
-            yield int(file.stem), file.read_bytes()
+        for file in record_files(path, record):
+            yield _id_in(record, file.name), file.read_bytes()
         return
     with _opened(path) as archive:
         for member in archive:
             _check_member(path.name, member)
-            match = _RECORD.fullmatch(PurePosixPath(member.name).name)
-            handle = archive.extractfile(member) if match else None
-            if match and handle:
-                yield int(match[1]), handle.read()
+            name = PurePosixPath(member.name).name
+            handle = archive.extractfile(member) if record.fullmatch(name) else None
+            if handle:
+                yield _id_in(record, name), handle.read()
+
+
+def _id_in(record: re.Pattern[str], name: str) -> int:
+    match = record.fullmatch(name)
+    return int(match[1]) if match else -1
 
 
 def _opened(path: Path) -> tarfile.TarFile:
