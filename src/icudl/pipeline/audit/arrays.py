@@ -62,7 +62,8 @@ def audit(
     """Audit a model that was trained elsewhere: scores, calibration, subgroups, attacks, one report.
 
     The arrays are written into the store's folder ``audited`` as the tables of a hospital of its own, and read back by
-    the rules of every source: implausible values are dropped, and the report counts them.
+    the rules of every source: implausible values are dropped, and the report counts them. What is made from them is marked
+    restricted unless ``settings`` has ``"source.open_data=true"``.
 
     Args:
         model: Path of a file in its library's own format, ``"package.module:name"``, or a fitted XGBoost, LightGBM,
@@ -152,7 +153,6 @@ def _data_settings(folder: Path, n_hours: int, variables: Sequence[str]) -> list
         "source.name=table",
         f"source.path={folder}",
         "source.population=arrays given to icudl.audit",
-        "source.open_data=true",
         "source.time_unit=hours",
         f"variables.use=[{named}]",
         f"window.hours={n_hours}",
