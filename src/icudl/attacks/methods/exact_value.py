@@ -38,9 +38,9 @@ class ExactValueAttack(OneValueAttack):
                 "exact_value needs a model that says where its score jumps or bends, such as boosted_trees or "
                 "logistic_regression. Use sweep, which needs scores alone."
             )
-        tried, flips = [], []
+        tried, flips, before = [], [], target.values[row].flatten()
         for cell, low, high in zip(cells.tolist(), down, up, strict=True):
-            now = target.values.flatten(1)[row, cell]
+            now = before[cell]
             values = candidates(target, row, cell)
             change = (values - now).clamp(low, high).sort().values
             tried.append(change)
@@ -54,8 +54,9 @@ class ExactValueAttack(OneValueAttack):
 def candidates(target: PiecewiseTarget, row: int, cell: int) -> Tensor:
     """Return the values of a cell that decide for all of its values."""
     breaks, constant = target.pieces(row, cell)
-    below, at, above = target.representable(cell, breaks)
-    inside = target.representable(cell, (breaks[:-1] + breaks[1:]) / 2)[1]
+    middles = (breaks[:-1] + breaks[1:]) / 2
+    below, near, above = target.representable(cell, torch.cat([breaks, middles]))
+    below, at, above, inside = below[: len(breaks)], near[: len(breaks)], above[: len(breaks)], near[len(breaks) :]
     return torch.cat([breaks[[0, -1]], at, inside] if constant else [breaks[[0, -1]], below, at, above, inside])
 
 

@@ -228,7 +228,7 @@ class PiecewiseChartedTarget(ChartedTarget):
         """See ``PiecewiseTarget.pieces``."""
         stay, hour, variable = self._place(row, cell)
         found, constant = self.scorer.break_points(stay, hour, variable)
-        low, high = (float(bound.flatten(1)[row, cell]) for bound in (self.lower, self.upper))
+        low, high = (float(bound[row, hour, variable]) for bound in (self.lower, self.upper))
         unit = self._unit_of(found, variable)
         inside = unit[(unit > low) & (unit < high)]
         return torch.from_numpy(np.concatenate([[low], inside, [high]])), constant

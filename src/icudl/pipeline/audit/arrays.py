@@ -62,7 +62,8 @@ def audit(
     """Audit a model that was trained elsewhere: scores, calibration, subgroups, attacks, one report.
 
     The arrays are written into the store's folder ``audited`` as the tables of a hospital of its own, and read back by
-    the rules of every source: implausible values are dropped, and the report counts them.
+    the rules of every source: implausible values are dropped, and the report counts them. What is made from them is marked
+    restricted unless ``settings`` has ``"source.open_data=true"``.
 
     Args:
         model: Path of a file in its library's own format, ``"package.module:name"``, or a fitted XGBoost, LightGBM,
@@ -152,7 +153,6 @@ def _data_settings(folder: Path, n_hours: int, variables: Sequence[str]) -> list
         "source.name=table",
         f"source.path={folder}",
         "source.population=arrays given to icudl.audit",
-        "source.open_data=true",
         "source.time_unit=hours",
         f"variables.use=[{named}]",
         f"window.hours={n_hours}",
@@ -162,7 +162,7 @@ def _data_settings(folder: Path, n_hours: int, variables: Sequence[str]) -> list
     ]
 
 
-def _place_of(model: Any, folder: Path) -> dict[str, str]:
+def _place_of(model: Any, folder: Path) -> dict[str, Any]:
     """Return the file or object of a model; a fitted one is saved in the format of its library."""
     if isinstance(model, Path) or (isinstance(model, str) and ":" not in model):
         return {"file": str(Path(model).resolve())}
@@ -179,7 +179,10 @@ def _place_of(model: Any, folder: Path) -> dict[str, str]:
     elif library == "sklearn":
         from icudl.models.outside.readers.library import require
 
-        place.write_bytes(require("skops.io", "skops").dumps(model))
+        skops = require("skops.io", "skops")
+        place.write_bytes(skops.dumps(model))
+        # What the caller holds in memory is no stranger's file.
+        return {"file": str(place), "trusted": tuple(skops.get_untrusted_types(file=place))}
     else:
         raise ConfigError(f"The model is {type(model).__module__}.{type(model).__qualname__}. {how_to_save()}")
     return {"file": str(place)}
