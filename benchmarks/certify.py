@@ -22,9 +22,9 @@ from icudl.attacks.target.verification import score
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.networks import Prepared, make_network
-from icudl.proofs.passes import Track
+from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.networks import Prepared, make_network
+from icudl.proofs.forms.passes import Track
 from icudl.proofs.search import Search, Verdict
 from icudl.proofs.values import Values
 

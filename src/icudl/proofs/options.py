@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from icudl.models.options import GruOptions, LstmOptions, ModelOptions
+from icudl.models.options import GruOptions, LstmOptions, ModelOptions, RecurrentSummaryOptions, SummaryOptions
 from icudl.options import Options, option
-
-READOUTS = ("last_hour", "final", "mean", "max")
-"""Read-outs that proofs reach through."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,16 +56,15 @@ class CertifyOptions(Options):
     batch_size: int = option(8, "Stays proved at once, and kept at once when a run is interrupted.", low=1, high=65536)
 
 
+EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary or summary."
+"""The models about which something can be proved."""
+
+
 def unprovable(options: ModelOptions) -> str:
     """Return why nothing can be proved about a model with these options; "" if something can."""
-    if not isinstance(options, LstmOptions | GruOptions):
-        return (
-            f"Nothing can be proved about the model {options.name!r}. Expected lstm or gru. Name the models to prove "
-            "in certify.on; the attacks sweep and greedy search every model, without a proof."
-        )
-    if options.readout not in READOUTS:
-        return (
-            f"Nothing can be proved about the read-out {options.readout!r} of the model {options.name!r}. Expected one "
-            f"of {', '.join(READOUTS)}."
-        )
-    return ""
+    if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions):
+        return ""
+    return (
+        f"Nothing can be proved about the model {options.name!r}. {EXPECTED} Name the models to prove in certify.on; "
+        "the attacks sweep and greedy search every model, without a proof."
+    )

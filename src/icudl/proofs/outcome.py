@@ -25,9 +25,9 @@ from icudl.attacks.run.shards import Shard, bind_shard
 from icudl.attacks.target.verification import Scores, score
 from icudl.files import write_atomically
 from icudl.models.base import SequenceClassifier
-from icudl.proofs.networks import Network
+from icudl.proofs.forms.networks import Network
+from icudl.proofs.forms.passes import Track
 from icudl.proofs.options import CertifyOptions
-from icudl.proofs.passes import Track
 from icudl.proofs.search import Found, Search, Verdict
 from icudl.proofs.values import Values
 from icudl.training.scores.risk_curve import risks_at

@@ -21,7 +21,7 @@ from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.networks import make_network
+from icudl.proofs.forms.networks import make_network
 from icudl.proofs.options import CertifyOptions
 from icudl.proofs.outcome import ShardProofs, prove_stays
 

@@ -14,7 +14,7 @@ import enum
 import torch
 from torch import Tensor, nn
 
-from icudl.proofs.networks import Band, Prepared
+from icudl.proofs.forms.networks import Band, Prepared
 from icudl.proofs.values import Values
 
 POINTS = 9
@@ -221,12 +221,12 @@ class Search:
         back = torch.argsort(order)
         centre, slope, rest = (torch.cat(arrays)[back] for arrays in zip(*bands, strict=True))
         sign = values.sign[values.stay[queue.value]]
-        return Band(sign * (centre - values.target.shift), sign * slope, rest)
+        return Band(sign * (centre - values.target.shift), sign[:, None] * slope, rest)
 
     def _decide(self, queue: Pieces, band: Band) -> tuple[Pieces, Pieces]:
         """Return the pieces that are done, and what is left of the others."""
         lead = torch.where(queue.flipped, -band.centre, band.centre)
-        slope = torch.where(queue.flipped, -band.slope, band.slope)
+        slope = torch.where(queue.flipped, -band.slope[:, 0], band.slope[:, 0])
         # The lead of the class that the piece should have is at least lead - rest + slope e for e from -1 to 1.
         base = lead - band.rest
         worst = base - slope.abs()

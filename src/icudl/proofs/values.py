@@ -17,8 +17,8 @@ from torch import Tensor
 from icudl.attacks.base import Perturbation, allowed_change
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.verification import Verified, score, verify
-from icudl.proofs.networks import Passes
-from icudl.proofs.passes import Track
+from icudl.proofs.forms.networks import Passes
+from icudl.proofs.forms.passes import Track
 
 INPUT_ROUNDING = 2.0**-20
 """Bound on the rounding of inputs as float32 evaluates them, relative to the sizes that enter: sixteen units."""
@@ -114,7 +114,7 @@ class Values:
         reached = steps != 0
         first = reached.int().argmax(dim=1)
         last = reached.shape[1] - 1 - reached.flip(1).int().argmax(dim=1)
-        return Passes(stay, Track(centre, slope, own), torch.stack([first, last], dim=1))
+        return Passes(stay, Track(centre, slope[:, None], own), torch.stack([first, last], dim=1))
 
     def change(self, which: Tensor, value: Tensor) -> Tensor:
         """Return (K, T, F) float32 changes of stays that take each value at ``which`` to ``value`` (K,)."""

@@ -19,8 +19,8 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.models.options import GruOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.networks import make_network
-from icudl.proofs.passes import Track
+from icudl.proofs.forms.networks import make_network
+from icudl.proofs.forms.passes import Track
 from icudl.proofs.search import Found, Search, Verdict
 from icudl.proofs.values import Values
 from training_grids import make_grid
