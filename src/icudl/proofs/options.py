@@ -34,6 +34,11 @@ class CertifyOptions(Options):
         high=1_000_000_000,
     )
     misclassified: bool = option(False, "Also prove stays that the model gets wrong.")
+    near: bool = option(
+        False,
+        "Also prove against small errors of several values at once: any one and any two within 5 and 10 % of the range "
+        "between the winsor limits, all values within 0.5 and 1 %. Networks only; one pass a stay for each.",
+    )
     width: float = option(
         0.01,
         "Share of a variable's range between the winsor limits to which the ends of flipping intervals are exact.",
@@ -48,21 +53,22 @@ class CertifyOptions(Options):
         high=10_000_000,
     )
     terms: int = option(
-        8,
-        "Most unknowns that an affine form carries for each hidden unit of a direction. More are slower and tighter.",
-        low=8,
+        4,
+        "Most unknowns that an affine form carries for each hidden unit of a direction; a pass keeps at least three "
+        "for each number of its state. More are slower and tighter.",
+        low=1,
         high=1000,
     )
     batch_size: int = option(8, "Stays proved at once, and kept at once when a run is interrupted.", low=1, high=65536)
 
 
-EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary or summary."
+EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary, summary, boosted_trees or logistic_regression."
 """The models about which something can be proved."""
 
 
 def unprovable(options: ModelOptions) -> str:
     """Return why nothing can be proved about a model with these options; "" if something can."""
-    if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions):
+    if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions) or options.piecewise:
         return ""
     return (
         f"Nothing can be proved about the model {options.name!r}. {EXPECTED} Name the models to prove in certify.on; "

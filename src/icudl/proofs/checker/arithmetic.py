@@ -131,7 +131,7 @@ class Pass:
         """Return the square root of the larger of x and ``least``."""
 
         def slope(low: Floats, high: Floats) -> Floats:
-            return np.where(low >= least, 0.5 / np.sqrt(np.maximum(high, least)), 0.0)
+            return np.where(low >= least, 0.5 / np.sqrt(np.maximum(high, max(least, _LEAST))), 0.0)
 
         return self.apply(form, lambda x: np.sqrt(np.maximum(x, least)), slope)
 

@@ -16,8 +16,9 @@ from icudl.artifacts import Certificates, Checkpoint, GridDataset, PieceVerdict
 from icudl.attacks.target.checkpoint import decision_shift
 from icudl.preprocessing.features import assemble_features
 from icudl.preprocessing.imputation import impute
-from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
+from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, static_columns, to_unit
 from icudl.proofs.checker.arithmetic import Floats, Form, Pass
+from icudl.proofs.checker.charted import bounds_of_logit
 from icudl.proofs.checker.networks import difference
 
 SLACK = 1e-7
@@ -53,13 +54,19 @@ class Checker:
         flips = self.proofs.values.filter(self.proofs.values["witness"].is_not_null())
         for row in _drawn(flips.height, count, rng):
             value = flips.row(row, named=True)
-            lead, _ = self._bounds(value, value["witness"], value["witness"])
-            if lead >= SLACK:
+            if not self._may_flip(value):
                 found.append(f"the witness of {self._name(value)} flips nothing")
         return found
 
     def piece_holds(self, piece: Mapping[str, Any], low: float, high: float, depth: int) -> bool:
         """Tell whether the verdict of a piece is confirmed from ``low`` to ``high``."""
+        checkpoint = self._checkpoint_of(piece)
+        if _reads_charted_values(checkpoint):
+            scaler, variable = checkpoint.scaler, piece["variable"]
+            base = float(scaler.lower[variable])
+            width = float(scaler.upper[variable]) - base
+            ends = np.float32(base + low * width), np.float32(base + high * width)
+            return self._holds_between(piece, checkpoint, *ends)
         least, most = self._bounds(piece, low, high)
         if (least > SLACK) if piece["verdict"] == PieceVerdict.HOLDS else (most < -SLACK):
             return True
@@ -68,10 +75,60 @@ class Checker:
         middle = (low + high) / 2
         return self.piece_holds(piece, low, middle, depth - 1) and self.piece_holds(piece, middle, high, depth - 1)
 
+    def _checkpoint_of(self, value: Mapping[str, Any]) -> Checkpoint:
+        return self.checkpoints[self._member_of[value["stay_id"]]]
+
+    def _may_flip(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether the witness of a value does not leave the prediction as it is."""
+        checkpoint = self._checkpoint_of(value)
+        if not _reads_charted_values(checkpoint):
+            return self._bounds(value, value["witness"], value["witness"])[0] < SLACK
+        base = float(checkpoint.scaler.lower[value["variable"]])
+        at = np.float32(base + value["witness"] * (float(checkpoint.scaler.upper[value["variable"]]) - base))
+        return self._charted_bounds(value, checkpoint, at, at)[0] <= 0
+
+    def _holds_between(
+        self, piece: Mapping[str, Any], checkpoint: Checkpoint, low: np.float32, high: np.float32
+    ) -> bool:
+        """Tell whether the verdict of a piece is confirmed for all numbers in single precision between two of them."""
+        sign = 1 if piece["verdict"] == PieceVerdict.HOLDS else -1
+        waiting = [(low, high)]
+        while waiting:
+            low, high = waiting.pop()
+            least, most = sorted(sign * end for end in self._charted_bounds(piece, checkpoint, low, high))
+            if least > 0:
+                continue
+            if most < 0:
+                return False
+            middle = np.float32((float(low) + float(high)) / 2)
+            if low < middle < high:
+                waiting += [(low, middle), (middle, high)]
+            elif any(max(sign * end for end in self._charted_bounds(piece, checkpoint, x, x)) < 0 for x in (low, high)):
+                return False
+        return True
+
+    def _charted_bounds(
+        self, value: Mapping[str, Any], checkpoint: Checkpoint, low: np.float32, high: np.float32
+    ) -> tuple[float, float]:
+        """Return the least and greatest lead of the present class for a model of charted values."""
+        grid, row = self.grid, self._row_of[value["stay_id"]]
+        series = grid.values[row, : int(grid.lengths[row])]
+        options = InputOptions.from_dict(checkpoint.inputs)
+        statics = grid.statics[row, static_columns(grid, options)]
+        place = value["hour"], value["variable"]
+        shift = decision_shift(checkpoint.threshold, checkpoint.curve)
+        now = float(series[place])
+        present = bounds_of_logit(checkpoint.weights, checkpoint.folds, series, statics, (*place, now, now))
+        least, most = bounds_of_logit(
+            checkpoint.weights, checkpoint.folds, series, statics, (*place, float(low), float(high))
+        )
+        if sum(present) / 2 >= shift:
+            return least - shift, most - shift
+        return shift - most, shift - least
+
     def _bounds(self, value: Mapping[str, Any], low: float, high: float) -> tuple[float, float]:
         """Return the least and greatest lead of the present class while a value moves from ``low`` to ``high``."""
-        row = self._row_of[value["stay_id"]]
-        checkpoint = self.checkpoints[self._member_of[value["stay_id"]]]
+        row, checkpoint = self._row_of[value["stay_id"]], self._checkpoint_of(value)
         weights = {name: np.asarray(array, np.float64) for name, array in checkpoint.weights.items()}
         place = (value["hour"], value["variable"])
         now, below, above = (self._inputs(checkpoint, row, place, to) for to in (None, low, high))
@@ -113,6 +170,10 @@ class Checker:
     def _name(self, value: Mapping[str, Any]) -> str:
         variable = self.proofs.variables[value["variable"]].name
         return f"stay {value['stay_id']}, hour {value['hour']}, {variable}"
+
+
+def _reads_charted_values(checkpoint: Checkpoint) -> bool:
+    return any(name.endswith(("threshold", "coefficient")) for name in checkpoint.weights)
 
 
 def _drawn(total: int, count: int, rng: np.random.Generator) -> list[int]:
