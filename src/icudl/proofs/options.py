@@ -66,8 +66,13 @@ EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary, summary, boosted_tree
 """The models about which something can be proved."""
 
 
-def unprovable(options: ModelOptions) -> str:
+def unprovable(options: ModelOptions, threat_model: str = "measured") -> str:
     """Return why nothing can be proved about a model with these options; "" if something can."""
+    if options.piecewise and not options.imputed and threat_model != "measured":
+        return (
+            f"The model {options.name!r} reads no filled-in record, so nothing can be proved about it under "
+            f"certify.threat_model = {threat_model!r}. Expected measured."
+        )
     if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions) or options.piecewise:
         return ""
     return (
