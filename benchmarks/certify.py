@@ -22,24 +22,25 @@ from icudl.attacks.target.verification import score
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.networks import Prepared, make_network
-from icudl.proofs.passes import Track
-from icudl.proofs.search import Search, Verdict
-from icudl.proofs.values import Values
+from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.networks import Prepared, make_network
+from icudl.proofs.forms.passes import Track
+from icudl.proofs.forms.search import Search
+from icudl.proofs.forms.values import NetworkValues
+from icudl.proofs.pieces import Verdict
 
 SETTINGS = ("source.patients=1500", "split.folds=3", "training.max_epochs=12", "training.bootstrap_samples=50")
 
 
 def sample(
     grid: GridDataset, checkpoint: Checkpoint, threat_model: str, n_stays: int, n_values: int
-) -> tuple[Values, SequenceClassifier]:
+) -> tuple[NetworkValues, SequenceClassifier]:
     statics = {"final": static_columns(grid, InputOptions.from_dict(checkpoint.inputs))}
     rows = np.flatnonzero(grid.is_test)[:n_stays]
     shard = ShardJobs(grid, divide(grid, rows, len(rows)), statics, 0)[0]
     model = load_model(checkpoint, "cpu")
     target = bind_shard(checkpoint, model, shard, threat_model, (), "cpu")
-    values = Values.of(target, score(model, target, target.values).says_death)
+    values = NetworkValues.of(target, score(model, target, target.values).says_death)
     chosen = torch.randperm(values.cell.shape[1], generator=torch.Generator().manual_seed(0))[:n_values]
     return (
         dataclasses.replace(
@@ -49,7 +50,7 @@ def sample(
     )
 
 
-def decided_at_once(values: Values, network: Prepared, *, intervals: bool) -> tuple[float, float]:
+def decided_at_once(values: NetworkValues, network: Prepared, *, intervals: bool) -> tuple[float, float]:
     """Share of the whole ranges that one pass decides, and CPU seconds a value."""
     which = torch.arange(values.cell.shape[1])
     begun, proven = time.process_time(), 0
@@ -57,13 +58,35 @@ def decided_at_once(values: Values, network: Prepared, *, intervals: bool) -> tu
         passes = values.passes(part, values.lower[part], values.upper[part])
         if intervals:
             track = passes.track
-            wide = Track(track.centre, torch.zeros_like(track.slope), track.own + track.slope.abs())
+            wide = Track(track.centre, torch.zeros_like(track.slope), track.own + track.slope[:, 0].abs())
             passes = passes._replace(track=wide)
         band = network.band(passes)
         sign = values.sign[values.stay[part]]
-        lead = sign * (band.centre - values.target.shift) - band.slope.abs() - band.rest
+        lead = sign * (band.centre - values.target.shift) - band.slope[:, 0].abs() - band.rest
         proven += int((lead > 0).sum())
     return proven / len(which), (time.process_time() - begun) / len(which)
+
+
+def compare(grid: GridDataset, checkpoint: Checkpoint, threat_model: str, n_stays: int, n_values: int) -> None:
+    """Decide values drawn from some stays one by one with eight unknowns a unit, and as the stage does it."""
+    values, model = sample(grid, checkpoint, threat_model, n_stays, n_values)
+    print(f"{values.cell.shape[1]} values of {n_stays} stays", flush=True)
+    spent = []
+    for name, terms, grouped in (("one by one, 8 terms", 8, False), ("in groups, 4 terms", 4, True)):
+        network = make_network(model, terms)
+        begun = time.process_time()
+        prepared = network.prepare(Track.exact(values.features), values.target.lengths)
+        reading = time.process_time() - begun
+        found = Search(model, prepared, values, 0.01, 10**6, network.at_once, grouped=grouped).run()
+        spent.append(time.process_time() - begun - reading)
+        still_open = int((found.pieces.verdict == Verdict.OPEN).sum())
+        print(
+            f"{name}: {1000 * spent[-1] / n_values:.0f} ms CPU a value and {reading / n_stays:.2f} s a stay, "
+            f"{int((~found.witness.isnan()).sum())} values flip, {still_open} pieces open, "
+            f"{int(found.boxes.sum())} intervals bounded alone",
+            flush=True,
+        )
+    print(f"ratio {spent[0] / spent[1]:.2f}")
 
 
 def main() -> None:
@@ -74,11 +97,18 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--threat-model", choices=("measured", "grid"), default="measured")
     parser.add_argument("--set", action="append", default=[], help="A setting of the study.")
+    parser.add_argument("--config", help="A study in place of the demo.")
+    parser.add_argument("--model", default="", help="Of a study with several models.")
+    parser.add_argument("--speed", action="store_true", help="Only compare two ways to decide the values.")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = Pipeline(load_config(None, [*SETTINGS, *args.set]), args.store)
-    training, grid = pipeline.run("train"), pipeline.run("preprocess")
+    settings = args.set if args.config else [*SETTINGS, *args.set]
+    pipeline = Pipeline(load_config(args.config, settings), args.store)
+    training, grid = pipeline.run(f"train/{args.model}" if args.model else "train"), pipeline.run("preprocess")
     checkpoint = training.checkpoints["final"]
+    if args.speed:
+        compare(grid, checkpoint, args.threat_model, args.stays, args.values)
+        return
     values, model = sample(grid, checkpoint, args.threat_model, args.stays, args.values)
     stays = Track.exact(values.features)
     network = make_network(model, 8)

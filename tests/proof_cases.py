@@ -7,10 +7,11 @@ from torch import Tensor
 
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model
+from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import ModelOptions
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.networks import Band, Passes, make_network
-from icudl.proofs.passes import Track
+from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.networks import Band, Passes, make_network
+from icudl.proofs.forms.passes import Track
 
 HOURS, FEATURES = 6, 3
 LENGTHS = torch.tensor([HOURS, HOURS - 2])
@@ -28,14 +29,46 @@ def make_model(options: ModelOptions, *, scale: float = 2.5, seed: int = 0) -> S
     return model
 
 
+def window_model(options: ModelOptions, *, observed: bool, seed: int = 0) -> SequenceClassifier:
+    """A model with window summaries, whose constants are those of random stays.
+
+    Args:
+        options: Of the model.
+        observed: Whether the second column tells when the first one was charted.
+        seed: Of the weights.
+    """
+    model = make_model(options, scale=1.5, seed=seed)
+    features = torch.rand(40, HOURS, FEATURES, generator=torch.Generator().manual_seed(9))
+    columns = {"value": range(FEATURES)}
+    if observed:
+        features[..., 1] = (features[..., 1] > 0.5).float()
+        columns = {"value": range(1), "observed": range(1, 2), "statics": range(2, 3)}
+    parts = list(model.networks) if isinstance(model, EnsembleClassifier) else [model]
+    for part in parts:
+        assert isinstance(part, SequenceClassifier)
+        part.prepare(features, torch.full((40,), HOURS), columns)
+    return model.eval()
+
+
+def charted(features: Tensor, passes: Passes) -> tuple[Tensor, Passes]:
+    """The same stays where the second column tells when the first one was charted; only the first one moves."""
+    features = features.clone()
+    features[..., 1] = (features[..., 1] > 0.4).float()
+    track = passes.track
+    centre, slope = features[passes.rows].double(), torch.zeros_like(track.slope)
+    slope[..., 0] = track.slope.sum(dim=-1)
+    return features, passes._replace(track=Track(centre, slope, torch.zeros_like(centre)))
+
+
 def moving(half: float, seed: int = 0) -> tuple[Tensor, Passes]:
     """Features of two stays, and five values of them that move by ``half`` to either side."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.rand(len(LENGTHS), HOURS, FEATURES, generator=generator)
     centre = features[ROWS].double()
-    slope = torch.zeros_like(centre)
+    slope = torch.zeros_like(centre)[:, None]
     for number, (first, last) in enumerate(REACHED.tolist()):
-        slope[number, first : last + 1, number % FEATURES] = half * torch.rand(last - first + 1, generator=generator)
+        moved = half * torch.rand(last - first + 1, generator=generator)
+        slope[number, 0, first : last + 1, number % FEATURES] = moved
     return features, Passes(ROWS, Track(centre, slope, torch.zeros_like(centre)), REACHED)
 
 
@@ -52,10 +85,10 @@ def wrong_points(model: SequenceClassifier, band: Band, passes: Passes, points: 
         own = model.to(kind)
         for number, row in enumerate(passes.rows.tolist()):
             track = passes.track
-            inputs = track.centre[number] + at[:, None, None] * track.slope[number]
+            inputs = track.centre[number] + at[:, None, None] * track.slope[number, 0]
             with torch.no_grad():
                 logits = own(inputs.to(kind), LENGTHS[row].expand(points)).double()
-            distance = (logits[:, 1] - logits[:, 0] - band.centre[number] - band.slope[number] * at).abs()
+            distance = (logits[:, 1] - logits[:, 0] - band.centre[number] - band.slope[number, 0] * at).abs()
             wrong += int((distance > band.rest[number]).sum())
     model.float()
     return wrong

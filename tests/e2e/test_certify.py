@@ -39,6 +39,7 @@ CERTIFY = """
 [certify]
 max_stays = 6
 misclassified = true
+near = true
 on = ["lstm"]
 """
 
@@ -54,6 +55,7 @@ def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
     file.write_text(STUDY + CERTIFY, "utf-8")
     done = icudl("run", *common)
     assert "Can one wrong charted value flip a prediction?" in done.stderr
+    assert "Stays proven against small errors of several values" in done.stderr
     listed = icudl("list", *common).stdout
     assert "certify/lstm" in listed
     assert "of 6 stays" in listed

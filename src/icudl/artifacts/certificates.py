@@ -67,11 +67,19 @@ FLIPS_SCHEMA: Schema = {
     "entry_low": pl.Float64,  # smallest and largest flipping entry in the variable's unit
     "entry_high": pl.Float64,
 }
+NEARBY_SCHEMA: Schema = {
+    "stay_id": pl.Int64,
+    "most": pl.Int16,  # values that may be wrong at once; 0 for all
+    "within": pl.Float64,  # by which share of the range between the winsor limits
+    "proven": pl.Boolean,  # no such change flips the prediction; otherwise nothing is known
+    "bound": pl.Float64,  # logits, smallest possible lead of the present class
+}
 TABLES: Mapping[str, Schema] = {
     "stays": CERTIFIED_SCHEMA,
     "values": VALUES_SCHEMA,
     "pieces": PIECES_SCHEMA,
     "flips": FLIPS_SCHEMA,
+    "nearby": NEARBY_SCHEMA,
 }
 
 
@@ -104,6 +112,7 @@ class Certificates:
         values: One row per value that may be wrong (``VALUES_SCHEMA``).
         pieces: The proof: what holds on each piece of each value's range (``PIECES_SCHEMA``).
         flips: One row per interval of flipping values (``FLIPS_SCHEMA``).
+        nearby: One row per stay and threat of small errors of several values (``NEARBY_SCHEMA``), where asked for.
         variables: F variables.
         n_hours: Length T of the window.
         threat_model: What may be wrong.
@@ -114,6 +123,7 @@ class Certificates:
     values: pl.DataFrame
     pieces: pl.DataFrame
     flips: pl.DataFrame
+    nearby: pl.DataFrame
     variables: tuple[Variable, ...]
     n_hours: int
     threat_model: str

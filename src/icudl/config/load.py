@@ -374,7 +374,7 @@ def _require_provable(certify: Certify, models: Mapping[str, Model]) -> None:
         ConfigError: A model is of a kind that proofs do not reach.
     """
     for name, entry in models.items():
-        reason = unprovable(entry.model) if certify.concerns(name, models) else ""
+        reason = unprovable(entry.model, certify.options.threat_model) if certify.concerns(name, models) else ""
         if reason:
             raise ConfigError(f"[certify] concerns the model {name!r}. {reason}")
 

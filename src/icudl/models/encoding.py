@@ -22,8 +22,11 @@ SCALE = 0.25
 """Range of an encoded place. Under Adam it sets how fast the layers behind it learn, compared with recurrent layers."""
 
 _BLOCK = 512
-_RIDGE = 0.02  # square days: two values an hour apart say little about a slope
-_NARROWEST = 0.02  # of a bin, in standard deviations: a step would carry no gradient
+RIDGE = 0.02  # square days: two values an hour apart say little about a slope
+NARROWEST = 0.02  # of a bin, in standard deviations: a step would carry no gradient
+LEAST_VARIANCE = 1e-6  # a root has no gradient at 0
+SCORE_SCALE = 0.3  # of a standard score, beside the places
+SCORE_LIMIT = 4.0  # standard deviations
 
 
 def summarise(features: Tensor, counted: Tensor) -> Tensor:
@@ -46,9 +49,9 @@ def summarise(features: Tensor, counted: Tensor) -> Tensor:
     mean = values.sum(dim=1) / count.clamp(min=1)
     days = torch.arange(n_hours, device=features.device)[None, :, None] / 24
     centred = (features - mean[:, None]) * weights
-    spread = ((centred**2).sum(dim=1) / (count - 1).clamp(min=1) + 1e-6).sqrt()
+    spread = ((centred**2).sum(dim=1) / (count - 1).clamp(min=1) + LEAST_VARIANCE).sqrt()
     late = (days - ((days * weights).sum(dim=1) / count.clamp(min=1))[:, None]) * weights
-    slope = (centred * late).sum(dim=1) / ((late**2).sum(dim=1) + _RIDGE)
+    slope = (centred * late).sum(dim=1) / ((late**2).sum(dim=1) + RIDGE)
     steps = torch.arange(n_hours, device=features.device)[None, :, None]
     first = torch.where(counted, steps, n_hours - 1).amin(dim=1)
     last = torch.where(counted, steps, 0).amax(dim=1)
@@ -119,9 +122,9 @@ class SummaryEncoding(nn.Module):
             constant.view(-1, len(SUMMARIES), n_features).index_select(2, active)
             for constant in (self.knots, self.centre, self.spread)
         )
-        width = torch.maximum(knots[1:] - knots[:-1], _NARROWEST * spread)
+        width = torch.maximum(knots[1:] - knots[:-1], NARROWEST * spread)
         places = SCALE * ((summaries[:, None] - knots[:-1]) / width).clamp(0, 1) - SCALE / 2
-        scores = 0.3 * SCALE * ((summaries - centre) / spread).clamp(-4, 4)
+        scores = SCORE_SCALE * SCALE * ((summaries - centre) / spread).clamp(-SCORE_LIMIT, SCORE_LIMIT)
         encoded = torch.cat([places, scores[:, None]], dim=1) * exists[:, None]
         presence = SCALE * (exists - 0.5 * used)
         encoded = torch.cat([encoded, presence[:, None]], dim=1)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from icudl.models.options import GruOptions, LstmOptions, ModelOptions
+from icudl.models.options import GruOptions, LstmOptions, ModelOptions, RecurrentSummaryOptions, SummaryOptions
 from icudl.options import Options, option
-
-READOUTS = ("last_hour", "final", "mean", "max")
-"""Read-outs that proofs reach through."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +34,11 @@ class CertifyOptions(Options):
         high=1_000_000_000,
     )
     misclassified: bool = option(False, "Also prove stays that the model gets wrong.")
+    near: bool = option(
+        False,
+        "Also prove against small errors of several values at once: any one and any two within 5 and 10 % of the range "
+        "between the winsor limits, all values within 0.5 and 1 %. Networks only; one pass a stay for each.",
+    )
     width: float = option(
         0.01,
         "Share of a variable's range between the winsor limits to which the ends of flipping intervals are exact.",
@@ -51,24 +53,29 @@ class CertifyOptions(Options):
         high=10_000_000,
     )
     terms: int = option(
-        8,
-        "Most unknowns that an affine form carries for each hidden unit of a direction. More are slower and tighter.",
-        low=8,
+        4,
+        "Most unknowns that an affine form carries for each hidden unit of a direction; a pass keeps at least three "
+        "for each number of its state. More are slower and tighter.",
+        low=1,
         high=1000,
     )
     batch_size: int = option(8, "Stays proved at once, and kept at once when a run is interrupted.", low=1, high=65536)
 
 
-def unprovable(options: ModelOptions) -> str:
+EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary, summary, boosted_trees or logistic_regression."
+"""The models about which something can be proved."""
+
+
+def unprovable(options: ModelOptions, threat_model: str = "measured") -> str:
     """Return why nothing can be proved about a model with these options; "" if something can."""
-    if not isinstance(options, LstmOptions | GruOptions):
+    if options.piecewise and not options.imputed and threat_model != "measured":
         return (
-            f"Nothing can be proved about the model {options.name!r}. Expected lstm or gru. Name the models to prove "
-            "in certify.on; the attacks sweep and greedy search every model, without a proof."
+            f"The model {options.name!r} reads no filled-in record, so nothing can be proved about it under "
+            f"certify.threat_model = {threat_model!r}. Expected measured."
         )
-    if options.readout not in READOUTS:
-        return (
-            f"Nothing can be proved about the read-out {options.readout!r} of the model {options.name!r}. Expected one "
-            f"of {', '.join(READOUTS)}."
-        )
-    return ""
+    if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions) or options.piecewise:
+        return ""
+    return (
+        f"Nothing can be proved about the model {options.name!r}. {EXPECTED} Name the models to prove in certify.on; "
+        "the attacks sweep and greedy search every model, without a proof."
+    )

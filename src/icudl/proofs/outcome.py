@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +15,29 @@ import torch
 from icudl.artifacts import Checkpoint
 from icudl.artifacts.certificates import (
     FLIPS_SCHEMA,
+    NEARBY_SCHEMA,
     PIECES_SCHEMA,
     VALUES_SCHEMA,
     CertificateStatus,
     PieceVerdict,
 )
 from icudl.attacks.methods.sweep import entry_interval
-from icudl.attacks.run.shards import Shard, bind_shard
-from icudl.attacks.target.verification import Scores, score
+from icudl.attacks.run.shards import Shard, bind_charted_shard, bind_shard
+from icudl.attacks.target.charted import PiecewiseChartedTarget
+from icudl.attacks.target.verification import CheckedTarget, Model, Scores, score
+from icudl.errors import StageError
 from icudl.files import write_atomically
 from icudl.models.base import SequenceClassifier
-from icudl.proofs.networks import Network
+from icudl.models.charted.base import RiskModel
+from icudl.proofs.charted.walk import Walk
+from icudl.proofs.forms.nearby import THREATS, Nearby
+from icudl.proofs.forms.networks import Network
+from icudl.proofs.forms.passes import Track
+from icudl.proofs.forms.search import Search
+from icudl.proofs.forms.values import NetworkValues
 from icudl.proofs.options import CertifyOptions
-from icudl.proofs.passes import Track
-from icudl.proofs.search import Found, Search, Verdict
-from icudl.proofs.values import Values
+from icudl.proofs.pieces import Found, Verdict
+from icudl.proofs.values import Values, changeable
 from icudl.training.scores.risk_curve import risks_at
 
 NAMES = {
@@ -38,6 +46,9 @@ NAMES = {
     Verdict.EDGE: PieceVerdict.EDGE,
     Verdict.OPEN: PieceVerdict.OPEN,
 }
+OTHERS = ("values", "pieces", "flips", "nearby")
+"""The tables beside that of the stays."""
+
 _KEY = ("row", "hour", "variable")
 
 
@@ -50,23 +61,25 @@ class ShardProofs:
         values: As ``VALUES_SCHEMA``, with ``row``.
         pieces: As ``PIECES_SCHEMA``, with ``row``.
         flips: As ``FLIPS_SCHEMA``, with ``row``.
+        nearby: As ``NEARBY_SCHEMA``, with ``row``.
     """
 
     stays: pl.DataFrame
     values: pl.DataFrame
     pieces: pl.DataFrame
     flips: pl.DataFrame
+    nearby: pl.DataFrame
 
     def write(self, path: Path) -> None:
         """Write each table beside ``path``, the stays last and under that very name."""
-        for name in ("values", "pieces", "flips"):
+        for name in OTHERS:
             write_atomically(path.with_suffix(f".{name}"), getattr(self, name).write_parquet)
         write_atomically(path, self.stays.write_parquet)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what ``write`` wrote."""
-        others = (pl.read_parquet(path.with_suffix(f".{name}")) for name in ("values", "pieces", "flips"))
+        others = (pl.read_parquet(path.with_suffix(f".{name}")) for name in OTHERS)
         return cls(pl.read_parquet(path), *others)
 
     @classmethod
@@ -76,7 +89,31 @@ class ShardProofs:
         return cls(*(pl.concat([getattr(part, name) for part in parts]) for name in names))
 
 
-def prove_stays(
+@dataclasses.dataclass(frozen=True, eq=False)
+class Looked:
+    """The stays of a shard, and those of them that something is to be proved of.
+
+    Attributes:
+        before: Scores of all stays.
+        status: (B,) why a stay is not looked at, or UNDECIDED.
+    """
+
+    before: Scores
+    status: npt.NDArray[np.object_]
+
+    @classmethod
+    def at(cls, model: Model, target: CheckedTarget, shard: Shard, options: CertifyOptions) -> Self:
+        """Score the stays of a shard."""
+        before = score(model, target, target.values)
+        return cls(before, _status_before(before, shard, every=options.misclassified))
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Positions of the stays that are looked at."""
+        return np.flatnonzero(self.status == CertificateStatus.UNDECIDED)
+
+
+def prove_network(
     checkpoint: Checkpoint, model: SequenceClassifier, network: Network, shard: Shard, options: CertifyOptions
 ) -> ShardProofs:
     """Prove of each value of the stays of a shard that it cannot flip the prediction, or find the values that do.
@@ -89,14 +126,49 @@ def prove_stays(
         options: Threat model, width and budget.
     """
     target = bind_shard(checkpoint, model, shard, options.threat_model, options.variables, "cpu")
-    before = score(model, target, target.values)
-    status = _status_before(before, shard, every=options.misclassified)
-    looked_at = np.flatnonzero(status == CertificateStatus.UNDECIDED)
-    chosen = target.select(torch.from_numpy(looked_at))
-    values = Values.of(chosen, before.says_death[looked_at])
+    looked = Looked.at(model, target, shard, options)
+    chosen = target.select(torch.from_numpy(looked.rows))
+    values = NetworkValues.of(chosen, looked.before.says_death[looked.rows])
     prepared = network.prepare(Track.exact(values.features), chosen.lengths)
     found = Search(model, prepared, values, options.width, options.boxes, network.at_once).run()
-    rows = shard.rows[looked_at]
+    nearby = Nearby(prepared, values) if options.near else None
+    return _tables(found, values, model, looked, checkpoint, shard, nearby)
+
+
+def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, options: CertifyOptions) -> ShardProofs:
+    """Decide each value of the stays of a shard for a model of charted values, exactly.
+
+    Args:
+        checkpoint: Not fitted on any of these stays.
+        model: Its model.
+        shard: The stays.
+        options: Threat model and width.
+
+    Raises:
+        StageError: The model does not say where its score breaks, or reads no filled-in record.
+    """
+    target = bind_charted_shard(checkpoint, model, shard, options.variables)
+    if options.threat_model != "measured" or not isinstance(target, PiecewiseChartedTarget):
+        raise StageError(
+            f"certify.threat_model = {options.threat_model!r} and the model {checkpoint.model['name']!r} do not go "
+            "together. Expected measured, and a model that says where its score jumps or bends."
+        )
+    looked = Looked.at(model, target, shard, options)
+    chosen = target.select(torch.from_numpy(looked.rows))
+    values = Values(chosen, *changeable(chosen))
+    return _tables(Walk(values, options.width).run(), values, model, looked, checkpoint, shard)
+
+
+def _tables(
+    found: Found,
+    values: Values[Any],
+    model: Model,
+    looked: Looked,
+    checkpoint: Checkpoint,
+    shard: Shard,
+    nearby: Nearby | None = None,
+) -> ShardProofs:
+    before, status, rows = looked.before, looked.status, shard.rows[looked.rows]
     pieces = _pieces(found, values, rows)
     flips = _flips(pieces, values, rows)
     table = _values(found, values, rows, pieces, model, checkpoint)
@@ -105,7 +177,19 @@ def prove_stays(
         values=table,
         pieces=pieces.select("row", *(name for name in PIECES_SCHEMA if name != "stay_id")),
         flips=flips,
+        nearby=_nearby(nearby, rows),
     )
+
+
+def _nearby(nearby: Nearby | None, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
+    found = []
+    threats = THREATS if nearby is not None else ()
+    for stay, row in enumerate(rows.tolist()):
+        for most, within in threats:
+            least = -np.inf if nearby is None else nearby.least(stay, most, within)
+            found.append((row, most, within, least > 0, least if np.isfinite(least) else None))
+    kinds = {"row": pl.Int64} | {name: kind for name, kind in NEARBY_SCHEMA.items() if name != "stay_id"}
+    return pl.DataFrame(found, kinds, orient="row")
 
 
 def _status_before(before: Scores, shard: Shard, *, every: bool) -> npt.NDArray[np.object_]:
@@ -118,12 +202,12 @@ def _status_before(before: Scores, shard: Shard, *, every: bool) -> npt.NDArray[
     return status
 
 
-def _cells(values: Values, which: torch.Tensor, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic]]:
+def _cells(values: Values[Any], which: torch.Tensor, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic]]:
     stay, hour, variable = values.cell[:, which].numpy()
     return {"row": rows[stay], "hour": hour.astype(np.int16), "variable": variable.astype(np.uint8)}
 
 
-def _pieces(found: Found, values: Values, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
+def _pieces(found: Found, values: Values[Any], rows: npt.NDArray[np.int64]) -> pl.DataFrame:
     pieces = found.pieces
     names = pl.Series([NAMES[Verdict(code)].value for code in pieces.verdict.tolist()], dtype=pl.String)
     return pl.DataFrame(
@@ -140,7 +224,7 @@ def _pieces(found: Found, values: Values, rows: npt.NDArray[np.int64]) -> pl.Dat
     ).with_columns(pl.col("bound").fill_nan(None))
 
 
-def _flips(pieces: pl.DataFrame, values: Values, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
+def _flips(pieces: pl.DataFrame, values: Values[Any], rows: npt.NDArray[np.int64]) -> pl.DataFrame:
     """Return the intervals of flipping values: pieces in a row that do not hold, one of which flips or is an edge."""
     holds = pl.col("verdict") == PieceVerdict.HOLDS.value
     flips = pl.col("verdict") == PieceVerdict.FLIPS.value
@@ -172,7 +256,7 @@ def _flips(pieces: pl.DataFrame, values: Values, rows: npt.NDArray[np.int64]) ->
 
 
 def _in_clinical_units(
-    values: Values, which: torch.Tensor, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
+    values: Values[Any], which: torch.Tensor, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the smallest and largest entry that take each value into its interval."""
     place = tuple(values.cell[:, which].numpy())
@@ -187,10 +271,10 @@ def _in_clinical_units(
 
 def _values(
     found: Found,
-    values: Values,
+    values: Values[Any],
     rows: npt.NDArray[np.int64],
     pieces: pl.DataFrame,
-    model: SequenceClassifier,
+    model: Model,
     checkpoint: Checkpoint,
 ) -> pl.DataFrame:
     """Return one row a value; what the verification of attacks does not confirm is no flip."""

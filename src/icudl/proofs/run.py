@@ -19,11 +19,11 @@ from icudl.errors import StageError
 from icudl.execution.base import Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
-from icudl.models.build import load_model
+from icudl.models.build import load_charted, load_model
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.networks import make_network
+from icudl.proofs.forms.networks import make_network
 from icudl.proofs.options import CertifyOptions
-from icudl.proofs.outcome import ShardProofs, prove_stays
+from icudl.proofs.outcome import ShardProofs, prove_charted, prove_network
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +71,8 @@ def run_proofs(
                 f"The training result has no member {member!r}, which alone has not met some of the stays; it has "
                 f"{', '.join(checkpoints)}. Train all folds, or prove the test stays only (certify.split = 'test')."
             )
-        make_network(load_model(checkpoints[member], "cpu"), options.terms)
+        if load_charted(checkpoints[member]) is None:
+            make_network(load_model(checkpoints[member], "cpu"), options.terms)
     statics = {member: static_columns(grid, InputOptions.from_dict(checkpoints[member].inputs)) for member in members}
     data = ProofData({member: checkpoints[member] for member in members}, options)
     paths = [_shard_path(context, options, grid, part) for part in parts]
@@ -91,8 +92,12 @@ def prove_shard(data: ProofData, shard: Shard, tick: Tick) -> ShardProofs:
     """Prove what no single wrong value can do to the stays of a shard."""
     checkpoint, options = data.checkpoints[shard.member], data.options
     with single_thread():
-        model = load_model(checkpoint, "cpu")
-        outcome = prove_stays(checkpoint, model, make_network(model, options.terms), shard, options)
+        charted = load_charted(checkpoint)
+        if charted is not None:
+            outcome = prove_charted(checkpoint, charted, shard, options)
+        else:
+            model = load_model(checkpoint, "cpu")
+            outcome = prove_network(checkpoint, model, make_network(model, options.terms), shard, options)
     tick(len(shard.rows))
     return outcome
 
@@ -112,6 +117,7 @@ def assemble(parts: Sequence[ShardProofs], grid: GridDataset, options: CertifyOp
         "values": ("hour", "variable"),
         "pieces": ("hour", "variable", "low"),
         "flips": ("hour", "variable", "low"),
+        "nearby": ("most", "within"),
     }
     tables = {}
     for name, schema in TABLES.items():

@@ -143,6 +143,10 @@ def _certificates(proofs: Certificates) -> Iterator[Fault]:
         if table.height:
             yield _most(table["variable"]) < len(proofs.variables), f"a {name} is of an unknown variable"
             yield table["hour"].is_between(0, proofs.n_hours - 1).all(), f"the hour of a {name} lies outside the window"
+    near = proofs.nearby
+    yield near.select("stay_id", "most", "within").is_duplicated().sum() == 0, "a threat of a stay is there twice"
+    shown = pl.col("proven") & ~(pl.col("bound") > 0).fill_null(value=False)
+    yield near.filter(shown).height == 0, "the bound of a stay does not prove what is said of small errors"
     holds, flips, is_open = (
         pl.col("verdict") == state.value for state in (PieceVerdict.HOLDS, PieceVerdict.FLIPS, PieceVerdict.OPEN)
     )

@@ -42,7 +42,7 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
-from icudl.artifacts.certificates import CERTIFIED_SCHEMA, FLIPS_SCHEMA, PIECES_SCHEMA, VALUES_SCHEMA
+from icudl.artifacts.certificates import CERTIFIED_SCHEMA, FLIPS_SCHEMA, NEARBY_SCHEMA, PIECES_SCHEMA, VALUES_SCHEMA
 from icudl.variables import Variable
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
@@ -198,6 +198,7 @@ def certificates(draw: st.DrawFn) -> Certificates:
         values=draw(frames(VALUES_SCHEMA)),
         pieces=draw(frames(PIECES_SCHEMA)),
         flips=draw(frames(FLIPS_SCHEMA)),
+        nearby=draw(frames(NEARBY_SCHEMA)),
         variables=draw(variables(draw(st.integers(0, 3)))),
         n_hours=draw(st.integers(1, 200)),
         threat_model=draw(TEXTS),

@@ -126,7 +126,7 @@ def test_proofs_are_asked_for_by_their_table(tmp_path: Path) -> None:
     ("settings", "words"),
     [
         (["models.tcn.hidden_size=4", "certify.split=test"], "concerns the model 'tcn'. Nothing can be proved"),
-        (["model.readout=attention", "certify.split=test"], "the read-out 'attention'"),
+        (["models.boosted_trees.trees=9", "certify.threat_model=grid"], "reads no filled-in record"),
         (["certify.on=['nobody']"], "certify.on names 'nobody'"),
         (["certify.onn=['main']"], "Did you mean 'on'?"),
         (["certify.width=2"], "certify.width = 2.0 is out of range"),

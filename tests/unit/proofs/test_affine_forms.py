@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.relaxations import tanh
+from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.relaxations import tanh
 from proof_cases import draws, members, outside, random_form
 
 SEEDS = st.integers(0, 10_000)
@@ -87,10 +87,10 @@ def test_bounds_hold_every_member(seed: int, spread: float) -> None:
 def test_fewer_unknowns_hold_more(seed: int, most: int) -> None:
     form = random_form(seed, 12)
     reduced = form.reduced(most)
-    assert reduced.terms.shape[1] <= max(most, 1 + 3)
+    assert reduced.terms.shape[1] <= 1 + max(most, 3)
     unknowns, own = draws(form)
     # Of the new unknowns only the changed value's is the old one.
-    assert outside(reduced.in_value_alone(), members(form, unknowns, own), unknowns[..., :1]) == 0
+    assert outside(reduced.in_values_alone(), members(form, unknowns, own), unknowns[..., :1]) == 0
     assert torch.allclose(reduced.radius, form.radius, rtol=1e-9)
 
 

@@ -19,10 +19,13 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.build import load_model
 from icudl.models.options import GruOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions, static_columns
-from icudl.proofs.networks import make_network
-from icudl.proofs.passes import Track
-from icudl.proofs.search import Found, Search, Verdict
-from icudl.proofs.values import Values
+from icudl.proofs.forms.groups import Groups
+from icudl.proofs.forms.nearby import Nearby
+from icudl.proofs.forms.networks import make_network
+from icudl.proofs.forms.passes import Track
+from icudl.proofs.forms.search import Search
+from icudl.proofs.forms.values import NetworkValues
+from icudl.proofs.pieces import Found, Verdict
 from training_grids import make_grid
 
 EVERY_INPUT = InputOptions(
@@ -37,7 +40,7 @@ CASES: dict[str, tuple[str, Any, InputOptions]] = {
 
 def searched(
     case: str, *, width: float = 0.01, budget: int = 1000, n_stays: int = 6
-) -> tuple[Values, SequenceClassifier, Found]:
+) -> tuple[NetworkValues, SequenceClassifier, Found]:
     """The values of some test stays, and what is proved of them."""
     threat, options, inputs = CASES[case]
     grid = make_grid(40)
@@ -47,12 +50,12 @@ def searched(
 
 def search_in(
     grid: Any, checkpoint: Checkpoint, threat: str, *, width: float, budget: int, n_stays: int
-) -> tuple[Values, SequenceClassifier, Found]:
+) -> tuple[NetworkValues, SequenceClassifier, Found]:
     statics = {"final": static_columns(grid, InputOptions.from_dict(checkpoint.inputs))}
     shard = ShardJobs(grid, divide(grid, np.flatnonzero(grid.is_test)[:n_stays], 99), statics, 0)[0]
     model = load_model(checkpoint, "cpu")
     target = bind_shard(checkpoint, model, shard, threat, (), "cpu")
-    values = Values.of(target, score(model, target, target.values).says_death)
+    values = NetworkValues.of(target, score(model, target, target.values).says_death)
     network = make_network(model, 8).prepare(Track.exact(values.features), target.lengths)
     return values, model, Search(model, network, values, width, budget).run()
 
@@ -139,6 +142,80 @@ def test_a_narrow_flip_between_the_points_that_are_tried_is_found_or_left_open()
     holds = again.pieces.where(again.pieces.verdict == Verdict.HOLDS)
     middle = moved.margins(model, holds.value, (holds.low + holds.high) / 2)
     assert bool((middle > 0).all())
+
+
+@pytest.mark.parametrize(
+    "points",
+    [pytest.param(100_000, marks=pytest.mark.slow), pytest.param(10_000_000, marks=pytest.mark.exhaustive)],
+)
+def test_no_random_point_of_a_proven_piece_flips(points: int) -> None:
+    share_of = points // len(CASES)
+    for case in CASES:
+        values, model, found = searched(case)
+        holds = found.pieces.where(found.pieces.verdict == Verdict.HOLDS)
+        generator = torch.Generator().manual_seed(3)
+        for start in range(0, share_of, 50_000):
+            count = min(50_000, share_of - start)
+            which = torch.randint(len(holds.value), (count,), generator=generator)
+            share = torch.rand(count, generator=generator, dtype=torch.float64)
+            at = holds.low[which] + share * (holds.high - holds.low)[which]
+            assert float(values.margins(model, holds.value[which], at).min()) > 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_groups_bound_each_of_their_values(case: str) -> None:
+    values, model, _ = searched(case, n_stays=4)
+    network = make_network(model, 8).prepare(Track.exact(values.features), values.target.lengths)
+    search = Search(model, network, values, 0.01, 1000)
+    queue, _, _ = search._tried()
+    groups = Groups(network, values)
+    queue = queue.where(~queue.flipped & (queue.low <= values.charted[queue.value]))
+    queue = queue.where(values.charted[queue.value] <= queue.high)
+    one_stay = torch.stack(
+        [
+            torch.nn.functional.pad((values.stay[queue.value] == stay).nonzero()[:4, 0], (0, 4), value=-1)[:4]
+            for stay in range(4)
+        ]
+    )
+    one_stay = one_stay[one_stay[:, 0] >= 0]
+    found = groups.bounds(queue, one_stay)
+    checked = 0
+    for row, group in enumerate(one_stay.tolist()):
+        for column, place in enumerate(group):
+            if place < 0:
+                continue
+            at = queue.low[place] + torch.linspace(0, 1, 101, dtype=torch.float64) * (queue.high - queue.low)[place]
+            lead = values.margins(model, queue.value[place].expand(101), at)
+            assert bool((lead >= found[row, column]).all())
+            checked += 1
+    assert checked >= 4
+    assert float(found[one_stay >= 0].isfinite().double().mean()) == 1.0
+
+
+@pytest.mark.parametrize("most", [1, 2, 0])
+@pytest.mark.parametrize("case", CASES)
+def test_small_errors_of_several_values_stay_within_their_bound(case: str, most: int) -> None:
+    values, model, _ = searched(case, n_stays=3)
+    network = make_network(model, 8).prepare(Track.exact(values.features), values.target.lengths)
+    generator = torch.Generator().manual_seed(most)
+    for stay in range(3):
+        which = (values.stay == stay).nonzero()[:, 0]
+        for within in (0.05, 0.3):
+            least = Nearby(network, values).least(stay, most, within)
+            count = most or len(which)
+            chosen = values.target.select(torch.full((200,), stay))
+            moved = chosen.values.clone()
+            for row in range(200):
+                some = which[torch.randperm(len(which), generator=generator)[:count]]
+                _, hour, variable = values.cell[:, some]
+                change = within * (2 * torch.rand(len(some), generator=generator) - 1).sign()
+                moved[row, hour, variable] += change.to(moved)
+            moved = torch.minimum(torch.maximum(moved, chosen.lower), chosen.upper)
+            lead = values.sign[stay] * (score(model, chosen, moved).difference - chosen.shift)
+            assert float(lead.min()) >= least
+        assert Nearby(network, values).least(stay, most, 0.0) > -1e-2 + float(
+            values.margins(model, which[:1], values.charted[which[:1]])
+        )
 
 
 def test_stays_without_values_are_nothing_to_search() -> None:

@@ -11,14 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icudl.proofs import relaxations
-from icudl.proofs.relaxations import Line, clamp, gelu, relu, sigmoid, tanh
+from icudl.proofs.forms import relaxations
+from icudl.proofs.forms.relaxations import Line, clamp, gelu, inverse_root, relu, sigmoid, tanh
+
+
+def _positive(x: Tensor) -> Tensor:
+    return x.abs() + 1e-5
+
+
+def _inverse_root(x: Tensor) -> Tensor:
+    return x.rsqrt()
+
 
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Line]]] = {
     "sigmoid": (torch.sigmoid, sigmoid),
     "tanh": (torch.tanh, tanh),
     "relu": (torch.relu, relu),
     "gelu": (torch.nn.functional.gelu, gelu),
+    "inverse_root": (_inverse_root, lambda low, high: inverse_root(_positive(low), _positive(low) + (high - low))),
     "clamp": (
         lambda x: x.clamp(-0.5, 1.5),
         lambda low, high: clamp(low, high, torch.tensor(-0.5).double(), torch.tensor(1.5).double()),
@@ -31,10 +41,14 @@ WIDTHS = st.floats(0, 40) | st.floats(0, 1e-4) | st.just(0.0)
 def points_outside(name: str, low: float, width: float) -> int:
     """How many of 401 points of an interval lie farther from the line than its error."""
     function, relaxation = FUNCTIONS[name]
+    if name == "inverse_root":
+        low = abs(low)
     ends = torch.tensor([[low]], dtype=torch.float64), torch.tensor([[low + width]], dtype=torch.float64)
     line = relaxation(*ends)
     assert all(bool(part.isfinite().all()) for part in line)
     x = torch.linspace(low, low + width, 401, dtype=torch.float64).clamp(low, low + width)
+    if name == "inverse_root":
+        x = x + 1e-5
     return int(((function(x) - line.slope * x - line.offset).abs() > line.error).sum())
 
 
@@ -73,9 +87,14 @@ def _halved(*arguments: Any) -> Line:
 MUTATIONS = {"no points of tangency": ("_line", _without_tangency), "half the distance": ("_between", _halved)}
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
-def test_a_changed_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, mutation: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [
+        *((name, mutation) for name in ("sigmoid", "tanh") for mutation in MUTATIONS),
+        ("inverse_root", "half the distance"),
+    ],
+)
+def test_a_changed_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str, mutation: str) -> None:
     monkeypatch.setattr(relaxations, *MUTATIONS[mutation])
     assert sum(points_outside(name, low, 3.0) for low in (-4.0, -1.5, 0.5)) > 0
 

@@ -10,17 +10,19 @@ import polars as pl
 import pytest
 
 from attack_cases import make_case
+from icudl.analysis.numbers.certificates import flips_of, proved_nearby
 from icudl.artifacts import Certificates, CertificateStatus
 from icudl.artifacts.certificates import PIECES_SCHEMA
 from icudl.errors import StageError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.proofs import run
+from icudl.proofs.forms.nearby import THREATS
 from icudl.proofs.options import CertifyOptions
 from icudl.stages.certify import certify
 from icudl.store.soundness import faults
 
-OPTIONS = CertifyOptions(batch_size=4)
+OPTIONS = CertifyOptions(batch_size=4, near=True)
 N_STAYS = 14
 
 
@@ -62,13 +64,36 @@ def test_every_flip_has_a_witness_and_an_interval(made: Certificates) -> None:
 def test_the_proof_is_read_as_it_was_written(made: Certificates, tmp_path: Path) -> None:
     made.write(tmp_path)
     read = Certificates.read(tmp_path)
-    for name in ("stays", "values", "pieces", "flips"):
+    for name in ("stays", "values", "pieces", "flips", "nearby"):
         assert getattr(read, name).equals(getattr(made, name))
     assert read.options == made.options
     assert faults(read) == []
 
 
+def test_small_errors_are_proved_for_the_stays_that_are_looked_at(made: Certificates) -> None:
+    near = proved_nearby(made)
+    assert {(each.most, each.within) for each in near} == set(THREATS)
+    looked_at = made.stays.filter(pl.col("status") != CertificateStatus.MISCLASSIFIED.value).height
+    assert {each.stays for each in near} == {looked_at}
+    assert [each.threat for each in near][-1] == "all values within 1 %"
+    bound = {(stay, most, within): lead for stay, most, within, _, lead in made.nearby.iter_rows()}
+    for stay in made.nearby["stay_id"].unique():
+        # More values, or larger errors, can do more.
+        assert bound[stay, 1, 0.05] >= bound[stay, 2, 0.05] >= bound[stay, 2, 0.10]
+        assert bound[stay, 0, 0.005] >= bound[stay, 0, 0.01]
+    assert 0 < made.nearby["proven"].sum() < made.nearby.height or made.nearby["proven"].all()
+
+
+def test_the_values_that_flip_a_stay_are_named(made: Certificates) -> None:
+    stay = made.flips["stay_id"][0]
+    own = flips_of(made, stay)
+    assert own.height == made.flips.filter(stay_id=stay).height > 0
+    assert own["label"][0] == made.variables[own["variable"][0]].label
+    assert (own["entry_low"] <= own["entry_high"]).all()
+
+
 def test_a_damaged_proof_is_unsound(made: Certificates) -> None:
+    claimed = made.nearby.with_columns(proven=pl.lit(True), bound=-pl.col("bound").abs())
     gap = made.pieces.with_row_index().filter(pl.col("index") != 1).drop("index")
     forged = made.values.with_columns(verdict=pl.lit("proven"))
     raised = made.pieces.with_columns(bound=-pl.col("bound"))
@@ -76,6 +101,8 @@ def test_a_damaged_proof_is_unsound(made: Certificates) -> None:
         dataclasses.replace(made, pieces=gap),
         dataclasses.replace(made, values=forged),
         dataclasses.replace(made, pieces=raised),
+        dataclasses.replace(made, nearby=claimed),
+        dataclasses.replace(made, nearby=pl.concat([made.nearby, made.nearby])),
     ):
         assert faults(damaged)
 

@@ -64,6 +64,56 @@ def proved_by_class(proofs: Certificates) -> tuple[Proved, ...]:
     return tuple(found)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Near:
+    """Stays proven against small errors of several values.
+
+    Attributes:
+        most: Values that may be wrong at once; 0 for all.
+        within: By which share of the range between the winsor limits.
+        stays: Stays looked at.
+        proven: Their share that is proven, with a 95 % interval; of the others nothing is known.
+    """
+
+    most: int
+    within: float
+    stays: int
+    proven: Share
+
+    @property
+    def threat(self) -> str:
+        """What may be wrong, in words."""
+        values = {0: "all values", 1: "any one value"}.get(self.most, f"any {self.most} values")
+        return f"{values} within {100 * self.within:g} %"
+
+
+def proved_nearby(proofs: Certificates) -> tuple[Near, ...]:
+    """Return what is proved against small errors, by threat; nothing where it was not asked for."""
+    table = proofs.nearby.group_by("most", "within").agg(pl.len().alias("stays"), pl.col("proven").sum())
+    return tuple(
+        Near(most=most, within=within, stays=stays, proven=Share.of(proven, stays))
+        for most, within, stays, proven in table.sort(pl.col("most") == 0, "most", "within").iter_rows()
+    )
+
+
+def flips_of(proofs: Certificates, stay_id: int) -> pl.DataFrame:
+    """Return the values that could flip one stay, and from where to where.
+
+    Returns:
+        ``hour, variable, label, unit, entry_low, entry_high`` (in the variable's unit), by hour and variable.
+    """
+    variables = proofs.variables
+    own = proofs.flips.filter(stay_id=stay_id).sort("hour", "variable", "entry_low")
+    return own.select(
+        "hour",
+        "variable",
+        pl.Series("label", [variables[place].label for place in own["variable"]], dtype=pl.String),
+        pl.Series("unit", [variables[place].unit for place in own["variable"]], dtype=pl.String),
+        "entry_low",
+        "entry_high",
+    )
+
+
 def proved_by(proofs: Certificates, column: str) -> pl.DataFrame:
     """Return, by ``"variable"`` or ``"hour"``: values, and how many of them are proven, flip or are undecided.
 

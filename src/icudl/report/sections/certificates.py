@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class
+from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
 from icudl.artifacts import Certificates, CertificateStatus
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
@@ -30,7 +30,7 @@ def certificates_section(results: CertificateResults) -> Section:
         blocks.append(Note("No stay was looked at: the model gets all of them wrong, or none was asked for."))
     else:
         lead.append(_sentence(groups[0], what))
-        blocks += [_classes(groups), _variables(proofs), _hours(proofs)]
+        blocks += [_classes(groups), *_nearby(proofs), _variables(proofs), _hours(proofs)]
     return Section("proofs", "What one wrong value cannot do", "Proofs", tuple(lead), tuple(blocks)).based_on(
         _basis(groups)
     )
@@ -84,6 +84,31 @@ def _classes(groups: tuple[Proved, ...]) -> Table:
         rows,
         "A stay is proven if every one of its values is, and can be flipped if one of its values can.",
     )
+
+
+def _nearby(proofs: Certificates) -> list[Table]:
+    rows = tuple(
+        row(
+            each.threat,
+            each.stays,
+            Entry(
+                f"{percent(each.proven.value)} ({percent(each.proven.low)} to {percent(each.proven.high)})",
+                each.proven.value,
+            ),
+        )
+        for each in proved_nearby(proofs)
+    )
+    if not rows:
+        return []
+    return [
+        Table(
+            "proofs-nearby",
+            "Small errors of several values",
+            columns("Wrong at once", numeric("Stays"), numeric("Proven (95 %)")),
+            rows,
+            "Shares of the range between the winsor limits. Of a stay that is not proven nothing is known.",
+        )
+    ]
 
 
 def _variables(proofs: Certificates) -> Table:

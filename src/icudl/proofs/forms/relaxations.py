@@ -94,6 +94,18 @@ def gelu(lower: Tensor, upper: Tensor) -> Line:
     return line._replace(error=line.error + between)
 
 
+def inverse_root(lower: Tensor, upper: Tensor) -> Line:
+    """Relax x to the power of -1/2 between (B, n) ends above 0."""
+
+    def function(x: Tensor) -> Tensor:
+        return x.rsqrt()
+
+    slope = _chord(function, -(((lower + upper) / 2) ** -1.5) / 2, lower, upper).clamp(max=0)
+    # The slope at x is -x^(-3/2) / 2.
+    tangency = (-2 * slope).clamp(min=1e-300) ** (-2 / 3)
+    return _between(function, slope, lower, upper, [tangency])
+
+
 def identity(lower: Tensor, upper: Tensor) -> Line:  # noqa: ARG001 - as the others
     """Return the line that leaves every value as it is."""
     return Line(torch.ones_like(lower), torch.zeros_like(lower), torch.zeros_like(lower))

@@ -1,9 +1,10 @@
-"""From a model to bounds of its logit difference while one value of a stay moves over an interval."""
+"""From a model to bounds of its logit difference while values of a stay move over intervals."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -13,22 +14,26 @@ from icudl.models.base import SequenceClassifier
 from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.recurrent.classifier import RecurrentClassifier
 from icudl.models.recurrent.readout import Head
+from icudl.models.recurrent.summary import SummaryRecurrentClassifier
 from icudl.models.rescaled import RescaledClassifier
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.options import unprovable
-from icudl.proofs.passes import Base, Layers, Track
-from icudl.proofs.relaxations import ACTIVATIONS, Line, clamp
+from icudl.models.summaries import SummaryClassifier
+from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.attention import Attention
+from icudl.proofs.forms.passes import Base, Layers, Track
+from icudl.proofs.forms.relaxations import ACTIVATIONS, Line, clamp
+from icudl.proofs.forms.windows import PreparedWindows, Windows
+from icudl.proofs.options import EXPECTED, unprovable
 
 CACHED = 2**20
 """Numbers of the largest array of a pass, over all passes made at once."""
 
 
 class Band(NamedTuple):
-    """Bounds of a number while the changed value moves over its interval: ``centre + slope e ± rest``, |e| <= 1.
+    """Bounds of a number while the V changed values move: ``centre + sum_k slope_k e_k ± rest``.
 
     Attributes:
         centre: (B,).
-        slope: (B,).
+        slope: (B, V).
         rest: (B,), at least 0.
     """
 
@@ -43,7 +48,7 @@ class Passes(NamedTuple):
     Attributes:
         rows: (B,) stay of each among those prepared.
         track: Inputs.
-        reached: (B, 2) first and last hour that the changed value reaches.
+        reached: (B, 2) first and last hour that the changed values reach.
     """
 
     rows: Tensor
@@ -85,15 +90,29 @@ def make_network(model: SequenceClassifier, terms: int) -> Network:
     """
     if isinstance(model, EnsembleClassifier):
         networks = [network for network in model.networks if isinstance(network, SequenceClassifier)]
-        return Ensemble(tuple(make_network(network, terms) for network in networks))
+        return Mean.of([make_network(network, terms) for network in networks])
     if isinstance(model, RescaledClassifier):
         arrays = (getattr(model, name).detach().double() for name in ("gain", "bias", "low", "high"))
         return Rescaled(make_network(model.network, terms), *arrays)
     reason = unprovable(model.options)
-    if reason or type(model).forward is not RecurrentClassifier.forward or not isinstance(model, RecurrentClassifier):
-        raise StageError(reason or f"Nothing can be proved about {type(model).__name__}. Expected lstm or gru.")
+    if reason:
+        raise StageError(reason)
+    forward = type(model).forward
+    if isinstance(model, SummaryClassifier) and forward is SummaryClassifier.forward:
+        return WindowNetwork(Windows.of(model.wide))
+    if isinstance(model, SummaryRecurrentClassifier) and forward is SummaryRecurrentClassifier.forward:
+        share = model.options.summary_share
+        parts = _recurrent(model, terms), WindowNetwork(Windows.of(model.wide))
+        return Mean(parts, (1 - share, share))
+    if isinstance(model, RecurrentClassifier) and forward is RecurrentClassifier.forward:
+        return _recurrent(model, terms)
+    raise StageError(f"Nothing can be proved about {type(model).__name__}. {EXPECTED}")
+
+
+def _recurrent(model: RecurrentClassifier, terms: int) -> Recurrent:
     options = model.options
-    layers = Layers.of(model.rnn, options.readout, terms * options.hidden_size)
+    attention = None if model.attention is None else Attention.of(model.attention)
+    layers = Layers.of(model.rnn, options.readout, terms * options.hidden_size, attention)
     return Recurrent(layers, model.head, options.activation, options.fc_activation)
 
 
@@ -142,8 +161,44 @@ class PreparedRecurrent:
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""
         summary = self.network.layers.summary(self.base, passes.rows, passes.track, passes.reached)
-        form = self.network.difference(summary).in_value_alone()
-        return Band(form.centre[:, 0], form.terms[:, 0, 0], form.own[:, 0])
+        return band_of(self.network.difference(summary))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WindowNetwork:
+    """A network on window summaries.
+
+    Attributes:
+        windows: The network.
+    """
+
+    windows: Windows
+
+    @property
+    def at_once(self) -> int:
+        """See ``Network``."""
+        return self.windows.at_once
+
+    def prepare(self, stays: Track, lengths: Tensor) -> PreparedWindowNetwork:
+        """See ``Network.prepare``."""
+        return PreparedWindowNetwork(self.windows.prepare(stays, lengths))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedWindowNetwork:
+    """A network on window summaries that has read the unchanged stays."""
+
+    windows: PreparedWindows
+
+    def band(self, passes: Passes) -> Band:
+        """See ``Prepared.band``."""
+        return band_of(self.windows.difference(passes.rows, passes.track))
+
+
+def band_of(form: AffineForm) -> Band:
+    """Return what a (B, 1) form says about its number."""
+    alone = form.in_values_alone()
+    return Band(alone.centre[:, 0], alone.terms[:, :, 0], alone.own[:, 0])
 
 
 def _activated(form: AffineForm, name: str) -> AffineForm:
@@ -156,34 +211,48 @@ def _linear(form: AffineForm, layer: torch.nn.Linear) -> AffineForm:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Ensemble:
-    """The mean of several networks."""
+class Mean:
+    """The weighted mean of several networks.
+
+    Attributes:
+        networks: The networks.
+        shares: Their weights.
+    """
 
     networks: tuple[Network, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, networks: Sequence[Network]) -> Self:
+        """Return the mean of networks that count alike."""
+        return cls(tuple(networks), (1 / len(networks),) * len(networks))
 
     @property
     def at_once(self) -> int:
         """See ``Network``."""
         return min(network.at_once for network in self.networks)
 
-    def prepare(self, stays: Track, lengths: Tensor) -> PreparedEnsemble:
+    def prepare(self, stays: Track, lengths: Tensor) -> PreparedMean:
         """See ``Network.prepare``."""
-        return PreparedEnsemble(tuple(network.prepare(stays, lengths) for network in self.networks))
+        return PreparedMean(tuple(network.prepare(stays, lengths) for network in self.networks), self.shares)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PreparedEnsemble:
+class PreparedMean:
     """Networks that have read the unchanged stays; of the dependence on each other's errors nothing is known."""
 
     networks: tuple[Prepared, ...]
+    shares: tuple[float, ...]
 
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""
         bands = [network.band(passes) for network in self.networks]
-        forms = [AffineForm(band.centre[:, None], band.slope[:, None, None], band.rest[:, None]) for band in bands]
-        share = torch.full((1, len(forms)), 1 / len(forms), dtype=torch.float64)
-        mean = AffineForm.joined(forms).linear(share, torch.zeros(1, dtype=torch.float64))
-        return Band(mean.centre[:, 0], mean.terms[:, 0, 0], mean.own[:, 0])
+        freedom = passes.track.freedom
+        forms = [
+            AffineForm(band.centre[:, None], band.slope[:, :, None], band.rest[:, None], freedom) for band in bands
+        ]
+        share = torch.tensor([self.shares], dtype=torch.float64)
+        return band_of(AffineForm.joined(forms).linear(share, torch.zeros(1, dtype=torch.float64)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -207,12 +276,19 @@ class Rescaled:
 
     def rescaled(self, track: Track) -> Track:
         """Return the inputs on the scale of the network."""
-        shape = track.centre.shape
-        flat = AffineForm(track.centre.flatten(0, 1), track.slope.flatten(0, 1)[:, None], track.own.flatten(0, 1))
+        batch, n_hours, size = track.centre.shape
+        slope = track.slope.transpose(1, 2)
+        flat = AffineForm(track.centre.flatten(0, 1), slope.flatten(0, 1), track.own.flatten(0, 1), track.freedom)
         gain, bias = self.gain.expand_as(flat.centre), self.bias.expand_as(flat.centre)
         moved = flat.through(Line(gain, bias, torch.zeros_like(flat.centre)))
         kept = moved.through(clamp(*moved.bounds(), self.low, self.high))
-        return Track(kept.centre.view(shape), kept.terms[:, 0].view(shape), kept.own.view(shape))
+        shape = (batch, n_hours, size)
+        return Track(
+            kept.centre.view(shape),
+            kept.terms.view(batch, n_hours, -1, size).transpose(1, 2),
+            kept.own.view(shape),
+            track.freedom,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from icudl.proofs.affine import AffineForm
-from icudl.proofs.relaxations import Line, sigmoid, tanh
+from icudl.proofs.forms.affine import ONE_VALUE, AffineForm, Freedom
+from icudl.proofs.forms.relaxations import Line, sigmoid, tanh
 
 
 class Cell(Protocol):
@@ -67,8 +67,12 @@ class Weights:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LstmCell:
-    """An LSTM cell; its state is (h, c)."""
+class _Gated:
+    """A cell with gates.
+
+    Attributes:
+        weights: Of the cell.
+    """
 
     weights: Weights
 
@@ -77,6 +81,18 @@ class LstmCell:
         """Units."""
         return self.weights.hidden.shape[1]
 
+    def gates(self, inputs: AffineForm, hidden: AffineForm) -> tuple[AffineForm, AffineForm]:
+        """Return what the inputs and what the hidden units contribute to the gates."""
+        weights = self.weights
+        return (
+            inputs.linear(weights.inputs, weights.input_bias),
+            hidden.linear(weights.hidden, weights.hidden_bias),
+        )
+
+
+class LstmCell(_Gated):
+    """An LSTM cell; its state is (h, c)."""
+
     @property
     def state_size(self) -> int:
         """Components of the state."""
@@ -84,11 +100,10 @@ class LstmCell:
 
     def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
         """See ``Cell.step``."""
-        size, weights = self.hidden_size, self.weights
+        size = self.hidden_size
         hidden, memory = state.part(0, size), state.part(size, 2 * size)
-        gates = inputs.linear(weights.inputs, weights.input_bias).plus(
-            hidden.linear(weights.hidden, weights.hidden_bias)
-        )
+        from_inputs, from_hidden = self.gates(inputs, hidden)
+        gates = from_inputs.plus(from_hidden)
         lower, upper = gates.bounds()
         squashed = [sigmoid(lower[:, part], upper[:, part]) for part in (slice(2 * size), slice(3 * size, 4 * size))]
         curbed = tanh(lower[:, 2 * size : 3 * size], upper[:, 2 * size : 3 * size])
@@ -100,16 +115,8 @@ class LstmCell:
         return AffineForm.joined([hidden, memory])
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class GruCell:
+class GruCell(_Gated):
     """A GRU cell; its state is h."""
-
-    weights: Weights
-
-    @property
-    def hidden_size(self) -> int:
-        """Units."""
-        return self.weights.hidden.shape[1]
 
     @property
     def state_size(self) -> int:
@@ -118,9 +125,8 @@ class GruCell:
 
     def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
         """See ``Cell.step``."""
-        size, weights = self.hidden_size, self.weights
-        from_inputs = inputs.linear(weights.inputs, weights.input_bias)
-        from_hidden = state.linear(weights.hidden, weights.hidden_bias)
+        size = self.hidden_size
+        from_inputs, from_hidden = self.gates(inputs, state)
         reset, update = (
             _squashed(from_inputs.part(k * size, (k + 1) * size).plus(from_hidden.part(k * size, (k + 1) * size)))
             for k in range(2)
@@ -128,11 +134,11 @@ class GruCell:
         recalled = reset.times(from_hidden.part(2 * size, 3 * size))
         candidate = _curbed(from_inputs.part(2 * size, 3 * size).plus(recalled))
         # h' = n + z (h - n). The candidate n occurs twice; its own error d comes out as (1 - z) d.
-        alone = AffineForm(candidate.centre, candidate.terms, torch.zeros_like(candidate.own))
+        alone = AffineForm(candidate.centre, candidate.terms, torch.zeros_like(candidate.own), candidate.freedom)
         lower, upper = update.bounds()
         remaining = candidate.own * torch.maximum((1 - lower).abs(), (1 - upper).abs())
         moved = alone.plus(update.times(state.minus(alone)))
-        return AffineForm(moved.centre, moved.terms, moved.own + remaining).shared()
+        return AffineForm(moved.centre, moved.terms, moved.own + remaining, moved.freedom).shared()
 
 
 def make_cell(rnn: nn.RNNBase, layer: int, *, reverse: bool) -> Cell:
@@ -149,6 +155,6 @@ def _curbed(form: AffineForm) -> AffineForm:
     return form.through(tanh(*form.bounds()))
 
 
-def first_state(cell: Cell, batch: int) -> AffineForm:
+def first_state(cell: Cell, batch: int, freedom: Freedom = ONE_VALUE) -> AffineForm:
     """Return the state before the first hour: zero."""
-    return AffineForm.exact(torch.zeros(batch, cell.state_size, dtype=torch.float64))
+    return AffineForm.exact(torch.zeros(batch, cell.state_size, dtype=torch.float64), freedom=freedom)

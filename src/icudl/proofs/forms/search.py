@@ -9,13 +9,14 @@ are tighter.
 from __future__ import annotations
 
 import dataclasses
-import enum
 
 import torch
 from torch import Tensor, nn
 
-from icudl.proofs.networks import Band, Prepared
-from icudl.proofs.values import Values
+from icudl.proofs.forms.groups import Groups
+from icudl.proofs.forms.networks import Band, Prepared
+from icudl.proofs.forms.values import NetworkValues
+from icudl.proofs.pieces import Found, Pieces, Verdict, in_order
 
 POINTS = 9
 """Values tried over each range before anything is bounded: as many as the attack ``sweep`` tries by default."""
@@ -25,77 +26,6 @@ NARROWEST = 4
 
 _LEAST_GAIN = 0.2
 """Share of a piece that its bounds must decide; below that it is cut in the middle."""
-
-
-class Verdict(enum.IntEnum):
-    """What is known of a piece of a value's range."""
-
-    HOLDS = 0  # no value of the piece flips the prediction
-    FLIPS = 1  # every value of the piece does
-    EDGE = 2  # the class changes somewhere within
-    OPEN = 3  # not decided
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pieces:
-    """Pieces of the ranges of values; those of one value cover its range, end to end.
-
-    Attributes:
-        value: (n,) position of the value.
-        low: (n,) float64 lower end, in unit coordinates.
-        high: (n,) upper end.
-        verdict: (n,) codes of ``Verdict``.
-        bound: (n,) logits: smallest possible lead of the present class on a piece that holds or is open, the largest
-            one on a piece that flips, NaN on an edge.
-        flipped: (n,) bool, the model tried at an end of the piece says the other class.
-    """
-
-    value: Tensor
-    low: Tensor
-    high: Tensor
-    verdict: Tensor
-    bound: Tensor
-    flipped: Tensor
-
-    def where(self, chosen: Tensor) -> Pieces:
-        """Return some of the pieces."""
-        return Pieces(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
-
-    @staticmethod
-    def joined(parts: list[Pieces]) -> Pieces:
-        """Return the pieces of several parts."""
-        names = [field.name for field in dataclasses.fields(Pieces)]
-        return Pieces(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-    @staticmethod
-    def to_bound(value: Tensor, low: Tensor, high: Tensor, flipped: Tensor) -> Pieces:
-        """Return pieces that nothing is known of yet."""
-        verdict = torch.full_like(value, Verdict.OPEN)
-        return Pieces(value, low, high, verdict, torch.full_like(low, -torch.inf), flipped)
-
-    @staticmethod
-    def edges(value: Tensor, low: Tensor, high: Tensor) -> Pieces:
-        """Return pieces within which the class changes."""
-        nothing = torch.full_like(low, torch.nan)
-        return Pieces(
-            value, low, high, torch.full_like(value, Verdict.EDGE), nothing, torch.zeros_like(value, dtype=torch.bool)
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-    """What a search found.
-
-    Attributes:
-        pieces: By value and lower end.
-        boxes: (V,) intervals bounded for each value.
-        witness: (V,) float64 unit coordinate nearest to the charted value at which the model says the other class; NaN
-            for none.
-    """
-
-    pieces: Pieces
-    boxes: Tensor
-    witness: Tensor
 
 
 class Search:
@@ -108,23 +38,35 @@ class Search:
         width: To which ends of flipping intervals are exact, in unit coordinates.
         budget: Most pieces to bound for one stay.
         at_once: Passes bounded at once.
+        grouped: Whether values are tried in groups before they are tried one by one.
     """
 
     def __init__(
-        self, model: nn.Module, network: Prepared, values: Values, width: float, budget: int, at_once: int = 8
+        self,
+        model: nn.Module,
+        network: Prepared,
+        values: NetworkValues,
+        width: float,
+        budget: int,
+        at_once: int = 8,
+        *,
+        grouped: bool = True,
     ) -> None:
         self.model, self.network, self.values = model, network, values
-        self.width, self.budget, self.at_once = width, budget, at_once
+        self.width, self.budget, self.at_once, self.grouped = width, budget, at_once, grouped
         n_values = values.cell.shape[1]
         self.boxes = torch.zeros(n_values, dtype=torch.int64)
         self.witness = torch.full((n_values,), torch.nan, dtype=torch.float64)
-        self.now = values.target.values[tuple(values.cell)].double()
+        self.now = values.charted
 
     def run(self) -> Found:
         """Search until everything is decided or the budget is spent."""
-        queue, done = self._tried()
-        finished = [done]
+        queue, done, strength = self._tried()
         spent = torch.zeros(len(self.values.features), dtype=torch.int64)
+        finished = [done]
+        if self.grouped:
+            decided, queue, spent = Groups(self.network, self.values).decide(queue, strength)
+            finished.append(decided)
         while len(queue.value):
             affordable = self._affordable(queue, spent)
             finished.append(queue.where(~affordable))
@@ -135,11 +77,7 @@ class Search:
             self.boxes += torch.bincount(queue.value, minlength=len(self.boxes))
             decided, queue = self._decide(queue, self._bounded(queue))
             finished.append(decided)
-        pieces = Pieces.joined(finished)
-        # A stable sort by the lower end, then by the value, puts the pieces of each value in a row.
-        order = torch.argsort(pieces.low, stable=True)
-        order = order[torch.argsort(pieces.value[order], stable=True)]
-        return Found(pieces.where(order), self.boxes, self.witness)
+        return Found(in_order(Pieces.joined(finished)), self.boxes, self.witness)
 
     def _affordable(self, queue: Pieces, spent: Tensor) -> Tensor:
         """Return (n,) bool: the pieces of each stay that its budget still pays for, in order."""
@@ -152,30 +90,40 @@ class Search:
         return spent[stay] + place < self.budget
 
     def _try(self, which: Tensor, at: Tensor) -> Tensor:
-        """Return (n,) bool: the model says the other class; keep the flip that is nearest to the charted value."""
-        flips = self.values.margins(self.model, which, at) < 0
+        """Return (n,) bool: the model says the other class."""
+        return self._margins(which, at) < 0
+
+    def _margins(self, which: Tensor, at: Tensor) -> Tensor:
+        """Return the (n,) margins of the model; keep the flip that is nearest to the charted value."""
+        margins = self.values.margins(self.model, which, at)
+        flips = margins < 0
         for value, place in zip(which[flips].tolist(), at[flips].tolist(), strict=True):
             before, now = float(self.witness[value]), float(self.now[value])
             if not abs(before - now) <= abs(place - now):
                 self.witness[value] = place
-        return flips
+        return margins
 
-    def _tried(self) -> tuple[Pieces, Pieces]:
-        """Try the model at equally spaced points; return the pieces to bound and the edges between them."""
+    def _tried(self) -> tuple[Pieces, Pieces, Tensor]:
+        """Try the model at equally spaced points.
+
+        Returns:
+            The pieces to bound, the edges between them, and how far each value moved the margin.
+        """
         lower, upper = self.values.lower, self.values.upper
         n_values = len(lower)
         shares = torch.linspace(0, 1, POINTS, dtype=torch.float64)
         points = lower[:, None] * (1 - shares) + upper[:, None] * shares
         points[:, 0], points[:, -1] = lower, upper
         which = torch.arange(n_values)
-        flips = self._try(which.repeat_interleave(POINTS), points.flatten()).view(n_values, POINTS)
+        margins = self._margins(which.repeat_interleave(POINTS), points.flatten()).view(n_values, POINTS)
+        flips = margins < 0
         pieces = Pieces.to_bound(
             which.repeat_interleave(POINTS - 1),
             points[:, :-1].flatten(),
             points[:, 1:].flatten(),
             flips[:, :-1].flatten(),
         )
-        return self._cut(pieces, flips[:, 1:].flatten())
+        return *self._cut(pieces, flips[:, 1:].flatten()), margins.amax(dim=1) - margins.amin(dim=1)
 
     def _cut(self, pieces: Pieces, flipped_above: Tensor) -> tuple[Pieces, Pieces]:
         """Cut pieces whose ends differ around the place where the class changes.
@@ -221,12 +169,12 @@ class Search:
         back = torch.argsort(order)
         centre, slope, rest = (torch.cat(arrays)[back] for arrays in zip(*bands, strict=True))
         sign = values.sign[values.stay[queue.value]]
-        return Band(sign * (centre - values.target.shift), sign * slope, rest)
+        return Band(sign * (centre - values.target.shift), sign[:, None] * slope, rest)
 
     def _decide(self, queue: Pieces, band: Band) -> tuple[Pieces, Pieces]:
         """Return the pieces that are done, and what is left of the others."""
         lead = torch.where(queue.flipped, -band.centre, band.centre)
-        slope = torch.where(queue.flipped, -band.slope, band.slope)
+        slope = torch.where(queue.flipped, -band.slope[:, 0], band.slope[:, 0])
         # The lead of the class that the piece should have is at least lead - rest + slope e for e from -1 to 1.
         base = lead - band.rest
         worst = base - slope.abs()
@@ -281,8 +229,7 @@ class Search:
 
 def _merged(pieces: Pieces) -> Pieces:
     """Join neighbouring pieces of one value at whose ends the model says the same."""
-    order = torch.argsort(pieces.low, stable=True)
-    pieces = pieces.where(order[torch.argsort(pieces.value[order], stable=True)])
+    pieces = in_order(pieces)
     if len(pieces.value) < 2:
         return pieces
     goes_on = (

@@ -1,0 +1,1 @@
+"""Affine forms through networks: bounds of the logit difference while values of a stay move over intervals."""
