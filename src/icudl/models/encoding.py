@@ -112,11 +112,29 @@ class SummaryEncoding(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is not used."""
-        n_features = len(self.charted_by)
-        used = self.used.view(len(SUMMARIES), n_features)
-        active = used.any(dim=0).nonzero().squeeze(1)
+        active = self.active()
         summaries, known = self._summaries(features, lengths, active)
-        used = used.index_select(1, active)
+        encoded = self.encode(summaries, known, active)
+        everything = encoded.new_zeros(*encoded.shape[:3], len(self.charted_by))
+        return everything.scatter(3, active.expand_as(encoded), encoded).flatten(1)
+
+    def active(self) -> Tensor:
+        """Return the (K,) columns of which a summary is used."""
+        return self.used.view(len(SUMMARIES), -1).any(dim=0).nonzero().squeeze(1)
+
+    def encode(self, summaries: Tensor, known: Tensor, active: Tensor) -> Tensor:
+        """Encode summaries of some columns.
+
+        Args:
+            summaries: (B, 8, K).
+            known: (B, 8, K) bool, the summary exists.
+            active: (K,) the columns.
+
+        Returns:
+            (B, ``N_BINS`` + 2, 8, K) places, standard scores, presence.
+        """
+        n_features = len(self.charted_by)
+        used = self.used.view(len(SUMMARIES), n_features).index_select(1, active)
         exists = known * used
         knots, centre, spread = (
             constant.view(-1, len(SUMMARIES), n_features).index_select(2, active)
@@ -127,18 +145,19 @@ class SummaryEncoding(nn.Module):
         scores = SCORE_SCALE * SCALE * ((summaries - centre) / spread).clamp(-SCORE_LIMIT, SCORE_LIMIT)
         encoded = torch.cat([places, scores[:, None]], dim=1) * exists[:, None]
         presence = SCALE * (exists - 0.5 * used)
-        encoded = torch.cat([encoded, presence[:, None]], dim=1)
-        everything = encoded.new_zeros(*encoded.shape[:3], n_features)
-        return everything.scatter(3, active.expand_as(encoded), encoded).flatten(1)
+        return torch.cat([encoded, presence[:, None]], dim=1)
 
     def _summaries(self, features: Tensor, lengths: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, 8, K) summaries of K columns and whether each exists; how often one was charted always does."""
         inside = within_length(lengths, features.shape[1])[:, :, None]
-        always = inside.to(features.dtype)
-        charted = torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5
-        summaries = summarise(features.index_select(2, active), charted & inside)
+        summaries = summarise(features.index_select(2, active), self.charted(features, inside, active))
         known = (summaries[:, -1:] > 0).expand(-1, len(SUMMARIES) - 1, -1)
         return summaries, torch.cat([known, torch.ones_like(known[:, :1])], dim=1)
+
+    def charted(self, features: Tensor, inside: Tensor, active: Tensor) -> Tensor:
+        """Return (B, T, K) bool: the hours of K columns that count, of those ``inside`` (B, T, 1) the stays."""
+        always = inside.to(features.dtype)
+        return inside & (torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5)
 
 
 def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:

@@ -27,7 +27,9 @@ class ExactValueAttack(OneValueAttack):
     def __init__(self, options: ExactValueOptions) -> None:
         self.options = options
 
-    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    def points(
+        self, target: TargetModel, stays: Tensor, cells: Tensor, down: Tensor, up: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """See ``OneValueAttack.points``.
 
         Raises:
@@ -38,9 +40,9 @@ class ExactValueAttack(OneValueAttack):
                 "exact_value needs a model that says where its score jumps or bends, such as boosted_trees or "
                 "logistic_regression. Use sweep, which needs scores alone."
             )
-        tried, flips, before = [], [], target.values[row].flatten()
-        for cell, low, high in zip(cells.tolist(), down, up, strict=True):
-            now = before[cell]
+        tried, flips, before = [], [], target.values.flatten(1)
+        for row, cell, low, high in zip(stays.tolist(), cells.tolist(), down, up, strict=True):
+            now = before[row, cell]
             values = candidates(target, row, cell)
             change = (values - now).clamp(low, high).sort().values
             tried.append(change)
