@@ -194,7 +194,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="attack", verb="attack", artifact=AttackResult, run=_attack, version=5, plugin="attack"),
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=3),
         Stage(name="certify", verb="certify", artifact=Certificates, run=_certify),
-        Stage(name="report", verb="report", artifact=Report, run=_report, version=3),
+        Stage(name="report", verb="report", artifact=Report, run=_report, version=4),
     )
 }
 """The stages, in an order in which they can be run."""
