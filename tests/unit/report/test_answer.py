@@ -129,11 +129,16 @@ def test_other_questions_stand_beside_the_first(study: StudyResults) -> None:
     assert ("How many charted values it takes", "3") in [(fact.label, fact.value) for fact in found.facts]
 
 
-def test_the_model_that_predicts_best_and_resists_best_is_preferred(study: StudyResults) -> None:
-    titles = [each.title for each in told(study, SEVERAL, ONE_VALUE).advice]
-    assert "Prefer lstm" in titles
+def test_a_model_is_preferred_only_where_chance_does_not_explain_it(study: StudyResults) -> None:
+    def titles(models: list[ModelLine], attacks: list[AttackLine]) -> list[str]:
+        return [each.title for each in told(study, models, attacks).advice]
+
+    apart = [attacked("lstm", 1, 60), attacked("summary", 30, 60)]
     worse = [scored("lstm", 0.7, 15), scored("summary", 0.82, 15)]
-    assert "Weigh summary against lstm" in [each.title for each in told(study, worse, ONE_VALUE).advice]
+    assert "Prefer lstm" in titles(SEVERAL, apart)
+    assert "Weigh summary against lstm" in titles(worse, apart)
+    for models in (SEVERAL, worse):
+        assert "Choose no model by these shares yet" in titles(models, ONE_VALUE)
 
 
 def test_intervals_apart_are_told_apart(study: StudyResults) -> None:

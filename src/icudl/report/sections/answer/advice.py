@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from icudl.analysis.numbers.comparison import AttackLine, ModelLine, telling_models
+from icudl.analysis.numbers.comparison import AttackLine, ModelLine, overlap, telling_models
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.headline import Headline, Question
 from icudl.report.elements import Advice
@@ -100,23 +100,35 @@ def _models(study: StudyResults, models: Sequence[ModelLine], told: Headline) ->
     if len(scored) < 2 or len(told.beside) < 2:
         return []
     best, least = scored[-1], told.beside[0]
+    mine = _line_of(told, best.model)
     score = f"AUROC {best.scores['auroc'].value:.3f}"
-    if best.model == least.model:
+    if mine is None:
+        return []
+    compared = [line for line in told.beside if line.model != best.model] if best.model == least.model else [least]
+    apart = not any(overlap(mine.flips["both"].share, each.flips["both"].share) for each in compared)
+    if best.model == least.model and apart:
         return [
             Advice(
                 f"Prefer {best.model}",
                 f"Of the {count(len(scored), 'model')} it ranks patients best ({score}) and is flipped least often "
-                f"({share_of(least)}).",
+                f"({share_of(least)}), by more than chance explains.",
                 "models",
             )
         ]
-    mine = _line_of(told, best.model)
-    beside = "" if mine is None else f" but is flipped in {share_of(mine)}"
+    if not apart:
+        return [
+            Advice(
+                "Choose no model by these shares yet",
+                f"{best.model} ranks patients best ({score}), {least.model} is flipped least often "
+                f"({share_of(least)}); chance may explain how they differ in what flips them.",
+                "models",
+            )
+        ]
     return [
         Advice(
             f"Weigh {best.model} against {least.model}",
-            f"{best.model} ranks patients best ({score}){beside}; {least.model} is flipped least often "
-            f"({share_of(least)}).",
+            f"{best.model} ranks patients best ({score}) but is flipped in {share_of(mine)}; {least.model} is flipped "
+            f"least often ({share_of(least)}).",
             "models",
         )
     ]
