@@ -125,7 +125,7 @@ def test_other_questions_stand_beside_the_first(study: StudyResults) -> None:
         "Where several charted values may be wrong, 97.5 % flip, half of them with at most 3 values." in found.lead[1]
     )
     assert "swapped digits" in found.lead[1]
-    assert "flip 10.0 %" in found.lead[1]
+    assert "flips 10.0 %" in found.lead[1]
     assert ("How many charted values it takes", "3") in [(fact.label, fact.value) for fact in found.facts]
 
 

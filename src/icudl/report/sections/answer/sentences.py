@@ -14,7 +14,7 @@ from icudl.report.wording import count, percent
 FLIP = {
     Question.ONE_VALUE: "One wrong charted value is enough to flip",
     Question.FEW_VALUES: "Wrong charted values flip",
-    Question.CONTROL: "Errors that nobody aimed flip",
+    Question.CONTROL: "One of the errors that nobody aimed flips",
 }
 NOTHING = {
     Question.ONE_VALUE: "No single wrong charted value that was tried flips",
@@ -114,11 +114,11 @@ def _other(told: Headline, question: Question) -> str:
         return f"Where several charted values may be wrong, {share} flip{few}."
     if question is Question.CONTROL:
         what = (
-            "Errors that people make when they chart (swapped digits, a shifted point, a wrong unit)"
+            "One error of the kinds that people make when they chart (swapped digits, a shifted point, a wrong unit)"
             if line.plugin == "entry_errors"
-            else "Random errors of the same size"
+            else "At least one of the random errors drawn for a stay"
         )
-        return f"{what} flip {share}."
+        return f"{what} flips {share}."
     if question is Question.ANY_CELL:
         never = "" if line.charted is None else f", but {percent(1 - line.charted)} of those cells were never charted"
         return f"Where any cell of the filled-in record may change, {share} flip{never}."
