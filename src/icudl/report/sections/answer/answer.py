@@ -13,6 +13,7 @@ from icudl.analysis.numbers.comparison import (
     ModelLine,
     telling_models,
 )
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.headline import Headline, Question
 from icudl.artifacts import CertificateStatus
 from icudl.report.elements import Answer, Fact, SharesPicture, StayPicture
@@ -71,7 +72,7 @@ def _proven(proofs: CertificateResults) -> str:
     what = "charted value" if proofs.result.threat_model == "measured" else "cell of the filled-in record"
     return (
         f"Proven for {proofs.model}: no plausible number in the place of any one {what} flips {proven:,} of "
-        f"{count(stays, 'stay')} ({percent(proven / stays)})."
+        f"{count(stays, 'stay')}{f' ({percent(proven / stays)})' if stays >= SMALLEST_GROUP else ''}."
     )
 
 
