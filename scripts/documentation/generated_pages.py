@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 # A hook is loaded by its path, not imported from its folder.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,6 +29,18 @@ PAGES: dict[str, Callable[[], str]] = {
     "decisions/index.md": decisions_page.render,
 }
 """Page by its path under ``docs/``, and what writes it."""
+
+
+FOR_CONTRIBUTORS = ("decisions/", "releasing.md")
+"""Pages that a search lists after those for readers."""
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let the search list pages for readers first."""
+    del config, files
+    if page.file.src_uri.startswith(FOR_CONTRIBUTORS):
+        page.meta["search"] = {"boost": 0.2}
+    return markdown
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

@@ -50,7 +50,7 @@ class Opened:
 def open_report(browser: Any) -> Iterator[Callable[..., Opened]]:
     contexts = []
 
-    def open_it(path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
+    def open_it(path: Path, *, width: int = 1280, scheme: str = "light", unfolded: bool = True) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         opened = Opened(context.new_page(), [], [])
@@ -59,6 +59,10 @@ def open_report(browser: Any) -> Iterator[Callable[..., Opened]]:
         opened.page.on("request", lambda request: opened.requests.append(request.url))
         opened.page.goto(path.as_uri())
         opened.page.wait_for_function("document.documentElement.dataset.ready === 'true'")
+        if unfolded:
+            opened.page.evaluate("for (const fold of document.querySelectorAll('details.folded')) fold.open = true")
+            drawn = ".chapter:not([hidden]) details.folded .plot:empty, .layer > section details.folded .plot:empty"
+            opened.page.wait_for_function(f"!document.querySelector('{drawn}')")
         return opened
 
     yield open_it

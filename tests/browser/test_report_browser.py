@@ -185,6 +185,7 @@ def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_
     assert opened.text("[data-explorer=view] h3") in chosen
     page.locator("[data-explorer=search]").fill("no such stay")
     assert "No stay fits" in opened.text("[data-explorer=view]")
+    assert page.locator("[data-explorer=plots] svg").count() == 0
     page.locator("[data-explorer=search]").fill("")
     page.locator("[data-explorer=direction]").select_option("death")
     assert "predicted death becomes predicted survival" in opened.text("[data-explorer=view]")
@@ -256,14 +257,16 @@ def test_markup_in_data_stays_text(open_report: Open, tmp_path: Path) -> None:
 def test_one_chapter_of_each_kind_is_shown_and_the_reader_chooses_which(open_report: Open, table_page: Path) -> None:
     opened = open_report(table_page)
     page = opened.page
-    assert page.locator(".chapter:visible").count() == 2
-    assert page.locator("#roc--lstm .plot svg").count() == 1
-    assert page.locator("#roc--summary .plot svg").count() == 0
-    page.get_by_label("Model", exact=True).select_option(label="summary")
-    assert page.locator("#roc--lstm").is_hidden()
-    assert page.locator("#roc--summary .plot svg").is_visible()
-    page.get_by_label("Attack", exact=True).select_option(label="summary, fewest, elsewhere")
-    visible = page.locator("#attacks-in-detail h2:visible").all_inner_texts()
+    assert page.locator(".chapter:visible").count() == page.locator(".group").count()
+    assert page.locator("#roc--summary .plot svg").count() == 1
+    assert page.locator("#roc--lstm .plot svg").count() == 0
+    page.get_by_label("Model", exact=True).select_option(label="lstm")
+    assert page.locator("#roc--summary").is_hidden()
+    assert page.locator("#roc--lstm .plot svg").is_visible()
+    page.locator("#attacks-in-detail-choice").select_option(label="summary, fewest, elsewhere")
+    assert page.locator("#whom-in-detail-choice").input_value() == "whom-in-detail--summary-fewest-elsewhere"
+    assert page.locator("#whom-in-detail--summary-fewest-elsewhere").is_visible()
+    visible = page.locator("#attacks-in-detail h3:visible").all_inner_texts()
     assert visible[0] == "summary, fewest, elsewhere: how easily predictions are flipped"
     assert len([text for text in visible if not text.startswith("summary, fewest, elsewhere: ")]) == 0
     assert opened.complaints == []
@@ -273,38 +276,86 @@ def test_one_chapter_of_each_kind_is_shown_and_the_reader_chooses_which(open_rep
 
 def test_a_link_into_a_hidden_chapter_shows_it(open_report: Open, table_page: Path) -> None:
     page = open_report(table_page).page
-    page.evaluate("window.location.hash = 'map--summary-one_value-main'")
-    page.locator("#map--summary-one_value-main .plot svg").wait_for()
-    assert page.locator(".chapter:visible").count() == 2
+    page.evaluate("window.location.hash = 'map--lstm-fewest-main'")
+    page.locator("#map--lstm-fewest-main .plot svg").wait_for()
+    assert page.locator(".chapter:visible").count() == page.locator(".group").count()
+
+
+def test_a_link_to_what_is_folded_away_unfolds_it(open_report: Open, table_page: Path) -> None:
+    opened = open_report(table_page, unfolded=False)
+    page = opened.page
+    assert page.locator("#by-hour--lstm-fewest-main").is_hidden()
+    page.evaluate("window.location.hash = 'by-hour--lstm-fewest-main'")
+    page.locator("#by-hour--lstm-fewest-main .plot svg").wait_for()
+    assert page.locator("#measured--main").is_hidden()
+    page.locator("#cohort--main details.folded > summary").click()
+    page.locator("#measured--main .plot svg").wait_for()
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1400, 1920])
+def test_the_answer_stands_on_the_first_screen(open_report: Open, table_page: Path, width: int) -> None:
+    opened = open_report(table_page, width=width, unfolded=False)
+    page = opened.page
+    bottom = "(wanted) => document.querySelector(wanted).getBoundingClientRect().bottom"
+    screens = 2 if width < 1000 else 1
+    for part in ("#summary h2", "#summary .facts", "#picture"):
+        assert page.evaluate(bottom, part) <= 900 * screens, part
+    assert "wrong charted values flip" in opened.text("#summary h2").lower()
+    assert page.locator("#picture .movedto").count() >= 2
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) -> None:
+    opened = open_report(table_page, width=360, unfolded=False)
+    page = opened.page
+    assert page.locator("#nav-list").is_hidden()
+    page.locator("#nav-switch").click()
+    assert page.locator("#nav-list a:visible").count() == 7
+    page.keyboard.press("Escape")
+    assert page.locator("#nav-list").is_hidden()
+    page.locator("#nav-switch").click()
+    page.locator("#nav-list a", has_text="Stays").click()
+    assert page.locator("#nav-list").is_hidden()
+    page.wait_for_function("document.getElementById('nav-here').textContent === 'Stays'")
+    assert opened.complaints == []
+
+
+def test_the_picture_of_restricted_data_shows_no_stay(open_report: Open, tmp_path: Path) -> None:
+    opened = open_report(write_page(fake_table(80, restricted=True), tmp_path), unfolded=False)
+    assert opened.page.locator("#picture > .plot > svg rect").count() == 100
+    assert "Stay 2" not in opened.text("#picture")
+    assert opened.complaints == []
 
 
 def test_a_link_opens_its_chapter_again_after_another_was_chosen(open_report: Open, table_page: Path) -> None:
     opened = open_report(table_page)
     page = opened.page
-    link = page.locator("#models-table tbody a", has_text="summary").first
+    link = page.locator("#models-table tbody a", has_text="lstm").first
     link.click()
-    assert page.locator("#models-in-detail--summary").is_visible()
+    assert page.locator("#models-in-detail--lstm").is_visible()
     choice = page.get_by_label("Model", exact=True)
     choice.focus()
-    page.keyboard.press("ArrowUp")
-    page.locator("#models-in-detail--lstm").wait_for()
-    assert page.evaluate("window.location.hash") == "#models-in-detail--lstm"
-    link.click()
+    page.keyboard.press("ArrowDown")
     page.locator("#models-in-detail--summary").wait_for()
-    assert choice.input_value() == "models-in-detail--summary"
+    assert page.evaluate("window.location.hash") == "#models-in-detail--summary"
+    link.click()
+    page.locator("#models-in-detail--lstm").wait_for()
+    assert choice.input_value() == "models-in-detail--lstm"
     assert opened.complaints == []
 
 
 def test_print_shows_the_chosen_chapters(open_report: Open, table_page: Path) -> None:
     page = open_report(table_page).page
-    page.get_by_label("Model", exact=True).select_option(label="summary")
+    page.get_by_label("Model", exact=True).select_option(label="lstm")
     page.emulate_media(media="print")
-    shown = [each.get_attribute("id") for each in page.locator(".chapter:visible").all()]
-    assert shown == ["models-in-detail--summary", "attacks-in-detail--lstm-one_value-main"]
+    shown = {each.get_attribute("id") for each in page.locator(".chapter:visible").all()}
+    assert {"models-in-detail--lstm", "attacks-in-detail--summary-one_value-main"} <= shown
+    assert len(shown) == page.locator(".group").count()
     assert page.locator(".chooser select").first.is_visible()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1400])
+@pytest.mark.parametrize("width", [360, 768, 1400, 1920])
 def test_a_table_that_shows_less_than_it_holds_says_so(open_report: Open, table_page: Path, width: int) -> None:
     page = open_report(table_page, width=width).page
     found = page.evaluate(
@@ -316,7 +367,7 @@ def test_a_table_that_shows_less_than_it_holds_says_so(open_report: Open, table_
     )
     assert [name for name, cut, said in found if cut != said] == []
     cut = {name for name, hidden, _ in found if hidden}
-    assert cut.isdisjoint({"models-table", "attacks-table"}) == (width == 1400)
+    assert cut.isdisjoint({"models-table", "attacks-table"}) == (width >= 1400)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -51,6 +52,19 @@ def test_every_page_can_be_reached_from_the_navigation(site: Path) -> None:
         }
     assert seen >= SOURCES, f"not in the navigation: {sorted(map(str, SOURCES - seen))}"
     assert {Path("reference/command_line.html"), Path("decisions/index.html")} <= seen
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [("own csv", "start/own_tables.html"), ("xgboost", "start/own_model.html"), ("mimic-iv", "start/mimic.html")],
+)
+def test_the_search_leads_to_the_page_for_a_reader(site: Path, words: str, page: str) -> None:
+    index = json.loads((site / "search/search_index.json").read_text("utf-8"))["docs"]
+    found = [each for each in index if all(word in f"{each['title']} {each['text']}".lower() for word in words.split())]
+    assert page in {each["location"].partition("#")[0] for each in found}
+    decisions = [each for each in index if each["location"].startswith("decisions/")]
+    assert decisions
+    assert all(each["boost"] < 1 for each in decisions if "index" not in each["location"])
 
 
 def test_no_page_asks_another_server_for_anything(site: Path) -> None:

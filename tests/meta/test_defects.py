@@ -235,10 +235,10 @@ WRONG_CHANGES = (
     ),
     Defect(
         "ten-deaths-are-enough",
-        "report/sections/summary.py",
+        "report/sections/answer/notes.py",
         "ENOUGH_DEATHS = 100",
         "ENOUGH_DEATHS = 10",
-        ("unit/report/test_report_page.py",),
+        ("unit/report/test_answer.py",),
     ),
     Defect(
         "hour-48-from-the-database",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from icudl.cli.commands.running import QUICK_DEMO
 from icudl.config.load import load_config
+from icudl.config.packaged import DEFAULT, QUICK, packaged_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -31,8 +31,13 @@ def test_reference_configurations_load(path: Path) -> None:
     load_config(path)
 
 
-def test_the_smoke_configuration_is_the_quick_demo() -> None:
-    assert load_config(REPOSITORY / "configs" / "smoke.toml") == load_config(None, QUICK_DEMO)
+def test_the_demo_runs_studies_that_come_with_the_package() -> None:
+    assert {packaged_study(name).name for name in (DEFAULT, QUICK)} == {"default.toml", "smoke.toml"}
+    for name in (DEFAULT, QUICK):
+        config = load_config(packaged_study(name))
+        assert {data.source.name for data in config.data.values()} == {"synthetic"}
+        assert len(config.models) == 2
+        assert {attack.attack.threat_model for attack in config.attacks.values()} == {"measured"}
 
 
 GENERATED = {

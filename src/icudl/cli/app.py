@@ -14,7 +14,7 @@ from icudl.cli.commands.exporting import export
 from icudl.cli.commands.inspecting import list_results, show, status, verify
 from icudl.cli.commands.keeping import clean, plugins
 from icudl.cli.commands.locating import locate
-from icudl.cli.commands.results import figures, trials
+from icudl.cli.commands.results import figures, open_report, trials
 from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
 from icudl.cli.commands.scoring import evaluate, predict
 from icudl.cli.commands.tuning import train, tune_group
@@ -22,7 +22,7 @@ from icudl.cli.completion import completion
 
 WELCOME = """ICU Deep Learning {version}
 
-  icudl demo --quick                a report on a synthetic hospital, in under a minute
+  icudl demo --quick                a report on a synthetic hospital, in seconds
   icudl doctor                      check the installation; says how to fix what is missing
   icudl locate /data                which databases lie there, and the configuration that reads them
   icudl config init study.toml      a configuration in which every key is explained
@@ -35,7 +35,7 @@ WELCOME = """ICU Deep Learning {version}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Everything": (demo, run),
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
-    "Look": (list_results, status, show, compare, diff, verify),
+    "Look": (open_report, list_results, status, show, compare, diff, verify),
     "Use results": (trials, predict, evaluate, export, figures),
     "Your own model": (audit,),
     "Data": (locate, synth, database_group),

@@ -13,6 +13,8 @@ from rich.text import Text
 from icudl.execution.context import ProgressTask
 
 SECONDS_BETWEEN_LINES = 10.0
+FEWEST_UNITS = 2
+"""Units after the first before the time that is left is estimated."""
 
 
 class _Rate(ProgressColumn):
@@ -100,11 +102,14 @@ class _Line:
         self._console, self._description, self._total, self._unit = console, description, total, unit
         self._started = self._printed = time.monotonic()
         self._done = 0
+        self._first: tuple[float, int] | None = None
 
     def advance(self, units: int = 1) -> None:
         """Count units, and print a line every ten seconds."""
         self._done += units
         now = time.monotonic()
+        if self._first is None:
+            self._first = (now, self._done)
         if now - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = now
             self._print(self._remaining(now))
@@ -117,9 +122,11 @@ class _Line:
         self._print(f"done in {time.monotonic() - self._started:.1f} s")
 
     def _remaining(self, now: float) -> str:
-        if not self._total or not self._done:
+        """Estimate from the units after the first: what comes before it (workers that start) is done once only."""
+        if not self._total or self._first is None or self._done - self._first[1] < FEWEST_UNITS:
             return "..."
-        seconds = (now - self._started) / self._done * max(self._total - self._done, 0)
+        began, done = self._first
+        seconds = (now - began) / (self._done - done) * max(self._total - self._done, 0)
         return f"about {seconds:.0f} s left"
 
     def _print(self, tail: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,11 @@ class Session:
     verbosity: int
     errors: Console
 
-    def config(self, defaults: Sequence[str] = ()) -> Config:
-        """Read the configuration; ``defaults`` are settings that the file and the command line override."""
+    def config(self, study: Path | None = None) -> Config:
+        """Read the configuration; ``study`` is the file that is read where the command line names none."""
         from icudl.config.load import load_config
 
-        return load_config(self.config_path, self.settings, defaults=defaults)
+        return load_config(self.config_path or study, self.settings)
 
     def store(self) -> Store:
         """Open the store."""
@@ -120,8 +120,9 @@ class Printer:
         self._session.say(f"[dim]=[/] {step.name} [dim]up to date[/]")
 
     def started(self, step: Step) -> None:
-        """Print the stage and why it runs."""
-        self._session.say(f"[bold cyan]>[/] [bold]{step.name}[/] [dim]{escape(step.reason)}[/]")
+        """Print the stage, and why it runs where more is to be said."""
+        reason = f" [dim]{escape(step.reason)}[/]" if self._session.verbosity > 0 else ""
+        self._session.say(f"[bold cyan]>[/] [bold]{step.name}[/]{reason}")
         if step.node.key.stage == "train":
             from icudl.training.events import can_be_written
 

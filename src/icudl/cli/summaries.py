@@ -36,6 +36,9 @@ TRIALS_SHOWN = 10
 WIDEST_TITLE = 100
 """Greatest width to which a narrow table is widened to fit its title."""
 
+ANSWERS = ("train", "score", "attack", "certify")
+"""Stages whose tables answer the questions of a study, in the order in which a run prints them."""
+
 HEADLINE_METRICS = ("auroc", "auprc")
 SUBGROUP_METRICS = (*HEADLINE_METRICS, "recall", "precision", "brier")
 
@@ -57,10 +60,17 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
 
 
 def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
-    """Return the tables worth seeing of a whole run: models, and attacks, side by side where there are several."""
+    """Return the tables worth seeing of a whole run: scores and attacks first, side by side where there are several.
+
+    Cleaning counts are left out of a run that went on to a model; `icudl show extract` prints them.
+    """
     tables: list[Table] = []
     combined = {"train": _models_side_by_side, "attack": _attacks_side_by_side}
-    for stage in dict.fromkeys(manifest.node for manifest in manifests):
+    stages = list(dict.fromkeys(manifest.node for manifest in manifests))
+    if set(stages) & set(ANSWERS):
+        stages = [stage for stage in stages if stage != "extract"]
+        stages.sort(key=lambda stage: ANSWERS.index(stage) if stage in ANSWERS else len(ANSWERS))
+    for stage in stages:
         own = [manifest for manifest in manifests if manifest.node == stage]
         if stage in combined and len(own) > 1:
             scored = [item for item in manifests if item.node == "score"] if stage == "train" else []

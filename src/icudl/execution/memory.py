@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import re
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
 """Where Linux tells the limits of the container that this process runs in."""
+
+_PROCESSES = Path("/proc")
 
 _FILES = (
     ("memory.max", "memory.current", "memory.stat", ""),
@@ -31,6 +35,45 @@ def give_back_memory() -> None:
     """Return freed memory to the system; ``threads.tune_process`` makes a process keep it for later use."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def forget_peak() -> None:
+    """Let the peak memory of this process, and of the worker processes below it, begin anew.
+
+    Only Linux offers that; elsewhere ``peak_memory`` is the peak since the process began.
+    """
+    for process in _family():
+        with contextlib.suppress(OSError):
+            (_PROCESSES / process / "clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held, and those of its worker processes on top."""
+    peaks = []
+    for process in _family():
+        with contextlib.suppress(OSError, ValueError):
+            peaks.append(_line_of(_PROCESSES / process / "status", "VmHWM"))
+    if peaks:
+        return sum(peaks)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _family() -> list[str]:
+    """Return the ids of this process and of those below it, as /proc names them; none where there is no /proc."""
+    known = ["self"]
+    for parent in known:
+        with contextlib.suppress(OSError):
+            for task in (_PROCESSES / parent / "task").iterdir():
+                known += (task / "children").read_text().split()
+    return known if _PROCESSES.is_dir() else []
+
+
+def _line_of(status: Path, name: str) -> int:
+    for line in status.read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(name)
 
 
 def free_memory(groups: Path = GROUPS) -> int | None:

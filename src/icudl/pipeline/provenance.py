@@ -6,9 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import platform
-import resource
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +33,7 @@ from icudl.artifacts import (
 )
 from icudl.config.schema import class_of
 from icudl.errors import PluginError
+from icudl.execution.memory import forget_peak, peak_memory
 from icudl.store.manifest import Identity, Manifest, Upstream
 
 HEADLINE_METRICS = ("auroc", "auprc")
@@ -52,17 +51,16 @@ class Clock:
     """Start, duration and peak memory of a stage; the clock starts when the object is made."""
 
     def __init__(self) -> None:
+        forget_peak()
         self._started = dt.datetime.now(tz=dt.UTC)
         self._counter = time.perf_counter()
 
     def stop(self) -> dict[str, Any]:
         """Return the start, the time since then, and the peak memory."""
-        usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        unit = 1 if sys.platform == "darwin" else 1024
         return {
             "started": self._started.isoformat(timespec="milliseconds"),
             "duration_seconds": round(time.perf_counter() - self._counter, 3),
-            "peak_memory_bytes": max(usage) * unit,
+            "peak_memory_bytes": peak_memory(),
         }
 
 

@@ -8,48 +8,35 @@ and this style run (by their SHA-256). Whatever comes from data passes through J
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from icudl.analysis.numbers.comparison import AttackLine, attack_line
 from icudl.artifacts import HOSPITAL_DEATH, Report
 from icudl.report import elements
 from icudl.report.charts.descriptions import as_json
 from icudl.report.elements import (
-    Chapter,
+    Answer,
     Explorer,
     Figure,
     FigureGrid,
-    Group,
-    Note,
     Part,
-    Section,
+    SharesPicture,
+    StayPicture,
     Switch,
     sections_of,
 )
+from icudl.report.layers import parts_of
 from icudl.report.options import ReportOptions
-from icudl.report.sections.attack.explorer import MOST_BYTES, explorer_section
-from icudl.report.sections.attack.results import attack_basis, attack_section
-from icudl.report.sections.attack.susceptibility import susceptibility_section
-from icudl.report.sections.certificates import certificates_section
-from icudl.report.sections.cohort import cohort_section
-from icudl.report.sections.model.quality import quality_section
-from icudl.report.sections.model.tuning import Search, trial_asked_for, tuning_section
-from icudl.report.sections.overview import overview_section
-from icudl.report.sections.provenance import provenance_section
-from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
-from icudl.report.sections.summary import summary_section
-from icudl.report.study import AttackResults, ModelResults, StudyResults
+from icudl.report.study import StudyResults
 from icudl.report.vocabulary import Vocabulary
 
-SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
-MODELS, ATTACKS, PROOFS = "models-in-detail", "attacks-in-detail", "proofs-in-detail"
-KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer", "Group")
+SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "picture.js", "page.js")
+KINDS = (
+    "Answer", "Code", "Explorer", "Figure", "FigureGrid", "Group", "Listing", "Note", "StayPicture", "Table", "Terms",
+)  # fmt: skip
 
 
 def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> Report:
@@ -60,179 +47,9 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
         options: Content of the page.
         seed: Of the resamples behind the differences between models.
     """
-    lines = [
-        attack_line(
-            each.model, each.attack, each.data, each.result, each.susceptibility, study.data_named(each.data).grid
-        )
-        for each in study.attacks
-    ]
-    parts: list[Part] = []
-    if len(study.models) > 1 or len(study.attacks) > 1 or study.external:
-        compared = model_lines(study, seed)
-        parts.append(overview_section(study, compared, lines))
-        if len(study.models) > 1 or study.external:
-            models = dict(
-                zip([model.name for model in study.models], _chapters(MODELS, _model_names(study)), strict=True)
-            )
-            parts.append(models_section(study, compared, models))
-    else:
-        parts.append(summary_section(study, lines))
-    if len(study.attacks) > 1:
-        parts.append(attacks_section(study, lines, _chapters(ATTACKS, _attack_names(study))))
-    parts += _cohorts(study)
-    # The tables of one model and one attack stand in one section at the end; those of several in their chapters.
-    apart = len(study.models) > 1 or len(study.attacks) > 1
-    parts += _group(
-        MODELS,
-        "Model",
-        "Model by model",
-        [
-            (name, model.name, _model_sections(study, model, tuning=apart))
-            for model, name in zip(study.models, _model_names(study), strict=True)
-        ],
-    )
-    shown = _explored(study, options)
-    parts += _group(
-        ATTACKS,
-        "Attack",
-        "Attack by attack",
-        [
-            (name, study.attack_title(each), _attack_sections(study, each, line, options, shown, tuning=apart))
-            for each, line, name in zip(study.attacks, lines, _attack_names(study), strict=True)
-        ],
-    )
-    names = _anchors(f"{each.model}.{each.data}" for each in study.certificates)
-    parts += _group(
-        PROOFS,
-        "Proofs",
-        "Proofs by model",
-        [
-            (name, study.certificate_title(each), [certificates_section(each)])
-            for each, name in zip(study.certificates, names, strict=True)
-        ],
-    )
-    searches = [] if apart else _searches(study)
-    if searches:
-        parts.append(tuning_section(searches))
-    parts.append(provenance_section(study.lineage))
     names = [*(each.name for each in study.data), *(each.name for each in study.models)]
     words = Vocabulary.of(study.main.grid.outcome, [*names, *(each.attack for each in study.attacks), options.title])
-    return Report(html=render(options.title, [words.value(part) for part in parts], words))
-
-
-def _model_names(study: StudyResults) -> list[str]:
-    return _anchors(model.name for model in study.models)
-
-
-def _attack_names(study: StudyResults) -> list[str]:
-    return _anchors(f"{each.model}.{each.attack}.{each.data}" for each in study.attacks)
-
-
-def _chapters(anchor: str, names: Sequence[str]) -> list[str]:
-    """Return the anchors of a group's chapters; "" for the only one, which is no chapter."""
-    return [f"{anchor}--{name}" if len(names) > 1 else "" for name in names]
-
-
-def _cohorts(study: StudyResults) -> list[Section]:
-    if len(study.data) == 1:
-        return [cohort_section(study.main)]
-    return [
-        dataclasses.replace(cohort_section(data).under(name, data.name), short=f"Cohort: {data.name}")
-        for data, name in zip(study.data, _anchors(data.name for data in study.data), strict=True)
-    ]
-
-
-def _model_sections(study: StudyResults, model: ModelResults, *, tuning: bool) -> list[Section]:
-    sections = [quality_section(study, model)]
-    if tuning and model.tuning is not None:
-        sections.append(tuning_section([Search("model", model.tuning, trial_asked_for(study.lineage, model.name))]))
-    return sections
-
-
-def _attack_sections(
-    study: StudyResults,
-    attack: AttackResults,
-    line: AttackLine,
-    options: ReportOptions,
-    explored: Sequence[AttackResults],
-    *,
-    tuning: bool,
-) -> list[Section]:
-    basis = attack_basis(attack)
-    sections = [
-        attack_section(study, attack, line),
-        susceptibility_section(attack.result, attack.susceptibility).based_on(basis),
-    ]
-    if attack in explored:
-        grid, training = study.data_named(attack.data).grid, study.model_named(attack.model).training
-        share = MOST_BYTES // len(explored)
-        sections.append(
-            explorer_section(
-                grid, training, attack.result, attack.susceptibility, options.explorer_stays, most_bytes=share
-            )
-        )
-    elif explored:
-        titles = "; ".join(study.attack_title(each) for each in explored)
-        first = sections[0]
-        note = Note(f"To keep this page small, it shows single stays for one attack on each model only: {titles}.")
-        sections[0] = dataclasses.replace(first, blocks=(*first.blocks, note))
-    if tuning and attack.tuning is not None:
-        sections.append(tuning_section([Search("attack", attack.tuning)]))
-    return sections
-
-
-def _searches(study: StudyResults) -> list[Search]:
-    searches = [Search("attack", attack.tuning) for attack in study.attacks if attack.tuning is not None]
-    return searches + [
-        Search("model", model.tuning, trial_asked_for(study.lineage, model.name))
-        for model in study.models
-        if model.tuning is not None
-    ]
-
-
-def _explored(study: StudyResults, options: ReportOptions) -> list[AttackResults]:
-    """Return the attacks whose stays can be looked at one by one: the first attack on each model, on the main data."""
-    if not options.explorer_stays or (study.restricted and not options.show_restricted_rows):
-        return []
-    first: dict[str, AttackResults] = {}
-    for attack in study.attacks:
-        if attack.data == study.main.name and attack.susceptibility.tables["fragility"].height:
-            first.setdefault(attack.model, attack)
-    return list(first.values())
-
-
-def _group(anchor: str, short: str, label: str, chapters: Sequence[tuple[str, str, list[Section]]]) -> list[Part]:
-    """Return the sections of a single chapter as they are, those of several as a group to choose from.
-
-    Args:
-        anchor: Of the group.
-        short: What the reader chooses.
-        label: Of the group in the navigation.
-        chapters: Anchor within the group, title and sections of each.
-    """
-    if len(chapters) < 2:
-        return [section for _, _, sections in chapters for section in sections]
-    ids = _chapters(anchor, [name for name, _, _ in chapters])
-    return [
-        Group(
-            anchor,
-            label,
-            short,
-            tuple(
-                Chapter(chapter, title, tuple(section.under(name, title) for section in sections))
-                for chapter, (name, title, sections) in zip(ids, chapters, strict=True)
-            ),
-        )
-    ]
-
-
-def _anchors(names: Iterable[str]) -> list[str]:
-    """Turn names into anchors, each once."""
-    anchors: list[str] = []
-    for name in names:
-        anchor = re.sub(r"[^a-z0-9_]+", "-", name.lower())
-        anchors.append(anchor if anchor not in anchors else f"{anchor}-{len(anchors)}")
-    return anchors
+    return Report(html=render(options.title, [words.value(part) for part in parts_of(study, options, seed)], words))
 
 
 def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -> str:
@@ -240,7 +57,6 @@ def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -
     import jinja2
 
     words = words or Vocabulary.of(HOSPITAL_DEATH)
-
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
@@ -257,10 +73,6 @@ def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -
     )
     page = environment.get_template("page.html.j2").render(
         title=title,
-        subtitle=words.text(
-            "How well models predict death in the ICU, and how little must change in a record before they say the "
-            "opposite."
-        ),
         turns=[words.text(turn) for turn in ("Survival flipped to death", "Death flipped to survival")],
         closing="This page is one file: it needs no server, sends nothing and loads nothing. It is no medical device "
         "and must not guide the care of a patient.",
@@ -269,13 +81,13 @@ def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -
         style=_trusted(style),
         theme_script=_trusted(theme),
         script=_trusted(script),
-        data=_trusted(embed(_payload(sections_of(parts)))),
+        data=_trusted(embed(_payload(parts))),
     )
     return page + "\n"
 
 
-def _payload(sections: Sequence[Section]) -> dict[str, Any]:
-    blocks = [block for section in sections for block in section.blocks]
+def _payload(parts: Sequence[Part]) -> dict[str, Any]:
+    blocks = [block for section in sections_of(parts) for block in section.contents]
     figures = []
     for block in blocks:
         if isinstance(block, Figure):
@@ -283,7 +95,14 @@ def _payload(sections: Sequence[Section]) -> dict[str, Any]:
         elif isinstance(block, FigureGrid):
             figures += [_figure(figure, block.id, block.switches) for figure in block.figures]
     explorers = [{"id": block.id, "pack": block.pack} for block in blocks if isinstance(block, Explorer)]
-    return {"figures": figures, "explorers": explorers}
+    pictures = [_picture(part.picture) for part in parts if isinstance(part, Answer) and part.picture is not None]
+    return {"figures": figures, "explorers": explorers, "pictures": pictures}
+
+
+def _picture(picture: StayPicture | SharesPicture) -> dict[str, Any]:
+    if isinstance(picture, StayPicture):
+        return {"id": picture.id, "kind": "stay", "pack": picture.pack}
+    return {"id": picture.id, "kind": "shares", "shares": [list(each) for each in picture.shares]}
 
 
 def _figure(figure: Figure, controls: str, switches: Sequence[Switch]) -> dict[str, Any]:

@@ -110,17 +110,93 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """One number of the summary.
+    """One number of the answer.
 
     Attributes:
         label: What it is.
         value: The number as text.
         detail: Interval, denominator or split.
+        warning: Whether it says that the evidence is thin.
     """
 
     label: str
     value: str
     detail: str
+    warning: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """Something that the reader can do with what was found.
+
+    Attributes:
+        title: What to do, in a few words.
+        text: Why, with the numbers.
+        link: Anchor of the place that tells more.
+    """
+
+    title: str
+    text: str
+    link: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StayPicture:
+    """One stay before and after a change; ``picture.js`` draws it.
+
+    Attributes:
+        title: Who it is, and what the model said.
+        text: What was changed and what came of it, in plain words.
+        pack: The stay, packed as for the stay explorer.
+        id: Fixed identifier.
+    """
+
+    title: str
+    text: str
+    pack: Mapping[str, Any]
+    id: str = "picture"
+
+
+@dataclasses.dataclass(frozen=True)
+class SharesPicture:
+    """A hundred squares, each for one of a hundred attacked stays, coloured by what it takes to flip them.
+
+    Attributes:
+        title: What the squares stand for.
+        text: How to read them, in plain words.
+        shares: Words and share of each group, from the most to the least fragile; together 1.
+        id: Fixed identifier.
+    """
+
+    title: str
+    text: str
+    shares: tuple[tuple[str, float], ...]
+    id: str = "picture"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The first screen of the page.
+
+    Attributes:
+        id: Anchor.
+        short: Label in the navigation.
+        headline: What was found, in one sentence.
+        lead: Sentences below it.
+        facts: The few numbers.
+        advice: What to do with them.
+        notes: What must not be missed.
+        picture: What the finding looks like; None where nothing was flipped.
+    """
+
+    id: str
+    short: str
+    headline: str
+    lead: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    advice: tuple[Advice, ...]
+    notes: tuple[Note, ...]
+    picture: StayPicture | SharesPicture | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,9 +283,8 @@ class Section:
         id: Anchor.
         title: Heading.
         lead: Paragraphs under the heading.
-        blocks: Figures, tables and notes in order.
-        facts: Numbers shown large (the summary only).
         short: Label in the navigation.
+        folded: Further figures and tables, shown when asked for.
     """
 
     id: str
@@ -217,11 +292,20 @@ class Section:
     short: str
     lead: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    folded: tuple[Block, ...] = ()
+
+    @property
+    def contents(self) -> tuple[Block, ...]:
+        """All figures, tables and notes, those folded away too."""
+        return self.blocks + self.folded
 
     def based_on(self, basis: str) -> Section:
         """Return the section with ``basis`` under each figure that does not name one of its own."""
-        return dataclasses.replace(self, blocks=tuple(_based(block, basis) for block in self.blocks))
+        return dataclasses.replace(
+            self,
+            blocks=tuple(_based(block, basis) for block in self.blocks),
+            folded=tuple(_based(block, basis) for block in self.folded),
+        )
 
     def under(self, name: str, title: str) -> Section:
         """Return the section as one of several: identifiers end in ``name``, the heading begins with ``title``."""
@@ -230,6 +314,7 @@ class Section:
             id=f"{self.id}--{name}",
             title=f"{title}: {self.title[:1].lower()}{self.title[1:]}",
             blocks=tuple(_renamed(block, name) for block in self.blocks),
+            folded=tuple(_renamed(block, name) for block in self.folded),
         )
 
 
@@ -269,25 +354,45 @@ class Group:
 
     Attributes:
         id: Anchor.
-        short: Label in the navigation.
-        label: What the reader chooses.
-        chapters: What there is to choose from; the first is shown at the beginning.
+        label: What the reader chooses. Groups with the same label show the same choice.
+        chapters: What there is to choose from.
+        chosen: Anchor of the chapter shown at the beginning.
     """
 
     id: str
-    short: str
     label: str
     chapters: tuple[Chapter, ...]
+    chosen: str
 
 
-Part = Section | Group
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A part of the page with a heading of its own: the answer lies above, evidence and provenance below.
+
+    Attributes:
+        id: Anchor.
+        title: Heading.
+        short: Label in the navigation.
+        text: What it is for, in a sentence.
+        parts: Its sections and groups.
+    """
+
+    id: str
+    title: str
+    short: str
+    text: str
+    parts: tuple[Section | Group, ...]
+
+
+Part = Answer | Layer
 
 
 def sections_of(parts: Iterable[Part]) -> list[Section]:
     """Return all sections in order, those of chapters too."""
+    inner = [each for part in parts if isinstance(part, Layer) for each in part.parts]
     return [
         section
-        for part in parts
+        for part in inner
         for section in (
             [part] if isinstance(part, Section) else [each for chapter in part.chapters for each in chapter.sections]
         )

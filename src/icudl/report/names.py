@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.headline import ONE_AT_A_TIME
 from icudl.artifacts import AttackStatus
 from icudl.report.elements import Switch
 
@@ -61,9 +62,6 @@ SHORT_THREATS = {
     "measured": "charted values",
     "sweep": "one charted value",
 }
-
-ONE_AT_A_TIME = frozenset({"sweep", "exact_value", "entry_errors"})
-"""Methods that change one value of a stay, whatever the threat model would allow."""
 
 SINGLE_CHANGES = {"grid": "one cell of the filled-in record", "measured": "one charted value"}
 

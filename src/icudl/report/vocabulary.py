@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from icudl.artifacts import HOSPITAL_DEATH, Outcome
-from icudl.report.elements import Code, Explorer, Section, Table
+from icudl.report.elements import Code, Section, Table
 
 _NOUNS = {"long_stay": ("long stay", "long stays"), "readmission": ("readmission", "readmissions")}
 _EVENT = ("event", "events")
@@ -61,7 +61,7 @@ class Vocabulary:
         word = self.words[found.lower()]
         return word[:1].upper() + word[1:] if found[:1].isupper() else word
 
-    def _value(self, value: Any) -> Any:  # noqa: PLR0911 - one case per kind of value
+    def _value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, tuple | list):
@@ -70,11 +70,9 @@ class Vocabulary:
             return value
         if isinstance(value, Table) and value.id.split("--")[0] in _AS_WRITTEN:
             return dataclasses.replace(value, columns=self._value(value.columns), text=self.text(value.text))
-        if isinstance(value, Explorer):
-            return dataclasses.replace(value, pack=dict(value.pack) | {"words": self.of_stays()})
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             changed = {
-                field.name: self._value(getattr(value, field.name))
+                field.name: self._told(getattr(value, field.name), is_pack=field.name == "pack")
                 for field in dataclasses.fields(value)
                 if field.init and field.name not in _FIELDS_AS_WRITTEN
             }
@@ -82,6 +80,10 @@ class Vocabulary:
         if isinstance(value, Mapping):
             return {key: self._value(item) for key, item in value.items()}
         return value
+
+    def _told(self, value: Any, *, is_pack: bool) -> Any:
+        """Return a field of a block; stays that are packed for a script take the words along."""
+        return dict(value) | {"words": self.of_stays()} if is_pack else self._value(value)
 
     def of_stays(self) -> dict[str, str]:
         """Return what the explorer of single stays says."""

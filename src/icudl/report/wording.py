@@ -84,3 +84,12 @@ def rounded(values: Sequence[float] | pl.Series, digits: int = 4) -> list[float 
 def _significant(value: float, digits: int) -> float | int:
     short = float(f"{value:.{digits}g}")
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def risks(before: float, after: float) -> tuple[str, str]:
+    """Format two risks with as many decimals as it takes to tell them apart."""
+    for digits in range(1, 5):
+        texts = f"{100 * before:.{digits}f} %", f"{100 * after:.{digits}f} %"
+        if before == after or texts[0] != texts[1]:
+            return texts
+    return f"{100 * before:.5f} %", f"{100 * after:.5f} %"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from icudl.execution.memory import free_memory, total_memory
+from icudl.execution.memory import forget_peak, free_memory, peak_memory, total_memory
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,12 @@ def test_files_in_memory_in_the_older_control_groups(tmp_path: Path) -> None:
         "inactive_file 1\nactive_file 2\ntotal_inactive_file 30\ntotal_active_file 70\n"
     )
     assert free_memory(tmp_path) == 800
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux lets a peak begin anew")
+def test_a_peak_that_is_forgotten_begins_anew() -> None:
+    block = bytearray(150_000_000)
+    high = peak_memory()
+    del block
+    forget_peak()
+    assert peak_memory() < high - 100_000_000

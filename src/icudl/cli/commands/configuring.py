@@ -18,21 +18,31 @@ def config_group(context: click.Context) -> None:
 
 @config_group.command(
     "init",
-    epilog=examples("icudl config init study.toml", "icudl config init mine.toml --set source.name=physionet2012"),
+    epilog=examples(
+        "icudl config init study.toml",
+        "icudl config init study.toml --from default",
+        "icudl config init mine.toml --from mimic4 --set source.path=/data/mimic-iv",
+    ),
 )
 @click.argument("file", type=click.Path(path_type=Path), default=Path("config.toml"))
+@click.option("--from", "study", metavar="STUDY", help="Study to begin with, of those that come with the package.")
 @shared_options
-def init(session: Session, file: Path) -> None:
+def init(session: Session, file: Path, study: str | None) -> None:
     """Write a file in which every key is explained.
 
-    Without FILE, the command writes config.toml. Keys have their defaults, or the values of --config and --set.
+    Without FILE, the command writes config.toml. Keys have their defaults, or the values of --from, --config and --set.
+    `icudl config studies` lists the studies that come with the package.
     """
     from icudl.config.document import to_document
+    from icudl.config.packaged import packaged_study
     from icudl.errors import ConfigError
+
+    if study is not None and session.config_path is not None:
+        raise ConfigError("--from and --config both name a configuration to begin with. Give one of them.")
 
     if file.exists():
         raise ConfigError(f"{str(file)!r} exists already. Delete it or name another file.")
-    document = to_document(session.config())
+    document = to_document(session.config(None if study is None else packaged_study(study)))
     try:
         file.touch(mode=0o600)  # it may hold a password
         file.write_text(document, "utf-8")
@@ -58,14 +68,31 @@ def show_config(session: Session) -> None:
     session.emit(to_listing(config), {"config": config.to_dict(), "origins": dict(config.origins)})
 
 
-@config_group.command("check", epilog=examples("icudl config check --config study.toml"))
+@config_group.command("studies", epilog=examples("icudl config studies"))
 @shared_options
-def check(session: Session) -> None:
-    """Check every key, type, limit and plug-in name."""
+def studies(session: Session) -> None:
+    """List the studies that come with the package, for --from."""
+    from icudl.config.packaged import packaged
+
+    found = {name: path.read_text("utf-8").partition("\n")[0].lstrip("# ") for name, path in packaged().items()}
+    widest = max(map(len, found), default=0)
+    session.emit("\n".join(f"{name:{widest}}  {words}" for name, words in found.items()), found)
+
+
+@config_group.command(
+    "check", epilog=examples("icudl config check study.toml", "icudl config check --config study.toml")
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@shared_options
+def check(session: Session, file: Path | None) -> None:
+    """Check every key, type, limit and plug-in name of FILE, or of --config."""
+    from icudl.errors import ConfigError
     from icudl.pipeline.graph import build_graph
     from icudl.pipeline.run import check_plugins
 
-    config = session.config()
+    if file is not None and session.config_path is not None:
+        raise ConfigError(f"Two files to check, {str(file)!r} and {str(session.config_path)!r}. Give one of them.")
+    config = session.config(file)
     check_plugins(config)
     build_graph(config)
     session.emit("The configuration is valid.", {"valid": True})

@@ -1,4 +1,4 @@
-"""Commands that show results (trials, figures), and the reading of results that other commands share."""
+"""Commands that show results (open, trials, figures), and the reading of results that other commands share."""
 
 from __future__ import annotations
 
@@ -107,6 +107,23 @@ def _figure_sources(session: Session, manifest: Manifest) -> list[tuple[str, Man
     return found
 
 
+@click.command(
+    "open", epilog=examples("icudl open report", "icudl open report/1cb0", "icudl open report --config study.toml")
+)
+@click.argument("reference", default="report")
+@shared_options
+def open_report(session: Session, reference: str) -> None:
+    """Open a report in the browser.
+
+    Without REFERENCE, the command opens the report of --config, or the only one of the store.
+    """
+    manifest = session.find(reference, "report")
+    page = session.store().fetch(manifest) / "index.html"
+    if click.launch(str(page)) != 0:
+        session.say("No browser could be started. Open the file by hand.")
+    session.emit(str(page), {"reference": manifest.reference, "path": str(page)})
+
+
 @click.command(epilog=examples("icudl figures report/9a --format svg --out figures"))
 @click.argument("reference")
 @click.option("--format", "file_format", default="png", show_default=True, help="png, svg or pdf.")
@@ -128,15 +145,17 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     chosen = _figure_sources(session, manifest)
     out.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
-    with session.progress().task("Drawing", total=len(chosen), unit="results") as bar:
-        for prefix, item in chosen:
-            drawn = _drawn(session, item)
-            for name, spec in figures_of(drawn).items():
+    for place, (prefix, item) in enumerate(chosen, start=1):
+        drawn = _drawn(session, item)
+        specs = figures_of(drawn)
+        words = f"Drawing {item.name} ({place} of {len(chosen)})"
+        with session.progress().task(words, total=len(specs), unit="figures") as bar:
+            for name, spec in specs.items():
                 stem = f"{prefix}{name}"
                 (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(drawn), file_format))
                 spec.table(drawn).write_csv(out / f"{stem}.csv")
                 written.append(str(out / f"{stem}.{file_format}"))
-            bar.advance()
+                bar.advance()
     if not written:
         raise ConfigError(
             f"{manifest.reference} has no figures. Give a result of preprocess, train, analyse or report."

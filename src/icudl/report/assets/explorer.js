@@ -166,7 +166,15 @@ class Explorer {
     this.parts.count.textContent = `${this.listed.length.toLocaleString("en-US")} of ${this.pack.stays.length.toLocaleString("en-US")} stays${more}`;
     this.chosen = null;
     if (shown.length) this.choose(0, false);
-    else this.parts.view.replaceChildren(html("p", {}, "No stay fits."));
+    else this.clear();
+  }
+
+  /* Nothing of the stay shown before may stand under a list in which it is not. */
+  clear() {
+    this.parts.list.removeAttribute("aria-activedescendant");
+    this.parts.view.replaceChildren(html("p", {}, "No stay fits."));
+    this.box.querySelector('[data-explorer="plots"]').replaceChildren();
+    this.values.querySelector(".holder").replaceChildren();
   }
 
   key(event) {

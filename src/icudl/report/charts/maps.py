@@ -13,12 +13,12 @@ from icudl.report.names import CONDITION_NAMES, CONDITION_SWITCH, EXAMPLE_SWITCH
 from icudl.report.wording import rounded
 
 MEASURES = {
-    "gpp": "Share of stays changed here (GPP)",
-    "ganzp": "Mean size of the changes (GANZP)",
-    "sensitivity": "Sensitivity (GPP / GANZP)",
-    "s": "Susceptibility (GMP x GPP)",
-    "gmp": "Largest change (GMP)",
-    "gap": "Mean change over all stays (GAP)",
+    "gpp": "Share of stays changed here",
+    "ganzp": "Mean size of the changes",
+    "sensitivity": "Sensitivity",
+    "s": "Susceptibility",
+    "gmp": "Largest change",
+    "gap": "Mean change over all stays",
 }
 
 IMPORTANCE = "Importance to the model (logits)"
@@ -27,8 +27,8 @@ RANKED = {
     "touched": "Stays with a change of the variable",
     "s": "Susceptibility, summed over hours",
     "sensitivity": "Sensitivity, summed over hours",
-    "gpp": "Share of values changed (GPP)",
-    "ganzp": "Mean size of the changes (GANZP)",
+    "gpp": "Share of values changed",
+    "ganzp": "Mean size of the changes",
 }
 
 BY_HOUR = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.artifacts import Certificates, CertificateStatus
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
@@ -42,16 +43,22 @@ def _basis(groups: tuple[Proved, ...]) -> str:
 
 def _sentence(whole: Proved, what: str) -> str:
     proven, flips, undecided = (whole.counts[state] for state in PROVED)
+    told = whole.stays >= SMALLEST_GROUP
+
+    def numbered(stays: int) -> str:
+        return f"{stays:,} ({percent(stays / whole.stays)})" if told else f"{stays:,}"
+
     text = (
-        f"Of {count(whole.stays, 'stay')}, {proven:,} ({percent(proven / whole.stays)}) are proven against any one "
-        f"wrong {what}, and {flips:,} ({percent(flips / whole.stays)}) can be flipped by one."
+        f"Of {count(whole.stays, 'stay')}, {numbered(proven)} are proven against any one wrong {what}, and "
+        f"{numbered(flips)} can be flipped by one."
     )
-    if undecided:
-        return f"{text} {undecided:,} ({percent(undecided / whole.stays)}) are undecided."
-    return f"{text} None is undecided."
+    few = "" if told else f" Fewer than {SMALLEST_GROUP} stays say nothing about others."
+    return f"{text} {f'{numbered(undecided)} are' if undecided else 'None is'} undecided.{few}"
 
 
 def _share(proved: Proved, state: CertificateStatus) -> Entry:
+    if proved.stays < SMALLEST_GROUP:
+        return Entry(f"{proved.counts[state]:,} of {proved.stays:,}", float(proved.counts[state]))
     share = proved.shares[state]
     return Entry(f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})", share.value)
 

@@ -37,15 +37,11 @@ def cohort_section(data: DataResults) -> Section:
             "that is judged on them."
         ),
     )
-    blocks: list[Block] = [
-        *(Note(text, "warning") for text in grid.cautions),
-        _flow(grid),
-        _splits(grid, external=external),
-        _measured(grid),
-    ]
+    blocks: list[Block] = [*(Note(text, "warning") for text in grid.cautions), _flow(grid)]
+    folded: list[Block] = [_splits(grid, external=external), _measured(grid)]
     if tables.cleaning.height:
-        blocks.append(_cleaning(tables))
-    section = Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks))
+        folded.append(_cleaning(tables))
+    section = Section("cohort", "Who was studied", "Cohort", lead, tuple(blocks), tuple(folded))
     return section.based_on(f"{data.name}: {count(len(grid.labels), 'stay')} of the cohort.")
 
 

@@ -41,14 +41,14 @@ def provenance_section(lineage: Sequence[LineageEntry]) -> Section:
         )
     ]
     blocks += [Note(f"{entry.name}: {text}") for entry in lineage for text in entry.warnings]
-    blocks += [
+    works = cited(key for entry in lineage for key in entry.citations)
+    blocks.append(Listing("citations", "Please cite", tuple((work.text, work.link) for work in works)))
+    settings = tuple(
         Code(
             f"options-{place}-{entry.node}",
             f"Settings of {entry.name} ({entry.id})",
             json.dumps(entry.options, sort_keys=True, indent=2, ensure_ascii=False),
         )
         for place, entry in enumerate(lineage)
-    ]
-    works = cited(key for entry in lineage for key in entry.citations)
-    blocks.append(Listing("citations", "Please cite", tuple((work.text, work.link) for work in works)))
-    return Section("origin", "Where these numbers come from", "Origin", lead, tuple(blocks))
+    )
+    return Section("origin", "Where these numbers come from", "Origin", lead, tuple(blocks), settings)

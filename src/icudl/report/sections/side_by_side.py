@@ -11,8 +11,11 @@ import polars as pl
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.comparison import (
     COMPARED,
+    FEWEST_ATTACKED,
+    FEWEST_DEATHS,
     AttackLine,
     Estimate,
+    Flips,
     JudgedOn,
     ModelLine,
     models_side_by_side,
@@ -21,10 +24,12 @@ from icudl.analysis.numbers.quality import model_names, own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
+from icudl.report.sections.answer.conclusions import attack_sentence, models_sentence
 from icudl.report.sections.model.quality import judged_stays
-from icudl.report.sections.summary import MEANING
 from icudl.report.study import StudyResults
 from icudl.report.wording import columns, count, entry, listed, numeric, percent, rounded, row
+
+UNKNOWN = Estimate(None, None, None)
 
 
 def model_lines(study: StudyResults, seed: int) -> tuple[ModelLine, ...]:
@@ -47,6 +52,7 @@ def models_section(study: StudyResults, lines: Sequence[ModelLine], chapters: Ma
     """
     first = study.models[0].name
     lead = (
+        models_sentence(study, lines),
         (
             "Each line is one model, judged on stays that it was not fitted on. Baselines stand below the models "
             "of the same stays."
@@ -58,11 +64,12 @@ def models_section(study: StudyResults, lines: Sequence[ModelLine], chapters: Ma
         ),
     )
     return Section(
-        "models",
+        "models-compared",
         "Models side by side",
         "Models",
         lead,
-        (_models_table(study, lines, first, chapters), _models_figure(lines)),
+        (_models_table(study, lines, first, chapters),),
+        (_models_figure(lines),),
     )
 
 
@@ -107,14 +114,20 @@ def _estimate(of: Estimate | None, *, signed: bool = False) -> Entry:
     )
 
 
+def _told(line: ModelLine, of: Estimate | None, *, signed: bool = False) -> Entry:
+    if line.deaths < FEWEST_DEATHS:
+        return Entry("–", None, f"fewer than {FEWEST_DEATHS} deaths")
+    return _estimate(of, signed=signed)
+
+
 def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, chapters: Mapping[str, str]) -> Table:
     names = {model.name: own_models(model.training) for model in study.models}
     rows = tuple(
         row(
             _model_entry(line, names, chapters),
             Entry(_stays_name(line), None, f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}"),
-            *(_estimate(line.scores.get(name)) for name in COMPARED),
-            _estimate(line.difference, signed=True),
+            *(_told(line, line.scores.get(name)) for name in COMPARED),
+            _told(line, line.difference, signed=True),
         )
         for line in lines
     )
@@ -148,7 +161,7 @@ def _models_figure(lines: Sequence[ModelLine]) -> Figure:
     for place, name in enumerate(stays):
         own = [line for line in lines if _stays_name(line) == name]
         for metric in COMPARED:
-            found = [line.scores.get(metric, Estimate(None, None, None)) for line in own]
+            found = [UNKNOWN if line.deaths < FEWEST_DEATHS else line.scores.get(metric, UNKNOWN) for line in own]
             variants[f"{place}|{metric}"] = Dots(
                 x=Axis(label=METRIC_NAMES[metric]),
                 rows=tuple(_line_name(line) for line in own),
@@ -194,12 +207,12 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: 
         chapters: Anchor of the chapter about each of them.
     """
     lead = (
+        *(attack_sentence(study, lines, name) for name in dict.fromkeys(line.attack for line in lines)),
         (
             "Each line is one attack on one model and data set. Shares are of the stays attacked; attacks with "
             "different threat models answer different questions, and only lines that may change the same "
             "things compare models."
         ),
-        MEANING,
     )
     main = study.main.name
     filled = [
@@ -207,23 +220,27 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: 
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
     ]
-    blocks: tuple[Block, ...] = (_attacks_table(lines, chapters), _attacks_figure(lines, main))
+    blocks: tuple[Block, ...] = (_attacks_table(lines, chapters),)
+    folded = (_attacks_figure(lines, main),)
     if filled:
         note = Note(
             f"Most of the cells that these attacks changed were never charted: {listed(filled)}. They could change "
             "any cell of the filled-in record; nobody could have entered such values wrongly."
         )
         blocks = (note, *blocks)
-    return Section("attacks", "Attacks side by side", "Attacks", lead, blocks)
+    return Section("attacks-compared", "Attacks side by side", "Attacks", lead, blocks, folded)
 
 
 def _attack_name(line: AttackLine, main: str) -> str:
     return ", ".join([line.model, line.attack, *([line.data] if line.data != main else [])])
 
 
-def _flipped(of: Estimate) -> Entry:
+def _flipped(flips: Flips) -> Entry:
+    of = flips.share
     if of.value is None or of.low is None or of.high is None:
         return Entry("–", None)
+    if flips.attacked < FEWEST_ATTACKED:
+        return Entry("–", None, f"{flips.flipped:,} of {flips.attacked:,}: too few")
     return Entry(percent(of.value), of.value, f"{percent(of.low)} to {percent(of.high)}")
 
 
@@ -239,7 +256,7 @@ def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str]) -> Tabl
             Entry(line.attack, None, _how(line), chapter),
             line.data,
             line.flips["both"].attacked,
-            *(_flipped(line.flips[name].share) for name in (*CONDITIONS, "both")),
+            *(_flipped(line.flips[name]) for name in (*CONDITIONS, "both")),
             entry(line.fewest),
             Entry("–", None) if line.charted is None else Entry(percent(line.charted), line.charted),
         )

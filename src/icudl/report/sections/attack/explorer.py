@@ -36,7 +36,8 @@ def explorer_section(
     most_bytes: int = MOST_BYTES,
 ) -> Section:
     """Make the section with at most ``most`` stays, the most fragile ones, packed into at most ``most_bytes``."""
-    pack = pack_stays(grid, training, attack, susceptibility, most, most_bytes)
+    chosen = susceptibility.tables["fragility"].sort("rank").head(most)
+    pack = pack_stays(grid, training, attack, chosen, most_bytes)
     lead: tuple[str, ...] = (
         (
             "Pick a stay to see what the model was given, what the attack changed, and how the risk moved. The most "
@@ -52,12 +53,18 @@ def pack_stays(
     grid: GridDataset,
     training: TrainingResult,
     attack: AttackResult,
-    susceptibility: SusceptibilityResult,
-    most: int,
-    most_bytes: int,
+    chosen: pl.DataFrame,
+    most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
-    """Pack the most fragile stays; see the documentation of the module."""
-    chosen = susceptibility.tables["fragility"].sort("rank").head(most)
+    """Pack stays; see the documentation of the module.
+
+    Args:
+        grid: The data set that was attacked.
+        training: The model.
+        attack: The attack.
+        chosen: Rows of the table ``fragility``, in the order wanted.
+        most_bytes: Stays beyond this size are left out.
+    """
     row_of = {int(stay): index for index, stay in enumerate(grid.stay_ids)}
     rows = np.array([row_of[stay] for stay in chosen["stay_id"]], dtype=np.int64)
     values = grid.values[rows]
@@ -73,7 +80,7 @@ def pack_stays(
         mask, packed = _pack_values(of_stay, scale)
         stay = {
             "id": line["stay_id"],
-            "who": _who(grid.stays.row(int(row), named=True)),
+            "who": who(grid.stays.row(int(row), named=True)),
             "label": line["label"],
             "length": line["length"],
             "member": line["member"],
@@ -183,7 +190,8 @@ def _imputation(training: TrainingResult) -> str:
     return next((checkpoint.scaler.imputation for checkpoint in training.checkpoints.values()), "linear")
 
 
-def _who(stay: dict[str, Any]) -> str:
+def who(stay: dict[str, Any]) -> str:
+    """Describe the patient of a stay: age, sex and unit, where they are known."""
     parts = []
     if stay["age_years"] is not None:
         parts.append(f"{stay['age_years']:.0f} years" if stay["age_years"] < 90 else "90 years or older")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from icudl.analysis.numbers.comparison import AttackLine
+from icudl.analysis.numbers.comparison import FEWEST_ATTACKED, AttackLine
+from icudl.analysis.numbers.headline import ONE_AT_A_TIME
 from icudl.analysis.numbers.sizes import sizes_of_changes
 from icudl.artifacts import AttackResult
 from icudl.report.charts.histograms import histogram_grid
 from icudl.report.elements import Block, Entry, Note, Section, Table
 from icudl.report.names import CONDITION_NAMES, EXAMPLE_NAMES, SPLIT_NAMES, STATUS_NAMES, threat_name
 from icudl.report.sections.attack.flips import budget_figure, discovery_figure, fewest_figure
-from icudl.report.sections.attack.fragility import fragility_blocks
 from icudl.report.sections.attack.tables import attack_tables
 from icudl.report.study import MAIN, AttackResults, StudyResults
 from icudl.report.wording import columns, count, entry, numeric, percent, row
@@ -38,7 +38,7 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
         attack: One attack on one model and data set.
         line: Its line in the comparison of attacks.
     """
-    grid, result, tables = study.data_named(attack.data).grid, attack.result, attack.susceptibility.tables
+    result, tables = attack.result, attack.susceptibility.tables
     purpose = PURPOSES.get(line.plugin, PURPOSES[""])
     lead = [
         (
@@ -62,30 +62,38 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
             0,
             Note(f"Only {count(attacked, 'stay was', 'stays were')} attacked: the shares below rest on few patients."),
         )
+    blocks += attack_tables(result, tables["fragility"])
+    if line.plugin not in ONE_AT_A_TIME:
+        blocks.append(fewest_figure(tables["smallest_change"]))
     clinical = _clinical_sizes(result, tables["fragility"])
     if clinical.rows:
         blocks.append(clinical)
     else:
         blocks.append(Note("No prediction was flipped. There are no changes to describe."))
-    blocks += [fewest_figure(tables["smallest_change"]), discovery_figure(tables["discovery"])]
+    folded: list[Block] = []
+    if line.plugin in ONE_AT_A_TIME:
+        folded.append(fewest_figure(tables["smallest_change"]))
+    folded.append(discovery_figure(tables["discovery"]))
     if tables["budget"].height:
-        blocks.append(budget_figure(tables["budget"]))
-    blocks += fragility_blocks(grid, tables["fragility"])
-    blocks.append(histogram_grid(tables["perturbation_properties"], tables["fragility"]))
-    blocks += attack_tables(result, tables["fragility"])
-    blocks.append(_statuses(tables["statuses"]))
-    section = Section("attack", "How easily predictions are flipped", "Attack", tuple(lead), tuple(blocks))
+        folded.append(budget_figure(tables["budget"]))
+    folded += [
+        histogram_grid(tables["perturbation_properties"], tables["fragility"]),
+        _statuses(tables["statuses"]),
+    ]
+    section = Section(
+        "attack", "How easily predictions are flipped", "Attack", tuple(lead), tuple(blocks), tuple(folded)
+    )
     return section.based_on(attack_basis(attack))
 
 
-def charted_sentence(charted: float, subject: str = "The attack") -> str:
+def charted_sentence(charted: float) -> str:
     """Say how many of the cells that an attack on the filled-in record changed were ever charted."""
     if charted < 0.5:
         return (
-            f"{subject} changed mostly cells that were never charted: {percent(1 - charted)} of them had been filled "
+            f"The attack changed mostly cells that were never charted: {percent(1 - charted)} of them had been filled "
             "in, so nobody could have entered them wrongly."
         )
-    return f"{subject} changed cells of which {percent(charted)} were charted; the others had been filled in."
+    return f"The attack changed cells of which {percent(charted)} were charted; the others had been filled in."
 
 
 def attack_basis(attack: AttackResults) -> str:
@@ -100,8 +108,8 @@ def _summary(summary: pl.DataFrame) -> Table:
     rows = []
     for line in summary.iter_rows(named=True):
         success = line["success"]
-        if success is None:
-            rate = Entry("–", None)
+        if success is None or line["attacked"] < FEWEST_ATTACKED:
+            rate = Entry("–" if success is None else "too few to tell", None)
         else:
             rate = Entry(
                 f"{percent(success)} ({percent(line['success_low'])} to {percent(line['success_high'])})", success

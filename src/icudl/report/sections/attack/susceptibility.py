@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.report.charts.maps import hours_figure, map_figure, ranking_figure
 from icudl.report.elements import (
@@ -12,36 +14,12 @@ from icudl.report.elements import (
     Note,
     Section,
     Table,
-    Terms,
 )
 from icudl.report.names import (
     CONDITION_NAMES,
 )
 from icudl.report.sections.attack.importance import importance_blocks
-from icudl.report.wording import columns, entry, numeric, percent, row
-
-TERMS = Terms(
-    "susceptibility-terms",
-    "The measures",
-    (
-        (
-            "GPP",
-            "Global perturbation probability: share of flipped stays with a change at this hour and variable.",
-        ),
-        ("GMP", "Global maximum perturbation: the largest change seen there."),
-        (
-            "GAP",
-            "Global average perturbation: mean change there over all flipped stays, unchanged ones as 0.",
-        ),
-        ("GANZP", "Mean size of the changes there, where there was one."),
-        ("Susceptibility S", "GMP x GPP: high where changes are both frequent and large."),
-        ("Sensitivity", "GPP / GANZP: high where small changes already flip the outcome."),
-        (
-            "Importance",
-            "Mean size of integrated gradients: how much a value moves the unchanged prediction, in logits.",
-        ),
-    ),
-)
+from icudl.report.wording import columns, entry, listed, numeric, percent, row
 
 
 def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityResult) -> Section:
@@ -56,14 +34,29 @@ def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityR
     blocks: list[Block] = []
     if tables["cells"]["changed"].sum() == 0:
         blocks.append(Note("No prediction was flipped. The maps are empty."))
-    blocks += [
-        map_figure(attack, susceptibility),
-        ranking_figure(tables["variables"], attack),
-        hours_figure(tables["hours"]),
+    else:
+        blocks += _thin(tables["fragility"])
+    blocks += [map_figure(attack, susceptibility), ranking_figure(tables["variables"], attack)]
+    folded: list[Block] = [hours_figure(tables["hours"]), *importance_blocks(tables, attack)]
+    folded.append(_ranking_table(tables["variables"], attack))
+    return Section("where", "What predictions depend on", "Where", lead, tuple(blocks), tuple(folded))
+
+
+def _thin(fragility: pl.DataFrame) -> list[Note]:
+    flipped = fragility.filter(pl.col("changed").is_not_null())
+    few = [
+        f"{CONDITION_NAMES[condition]} ({stays:,})"
+        for condition in CONDITIONS
+        if 0 < (stays := flipped.filter(pl.col("condition") == condition).height) < SMALLEST_GROUP
     ]
-    blocks += importance_blocks(tables, attack)
-    blocks += [_ranking_table(tables["variables"], attack), TERMS]
-    return Section("where", "What predictions depend on", "Where", lead, tuple(blocks))
+    if not few:
+        return []
+    return [
+        Note(
+            f"Fewer than {SMALLEST_GROUP} stays were flipped: {listed(few)}. The maps and bars of this direction "
+            "describe these stays and claim nothing beyond them."
+        )
+    ]
 
 
 def _ranking_table(variables: pl.DataFrame, attack: AttackResult) -> Table:
@@ -95,16 +88,17 @@ def _ranking_table(variables: pl.DataFrame, attack: AttackResult) -> Table:
             "Variable",
             "Prediction",
             numeric("Stays touched"),
-            numeric("GPP"),
-            numeric("S"),
+            numeric("Share of values changed"),
+            numeric("Susceptibility"),
             numeric("Sensitivity"),
-            numeric("GANZP"),
-            numeric("GMP"),
-            numeric("GANZP, clinical"),
+            numeric("Mean change"),
+            numeric("Largest change"),
+            numeric("Mean change, clinical"),
             "Unit",
             numeric("Upwards"),
         ),
         tuple(rows),
-        "Best examples; S and sensitivity are sums over hours, the others pool the hours.",
+        "Best examples; susceptibility and sensitivity are sums over hours, the others pool the hours. The glossary "
+        "gives the symbols of the measures.",
         filtered=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from icudl.analysis.numbers.comparison import FEWEST_ATTACKED
 from icudl.analysis.numbers.maps import single_value_maps
 from icudl.analysis.numbers.single_attacks import (
     Share,
@@ -38,7 +39,7 @@ def attack_tables(attack: AttackResult, fragility: pl.DataFrame) -> list[Block]:
     if "noise" in attack.curves:
         blocks += _noise(attack, conditions)
     if "sweep" in attack.curves and "sweep_flips" in attack.curves:
-        blocks += [_sweep_counts(attack, conditions), _sweep_map(attack, conditions)]
+        blocks += [*_sweep_counts(attack, conditions), _sweep_map(attack, conditions)]
     if "entry_errors" in attack.curves:
         blocks.append(_entry_errors(attack, conditions))
     return blocks
@@ -121,7 +122,10 @@ def _with_interval(share: Share) -> Entry:
     return Entry(f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})", share.value)
 
 
-def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> Figure:
+def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> list[Block]:
+    told = [each for each in single_values_at_risk(attack, conditions) if each.stays >= FEWEST_ATTACKED]
+    if not told:
+        return []
     series = tuple(
         Line(
             name=CONDITION_NAMES[each.condition].capitalize(),
@@ -129,10 +133,10 @@ def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> Figure:
             y=rounded(each.shares),
             dash=place,
         )
-        for place, each in enumerate(single_values_at_risk(attack, conditions))
+        for place, each in enumerate(told)
     )
     what, how = _tried(attack)
-    return Figure(
+    figure = Figure(
         "sweep-counts",
         f"Single {what} that could flip a prediction",
         f"Share of the stays with at least so many {what} each of which, alone, {how} such that the "
@@ -144,6 +148,7 @@ def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> Figure:
         ),
         size="full",
     )
+    return [figure]
 
 
 def _tried(attack: AttackResult) -> tuple[str, str]:

@@ -10,31 +10,12 @@ import polars as pl
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
-from icudl.report.elements import Block, Entry, Note, Section, Switch, Table, Terms
+from icudl.report.elements import Block, Entry, Note, Section, Switch, Table
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
 from icudl.report.sections.model.learning import training_curves
 from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
 from icudl.report.wording import columns, count, interval, numeric, row
-
-TERMS = Terms(
-    "quality-terms",
-    "The words used here",
-    (
-        ("AUROC", "The chance that a patient who died was given a higher risk than one who survived: 0.5 is a coin."),
-        (
-            "AUPRC",
-            "Precision averaged over all recalls. A model that knows nothing reaches the mortality.",
-        ),
-        ("Precision", "Of the patients predicted to die, the share who died."),
-        ("Recall", "Of the patients who died, the share predicted to die (sensitivity)."),
-        ("Brier score", "Mean squared distance of the risk from what happened; 0 is perfect."),
-        ("Calibration error", "Mean distance between predicted risk and observed mortality over groups of like risk."),
-        ("95 % interval", "From resampling the patients: how far chance alone may have moved the number."),
-        ("Out-of-fold", "Each training stay judged by the model that was fitted without its fold."),
-        ("External", "Stays of a data set that nothing was fitted on, judged by the final model."),
-    ),
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,6 +105,7 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
             "thresholds, nor calibration."
         )
     blocks: list[Block] = [*_external_notes(study, model), _metrics_table(groups, models)]
+    folded: list[Block] = []
     drawn = [group for group in groups if group.curves]
     if drawn:
         labels = tuple(
@@ -132,10 +114,9 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
         )
         switches = (Switch("split", "Stays", labels),)
         curves = {group.key: group.curves for group in drawn}
-        blocks += [
-            roc(curves, switches),
+        blocks += [roc(curves, switches), calibration(curves, switches)]
+        folded += [
             precision_recall(curves, switches),
-            calibration(curves, switches),
             risks(curves, predictor_in_sentence(drawn[0].curves[0].model), switches),
         ]
     subgroups = {
@@ -146,12 +127,11 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
     }
     words = {group.key: group.words for group in groups if subgroups[group.key].height}
     if words:
-        blocks += [subgroup_figure(subgroups, words), subgroup_table(subgroups, words)]
+        folded += [subgroup_figure(subgroups, words), subgroup_table(subgroups, words)]
     if model.training.history.height:
-        blocks += training_curves(model.training.history)
-    blocks.append(TERMS)
+        folded += training_curves(model.training.history)
     basis = "; ".join(_basis(group, own) for group in groups)
-    section = Section("quality", "How well the model predicts", "Model", tuple(lead), tuple(blocks))
+    section = Section("quality", "How well the model predicts", "Model", tuple(lead), tuple(blocks), tuple(folded))
     return section.based_on(f"{basis}." if basis else "")
 
 

@@ -17,13 +17,30 @@ from icudl.analysis.numbers.groups import (
 from icudl.analysis.numbers.single_attacks import Share
 from icudl.artifacts import GridDataset
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
-from icudl.report.elements import Block, Figure, Switch
+from icudl.report.elements import Block, Figure, Section, Switch
 from icudl.report.names import CONDITION_NAMES, CONDITION_SWITCH, subgroup_name
+from icudl.report.sections.attack.results import attack_basis
+from icudl.report.study import AttackResults, StudyResults
 from icudl.report.wording import count, rounded
 
 
-def fragility_blocks(grid: GridDataset, fragility: pl.DataFrame) -> list[Block]:
-    """Draw the share of predictions flipped within groups of patients and by the risk that the model gave."""
+def whom_section(study: StudyResults, attack: AttackResults) -> Section:
+    """Tell for whom, and at which risks, an attack flips predictions.
+
+    Args:
+        study: The study.
+        attack: One attack on one model and data set.
+    """
+    grid, fragility = study.data_named(attack.data).grid, attack.susceptibility.tables["fragility"]
+    blocks = _blocks(grid, fragility) if fragility.height >= SMALLEST_GROUP else []
+    lead = (
+        "Groups are those of the attacked stays. One is more fragile than another only where their intervals part.",
+    )
+    section = Section("whom-groups", "For whom, and at which risks", "Whom", lead, tuple(blocks))
+    return section.based_on(attack_basis(attack))
+
+
+def _blocks(grid: GridDataset, fragility: pl.DataFrame) -> list[Block]:
     few = few_changes(fragility)
     measures = {
         "few": f"Flipped by at most {count(few, 'changed value')}",
