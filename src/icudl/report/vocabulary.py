@@ -61,7 +61,7 @@ class Vocabulary:
         word = self.words[found.lower()]
         return word[:1].upper() + word[1:] if found[:1].isupper() else word
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any) -> Any:  # noqa: PLR0911 - one case per kind of value
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, tuple | list):
