@@ -15,6 +15,7 @@ from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
 from icudl.artifacts.lineage import LineageEntry
 from icudl.artifacts.member import FINAL, Member
 from icudl.artifacts.objective import Direction, Objective
+from icudl.artifacts.probes import Probes
 from icudl.artifacts.report import Report
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.source_tables import CLEANING_SCHEMA, HOURS_SCHEMA, STAYS_SCHEMA, SourceTables
@@ -48,6 +49,7 @@ __all__ = [
     "Member",
     "Objective",
     "PieceVerdict",
+    "Probes",
     "Report",
     "Schema",
     "Scores",

@@ -41,6 +41,7 @@ from icudl.report.sections.cohort import cohort_section
 from icudl.report.sections.model.quality import quality_section
 from icudl.report.sections.model.tuning import Search, trial_asked_for, tuning_section
 from icudl.report.sections.overview import overview_section
+from icudl.report.sections.probes import responsiveness_section, verdicts_section
 from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.sections.summary import summary_section
@@ -48,6 +49,7 @@ from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "page.js")
 MODELS, ATTACKS, PROOFS = "models-in-detail", "attacks-in-detail", "proofs-in-detail"
+PROBES = "probes-in-detail"
 KINDS = ("Figure", "FigureGrid", "Table", "Note", "Terms", "Listing", "Code", "Explorer", "Group")
 
 
@@ -108,6 +110,16 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
         [
             (name, study.certificate_title(each), [certificates_section(each)])
             for each, name in zip(study.certificates, names, strict=True)
+        ],
+    )
+    names = _anchors(f"{each.model}.{each.data}" for each in study.probes)
+    parts += _group(
+        PROBES,
+        "Probes",
+        "Probes by model",
+        [
+            (name, study.certificate_title(each), [responsiveness_section(each), verdicts_section(each)])
+            for each, name in zip(study.probes, names, strict=True)
         ],
     )
     searches = [] if apart else _searches(study)

@@ -12,7 +12,7 @@ from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
-from icudl.attacks.target.charted import bind_charted
+from icudl.attacks.target.charted import ChartedTarget, bind_charted
 from icudl.attacks.target.checkpoint import CheckpointTarget, decision_shift
 from icudl.attacks.target.threat import Entries, StayTensors, charted_cells, grid_cells, measured_cells
 from icudl.errors import AttackError
@@ -164,14 +164,7 @@ def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOpt
             f"attack.threat_model = {options.threat_model!r} is about the filled-in grid, which the model "
             f"{checkpoint.model['name']!r} does not read. Set attack.threat_model = 'measured'."
         )
-    entries = _entries(checkpoint, shard, clipped=False)
-    # Nothing beyond the length of a stay: such cells are no charted values.
-    inside = np.arange(shard.values.shape[1]) < shard.lengths[:, None]
-    entries = dataclasses.replace(entries, means=np.where(inside[:, :, None], entries.means, np.nan))
-    stays = ClinicalStays(entries.means.astype(np.float32), shard.lengths, shard.statics)
-    cells = charted_cells(entries).only(checkpoint.variables, options.variables)
-    shift = decision_shift(checkpoint.threshold, checkpoint.curve)
-    target = bind_charted(model, stays, cells, entries, shift, confidence=options.kappa)
+    target = bind_charted_shard(checkpoint, model, shard, options.variables, confidence=options.kappa)
     return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 
@@ -182,6 +175,33 @@ def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> Sh
         checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
     )
     return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+
+
+def bind_charted_shard(
+    checkpoint: Checkpoint,
+    model: RiskModel,
+    shard: Shard,
+    variables: Collection[str] = (),
+    *,
+    confidence: float = 0.0,
+) -> ChartedTarget:
+    """Bind a model of charted values to the stays of a shard under the threat model ``measured``.
+
+    Args:
+        checkpoint: Not fitted on any of the stays.
+        model: ``load_charted(checkpoint)``.
+        shard: The stays.
+        variables: Names of the variables that may change; empty for all.
+        confidence: Logits by which the other class must win.
+    """
+    entries = _entries(checkpoint, shard, clipped=False)
+    # Nothing beyond the length of a stay: such cells are no charted values.
+    inside = np.arange(shard.values.shape[1]) < shard.lengths[:, None]
+    entries = dataclasses.replace(entries, means=np.where(inside[:, :, None], entries.means, np.nan))
+    stays = ClinicalStays(entries.means.astype(np.float32), shard.lengths, shard.statics)
+    cells = charted_cells(entries).only(checkpoint.variables, variables)
+    shift = decision_shift(checkpoint.threshold, checkpoint.curve)
+    return bind_charted(model, stays, cells, entries, shift, confidence=confidence)
 
 
 def bind_shard(
