@@ -66,6 +66,9 @@ def test_probes_are_a_stage_of_the_study(tmp_path: Path) -> None:
         assert title in text
     assert "Heart rate rises" in text
 
+    compared = icudl("compare", "probe/lstm", "probe/trees", *common).stdout
+    assert "Verdicts that entry errors reverse, per 1,000 stays" in compared
+
     # The same study without probes keeps its results.
     file.write_text(STUDY, "utf-8")
     again = icudl("run", *common)

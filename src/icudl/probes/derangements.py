@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import tomllib
 from collections.abc import Collection
 from importlib.resources import files
@@ -51,6 +52,12 @@ class Derangement:
     label: str
     changes: tuple[Change, ...]
     source: str
+
+    @property
+    def cited(self) -> str:
+        """First author and year of the source."""
+        author, year = self.source.partition(". ")[0], re.search(r"\b(?:19|20)\d\d\b", self.source)
+        return f"{author} {year[0]}" if year else author
 
     @property
     def paired(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 
 from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, mean_interval, responsiveness
-from icudl.analysis.numbers.verdicts import reversed_verdicts, slips_by_kind
+from icudl.analysis.numbers.verdicts import reversal_difference, reversed_verdicts, slips_by_kind
 from icudl.artifacts import Probes
 from icudl.artifacts.probes import PROBED_SCHEMA, RESPONSES_SCHEMA, SLIPS_SCHEMA, VERDICTS_SCHEMA
 from icudl.variables import select
@@ -87,6 +89,18 @@ def test_reversed_verdicts_are_the_exact_part_and_the_drawn_part() -> None:
     assert usual.made_wrong == pytest.approx(100)
     assert usual.missed_deaths == pytest.approx(50)
     assert usual.made_wrong_low < 100 < usual.made_wrong_high
+
+
+def test_two_models_are_compared_over_the_stays_that_both_looked_at() -> None:
+    worse = made()
+    verdicts = worse.verdicts.with_columns(one_reversed=pl.col("one_reversed") + 0.02 * (pl.col("stay_id") % 2))
+    found = reversal_difference(dataclasses.replace(worse, verdicts=verdicts), made(N - 10))
+    assert found is not None
+    difference, low, high, stays = found
+    assert (difference, stays) == (pytest.approx(10), N - 10)
+    assert low < difference < high
+    other_rate = dataclasses.replace(worse, verdicts=worse.verdicts.with_columns(rate=pl.lit(0.5)))
+    assert reversal_difference(other_rate, made()) is None
 
 
 def test_kinds_are_ordered_by_what_they_do() -> None:

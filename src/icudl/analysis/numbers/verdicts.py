@@ -73,11 +73,35 @@ class Slipped:
 
 def reversed_verdicts(probes: Probes) -> tuple[Reversed, ...]:
     """Return what errors of entry do at the lower end, the usual rate and the upper end."""
+    table = _by_stay(probes)
+    return tuple(_at(str(level), part) for (level,), part in table.group_by("level", maintain_order=True))
+
+
+def reversal_difference(probes: Probes, first: Probes) -> tuple[float, float, float, int] | None:
+    """Return how many more verdicts per 1,000 stays are reversed than in ``first``, at the usual rate.
+
+    Returns:
+        Difference, bounds of its 95 % interval over patients, and the number of stays that both looked at; None where
+        these are none, or the rates differ.
+    """
+    own, other = (
+        _by_stay(each).filter(level="usual").with_columns(whole=pl.col("one_reversed") + pl.col("by_several"))
+        for each in (probes, first)
+    )
+    both = own.join(other.select("stay_id", "rate", other_whole="whole"), on=["stay_id", "rate"], how="inner")
+    if not both.height:
+        return None
+    change = (both["whole"] - both["other_whole"]).to_numpy()
+    low, high = mean_interval(change, both["patient_id"].to_numpy(), SAMPLES, np.random.default_rng(0))
+    return PER * float(change.mean()), PER * low, PER * high, both.height
+
+
+def _by_stay(probes: Probes) -> pl.DataFrame:
+    """Return the verdicts with what is known of their stays; stays without a risk are left out."""
     several = pl.col("several") * pl.col("several_reversed") / pl.max_horizontal(pl.col("draws"), 1)
-    table = probes.verdicts.with_columns(by_several=several).join(
+    return probes.verdicts.with_columns(by_several=several).join(
         probes.stays.filter(pl.col("probability").is_not_null()), on="stay_id", how="inner"
     )
-    return tuple(_at(str(level), part) for (level,), part in table.group_by("level", maintain_order=True))
 
 
 def _at(level: str, table: pl.DataFrame) -> Reversed:

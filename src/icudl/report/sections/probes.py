@@ -6,7 +6,7 @@ from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, RISE, Response, 
 from icudl.analysis.numbers.verdicts import Reversed, Slipped, reversed_verdicts, slips_by_kind
 from icudl.probes.derangements import COURSES
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines, Variants
-from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
+from icudl.report.elements import Block, Entry, Figure, Listing, Note, Section, Switch, Table
 from icudl.report.study import ProbeResults
 from icudl.report.wording import columns, count, interval, number, numeric, percent, rounded, row
 
@@ -43,7 +43,7 @@ def responsiveness_section(results: ProbeResults) -> Section:
         lead.append(_verdict(followed))
         blocks += [_dots(followed), _levels(followed)]
     if followed.responses:
-        blocks.append(_table(followed))
+        blocks += [_table(followed), _sources(followed)]
     if followed.untested:
         blocks.append(Note(f"No derangement is known of: {', '.join(followed.untested)}."))
     basis = f"{count(probes.stays.height, 'stay')} probed"
@@ -148,7 +148,7 @@ def _table(followed: Responsiveness) -> Table:
             _share(each.monotone.value),
             _share(each.alarmed / each.unalarmed) if each.unalarmed else Entry("–", None),
             "; ".join(f"{change.normal:g} to {change.end:g}" for change in each.derangement.changes),
-            each.derangement.source,
+            each.derangement.cited,
         )
         for each in followed.responses
     )
@@ -175,6 +175,11 @@ def _table(followed: Responsiveness) -> Table:
         f"called deaths at the deranged one. Derangements of fewer than {FEWEST_STAYS} stays are listed here only.",
         filtered=True,
     )
+
+
+def _sources(followed: Responsiveness) -> Listing:
+    works = dict.fromkeys(each.derangement.source for each in followed.responses)
+    return Listing("responses-sources", "Where the values come from", tuple((text, "") for text in works))
 
 
 def _share(value: float) -> Entry:
