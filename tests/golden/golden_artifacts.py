@@ -120,6 +120,13 @@ on = ["lstm", "main"]
 max_stays = 6
 boxes = 400
 
+[probe]
+on = ["gru", "main"]
+max_stays = 8
+hours = 6
+steps = 2
+draws = 3
+
 [attacks.one_value]
 attack = "sweep"
 threat_model = "measured"

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from plugin_options import ELSEWHERE, SEAMS, Settings, needs_pieces, options_class, other_values, plan, plugins_of
 
-from icudl.config.schema import TABLES, RoleOptions
+from icudl.config.schema import OPTIONAL, TABLES, RoleOptions
 from icudl.errors import ConfigError
+from icudl.options import Options
+from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -90,7 +92,7 @@ def below(nodes: set[str]) -> set[str]:
 def test_the_graph_is_as_drawn_here(tmp_path: Path) -> None:
     steps = plan(STUDY, tmp_path)
     assert {step.node.key.stage: set(step.identity.upstream) for step in steps} == READS
-    assert set(NODES_OF) == set(TABLES) - {"certify"}
+    assert set(NODES_OF) == set(TABLES) - set(OPTIONAL)
     for step in steps:
         # The role of a data set is a matter of its entry in a study of several.
         mine = {RoleOptions.table} if step.node.key.stage == "preprocess" else set()
@@ -98,23 +100,26 @@ def test_the_graph_is_as_drawn_here(tmp_path: Path) -> None:
         assert set(step.identity.options) == mine, step.node.key.stage
 
 
-def test_proofs_change_no_other_result(ids: typing.Callable[[Settings], dict[str, str]]) -> None:
-    without = ids(STUDY)
-    before = ids({**STUDY, "certify.split": "both"})
-    assert {node for node in before if before[node] != without.get(node)} == {"certify", "report"}
-    defaults, changed = CertifyOptions(), set()
-    for field in dataclasses.fields(CertifyOptions):
+@pytest.mark.parametrize("asked", [CertifyOptions, ProbeOptions])
+def test_what_only_some_studies_ask_for_changes_no_other_result(
+    asked: type[Options], ids: typing.Callable[[Settings], dict[str, str]]
+) -> None:
+    table, without = asked.table, ids(STUDY)
+    before = ids({**STUDY, f"{table}.split": "both"})
+    assert {node for node in before if before[node] != without.get(node)} == {table, "report"}
+    defaults, changed = asked(), set()
+    for field in dataclasses.fields(asked):
         default = getattr(defaults, field.name)
-        for value in other_values(CertifyOptions, field, default):
+        for value in other_values(asked, field, default):
             if value == default:
                 continue
             try:
-                after = ids({**STUDY, f"certify.{field.name}": value})
+                after = ids({**STUDY, f"{table}.{field.name}": value})
             except ConfigError:  # not every value that is tried is legal
                 continue
-            assert {node for node in after if after[node] != before[node]} == {"certify", "report"}, field.name
+            assert {node for node in after if after[node] != before[node]} == {table, "report"}, field.name
             changed.add(field.name)
-    assert changed == {field.name for field in dataclasses.fields(CertifyOptions)}
+    assert changed == {field.name for field in dataclasses.fields(asked)}
 
 
 @pytest.mark.parametrize(("table", "plugin"), CASES)

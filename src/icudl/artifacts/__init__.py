@@ -16,6 +16,7 @@ from icudl.artifacts.lineage import LineageEntry
 from icudl.artifacts.member import FINAL, Member
 from icudl.artifacts.objective import Direction, Objective
 from icudl.artifacts.outcome import HOSPITAL_DEATH, Outcome
+from icudl.artifacts.probes import Probes
 from icudl.artifacts.report import Report
 from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.source_tables import (
@@ -60,6 +61,7 @@ __all__ = [
     "Objective",
     "Outcome",
     "PieceVerdict",
+    "Probes",
     "Report",
     "Schema",
     "Scores",

@@ -6,6 +6,7 @@ import click
 
 from icudl import __version__
 from icudl.cli.commands.auditing import audit
+from icudl.cli.commands.carding import card
 from icudl.cli.commands.comparing import compare, diff
 from icudl.cli.commands.configuring import config_group
 from icudl.cli.commands.data import database_group, synth
@@ -36,7 +37,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Everything": (demo, run),
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
     "Look": (open_report, list_results, status, show, compare, diff, verify),
-    "Use results": (trials, predict, evaluate, export, figures),
+    "Use results": (trials, predict, evaluate, card, export, figures),
     "Your own model": (audit,),
     "Data": (locate, synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),

@@ -13,7 +13,9 @@ from rich.table import Column, Table
 
 from icudl.analysis.numbers.comparison import COMPARED
 from icudl.analysis.numbers.pairs import flip_differences
-from icudl.artifacts import AttackResult, GridDataset, Scores, TrainingResult
+from icudl.analysis.numbers.responsiveness import responsiveness
+from icudl.analysis.numbers.verdicts import reversal_difference, reversed_verdicts
+from icudl.artifacts import AttackResult, GridDataset, Probes, Scores, TrainingResult
 from icudl.config.document import to_toml
 from icudl.errors import StoreError
 from icudl.execution.threads import single_thread
@@ -21,7 +23,7 @@ from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 from icudl.training.scores.evaluation import compare
 
-_COMPARABLE = ("train", "score", "attack")
+_COMPARABLE = ("train", "score", "attack", "probe")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,11 +35,14 @@ class Comparison:
             to the first result where both are about the same stays, else None.
         attacks: result, predicted, attacked, flipped, share, low, high, median_changed; and the difference of the
             shares to the first result over the stays that both attacked.
+        probes: result, stays, reversed, low, high (verdicts per 1,000 stays that entry errors reverse), the difference
+            to the first result over the stays that both looked at, responding and missed (``Responsiveness``).
         options: option, and the value of each result that has it, where they differ.
     """
 
     scores: list[dict[str, Any]]
     attacks: list[dict[str, Any]]
+    probes: list[dict[str, Any]]
     options: list[dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,19 +69,22 @@ def comparison(store: Store, manifests: Sequence[Manifest], samples: int, seed: 
     groups = _groups(store, manifests)
     if not groups:
         raise StoreError(
-            f"A result of {manifests[0].node} has no scores. Give results of train, score, attack or report."
+            f"A result of {manifests[0].node} has no scores. Give results of train, score, attack, probe or report."
         )
     labels = _labels(manifests)
     scores: list[dict[str, Any]] = []
     attacks: list[dict[str, Any]] = []
+    probes: list[dict[str, Any]] = []
     with single_thread():
         for group in groups:
             named = [(labels[position] + suffix, manifest) for position, suffix, manifest in group]
             if group[0][2].node == "attack":
                 attacks += _attacks(store, named, samples, seed)
+            elif group[0][2].node == "probe":
+                probes += _probes(store, named)
             else:
                 scores += _scores(store, named, samples, seed)
-    return Comparison(scores=scores, attacks=attacks, options=_options(labels, manifests, store))
+    return Comparison(scores=scores, attacks=attacks, probes=probes, options=_options(labels, manifests, store))
 
 
 def _labels(manifests: Sequence[Manifest]) -> list[str]:
@@ -164,6 +172,32 @@ def _attacks(store: Store, named: Sequence[tuple[str, Manifest]], samples: int, 
     return rows
 
 
+def _probes(store: Store, named: Sequence[tuple[str, Manifest]]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    first: Probes | None = None
+    for label, manifest in named:
+        result = store.load(Probes, manifest)
+        followed = responsiveness(result)
+        usual = next((each for each in reversed_verdicts(result) if each.level == "usual"), None)
+        difference = None if first is None else reversal_difference(result, first)
+        first = first or result
+        rows.append(
+            {
+                "result": label,
+                "stays": result.stays.height,
+                "reversed": None if usual is None else usual.value,
+                "low": None if usual is None else usual.low,
+                "high": None if usual is None else usual.high,
+                "difference": None if difference is None else difference[0],
+                "difference_low": None if difference is None else difference[1],
+                "difference_high": None if difference is None else difference[2],
+                "responding": followed.responding(),
+                "missed": followed.missed(),
+            }
+        )
+    return rows
+
+
 def _options(labels: Sequence[str], manifests: Sequence[Manifest], store: Store) -> list[dict[str, Any]]:
     """Return the used options in which the results, or what they were made from, differ."""
     columns = [_used(store, manifest) for manifest in manifests]
@@ -195,6 +229,8 @@ def comparison_tables(found: Comparison) -> list[Table]:
     ]
     if found.attacks:
         tables.append(_attacks_table(found.attacks))
+    if found.probes:
+        tables.append(_probes_table(found.probes))
     if found.options:
         labels = [key for key in found.options[0] if key != "option"]
         table = _table("Options that differ", "option", *labels)
@@ -245,6 +281,21 @@ def _attacks_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def _probes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    title = "Verdicts that entry errors reverse, per 1,000 stays (95 % intervals), and derangements"
+    columns = ("stays", "reversed", "difference", "derangements followed", "deranged, still called survivors")
+    table = _table(title, "result", *map(_right, columns))
+    for row in rows:
+        table.add_row(
+            escape(row["result"]),
+            f"{row['stays']:,}",
+            _interval(row, "reversed", "low", "high"),
+            _interval(row, "difference", "difference_low", "difference_high", sign="+"),
+            *("-" if row[key] is None else f"{row[key]:.0%}" for key in ("responding", "missed")),
+        )
+    return table
+
+
 def _interval(row: Mapping[str, Any] | None, value: str, low: str, high: str, sign: str = "") -> str:
     if row is None or row[value] is None:
         return "-"
@@ -269,6 +320,9 @@ def headline_numbers(manifest: Manifest) -> dict[str, float | None]:
         case "attack":
             share = counts["flipped"] / counts["attacked"] if counts["attacked"] else None
             return {"share flipped": share, "values changed (median)": counts["median_changed"]}
+        case "probe":
+            wrong = {f"reversed per 1,000 ({level})": value for level, value in counts["reversed_per_1000"].items()}
+            return wrong | {"derangements followed": counts["responding"]}
         case _:
             return {}
 

@@ -127,6 +127,8 @@ def headline(manifest: Manifest) -> str:  # noqa: PLR0911 - one case per stage
             return _flips(counts)
         case "certify":
             return _proved(counts)
+        case "probe":
+            return _probed(counts)
         case _:
             return ""
 
@@ -144,6 +146,12 @@ def _proved(counts: Mapping[str, Any]) -> str:
         return "no stay looked at"
     shares = ", ".join(f"{counts[state] / counts['stays']:.0%} {state}" for state in ("proven", "flips", "undecided"))
     return f"{shares} of {counts['stays']:,} stays".replace("flips", "flip")
+
+
+def _probed(counts: Mapping[str, Any]) -> str:
+    wrong = f"{counts['reversed_per_1000'].get('usual', 0.0):.1f} verdicts per 1,000 stays reversed by entry errors"
+    follows = counts["responding"]
+    return wrong if follows is None else f"{wrong}, risk follows {follows:.0%} of derangements"
 
 
 def details(manifest: Manifest, store: Store) -> list[Table]:

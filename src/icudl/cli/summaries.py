@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, RISE, responsiveness
+from icudl.analysis.numbers.verdicts import reversed_verdicts
 from icudl.artifacts import (
     HOSPITAL_DEATH,
     AttackResult,
@@ -18,6 +20,7 @@ from icudl.artifacts import (
     CertificateStatus,
     Direction,
     Outcome,
+    Probes,
     Scores,
     TrainingResult,
     TrialState,
@@ -29,6 +32,9 @@ from icudl.store.manifest import Manifest
 
 FEWEST_DEATHS = 100
 """With fewer deaths in a split, its scores are called no evidence, here as in the report."""
+
+DERANGEMENTS_SHOWN = 12
+"""Most derangements listed after a probe; the report lists all."""
 
 TRIALS_SHOWN = 10
 """Most trials listed after a search; `icudl trials` lists all."""
@@ -54,6 +60,7 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
         "score": _score,
         "attack": _attack,
         "certify": _certify,
+        "probe": _probe,
     }
     maker = makers.get(manifest.node)
     return _in_words(maker(store, manifest), _outcome(store, manifest)) if maker else []
@@ -332,6 +339,41 @@ def _nearby(result: Certificates) -> Iterator[Table]:
         for each in near:
             table.add_row(each.threat, f"{each.stays:,}", f"{each.proven.value:.0%}")
         yield table
+
+
+def _probe(store: Store, manifest: Manifest) -> list[Table]:
+    """Return how risk follows derangements, the blindest first, and how many verdicts errors of entry reverse."""
+    result = store.load(Probes, manifest)
+    followed = responsiveness(result)
+    counted = sorted(followed.of("held"), key=lambda each: each.responds.value)
+    title = f"Does risk rise with derangements in the last {result.options['hours']} hours?"
+    columns = ("stays", "risk, normal", "risk, deranged", "stays that respond", "contradict", "monotone")
+    table = _table(title, "derangement", *map(_right, columns))
+    for each in counted[:DERANGEMENTS_SHOWN]:
+        shares = (each.responds, each.contradicts, each.monotone)
+        risks = (f"{each.risks[0]:.3f}", f"{each.risks[-1]:.3f}")
+        table.add_row(
+            escape(each.derangement.label), f"{each.stays:,}", *risks, *(f"{one.value:.0%}" for one in shares)
+        )
+    left = len(counted) - DERANGEMENTS_SHOWN
+    more = f"; {left} derangements that are followed better are not shown" if left > 0 else ""
+    table.caption = f"responds: risk rises by {RISE:.0%} or more; contradicts: it falls by as much{more}"
+    if not counted:
+        table.caption = f"No derangement concerns {FEWEST_STAYS} stays or more."
+    table.caption_justify = "left"
+    verdicts = _table(
+        "Verdicts that errors of entry reverse, per 1,000 stays (95 % intervals over patients)",
+        "chance that an entry is wrong",
+        *map(_right, ("errors a stay", "reversed", "right made wrong")),
+    )
+    for rate in reversed_verdicts(result):
+        verdicts.add_row(
+            f"{rate.rate:.2%}",
+            f"{rate.expected_errors:.2f}",
+            f"{rate.value:.1f} ({rate.low:.1f}-{rate.high:.1f})",
+            f"{rate.made_wrong:.1f} ({rate.made_wrong_low:.1f}-{rate.made_wrong_high:.1f})",
+        )
+    return [table, verdicts]
 
 
 def _table(title: str, *columns: Column | str) -> Table:

@@ -14,20 +14,22 @@ from typing import Any
 from icudl.config.schema import (
     COMMON,
     MAIN,
+    OPTIONAL,
     OVERRIDES,
     PLUGINS,
     SHARED,
     TABLES,
     Attack,
+    Certify,
     Config,
     DataSet,
     Model,
     Plugin,
+    Probe,
     RoleOptions,
 )
 from icudl.options import Options, masked, plain
 from icudl.plugins import registered
-from icudl.proofs.options import CertifyOptions
 
 _ON = (
     "Models and data sets that the attack is run on, by name; empty: all of them. Naming a model leaves out the other "
@@ -35,10 +37,11 @@ _ON = (
 )
 
 
-_CERTIFY_ON = (
-    "Models and data sets that proofs are made about, by name; empty: all of them. Naming a model leaves out the other "
+_OPTIONAL_ON = {
+    table: f"Models and data sets that {what}, by name; empty: all of them. Naming a model leaves out the other "
     "models, naming a data set the other data sets."
-)
+    for table, what in (("certify", "proofs are made about"), ("probe", "are probed"))
+}
 
 
 def to_toml(value: Any) -> str:
@@ -204,10 +207,11 @@ def _tables(config: Config) -> Iterator[_Table]:
         else:
             options = shared[table]
             keys = _keys_of(options)
-            if table == CertifyOptions.table:
-                on = () if config.certify is None else config.certify.on
-                keys.append(_Key(name="on", value=on, doc=_CERTIFY_ON))
-            off = table == CertifyOptions.table and config.certify is None
+            off = False
+            if table in OPTIONAL:
+                asked: Certify | Probe | None = getattr(config, table)
+                keys.append(_Key(name="on", value=() if asked is None else asked.on, doc=_OPTIONAL_ON[table]))
+                off = asked is None
             yield _Table(heading=table, doc=summary_of(type(options)), keys=tuple(keys), off=off)
 
 
@@ -215,7 +219,7 @@ def _shared(config: Config) -> dict[str, Options]:
     """Return the tables that hold for every entry which does not say otherwise."""
     tables: dict[str, Options] = {name: getattr(config, name) for name in ("run", *COMMON)}
     tables |= {name: config.shared[name] for names in OVERRIDES.values() for name in names}
-    tables[CertifyOptions.table] = config.shared[CertifyOptions.table]
+    tables |= {name: config.shared[name] for name in OPTIONAL}
     return tables
 
 
@@ -376,8 +380,8 @@ def json_schema() -> dict[str, Any]:
     for table in TABLES:
         if table not in PLUGINS:
             properties[table] = _json_shared(SHARED[table])
-            if table == CertifyOptions.table:
-                properties[table]["properties"]["on"] = _json_on(_CERTIFY_ON)
+            if table in OPTIONAL:
+                properties[table]["properties"]["on"] = _json_on(_OPTIONAL_ON[table])
             continue
         plugin = PLUGINS[table]
         extra: dict[str, Any] = {}

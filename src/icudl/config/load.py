@@ -15,6 +15,7 @@ from icudl.attacks.options import AttackOptions
 from icudl.config.schema import (
     FAMILIES,
     MAIN,
+    OPTIONAL,
     OVERRIDES,
     PLUGINS,
     SHARED,
@@ -25,6 +26,7 @@ from icudl.config.schema import (
     DataSet,
     Model,
     Plugin,
+    Probe,
     RoleOptions,
     class_of,
 )
@@ -32,6 +34,7 @@ from icudl.errors import ConfigError, suggestion
 from icudl.models.outside.options import OutsideOptions, undeclared
 from icudl.options import Options, masked, scheme_of
 from icudl.plugins import registered
+from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions, unprovable
 
 MODEL_PATHS = ("file", "trained_stays")
@@ -226,9 +229,10 @@ def _assemble(tree: _Tree) -> Config:
     Raises:
         ConfigError: A key, a value, a name or the study as a whole is illegal.
     """
-    proved = dict(tree.tables.get((CertifyOptions.table,), {}))
-    on = convert("certify.on", proved.pop("on", ()), tuple[str, ...])
-    own = {(CertifyOptions.table,): proved}
+    own, on = {}, {}
+    for table in OPTIONAL:
+        own[table,] = dict(tree.tables.get((table,), {}))
+        on[table] = convert(f"{table}.on", own[table,].pop("on", ()), tuple[str, ...])
     shared = {table: build(table, table, (tree.tables | own).get((table,), {}), tree.origins) for table in SHARED}
     execution = build("execution", "execution", tree.tables.get(("execution",), {}), tree.origins)
     data = _entries(tree, "data", "source", DataSet, shared)
@@ -239,11 +243,14 @@ def _assemble(tree: _Tree) -> Config:
     _require_names({"data": data, "models": models, "attacks": attacks})
     for name, attack in attacks.items():
         _require_targets(f"attacks.{name}.on", attack.on, models, data)
-    certify = None
+    for table in OPTIONAL:
+        _require_targets(f"{table}.on", on[table], models, data)
+    certify = probe = None
     if (CertifyOptions.table,) in tree.tables:
-        certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on)
-        _require_targets("certify.on", on, models, data)
+        certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on[CertifyOptions.table])
         _require_provable(certify, models)
+    if (ProbeOptions.table,) in tree.tables:
+        probe = Probe(options=cast("ProbeOptions", shared[ProbeOptions.table]), on=on[ProbeOptions.table])
     _require_declared(models)
     _require_offers(attacks, models)
     _require_external(tree, data)
@@ -255,6 +262,7 @@ def _assemble(tree: _Tree) -> Config:
         models=models,
         attacks=attacks,
         certify=certify,
+        probe=probe,
         shared=shared,
         origins=tree.origins,
     )

@@ -17,6 +17,7 @@ from icudl.preprocessing.cohort import CohortOptions
 from icudl.preprocessing.outcome import OutcomeOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.preprocessing.splits import SplitOptions
+from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions
 from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
@@ -113,6 +114,7 @@ SHARED: dict[str, type[Options]] = {
         TunedOptions,
         AttackTuningOptions,
         CertifyOptions,
+        ProbeOptions,
         AnalysisOptions,
         ReportOptions,
     )
@@ -121,12 +123,15 @@ SHARED: dict[str, type[Options]] = {
 
 TABLES: tuple[str, ...] = (
     "run", "source", "variables", "window", "cohort", "outcome", "split", "inputs", "model", "training", "tune_model",
-    "tuned", "attack", "tune_attack", "certify", "analysis", "report", "execution",
+    "tuned", "attack", "tune_attack", "certify", "probe", "analysis", "report", "execution",
 )  # fmt: skip
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
 FAMILIES = ("data", "models", "attacks")
 """The tables whose entries are named data sets, models or attacks."""
+
+OPTIONAL = (CertifyOptions.table, ProbeOptions.table)
+"""Tables of stages that only run where their table is given; each has a further key ``on``."""
 
 COMMON = ("analysis", "report", "execution")
 """The tables that a whole study shares and no entry of a family can hold."""
@@ -200,6 +205,23 @@ class Certify:
         return _concerns(self.on, name, among)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The table ``[probe]``, where a study has it: how its models take records that are changed on purpose.
+
+    Attributes:
+        options: Stays, derangements and rates of errors.
+        on: Names of the models and data sets that it concerns, as in ``Attack``.
+    """
+
+    options: ProbeOptions
+    on: tuple[str, ...] = ()
+
+    def concerns(self, name: str, among: Mapping[str, Any]) -> bool:
+        """Tell whether ``name``, one of the models or one of the data sets ``among`` all, is probed."""
+        return _concerns(self.on, name, among)
+
+
 def _concerns(on: tuple[str, ...], name: str, among: Mapping[str, Any]) -> bool:
     chosen = set(on) & set(among)
     return not chosen or name in chosen
@@ -215,6 +237,7 @@ class Config:
         models: Models by name.
         attacks: Attacks by name.
         certify: What is proved; None where the configuration has no table ``[certify]``.
+        probe: What is probed; None where the configuration has no table ``[probe]``.
         analysis: How every attack is analysed.
         report: What the page shows.
         execution: Where and how jobs run.
@@ -230,6 +253,7 @@ class Config:
     report: ReportOptions
     execution: ExecutionOptions
     certify: Certify | None = None
+    probe: Probe | None = None
     shared: Mapping[str, Options] = dataclasses.field(default_factory=dict, compare=False)
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
@@ -317,6 +341,8 @@ class Config:
             plain[family] = {name: _entry_to_dict(entry) for name, entry in getattr(self, family).items()}
         if self.certify is not None:
             plain["certify"] = self.certify.options.to_dict() | {"on": list(self.certify.on)}
+        if self.probe is not None:
+            plain["probe"] = self.probe.options.to_dict() | {"on": list(self.probe.on)}
         return plain
 
 

@@ -64,7 +64,7 @@ def need_of(node: str, cells: int, workers: int) -> Need:
     if node == "preprocess":
         return Need(memory=_PROCESS_BYTES + cells * _READING_BYTES, disk=cells * _GRID_BYTES)
     others = workers if workers > 1 else 0
-    if node in {"attack", "certify"}:  # holds the data of the stays in work only, however many stays there are
+    if node in {"attack", "certify", "probe"}:  # holds the data of the stays in work only, however many stays there are
         return Need(memory=(1 + others) * _PROCESS_BYTES, disk=0)
     each = _FITTING_BYTES if node in _FITTED else _READING_BYTES
     reading = 1 if node == "report" else max(1, others)  # the other workers stay alive but idle

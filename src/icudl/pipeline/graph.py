@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from icudl.config.schema import MAIN, Config
+from icudl.config.schema import MAIN, Certify, Config, Probe
 from icudl.errors import ConfigError, suggestion
 from icudl.options import Options
 from icudl.pipeline.stages import FITTED_ON, STAGES, Stage
@@ -58,14 +58,15 @@ def build_graph(config: Config) -> dict[Key, Node]:
     """Return all nodes of a configuration, in an order in which they can be run.
 
     A search is a node if its table asks for trials. Every model is trained on the main data set and scored on each
-    external one. Every attack runs on each model and data set that it concerns, and so do proofs, where the
-    configuration asks for them.
+    external one. Every attack runs on each model and data set that it concerns, and so do proofs and probes,
+    where the configuration asks for them.
     """
     graph = _Graph(config)
     graph.add_data()
     graph.add_models()
     graph.add_attacks()
     graph.add_certificates()
+    graph.add_probes()
     graph.add_report()
     return graph.nodes
 
@@ -138,12 +139,19 @@ class _Graph:
         )
 
     def add_certificates(self) -> None:
-        certify, main = self.config.certify, self.config.main
-        if certify is None:
-            return
+        if self.config.certify is not None:
+            self._add_asked("certify", self.config.certify)
+
+    def add_probes(self) -> None:
+        if self.config.probe is not None:
+            self._add_asked("probe", self.config.probe)
+
+    def _add_asked(self, stage: str, asked: Certify | Probe) -> None:
+        """Add a stage that only some studies ask for, on each model and data set that it concerns."""
+        main = self.config.main
         for model in self.config.models:
             for data in self.config.data:
-                if not (certify.concerns(model, self.config.models) and certify.concerns(data, self.config.data)):
+                if not (asked.concerns(model, self.config.models) and asked.concerns(data, self.config.data)):
                     continue
                 inputs = {
                     "preprocess": Key(stage="preprocess", data=data),
@@ -151,7 +159,7 @@ class _Graph:
                 }
                 if data in self.external:
                     inputs[FITTED_ON] = Key(stage="preprocess", data=main)
-                self._add(Key(stage="certify", model=model, data=data), (certify.options,), inputs)
+                self._add(Key(stage=stage, model=model, data=data), (asked.options,), inputs)
 
     def add_report(self) -> None:
         # In the order of the stages, so that the report reads the same whatever was added to the table first.
@@ -190,6 +198,8 @@ def _why_not(stage: str) -> str:
         return f"{table}.trials is 0, so it has no search. Set {table}.trials to the number of trials"
     if stage == "score":
         return 'no data set has role = "external"'
+    if stage == "probe":
+        return "its configuration has no table [probe]. Add the table, or --set probe.split=both"
     if stage == "certify":
         return "its configuration has no table [certify]. Add the table, or --set certify.split=test"
     return "no attack concerns any of its models and data sets"

@@ -17,6 +17,8 @@ from typing import Any
 import polars as pl
 
 from icudl import __version__
+from icudl.analysis.numbers.responsiveness import responsiveness
+from icudl.analysis.numbers.verdicts import reversed_verdicts
 from icudl.artifacts import (
     HOSPITAL_DEATH,
     AttackResult,
@@ -25,6 +27,7 @@ from icudl.artifacts import (
     CertificateStatus,
     GridDataset,
     LineageEntry,
+    Probes,
     Scores,
     SourceTables,
     SusceptibilityResult,
@@ -229,6 +232,8 @@ def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case p
             return _attacked(artifact)
         case Certificates():
             return _certified(artifact)
+        case Probes():
+            return _probed(artifact)
         case TuningResult():
             best = {"best_trial": artifact.best_trial, "best_value": artifact.best_value}
             return best | {"trials": artifact.trials.height, "objective": artifact.objective.metric}
@@ -248,6 +253,17 @@ def _certified(result: Certificates) -> dict[str, Any]:
         **decided,
         "values": {state.value: verdicts.get(state.value, 0) for state in PROVED},
         "boxes": int(result.stays["boxes"].sum()),
+    }
+
+
+def _probed(result: Probes) -> dict[str, Any]:
+    followed = responsiveness(result)
+    return {
+        "stays": result.stays.height,
+        "derangements": len(followed.of("held")),
+        "responding": followed.responding(),
+        "missed": followed.missed(),
+        "reversed_per_1000": {each.level: each.value for each in reversed_verdicts(result)},
     }
 
 

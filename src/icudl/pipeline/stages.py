@@ -12,6 +12,7 @@ from icudl.artifacts import (
     Certificates,
     GridDataset,
     LineageEntry,
+    Probes,
     Report,
     Scores,
     SourceTables,
@@ -168,6 +169,19 @@ def _certify(inputs: StageInputs) -> Artifact:
     )
 
 
+def _probe(inputs: StageInputs) -> Artifact:
+    from icudl.stages.probe import probe
+
+    artifacts = inputs.artifacts
+    return probe(
+        artifacts["preprocess"],
+        artifacts["train"],
+        inputs.options["probe"],
+        inputs.context,
+        fitted_on=artifacts.get(FITTED_ON),
+    )
+
+
 def _report(inputs: StageInputs) -> Artifact:
     from icudl.pipeline.study import study_of
     from icudl.stages.report import report
@@ -195,6 +209,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="attack", verb="attack", artifact=AttackResult, run=_attack, version=6, plugin="attack"),
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=3),
         Stage(name="certify", verb="certify", artifact=Certificates, run=_certify),
+        Stage(name="probe", verb="probe", artifact=Probes, run=_probe),
         Stage(name="report", verb="report", artifact=Report, run=_report, version=4),
     )
 }

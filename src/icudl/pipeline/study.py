@@ -7,7 +7,7 @@ from typing import Any
 
 from icudl.artifacts import LineageEntry
 from icudl.config.schema import RoleOptions
-from icudl.report.study import AttackResults, CertificateResults, DataResults, ModelResults, StudyResults
+from icudl.report.study import AttackResults, CertificateResults, DataResults, ModelResults, ProbeResults, StudyResults
 from icudl.store.manifest import Upstream
 
 
@@ -69,6 +69,14 @@ def study_of(
         CertificateResults(model=entry.model, data=entry.data, result=artifacts[name])
         for name, entry in entries("certify")
     )
+    probes = tuple(
+        ProbeResults(model=entry.model, data=entry.data, result=artifacts[name]) for name, entry in entries("probe")
+    )
     return StudyResults(
-        data=data, models=models, attacks=attacks, lineage=tuple(lineage.values()), certificates=certificates
+        data=data,
+        models=models,
+        attacks=attacks,
+        lineage=tuple(lineage.values()),
+        certificates=certificates,
+        probes=probes,
     )

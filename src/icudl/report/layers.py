@@ -20,12 +20,14 @@ from icudl.report.sections.cohort import cohort_section
 from icudl.report.sections.glossary import glossary_section
 from icudl.report.sections.model.quality import quality_section
 from icudl.report.sections.model.tuning import Search, trial_asked_for, tuning_section
+from icudl.report.sections.probes import responsiveness_section, verdicts_section
 from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
 
 MODELS, ATTACKS, WHOM = "models-in-detail", "attacks-in-detail", "whom-in-detail"
-STAYS, PROOFS, COHORTS = "stays-in-detail", "proofs-in-detail", "cohorts-in-detail"
+STAYS, COHORTS = "stays-in-detail", "cohorts-in-detail"
+PROOFS, PROBES = "proofs-in-detail", "probes-in-detail"
 
 
 def parts_of(study: StudyResults, options: ReportOptions, seed: int) -> list[Part]:
@@ -110,6 +112,15 @@ def _fragile_layer(study: StudyResults, lines: Sequence[AttackLine], told: Headl
         [
             (name, study.certificate_title(each), [certificates_section(each)])
             for each, name in zip(study.certificates, names, strict=True)
+        ],
+    )
+    names = _anchors(f"{each.model}.{each.data}" for each in study.probes)
+    parts += _group(
+        PROBES,
+        "Probes",
+        [
+            (name, study.certificate_title(each), [responsiveness_section(each), verdicts_section(each)])
+            for each, name in zip(study.probes, names, strict=True)
         ],
     )
     return Layer(

@@ -10,6 +10,7 @@ from icudl.artifacts import (
     Certificates,
     GridDataset,
     LineageEntry,
+    Probes,
     Scores,
     SourceTables,
     SusceptibilityResult,
@@ -92,6 +93,21 @@ class CertificateResults:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ProbeResults:
+    """Probes of one model and one data set.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the data set.
+        result: The probes.
+    """
+
+    model: str
+    data: str
+    result: Probes
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class StudyResults:
     """Everything that a report tells.
 
@@ -101,6 +117,7 @@ class StudyResults:
         attacks: In the order of the configuration.
         lineage: Origin of every artifact above, inputs before what is made from them.
         certificates: Proofs, in the order of models and data sets; empty where none are asked for.
+        probes: Likewise.
     """
 
     data: tuple[DataResults, ...]
@@ -108,6 +125,7 @@ class StudyResults:
     attacks: tuple[AttackResults, ...]
     lineage: tuple[LineageEntry, ...]
     certificates: tuple[CertificateResults, ...] = ()
+    probes: tuple[ProbeResults, ...] = ()
 
     @property
     def main(self) -> DataResults:
@@ -139,6 +157,6 @@ class StudyResults:
             names.append(attack.data)
         return ", ".join(names)
 
-    def certificate_title(self, proofs: CertificateResults) -> str:
+    def certificate_title(self, proofs: CertificateResults | ProbeResults) -> str:
         """Return the name of the model; the data set is named unless it is the main one."""
         return proofs.model if proofs.data == self.main.name else f"{proofs.model}, {proofs.data}"

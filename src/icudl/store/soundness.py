@@ -20,6 +20,7 @@ from icudl.artifacts import (
     FeatureScaler,
     GridDataset,
     PieceVerdict,
+    Probes,
     SourceTables,
     TrainingResult,
 )
@@ -51,6 +52,8 @@ def _expectations(artifact: object) -> Iterator[Fault]:
             yield from _attack(artifact)
         case Certificates():
             yield from _certificates(artifact)
+        case Probes():
+            yield from _probes(artifact)
 
 
 def _variables(variables: tuple[Variable, ...]) -> Iterator[Fault]:
@@ -172,3 +175,20 @@ def _certificates(proofs: Certificates) -> Iterator[Fault]:
     )
     witnessed = pl.col("verdict") == CertificateStatus.FLIPS.value
     yield values.filter(witnessed == pl.col("witness").is_null()).height == 0, "a flip has no witness"
+
+
+def _probes(probes: Probes) -> Iterator[Fault]:
+    yield from _variables(probes.variables)
+    known = probes.stays["stay_id"]
+    yield known.null_count() == 0 and known.is_unique().all(), "a stay has no id or is there twice"
+    for name, table in (("risk", probes.responses), ("verdict", probes.verdicts), ("kind", probes.slips)):
+        yield table["stay_id"].is_in(known.implode()).all(), f"a {name} is of an unknown stay"
+    chances = probes.verdicts.select("one", "one_reversed", "several")
+    yield (
+        bool(chances.select(pl.all_horizontal(pl.all().is_between(0, 1 + 1e-9)).all()).item()),
+        "a chance of errors does not lie between 0 and 1",
+    )
+    yield (
+        probes.verdicts.filter(pl.col("several_reversed") > pl.col("draws")).height == 0,
+        "more verdicts are reversed than were drawn",
+    )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from icudl.artifacts import FeatureScaler, GridDataset
+from icudl.artifacts import FeatureScaler, Floats, GridDataset
 from icudl.errors import StageError
 from icudl.models.charted.base import ClinicalStays
 from icudl.preprocessing.features import assemble_features, columns_of
@@ -53,7 +53,29 @@ class Stays:
 
 def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: InputOptions) -> Stays:
     """Impute and scale the stays at ``rows`` with a fitted scaler, and lay out the channels that ``inputs`` names."""
-    prepared = prepare_inputs(scaler, inputs, grid.values[rows], grid.lengths[rows], select_statics(grid, inputs)[rows])
+    statics = select_statics(grid, inputs)[rows]
+    return scaled_stays(grid.values[rows], grid.lengths[rows], statics, grid.labels[rows], scaler, inputs)
+
+
+def scaled_stays(
+    values: Floats,
+    hours: npt.NDArray[np.integer],
+    statics: Floats,
+    labels: npt.NDArray[np.integer],
+    scaler: FeatureScaler,
+    inputs: InputOptions,
+) -> Stays:
+    """Impute and scale stays with a fitted scaler, and lay out the channels that ``inputs`` names.
+
+    Args:
+        values: (n, T, F) clinical values, NaN where nothing was charted.
+        hours: (n,) length of each stay.
+        statics: (n, S) descriptors that ``inputs`` names.
+        labels: (n,) 1 for death.
+        scaler: Fitted on training stays.
+        inputs: Channels.
+    """
+    prepared = prepare_inputs(scaler, inputs, values, hours, statics)
     lengths = torch.from_numpy(prepared.lengths.astype(np.int64))
     features = assemble_features(
         torch.from_numpy(prepared.unit),
@@ -64,8 +86,8 @@ def stays_of(grid: GridDataset, rows: Rows, scaler: FeatureScaler, inputs: Input
         scaler,
         inputs,
     )
-    labels = torch.from_numpy(grid.labels[rows].astype(np.int64))
-    return Stays(features.contiguous(), lengths, labels, columns_of(inputs, grid.values.shape[2]))
+    outcomes = torch.from_numpy(labels.astype(np.int64))
+    return Stays(features.contiguous(), lengths, outcomes, columns_of(inputs, values.shape[2]))
 
 
 def clinical_stays(grid: GridDataset, rows: Rows, inputs: InputOptions) -> ClinicalStays:

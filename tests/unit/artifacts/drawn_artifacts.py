@@ -34,6 +34,7 @@ from icudl.artifacts import (
     GridDataset,
     Member,
     Objective,
+    Probes,
     Report,
     Schema,
     Scores,
@@ -43,6 +44,7 @@ from icudl.artifacts import (
     TuningResult,
 )
 from icudl.artifacts.certificates import CERTIFIED_SCHEMA, FLIPS_SCHEMA, NEARBY_SCHEMA, PIECES_SCHEMA, VALUES_SCHEMA
+from icudl.artifacts.probes import PROBED_SCHEMA, RESPONSES_SCHEMA, SLIPS_SCHEMA, VERDICTS_SCHEMA
 from icudl.variables import Variable
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
@@ -206,7 +208,21 @@ def certificates(draw: st.DrawFn) -> Certificates:
     )
 
 
+@st.composite
+def probes(draw: st.DrawFn) -> Probes:
+    """Probes whose tables have the declared columns."""
+    return Probes(
+        stays=draw(frames(PROBED_SCHEMA)),
+        responses=draw(frames(RESPONSES_SCHEMA)),
+        verdicts=draw(frames(VERDICTS_SCHEMA)),
+        slips=draw(frames(SLIPS_SCHEMA)),
+        variables=draw(variables(draw(st.integers(0, 3)))),
+        options=draw(OPTIONS),
+    )
+
+
 ARTIFACTS: Mapping[str, st.SearchStrategy[Any]] = {
+    "Probes": probes(),
     "Certificates": certificates(),
     "SourceTables": source_tables(),
     "GridDataset": grids(),

@@ -129,16 +129,17 @@ def test_a_study_without_external_data_has_no_scores() -> None:
         find_nodes(build_graph(load_config()), "score")
 
 
-def test_proofs_are_made_of_the_models_and_data_that_they_concern() -> None:
-    nodes = graph(*TABLE, "certify.split=test")
-    found = {name for name in nodes if name.startswith("certify")}
-    assert found == {f"certify/{model}{data}" for model in ("lstm", "gru") for data in ("", "/elsewhere")}
-    assert reads(nodes, "certify/gru/elsewhere") == {
+@pytest.mark.parametrize("stage", ["certify", "probe"])
+def test_proofs_and_probes_are_made_of_the_models_and_data_that_they_concern(stage: str) -> None:
+    nodes = graph(*TABLE, f"{stage}.split=test")
+    found = {name for name in nodes if name.startswith(stage)}
+    assert found == {f"{stage}/{model}{data}" for model in ("lstm", "gru") for data in ("", "/elsewhere")}
+    assert reads(nodes, f"{stage}/gru/elsewhere") == {
         "preprocess": ("preprocess", "", "", "elsewhere"),
         "fitted-on": ("preprocess", "", "", "home"),
         "train": ("train", "gru", "", "home"),
     }
-    some = graph(*TABLE, "certify.on=['gru', 'home']")
-    assert {name for name in some if name.startswith("certify")} == {"certify/gru"}
-    with pytest.raises(ConfigError, match=r"no table \[certify\]"):
-        find_nodes(build_graph(load_config()), "certify")
+    some = graph(*TABLE, f"{stage}.on=['gru', 'home']")
+    assert {name for name in some if name.startswith(stage)} == {f"{stage}/gru"}
+    with pytest.raises(ConfigError, match=rf"no table \[{stage}\]"):
+        find_nodes(build_graph(load_config()), stage)

@@ -73,10 +73,12 @@ class Error:
         kind: Index into ``KINDS``.
         cells: (hour, variable, wrong entry, unit coordinate of the hour's mean with it): one cell, two where values
             change places.
+        plausible: Whether it reaches the model; the cleaning drops the others.
     """
 
     kind: int
     cells: tuple[tuple[int, int, float, float], ...]
+    plausible: bool = True
 
 
 class EntryErrorAttack:
@@ -200,22 +202,35 @@ def enumerate_errors(
         row: The stay.
         allowed: (T, F) bool, cells that may change.
     """
+    found = possible_errors(entries, row, allowed)
+    caught = np.bincount([error.kind for error in found if not error.plausible], minlength=len(KINDS))
+    return [error for error in found if error.plausible], caught
+
+
+def possible_errors(entries: Entries, row: int, allowed: npt.NDArray[np.bool_]) -> list[Error]:
+    """Return all errors of one stay, plausible or not.
+
+    Args:
+        entries: What was charted.
+        row: The stay.
+        allowed: (T, F) bool, cells that may change.
+    """
     means = np.where(allowed, entries.means[row], np.nan)
     errors: list[Error] = []
-    caught = np.zeros(len(KINDS), np.int64)
     for kind, wrong in _single_cell_errors(means, entries.variables):
         plausible = _plausible(wrong, entries.variables)
         # A slip that does not change the value is not an error.
         differs = np.isfinite(wrong) & ~np.isclose(wrong, means)
-        caught[kind] += int((differs & ~plausible).sum())
         unit = _unit_with(entries, row, wrong)
         errors += [
-            Error(kind, ((int(hour), int(variable), float(wrong[hour, variable]), float(unit[hour, variable])),))
-            for hour, variable in np.argwhere(differs & plausible)
+            Error(
+                kind,
+                ((int(hour), int(variable), float(wrong[hour, variable]), float(unit[hour, variable])),),
+                bool(plausible[hour, variable]),
+            )
+            for hour, variable in np.argwhere(differs)
         ]
-    swaps, caught_swaps = _swaps(entries, row, means)
-    caught[KINDS.index("neighbour")] += caught_swaps
-    return errors + swaps, caught
+    return errors + _swaps(entries, row, means)
 
 
 def _plausible(values: Float64s, variables: Sequence[Variable]) -> npt.NDArray[np.bool_]:
@@ -282,11 +297,10 @@ def _previous(means: Float64s) -> Float64s:
     return wrong
 
 
-def _swaps(entries: Entries, row: int, means: Float64s) -> tuple[list[Error], int]:
-    """Return the plausible exchanges of neighbouring fields, and the number of implausible ones."""
+def _swaps(entries: Entries, row: int, means: Float64s) -> list[Error]:
+    """Return the exchanges of neighbouring fields."""
     position = {variable.name: index for index, variable in enumerate(entries.variables)}
     errors: list[Error] = []
-    caught = 0
     for one, other in NEIGHBOURS:
         if one not in position or other not in position:
             continue
@@ -294,10 +308,9 @@ def _swaps(entries: Entries, row: int, means: Float64s) -> tuple[list[Error], in
         wrong = np.full_like(means, np.nan)
         wrong[:, pair] = means[:, pair[::-1]]
         both = np.isfinite(means[:, pair]).all(axis=1) & ~np.isclose(means[:, pair[0]], means[:, pair[1]])
-        plausible = _plausible(wrong, entries.variables)[:, pair].all(axis=1)
-        caught += int((both & ~plausible).sum())
+        plausible: npt.NDArray[np.bool_] = np.asarray(_plausible(wrong, entries.variables)[:, pair].all(axis=1))
         unit = _unit_with(entries, row, wrong)
-        for hour in np.flatnonzero(both & plausible):
+        for hour in np.flatnonzero(both):
             cells = tuple((int(hour), index, float(wrong[hour, index]), float(unit[hour, index])) for index in pair)
-            errors.append(Error(KINDS.index("neighbour"), cells))
-    return errors, caught
+            errors.append(Error(KINDS.index("neighbour"), cells, bool(plausible[hour])))
+    return errors

@@ -168,10 +168,24 @@ def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOpt
     return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 
+def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> ShardOutcome:
+    options = data.options
+    model = load_model(checkpoint, data.device)
+    target = bind_shard(
+        checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
+    )
+    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+
+
 def bind_charted_shard(
-    checkpoint: Checkpoint, model: RiskModel, shard: Shard, variables: Collection[str], *, confidence: float = 0.0
+    checkpoint: Checkpoint,
+    model: RiskModel,
+    shard: Shard,
+    variables: Collection[str] = (),
+    *,
+    confidence: float = 0.0,
 ) -> ChartedTarget:
-    """Bind a model of charted values to the stays of a shard, under the threat model ``measured``.
+    """Bind a model of charted values to the stays of a shard under the threat model ``measured``.
 
     Args:
         checkpoint: Not fitted on any of the stays.
@@ -188,15 +202,6 @@ def bind_charted_shard(
     cells = charted_cells(entries).only(checkpoint.variables, variables)
     shift = decision_shift(checkpoint.threshold, checkpoint.curve)
     return bind_charted(model, stays, cells, entries, shift, confidence=confidence)
-
-
-def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> ShardOutcome:
-    options = data.options
-    model = load_model(checkpoint, data.device)
-    target = bind_shard(
-        checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
-    )
-    return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
 
 
 def bind_shard(

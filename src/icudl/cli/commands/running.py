@@ -109,6 +109,8 @@ def _stage_command(node: str, doc: str) -> click.Command:
 
     # A study without a file has no external data set, which `score` is about.
     more = () if node == "score" else (f"icudl {node} --set source.patients=300",)
+    if node == "probe":  # likewise
+        more = ("icudl probe --set source.patients=300 --set probe.max_stays=100",)
     if node == "certify":  # proofs are made where their table is given
         more = ("icudl certify --set source.patients=300 --set certify.max_stays=20",)
     calls = (f"icudl {node} --config study.toml", *more)
@@ -123,5 +125,6 @@ STAGE_COMMANDS = [
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
     _stage_command("analyse", "Measure which hours and variables the predictions depend on."),
     _stage_command("certify", "Prove which predictions no single wrong value can flip."),
+    _stage_command("probe", "Derange records, enter values wrongly: does risk follow, are verdicts reversed?"),
     _stage_command("report", "Write the report: one page with all findings."),
 ]

@@ -1,0 +1,1 @@
+"""Model cards: what one page says about one fitted model, and the files it is written to."""
