@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icudl.artifacts import OUTCOMES_SCHEMA, SourceTables
@@ -118,6 +118,7 @@ def test_an_outcome_that_the_source_lacks_is_one_error() -> None:
         require_told(told, OutcomeOptions(event="column"), "table")
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(0, 2000), st.none() | st.floats(0, 2000), st.booleans()), min_size=1, max_size=20),
     st.floats(0, 48),
