@@ -62,8 +62,8 @@ def audit(
     """Audit a model that was trained elsewhere: scores, calibration, subgroups, attacks, one report.
 
     The arrays are written into the store's folder ``audited`` as the tables of a hospital of its own, and read back by
-    the rules of every source: implausible values are dropped, and the report counts them. What is made from them is marked
-    restricted unless ``settings`` has ``"source.open_data=true"``.
+    the rules of every source: implausible values are dropped, and the report counts them. What is made from them is
+    marked restricted unless ``settings`` has ``"source.open_data=true"``.
 
     Args:
         model: Path of a file in its library's own format, ``"package.module:name"``, or a fitted XGBoost, LightGBM,
