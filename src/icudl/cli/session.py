@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,18 @@ class Session:
     verbosity: int
     errors: Console
 
-    def config(self, study: Path | None = None) -> Config:
-        """Read the configuration; ``study`` is the file that is read where the command line names none."""
+    def config(self, study: Path | None = None, settings: Sequence[str] = ()) -> Config:
+        """Read the configuration.
+
+        Args:
+            study: File that is read where the command line names none.
+            settings: What is set of ``study``, unless the command line sets it otherwise.
+        """
         from icudl.config.load import load_config
 
-        return load_config(self.config_path or study, self.settings)
+        if self.config_path is not None or study is None:
+            return load_config(self.config_path, self.settings)
+        return load_config(study, (*settings, *self.settings))
 
     def store(self) -> Store:
         """Open the store."""

@@ -41,6 +41,12 @@ def test_a_file_is_checked_as_it_is_named(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["config", "check", str(file)]).exit_code != 0
 
 
+@pytest.mark.parametrize("source", ["synthetic", "mimic3", "mimic4", "eicu", "physionet2012"])
+def test_the_default_study_is_for_any_source(source: str) -> None:
+    config = load_config(packaged_study(DEFAULT), [f"source.name={source}"])
+    assert [data.source.name for data in config.data.values()] == [source]
+
+
 def test_the_studies_are_listed_with_what_they_are() -> None:
     lines = CliRunner().invoke(app, ["config", "studies"]).output.splitlines()
     assert {line.split()[0] for line in lines} == set(packaged())

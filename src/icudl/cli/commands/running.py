@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from icudl.store.manifest import Manifest
 
 
+DEMO = ("source.patients=1500",)
+"""What the demo sets of the default study, which is for any source."""
+
+
 @click.command(epilog=examples("icudl demo --quick", "icudl demo --store /tmp/demo --workers 4"))
 @click.option("--quick", is_flag=True, help="A small hospital, a short training, two attacks: seconds.")
 @shared_options
@@ -26,7 +30,8 @@ def demo(session: Session, quick: bool) -> None:
     """
     from icudl.config.packaged import DEFAULT, QUICK, packaged_study
 
-    bring_up_to_date(session, "report", config_override=session.config(packaged_study(QUICK if quick else DEFAULT)))
+    config = session.config(packaged_study(QUICK)) if quick else session.config(packaged_study(DEFAULT), DEMO)
+    bring_up_to_date(session, "report", config_override=config)
 
 
 @click.command(
