@@ -257,8 +257,8 @@ WRONG_CHANGES = (
     Defect(
         "a-swap-with-one-plausible-value",
         "attacks/methods/entry_errors.py",
-        "[:, pair].all(axis=1)\n        caught",
-        "[:, pair].any(axis=1)\n        caught",
+        "entries.variables)[:, pair].all(axis=1))",
+        "entries.variables)[:, pair].any(axis=1))",
         ("unit/attacks/test_attack_entries.py",),
     ),
     Defect(
