@@ -112,7 +112,8 @@ def test_the_summary_names_the_numbers_of_the_artifacts(study: StudyResults, htm
     summary = html.split('id="summary"')[1].split("</section>", maxsplit=1)[0]
     assert f"{total['flipped']:,} of {total['attacked']:,} attacked stays" in summary
     assert "0.871" in summary
-    assert f"{int(study.main.grid.labels.sum()):,}" in summary
+    judged = study.models[0].training.predictions.filter(model="lstm", split="out-of-fold")
+    assert f"{judged.height:,} out-of-fold stays, {int(judged['label'].sum()):,} deaths" in summary
 
 
 def test_a_study_without_any_flip_still_gives_a_page(study: StudyResults) -> None:
