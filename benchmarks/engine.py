@@ -1,10 +1,15 @@
 """How fast is one iteration of an attack: our pass, the library's with autograd, the matrix products alone?
 
     OMP_NUM_THREADS=1 python benchmarks/engine.py [--stays 128] [--hidden 128] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/engine.py --ensemble
 
 One iteration is the margin of every stay and its gradient with respect to 48 x 19 inputs. "Products" times nothing but
 the recurrent and input products of both passes, through ``torch.mm`` at the same shapes: what no torch code can beat.
 Best of several rounds of CPU time, one thread, with the allocator as it comes and as ``icudl`` tunes it.
+
+``--ensemble`` times three members of the size of the published networks (configs/physionet2012.toml) through our pass
+and autograd, in turns: margins of variants of known stays by the number of their changed cells, and margins with whole
+gradients of known stays.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from pathlib import Path
 import torch
 
 from icudl.attacks.engine import AutogradEngine, make_engine
+from icudl.attacks.engine.known import Known
 from icudl.execution.threads import tune_process
 from icudl.models.build import GROUP, build_model
 from icudl.plugins import options_of
@@ -77,15 +83,72 @@ def table(n_stays: int, hidden: int, rounds: int, allocator: str) -> list[dict[s
     return rows
 
 
+def in_turns(ours: Callable[[], object], library: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Return the best CPU times of one call of each."""
+    best = [float("inf")] * 2
+    for number in range(rounds + 1):
+        for place, run in enumerate((ours, library)):
+            before = time.process_time()
+            run()
+            if number:
+                best[place] = min(best[place], time.process_time() - before)
+    return best[0], best[1]
+
+
+def ensemble(n_stays: int, rounds: int) -> None:
+    """Print the table of ``--ensemble``."""
+    values, statics = 37, 8
+    n_features = 3 * values + statics
+    options = {"readout": "attention", "hidden_size": 48, "ensemble_size": 3, "activation": "identity", "fc_size": 0}
+    model = build_model(options_of(GROUP, "lstm_summary")(**options), n_features).eval()
+    model.requires_grad_(requires_grad=False)
+    features, lengths = torch.rand(n_stays, N_HOURS, n_features), torch.full((n_stays,), N_HOURS)
+    features[..., values : 2 * values] = (features[..., values : 2 * values] > 0.6).float()
+    columns = {"value": range(values), "observed": range(values, 2 * values), "statics": range(3 * values, n_features)}
+    for network in model.networks:
+        network.prepare(features, lengths, columns)
+    engine, library = make_engine(model), AutogradEngine(model)
+    memory = engine.remember(features, lengths, values)
+    print("| what | ours | autograd | ratio |  (stays / CPU-s)\n|---|---|---|---|")
+    stays = torch.arange(n_stays).repeat_interleave(8)
+    hours, every = lengths[stays], torch.arange(len(stays))[:, None]
+    for n_cells in (1, 5):
+        changed = features[stays]
+        where = torch.randint(N_HOURS, (len(stays), n_cells)), torch.randint(values, (len(stays), n_cells))
+        changed[every, where[0], where[1]] += 0.5
+        moving, known = changed[..., :values].contiguous(), Known(memory, stays)
+        pair = in_turns(
+            partial(engine.difference, moving, hours, known), partial(library.difference, changed, hours), rounds
+        )
+        show(f"margins, {n_cells} changed cells", len(stays), pair)
+    moving, known = features[..., :values].contiguous(), Known(memory, torch.arange(n_stays))
+    pair = in_turns(
+        partial(engine.survey, moving, lengths, 0.05, known),
+        partial(library.difference_and_gradient, features, lengths),
+        rounds,
+    )
+    show("margins and gradients", n_stays, pair)
+
+
+def show(what: str, n_stays: int, pair: tuple[float, float]) -> None:
+    ours, library = pair
+    print(f"| {what} | {n_stays / ours:.0f} | {n_stays / library:.0f} | {library / ours:.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stays", type=int, default=128)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--ensemble", action="store_true", help="the published size instead of the plain networks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if arguments.ensemble:
+        tune_process()
+        ensemble(arguments.stays, arguments.rounds)
+        return
     print("| allocator | cell | read-out | ours | nn + autograd | ratio | products alone |  (stay-iterations/CPU-s)")
     rows = table(arguments.stays, arguments.hidden, arguments.rounds, "default")
     tune_process()

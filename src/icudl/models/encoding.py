@@ -21,8 +21,13 @@ N_BINS = 4
 SCALE = 0.25
 """Range of an encoded place. Under Adam it sets how fast the layers behind it learn, compared with recurrent layers."""
 
+RIDGE = 0.02
+"""Square days, added to the denominator of a slope: two values an hour apart say little about it."""
+
+VARIANCE_FLOOR = 1e-6
+"""Added to a variance, whose root has no slope at zero."""
+
 _BLOCK = 512
-_RIDGE = 0.02  # square days: two values an hour apart say little about a slope
 _NARROWEST = 0.02  # of a bin, in standard deviations: a step would carry no gradient
 
 
@@ -46,9 +51,9 @@ def summarise(features: Tensor, counted: Tensor) -> Tensor:
     mean = values.sum(dim=1) / count.clamp(min=1)
     days = torch.arange(n_hours, device=features.device)[None, :, None] / 24
     centred = (features - mean[:, None]) * weights
-    spread = ((centred**2).sum(dim=1) / (count - 1).clamp(min=1) + 1e-6).sqrt()
+    spread = ((centred**2).sum(dim=1) / (count - 1).clamp(min=1) + VARIANCE_FLOOR).sqrt()
     late = (days - ((days * weights).sum(dim=1) / count.clamp(min=1))[:, None]) * weights
-    slope = (centred * late).sum(dim=1) / ((late**2).sum(dim=1) + _RIDGE)
+    slope = (centred * late).sum(dim=1) / ((late**2).sum(dim=1) + RIDGE)
     steps = torch.arange(n_hours, device=features.device)[None, :, None]
     first = torch.where(counted, steps, n_hours - 1).amin(dim=1)
     last = torch.where(counted, steps, 0).amax(dim=1)
@@ -109,11 +114,29 @@ class SummaryEncoding(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is not used."""
-        n_features = len(self.charted_by)
-        used = self.used.view(len(SUMMARIES), n_features)
-        active = used.any(dim=0).nonzero().squeeze(1)
+        active = self.active()
         summaries, known = self._summaries(features, lengths, active)
-        used = used.index_select(1, active)
+        encoded = self.encode(summaries, known, active)
+        everything = encoded.new_zeros(*encoded.shape[:3], len(self.charted_by))
+        return everything.scatter(3, active.expand_as(encoded), encoded).flatten(1)
+
+    def active(self) -> Tensor:
+        """Return the (K,) columns of which a summary is used."""
+        return self.used.view(len(SUMMARIES), -1).any(dim=0).nonzero().squeeze(1)
+
+    def encode(self, summaries: Tensor, known: Tensor, active: Tensor) -> Tensor:
+        """Encode summaries of some columns.
+
+        Args:
+            summaries: (B, 8, K).
+            known: (B, 8, K) bool, the summary exists.
+            active: (K,) the columns.
+
+        Returns:
+            (B, ``N_BINS`` + 2, 8, K) places, standard scores, presence.
+        """
+        n_features = len(self.charted_by)
+        used = self.used.view(len(SUMMARIES), n_features).index_select(1, active)
         exists = known * used
         knots, centre, spread = (
             constant.view(-1, len(SUMMARIES), n_features).index_select(2, active)
@@ -124,18 +147,19 @@ class SummaryEncoding(nn.Module):
         scores = 0.3 * SCALE * ((summaries - centre) / spread).clamp(-4, 4)
         encoded = torch.cat([places, scores[:, None]], dim=1) * exists[:, None]
         presence = SCALE * (exists - 0.5 * used)
-        encoded = torch.cat([encoded, presence[:, None]], dim=1)
-        everything = encoded.new_zeros(*encoded.shape[:3], n_features)
-        return everything.scatter(3, active.expand_as(encoded), encoded).flatten(1)
+        return torch.cat([encoded, presence[:, None]], dim=1)
 
     def _summaries(self, features: Tensor, lengths: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, 8, K) summaries of K columns and whether each exists; how often one was charted always does."""
         inside = within_length(lengths, features.shape[1])[:, :, None]
-        always = inside.to(features.dtype)
-        charted = torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5
-        summaries = summarise(features.index_select(2, active), charted & inside)
+        summaries = summarise(features.index_select(2, active), self.charted(features, inside, active))
         known = (summaries[:, -1:] > 0).expand(-1, len(SUMMARIES) - 1, -1)
         return summaries, torch.cat([known, torch.ones_like(known[:, :1])], dim=1)
+
+    def charted(self, features: Tensor, inside: Tensor, active: Tensor) -> Tensor:
+        """Return (B, T, K) bool: the hours of K columns that count, of those ``inside`` (B, T, 1) the stays."""
+        always = inside.to(features.dtype)
+        return inside & (torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5)
 
 
 def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:

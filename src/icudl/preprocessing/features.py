@@ -66,6 +66,12 @@ def assemble_features(
     return torch.cat(columns, dim=2) * within[:, :, None].to(unit.dtype)
 
 
+def assemble_values(unit: Tensor, lengths: Tensor, scaler: FeatureScaler, options: InputOptions) -> Tensor:
+    """Return the first F columns of ``assemble_features``, where ``options.channels`` names the values."""
+    within = torch.arange(unit.shape[1], device=unit.device) < lengths.to(unit.device)[:, None]
+    return _value_channel(unit, scaler, options) * within[:, :, None].to(unit.dtype)
+
+
 def _value_channel(unit: Tensor, scaler: FeatureScaler, options: InputOptions) -> Tensor:
     if options.scaling == "minmax":
         return unit

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from icudl.attacks.engine.autograd import AutogradEngine, Engine
+from icudl.attacks.engine.autograd import AutogradEngine
 from icudl.attacks.engine.choice import make_engine
+from icudl.attacks.engine.protocol import Engine
 
 __all__ = ["AutogradEngine", "Engine", "make_engine"]

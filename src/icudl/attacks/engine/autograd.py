@@ -1,45 +1,12 @@
-"""The protocol of engines, and the engine of any differentiable model: autograd."""
+"""The engine of any differentiable model: autograd."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from icudl.attacks.engine.ends import Known, Memory
+from icudl.attacks.engine.known import Known
 from icudl.errors import AttackError
-
-
-class Engine(Protocol):
-    """Scores features: (B,) logit of death minus logit of survival."""
-
-    def remember(self, features: Tensor, lengths: Tensor) -> Memory | None:
-        """Read stays whose variants will be scored; return None if remembering them would not save time."""
-
-    def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
-        """Return the (B,) logit differences of ``features`` (B, T, C).
-
-        Args:
-            features: Features of B stays.
-            lengths: (B,) hours of each.
-            known: Stays read before, of the same lengths, of which these are variants. They save time and change no
-                result.
-        """
-
-    def difference_and_gradient(
-        self, features: Tensor, lengths: Tensor, known: Known | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the (B,) logit differences and their (B, T, C) gradient, followed as far back as ``known.reach``."""
-
-    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return differences, gradient, and the reach of the gradient (``ends.Known``) if the engine has one.
-
-        Args:
-            features: Features of B stays.
-            lengths: (B,) hours of each.
-            faint: Share of a stay's steepest slope; later gradients may leave out slopes below it.
-        """
 
 
 class AutogradEngine:
@@ -56,17 +23,23 @@ class AutogradEngine:
         self.model = model.eval()
         self.name = name or type(model).__name__
 
-    def remember(self, features: Tensor, lengths: Tensor) -> None:
+    def remember(self, features: Tensor, lengths: Tensor, n_moving: int | None = None) -> None:
         """Return None: a model may depend on every hour in any way, so remembering saves no time."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
-        """See ``Engine``."""
+        """See ``engine.protocol.Engine``."""
         with torch.no_grad():
             logits: Tensor = self.model(features, lengths)
         return logits[:, 1] - logits[:, 0]
 
-    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, None]:  # noqa: ARG002
-        """See ``Engine``."""
+    def survey(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        faint: float,  # noqa: ARG002
+        known: Known | None = None,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor, None]:
+        """See ``engine.protocol.Engine``."""
         return *self.difference_and_gradient(features, lengths), None
 
     def difference_and_gradient(
@@ -75,7 +48,7 @@ class AutogradEngine:
         lengths: Tensor,
         known: Known | None = None,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """See ``Engine``.
+        """See ``engine.protocol.Engine``.
 
         Raises:
             AttackError: The model's logits do not depend differentiably on its inputs.

@@ -15,42 +15,31 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from icudl.attacks.engine.known import Known, Memory, longest_reach, steps_to_ends
 from icudl.attacks.engine.reading import Reading, Start, from_nothing, read_to_end, without_padding
 from icudl.attacks.engine.recurrence import RecurrentDirection, direction_of
 from icudl.models.recurrent.classifier import RecurrentClassifier
 from icudl.models.recurrent.readout import last_hour
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Memory:
-    """B known stays, with the states that the engine reached on them.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class EndMemory(Memory):
+    """B known stays.
 
     Attributes:
-        features: (B, T, C).
         courses: For each of D directions the (T + 1, B, H) states and cells before each step and after the last one.
     """
 
-    features: Tensor
     courses: tuple[tuple[Tensor, Tensor], ...]
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Known:
-    """The known stays of which K stays are variants, and how far back their gradients matter.
-
-    Attributes:
-        memory: The known stays.
-        stays: (K,) positions in ``memory``.
-        reach: (K, D) fewest steps before the end to which the gradient is followed back; None for all steps.
-    """
-
-    memory: Memory
-    stays: Tensor
-    reach: Tensor | None = None
+    @property
+    def n_ways(self) -> int:
+        """See ``Memory``."""
+        return len(self.courses)
 
 
 class EndStateEngine:
-    """An ``engine.autograd.Engine`` that reads only changed hours; see the module.
+    """An ``engine.protocol.Engine`` that reads only changed hours; see the module.
 
     Args:
         model: One layer, read-out ``final`` or ``last_hour``. The engine uses its weights unchanged.
@@ -64,16 +53,20 @@ class EndStateEngine:
         self.backward_direction = None if is_last_hour else backward
         self.single_hour = backward if is_last_hour else None
 
-    def remember(self, features: Tensor, lengths: Tensor) -> Memory:
-        """See ``engine.autograd.Engine``."""
+    def remember(self, features: Tensor, lengths: Tensor, n_moving: int | None = None) -> EndMemory:
+        """See ``engine.protocol.Engine``."""
         features = without_padding(features, lengths)
+        n_moving = features.shape[2] if n_moving is None else n_moving
         with torch.no_grad():
-            readings = self._readings(features, lengths, None)
-            return Memory(features.clone(), tuple(_at_start(*reading.course(), lengths) for reading in readings))
+            readings = self._readings(features, lengths, None, None)
+            courses = tuple(_at_start(*reading.course(), lengths) for reading in readings)
+        return EndMemory(
+            moving=features[..., :n_moving].clone(), fixed=features[..., n_moving:].clone(), courses=courses
+        )
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
-        """See ``engine.autograd.Engine``."""
-        features = without_padding(features, lengths)
+        """See ``engine.protocol.Engine``."""
+        features = _whole(features, lengths, known)
         with torch.no_grad():
             ends = [
                 read_to_end(direction, _aligned(features, lengths, is_backward=bool(number)), begins, start)
@@ -86,25 +79,29 @@ class EndStateEngine:
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None
     ) -> tuple[Tensor, Tensor]:
-        """See ``engine.autograd.Engine``."""
-        difference, gradients = self._pass(without_padding(features, lengths), lengths, known)
+        """See ``engine.protocol.Engine``."""
+        difference, gradients = self._pass(features, lengths, known, None if known is None else known.reach)
         return difference, sum(gradients[1:], gradients[0])
 
-    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``engine.autograd.Engine``."""
-        difference, gradients = self._pass(without_padding(features, lengths), lengths, None)
+    def survey(
+        self, features: Tensor, lengths: Tensor, faint: float, known: Known | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``engine.protocol.Engine``."""
+        difference, gradients = self._pass(features, lengths, known, None)
         gradient = sum(gradients[1:], gradients[0])
         weakest = faint * gradient.abs().amax(dim=(1, 2))
-        hours = torch.arange(features.shape[1], device=features.device)
-        reach = [_longest_reach(gradients[0], weakest, lengths[:, None] - hours)]
-        if self.backward_direction is not None:
-            reach.append(_longest_reach(gradients[1], weakest, (hours + 1).expand(len(features), -1)))
+        steps = steps_to_ends(lengths, features.shape[1])
+        reach = [longest_reach(own, weakest, left) for own, left in zip(gradients, steps, strict=False)]
         return difference, gradient, torch.stack(reach, dim=1)
 
-    def _pass(self, features: Tensor, lengths: Tensor, known: Known | None) -> tuple[Tensor, list[Tensor]]:
-        """Return the differences and the (B, T, C) gradient through each direction, in the order of the hours."""
+    def _pass(
+        self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the differences and the (B, T, K) gradient through each direction, in the order of the hours."""
+        n_moving = features.shape[2]
+        features = _whole(features, lengths, known)
         with torch.no_grad():
-            readings = self._readings(features, lengths, known)
+            readings = self._readings(features, lengths, known, reach)
             if self.single_hour is not None:
                 readings.append(self._single(features, lengths))
             read = torch.cat([reading.ends() for reading in readings], dim=1)
@@ -124,7 +121,7 @@ class EndStateEngine:
             if self.single_hour is not None:
                 stays = torch.arange(len(lengths), device=lengths.device)
                 gradients[0][stays, lengths - 1] += gradients.pop()[:, 0]
-        return difference.detach(), gradients
+        return difference.detach(), [gradient[..., :n_moving] for gradient in gradients]
 
     def _score(self, ends: Tensor) -> Tensor:
         logits: Tensor = self.head(ends)
@@ -138,8 +135,7 @@ class EndStateEngine:
         start = from_nothing(direction, len(features), features)
         return Reading(direction, last_hour(features, lengths)[None], begins, start)
 
-    def _readings(self, features: Tensor, lengths: Tensor, known: Known | None) -> list[Reading]:
-        reach = None if known is None else known.reach
+    def _readings(self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None) -> list[Reading]:
         known = None if reach is None else known
         return [
             Reading(direction, _aligned(features, lengths, is_backward=bool(number)), begins, start)
@@ -154,19 +150,25 @@ class EndStateEngine:
         directions = [self.forward_direction]
         if self.backward_direction is not None:
             directions.append(self.backward_direction)
-        if known is None:
+        memory = None if known is None else known.memory
+        if known is None or not isinstance(memory, EndMemory):
             return [(direction, waits, from_nothing(direction, len(features), features)) for direction in directions]
         begun = []
-        differs = (features != known.memory.features[known.stays]).any(dim=2)
+        differs = (features[..., : memory.moving.shape[2]] != memory.moving[known.stays]).any(dim=2)
         is_same = ~differs.any(dim=1)
         for number, direction in enumerate(directions):
             first = (differs.flip(1).int().argmax(dim=1) - waits) if number else differs.int().argmax(dim=1)
             read = torch.where(is_same, lengths, first)
             if reach is not None:
                 read = torch.minimum(read, (lengths - reach[:, number]).clamp(min=0))
-            states, cells = known.memory.courses[number]
+            states, cells = memory.courses[number]
             begun.append((direction, waits + read, (states[read, known.stays], cells[read, known.stays])))
         return begun
+
+
+def _whole(features: Tensor, lengths: Tensor, known: Known | None) -> Tensor:
+    """Return the (B, T, C) features of stays or variants, without padding."""
+    return without_padding(features if known is None else known.completed(features), lengths)
 
 
 def _aligned(features: Tensor, lengths: Tensor, *, is_backward: bool) -> Tensor:
@@ -195,9 +197,3 @@ def _shifted(array: Tensor, steps: Tensor) -> Tensor:
     n_steps = array.shape[1]
     source = (torch.arange(n_steps, device=steps.device) - steps[:, None]) % n_steps
     return array.gather(1, source[:, :, None].expand_as(array))
-
-
-def _longest_reach(gradient: Tensor, faint: Tensor, steps_to_end: Tensor) -> Tensor:
-    """Return the (B,) largest number of steps to the end at an hour where a slope is not faint."""
-    matters = gradient.abs().amax(dim=2) >= faint[:, None]
-    return torch.where(matters, steps_to_end, 0).amax(dim=1)

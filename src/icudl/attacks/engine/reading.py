@@ -168,8 +168,8 @@ def without_padding(features: Tensor, lengths: Tensor) -> Tensor:
 
 
 def parts_of(by_blocks: Tensor, size: int) -> Kept:
-    """Return the views of (B, 4 H) blocks that ``RecurrentDirection.step_back`` fills."""
-    return (*by_blocks.split_with_sizes([size] * 4, dim=1), by_blocks[:, size:], by_blocks[:, : 2 * size])
+    """Return the views of (..., 4 H) blocks that ``RecurrentDirection.step_back`` fills."""
+    return (*by_blocks.split_with_sizes([size] * 4, dim=-1), by_blocks[..., size:], by_blocks[..., : 2 * size])
 
 
 def from_nothing(direction: RecurrentDirection, n_stays: int, like: Tensor) -> Start:

@@ -124,7 +124,7 @@ class LSTMDirection(RecurrentDirection):
         cells_after: Tensor,
     ) -> tuple[Tensor, ...]:
         """See ``RecurrentDirection``."""
-        candidate, entry, keep, exit_ = blocks.sigmoid_().split_with_sizes([self.size] * 4, dim=1)
+        candidate, entry, keep, exit_ = blocks.sigmoid_().split_with_sizes([self.size] * 4, dim=-1)
         torch.add(self._minus_one, candidate, alpha=2.0, out=candidate)
         torch.mul(keep, cells, out=cells_after).addcmul_(candidate, entry, value=2.0)
         squashed = torch.sigmoid(cells_after)
@@ -142,7 +142,7 @@ class LSTMDirection(RecurrentDirection):
         torch.mul(by_cell, candidate, out=by_entry)
         torch.mul(by_cell, cells, out=by_keep)
         torch.mul(by_state, squashed, out=by_exit)
-        _sigmoid_backward(by_sigmoids, blocks[:, self.size :], grad_input=by_sigmoids)
+        _sigmoid_backward(by_sigmoids, blocks[..., self.size :], grad_input=by_sigmoids)
         _tanh_backward(by_candidate, candidate, grad_input=by_candidate)
         by_cell.mul_(keep)
 
@@ -167,8 +167,8 @@ class GRUDirection(RecurrentDirection):
         cells_after: Tensor,  # noqa: ARG002
     ) -> tuple[Tensor, ...]:
         """See ``RecurrentDirection``."""
-        reset, update, drive, new = blocks.split_with_sizes([self.size] * 4, dim=1)
-        switches = blocks[:, : 2 * self.size].sigmoid_()
+        reset, update, drive, new = blocks.split_with_sizes([self.size] * 4, dim=-1)
+        switches = blocks[..., : 2 * self.size].sigmoid_()
         new.addcmul_(reset, drive).sigmoid_()
         torch.add(self._minus_one, new, alpha=2.0, out=new)
         torch.lerp(new, state, update, out=state_after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icudl.attacks.engine.ends import Known
+from icudl.attacks.engine.known import Known
 from icudl.attacks.engine.reading import Reading, from_nothing, without_padding
 from icudl.attacks.engine.recurrence import RecurrentDirection, direction_of
 from icudl.models.recurrent.classifier import RecurrentClassifier
@@ -16,7 +16,7 @@ from icudl.models.recurrent.readout import max_over_hours, mean_over_hours
 
 
 class StackEngine:
-    """``RecurrentClassifier`` through ``attacks.engine.recurrence``; see ``engine.autograd.Engine``.
+    """``RecurrentClassifier`` through ``attacks.engine.recurrence``; see ``engine.protocol.Engine``.
 
     Hours beyond the longest stay of a batch are left out, which is exact.
 
@@ -33,19 +33,25 @@ class StackEngine:
             for layer in range(model.options.n_layers)
         ]
 
-    def remember(self, features: Tensor, lengths: Tensor) -> None:
+    def remember(self, features: Tensor, lengths: Tensor, n_moving: int | None = None) -> None:
         """Return None: every hour may change the inputs of the upper layers or of the read-out."""
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
-        """See ``engine.autograd.Engine``."""
+        """See ``engine.protocol.Engine``."""
         n_hours = int(lengths.max())
         with torch.no_grad():
             current = without_padding(features, lengths)[:, :n_hours]
             outputs, _ = self._read(current, lengths, _backward_order(lengths, n_hours))
             return self._score(outputs, lengths)
 
-    def survey(self, features: Tensor, lengths: Tensor, faint: float) -> tuple[Tensor, Tensor, None]:  # noqa: ARG002
-        """See ``engine.autograd.Engine``."""
+    def survey(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        faint: float,  # noqa: ARG002
+        known: Known | None = None,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor, None]:
+        """See ``engine.protocol.Engine``."""
         return *self.difference_and_gradient(features, lengths), None
 
     def difference_and_gradient(
@@ -54,7 +60,7 @@ class StackEngine:
         lengths: Tensor,
         known: Known | None = None,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """See ``engine.autograd.Engine``."""
+        """See ``engine.protocol.Engine``."""
         n_hours = int(lengths.max())
         order = _backward_order(lengths, n_hours)
         with torch.no_grad():

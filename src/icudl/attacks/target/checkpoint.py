@@ -15,11 +15,11 @@ from torch import Tensor
 
 from icudl.artifacts import Checkpoint, FeatureScaler
 from icudl.attacks.engine import Engine, make_engine
-from icudl.attacks.engine.ends import Known, Memory
+from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.target.bound import BoundCells
 from icudl.attacks.target.threat import Cells, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
-from icudl.preprocessing.features import assemble_features
+from icudl.preprocessing.features import assemble_features, assemble_values
 from icudl.preprocessing.scaling import InputOptions, to_clinical
 from icudl.training.scores.risk_curve import difference_at
 
@@ -60,7 +60,7 @@ class CheckpointTarget(BoundCells):
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
         memory: What the engine remembers of the unchanged stays.
-        reach: (B, D) how far back gradients are followed (``ends.Known``); None for all the way.
+        reach: (B, D) how far back gradients are followed (``engine.known.Known``); None for all the way.
         confidence: Logits by which the other class must win for the margin to be negative.
     """
 
@@ -114,7 +114,7 @@ class CheckpointTarget(BoundCells):
         return dataclasses.replace(
             target,
             sign=torch.where(difference >= target.shift, 1.0, -1.0).to(stays.unit),
-            memory=target.engine.remember(features, stays.lengths),
+            memory=target.engine.remember(features, stays.lengths, target.n_moving),
         )
 
     @functools.cached_property
@@ -133,16 +133,35 @@ class CheckpointTarget(BoundCells):
         only_values = tuple(self.inputs.channels) == ("value",) and self.inputs.scaling == "minmax"
         return only_values and self.bound_cells.filling is None and self.bound.statics.shape[1] == 0
 
+    @property
+    def n_moving(self) -> int | None:
+        """K, the first features, which alone depend on the cells; None where the model does not read the values."""
+        return self.bound.unit.shape[2] if "value" in self.inputs.channels else None
+
     def features(self, values: Tensor) -> Tensor:
         """Return the (B, T, C) features of these stays with ``values`` (B, T, F) in place of their numbers."""
         if self._are_features:
             return values
         stays = self.stays
-        filling = None if self.bound_cells.filling is None else self.cells.filling
-        unit = values if filling is None else filling.apply(values)
         return assemble_features(
-            unit, stays.observed, stays.hours_since, stays.statics, stays.lengths, self.scaler, self.inputs
+            self._filled(values),
+            stays.observed,
+            stays.hours_since,
+            stays.statics,
+            stays.lengths,
+            self.scaler,
+            self.inputs,
         )
+
+    def _filled(self, values: Tensor) -> Tensor:
+        filling = None if self.bound_cells.filling is None else self.cells.filling
+        return values if filling is None else filling.apply(values)
+
+    def _moving(self, values: Tensor) -> Tensor:
+        """Return the features that the engine reads: (B, T, K), those that move, where it remembers the others."""
+        if self.memory is None or self._are_features or self.n_moving is None:
+            return self.features(values)
+        return assemble_values(self._filled(values), self.lengths, self.scaler, self.inputs)
 
     def charted(self) -> npt.NDArray[np.floating]:
         """Return the (B, T, F) clinical values; charted means are not clipped to the winsor limits."""
@@ -158,7 +177,7 @@ class CheckpointTarget(BoundCells):
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""
-        return self._margin(self.engine.difference(self.features(values), self.lengths, self._known))
+        return self._margin(self.engine.difference(self._moving(values), self.lengths, self._known))
 
     def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B,) margins and their (B, T, F) gradient."""
@@ -176,7 +195,7 @@ class CheckpointTarget(BoundCells):
         reach: list[Tensor | None] = []
 
         def score(features: Tensor) -> tuple[Tensor, Tensor]:
-            difference, gradient, own = self.engine.survey(features, self.lengths, faint)
+            difference, gradient, own = self.engine.survey(features, self.lengths, faint, self._known)
             reach.append(own)
             return difference, gradient
 
@@ -187,7 +206,7 @@ class CheckpointTarget(BoundCells):
         """Return this target with gradients that are followed back to the changed hours and no further."""
         if self.memory is None:
             return self
-        reach = torch.zeros(len(self.rows), len(self.memory.courses), dtype=torch.int64, device=self.rows.device)
+        reach = torch.zeros(len(self.rows), self.memory.n_ways, dtype=torch.int64, device=self.rows.device)
         return dataclasses.replace(self, reach=reach)
 
     def _margin(self, difference: Tensor) -> Tensor:
@@ -203,7 +222,7 @@ class CheckpointTarget(BoundCells):
             return difference, slope * gradient
         with torch.enable_grad():
             leaf = values.detach().clone().requires_grad_()
-            features = self.features(leaf)
+            features = self._moving(leaf)
         difference, gradient = score(features.detach())
         (by_cell,) = torch.autograd.grad(features, leaf, slope * gradient)
         return difference, by_cell

@@ -5,10 +5,12 @@ import torch
 
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.ends import EndStateEngine
+from icudl.attacks.engine.hours import HoursEngine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import GROUP, build_model
+from icudl.models.ensemble import EnsembleClassifier
 from icudl.models.options import LstmOptions
 from icudl.models.recurrent.classifier import LstmClassifier, RecurrentClassifier
 from icudl.plugins import options_of
@@ -95,9 +97,12 @@ class Doubled(LstmClassifier):
 
 def test_other_models_fall_back_to_autograd() -> None:
     assert isinstance(make_engine(model_of(readout="final")), EndStateEngine)
-    assert isinstance(make_engine(model_of(readout="mean")), StackEngine)
+    assert isinstance(make_engine(model_of(readout="mean")), HoursEngine)
+    assert isinstance(make_engine(model_of(readout="max")), StackEngine)
     assert isinstance(make_engine(model_of(n_layers=2)), StackEngine)
-    assert isinstance(make_engine(Doubled(LstmOptions(hidden_size=3), 4)), AutogradEngine)
+    doubled = Doubled(LstmOptions(hidden_size=3), 4)
+    assert isinstance(make_engine(doubled), AutogradEngine)
+    assert isinstance(make_engine(EnsembleClassifier(LstmOptions(), [doubled, doubled])), AutogradEngine)
 
 
 def test_model_without_gradient_is_an_error() -> None:
