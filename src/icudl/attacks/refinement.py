@@ -121,6 +121,30 @@ def margins_of(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def margins_of_moves(target: TargetModel, rows: Tensor, cells: Tensor, change: Tensor) -> Tensor:
+    """Return the margins of many candidates in which few cells change.
+
+    Candidates of one hour are evaluated together: engines read only the hours from a change on.
+
+    Args:
+        target: B stays.
+        rows: (n,) the stay of each candidate.
+        cells: (n, k) positions in the flattened (T, F) stay; may repeat within a candidate.
+        change: (n, k) change of each, the same where a position repeats.
+
+    Returns:
+        (n,) margins.
+    """
+    shape = target.values.shape[1:]
+    order = (cells[:, 0] // shape[1]).argsort(stable=True)
+    margins = change.new_zeros(len(rows))
+    for start in range(0, len(order), CHUNK):
+        chosen = order[start : start + CHUNK]
+        candidates = change.new_zeros(len(chosen), shape.numel()).scatter_(1, cells[chosen], change[chosen])
+        margins[chosen] = margins_of(target, rows[chosen], candidates.view(-1, *shape))
+    return margins
+
+
 def polish(target: TargetModel, change: Tensor, steps: int = POLISH_STEPS) -> Tensor:
     """Move magnitude from cells that do little per unit of change to those that do much: a smaller L1, the same cells.
 

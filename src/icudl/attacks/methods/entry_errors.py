@@ -15,7 +15,7 @@ from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel
 from icudl.attacks.options import AttackOptions, EntryErrorOptions
 from icudl.attacks.record import ExampleRecord
-from icudl.attacks.refinement import margins_of
+from icudl.attacks.refinement import margins_of_moves
 from icudl.attacks.target.threat import Entries
 from icudl.errors import AttackError
 from icudl.variables import Variable
@@ -115,39 +115,56 @@ class EntryErrorAttack:
             raise AttackError(
                 "attack.name = 'entry_errors' needs charted values. Set attack.threat_model = 'measured'."
             )
-        record = ExampleRecord(target.values)
-        tried, caught, flipped = (np.zeros((len(entries.means), len(KINDS)), np.int64) for _ in range(3))
-        flips: list[tuple[int, Error]] = []
-        for row in range(len(entries.means)):
-            allowed = target.attackable[row].cpu().numpy()
-            errors, caught[row] = enumerate_errors(entries, row, allowed)
-            changes = _changes(errors, target.values[row])
-            rows = torch.full((len(errors),), row, device=changes.device)
-            works = margins_of(target, rows, changes) < 0 if errors else rows.bool()
-            for number, error in enumerate(errors):
-                tried[row, error.kind] += 1
-                if works[number]:
-                    flipped[row, error.kind] += 1
-                    flips.append((row, error))
-            _keep_smallest(record, row, changes, works)
-        found = record.result()
+        n_stays = len(entries.means)
+        tried, caught, flipped = (np.zeros((n_stays, len(KINDS)), np.int64) for _ in range(3))
+        attackable = target.attackable.cpu().numpy()
+        rows: list[int] = []
+        errors: list[Error] = []
+        for row in range(n_stays):
+            own, caught[row] = enumerate_errors(entries, row, attackable[row])
+            rows += [row] * len(own)
+            errors += own
+        stays = torch.tensor(rows, dtype=torch.int64, device=target.values.device)
+        cells, changes = _moves(errors, stays, target.values)
+        works = (margins_of_moves(target, stays, cells, changes) < 0).cpu().numpy()
+        kinds = np.array([error.kind for error in errors], np.int64)
+        for counts, chosen in ((tried, np.ones_like(works)), (flipped, works)):
+            np.add.at(counts, (np.array(rows, np.int64)[chosen], kinds[chosen]), 1)
+        flips = [(row, error) for row, error, works_too in zip(rows, errors, works, strict=True) if works_too]
+        found = _smallest(target.values, stays, cells, changes, works)
         tables = {"entry_errors": _counts(tried + caught, caught, flipped), "entry_flips": _flips(flips, entries)}
         return dataclasses.replace(found, tables=tables)
 
 
-def _keep_smallest(record: ExampleRecord, row: int, changes: Tensor, works: Tensor) -> None:
-    for number in works.nonzero().squeeze(1).tolist():
-        stay = torch.tensor([row], device=changes.device)
-        change = changes[[number]]
-        record.update(stay, change, works[[number]], distances.l1(change), number + 1)
+def _moves(errors: Sequence[Error], stays: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the (n, 2) cells that each error changes, and their changes; an error of one cell names it twice."""
+    n_variables = values.shape[2]
+    pairs = [(error.cells[0], error.cells[-1]) for error in errors]
+    cells = torch.tensor(
+        [[hour * n_variables + variable for hour, variable, _, _ in pair] for pair in pairs],
+        dtype=torch.int64,
+        device=values.device,
+    ).view(-1, 2)
+    unit = torch.tensor([[cell[3] for cell in pair] for pair in pairs], dtype=torch.float64).view(-1, 2)
+    now = values.flatten(1)[stays[:, None], cells]
+    return cells, unit.to(values) - now
 
 
-def _changes(errors: Sequence[Error], values: Tensor) -> Tensor:
-    changes = values.new_zeros(len(errors), *values.shape)
-    for number, error in enumerate(errors):
-        for hour, variable, _, unit in error.cells:
-            changes[number, hour, variable] = unit - values[hour, variable]
-    return changes
+def _smallest(
+    values: Tensor, stays: Tensor, cells: Tensor, changes: Tensor, works: npt.NDArray[np.bool_]
+) -> Perturbation:
+    """Return the smallest error that flips each stay; its iteration is its number among the errors of the stay."""
+    record = ExampleRecord(values)
+    first_of: dict[int, int] = {}
+    for number, row in enumerate(stays.tolist()):
+        first_of.setdefault(row, number)
+    for number in np.flatnonzero(works).tolist():
+        stay = stays[[number]]
+        change = torch.zeros_like(values[:1]).flatten(1).scatter_(1, cells[[number]], changes[[number]])
+        change = change.view_as(values[:1])
+        yes = torch.ones(1, dtype=torch.bool, device=values.device)
+        record.update(stay, change, yes, distances.l1(change), number - first_of[int(stay)] + 1)
+    return record.result()
 
 
 def _counts(

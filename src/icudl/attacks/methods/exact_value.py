@@ -27,7 +27,9 @@ class ExactValueAttack(OneValueAttack):
     def __init__(self, options: ExactValueOptions) -> None:
         self.options = options
 
-    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    def points(
+        self, target: TargetModel, stays: Tensor, cells: Tensor, down: Tensor, up: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """See ``OneValueAttack.points``.
 
         Raises:
@@ -39,7 +41,7 @@ class ExactValueAttack(OneValueAttack):
                 "logistic_regression. Use sweep, which needs scores alone."
             )
         tried, flips = [], []
-        for cell, low, high in zip(cells.tolist(), down, up, strict=True):
+        for row, cell, low, high in zip(stays.tolist(), cells.tolist(), down, up, strict=True):
             now = target.values.flatten(1)[row, cell]
             values = candidates(target, row, cell)
             change = (values - now).clamp(low, high).sort().values

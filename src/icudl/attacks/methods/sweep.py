@@ -15,7 +15,7 @@ from torch import Tensor
 from icudl.attacks.base import Perturbation, TargetModel, allowed_change
 from icudl.attacks.options import AttackOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
-from icudl.attacks.refinement import margins_of
+from icudl.attacks.refinement import margins_of_moves
 from icudl.attacks.target.threat import Entries
 
 BISECTIONS = 14
@@ -23,14 +23,16 @@ BISECTIONS = 14
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Flips:
-    """Intervals of one stay in which a single cell flips it; n intervals.
+    """Intervals in which a single cell flips its stay; n intervals, by rising stay and cell.
 
     Attributes:
+        stay: (n,) position of the stay.
         cell: (n,) position in the flattened (T, F) stay.
-        low: (n,) lowest flipping value.
-        high: (n,) highest flipping value.
+        low: (n,) change at the lowest flipping value.
+        high: (n,) change at the highest flipping value.
     """
 
+    stay: Tensor
     cell: Tensor
     low: Tensor
     high: Tensor
@@ -40,7 +42,7 @@ class OneValueAttack(abc.ABC):
     """Tries values of every cell alone, and bisects the ends of the intervals that flip the stay.
 
     Under the threat model ``measured`` a cell is a charted hourly mean, and its range what one wrong entry can do to
-    it.
+    it. All stays are searched side by side.
 
     Tables: ``sweep`` has one row per stay: stay, entries tried, at_risk (entries that can flip it alone).
     ``sweep_flips`` has one row per interval: stay, hour, variable, low, high (unit coordinates); under
@@ -48,12 +50,14 @@ class OneValueAttack(abc.ABC):
     """
 
     @abc.abstractmethod
-    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    def points(
+        self, target: TargetModel, stays: Tensor, cells: Tensor, down: Tensor, up: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the changes to try, and which of them flip the stay.
 
         Args:
             target: B stays.
-            row: The stay.
+            stays: (n,) the stay of each cell.
             cells: (n,) positions in the flattened stay.
             down: (n,) most negative change of each.
             up: (n,) most positive change.
@@ -64,57 +68,56 @@ class OneValueAttack(abc.ABC):
 
     def __call__(self, target: TargetModel, seeds: Sequence[int]) -> Perturbation:  # noqa: ARG002 - draws nothing
         """See ``attacks.base.Attack``."""
-        down, up = allowed_change(target)
-        record = ExampleRecord(target.values)
-        summary, intervals = [], []
-        for row in range(len(down)):
-            cells = (down[row] < up[row]).flatten().nonzero().squeeze(1)
-            flips = self._flips(target, row, cells, down[row].flatten(), up[row].flatten())
-            intervals.append(flips)
-            summary.append((len(cells), len(set(flips.cell.tolist()))))
-            self._keep_smallest(target, record, row, flips)
-        counts = torch.tensor(summary, dtype=torch.int64).view(-1, 2)
-        table = {"stay": torch.arange(len(down)), "entries": counts[:, 0], "at_risk": counts[:, 1]}
-        found = record.result()
-        return dataclasses.replace(found, tables={"sweep": table, "sweep_flips": self._table(target, intervals)})
+        down, up = (limit.flatten(1) for limit in allowed_change(target))
+        stays, cells = (down < up).nonzero(as_tuple=True)
+        flips = self._flips(target, stays, cells, down[stays, cells], up[stays, cells])
+        at_risk = torch.unique(torch.stack([flips.stay, flips.cell]), dim=1)[0]
+        n_stays = len(down)
+        table = {
+            "stay": torch.arange(n_stays),
+            "entries": torch.bincount(stays, minlength=n_stays).cpu(),
+            "at_risk": torch.bincount(at_risk, minlength=n_stays).cpu(),
+        }
+        found = self._smallest(target, flips)
+        return dataclasses.replace(found, tables={"sweep": table, "sweep_flips": self._table(target, flips)})
 
-    def _flips(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> _Flips:
-        """Find the intervals of one stay."""
-        changes, flips = self.points(target, row, cells, down[cells], up[cells])
+    def _flips(self, target: TargetModel, stays: Tensor, cells: Tensor, down: Tensor, up: Tensor) -> _Flips:
+        """Find the intervals of every cell."""
+        changes, flips = self.points(target, stays, cells, down, up)
         padded = torch.nn.functional.pad(flips, (1, 1))
         starts, ends = (padded[:, 1:-1] & ~padded[:, :-2]), (padded[:, 1:-1] & ~padded[:, 2:])
-        cell, first = starts.nonzero(as_tuple=True)
+        pair, first = starts.nonzero(as_tuple=True)
         _, last = ends.nonzero(as_tuple=True)
-        low = self._edge(target, row, cells[cell], changes[cell, (first - 1).clamp(min=0)], changes[cell, first])
         beyond = (last + 1).clamp(max=changes.shape[1] - 1)
-        high = self._edge(target, row, cells[cell], changes[cell, beyond], changes[cell, last])
-        return _Flips(cells[cell], low, high)
-
-    def _edge(self, target: TargetModel, row: int, cells: Tensor, outside: Tensor, inside: Tensor) -> Tensor:
-        """Return the end of each flipping interval, between ``inside``, which flips, and ``outside``, which may not."""
-        for _ in range(BISECTIONS if len(cells) else 0):
+        # Both ends of all intervals are bisected together.
+        outside = torch.cat([changes[pair, (first - 1).clamp(min=0)], changes[pair, beyond]])
+        inside = torch.cat([changes[pair, first], changes[pair, last]])
+        both = pair.repeat(2)
+        for _ in range(BISECTIONS if len(pair) else 0):
             middle = (outside + inside) / 2
-            flips = flips_alone(target, row, cells, middle)
-            outside, inside = torch.where(flips, outside, middle), torch.where(flips, middle, inside)
-        return inside
+            flip = margins_of_moves(target, stays[both], cells[both, None], middle[:, None]) < 0
+            outside, inside = torch.where(flip, outside, middle), torch.where(flip, middle, inside)
+        low, high = inside.chunk(2) if len(pair) else (inside, inside)
+        return _Flips(stays[pair], cells[pair], low, high)
 
-    def _keep_smallest(self, target: TargetModel, record: ExampleRecord, row: int, flips: _Flips) -> None:
-        if len(flips.cell) == 0:
-            return
+    def _smallest(self, target: TargetModel, flips: _Flips) -> Perturbation:
+        """Return the smallest change of one cell for each stay."""
+        record = ExampleRecord(target.values)
         change = torch.where(flips.low.abs() < flips.high.abs(), flips.low, flips.high)
-        smallest = int(change.abs().argmin())
-        example = torch.zeros_like(target.values[0]).flatten()
-        example[flips.cell[smallest]] = change[smallest]
-        rows = torch.tensor([row], device=example.device)
-        yes = torch.ones(1, dtype=torch.bool, device=example.device)
-        record.update(rows, example.view(1, *target.values.shape[1:]), yes, change[[smallest]].abs(), 1)
+        for row in sorted(set(flips.stay.tolist())):
+            own = (flips.stay == row).nonzero().squeeze(1)
+            smallest = own[change[own].abs().argmin()]
+            example = torch.zeros_like(target.values[[row]]).flatten(1)
+            example[0, flips.cell[smallest]] = change[smallest]
+            yes = torch.ones(1, dtype=torch.bool, device=example.device)
+            rows = torch.tensor([row], device=example.device)
+            record.update(rows, example.view(1, *target.values.shape[1:]), yes, change[smallest].abs()[None], 1)
+        return record.result()
 
-    def _table(self, target: TargetModel, intervals: list[_Flips]) -> dict[str, Tensor]:
-        stay = torch.cat([torch.full_like(flips.cell, row) for row, flips in enumerate(intervals)])
-        cell = torch.cat([flips.cell for flips in intervals])
+    def _table(self, target: TargetModel, flips: _Flips) -> dict[str, Tensor]:
+        stay, cell = flips.stay, flips.cell
         now = target.values.flatten(1)[stay, cell]
-        low = now + torch.cat([flips.low for flips in intervals])
-        high = now + torch.cat([flips.high for flips in intervals])
+        low, high = now + flips.low, now + flips.high
         n_variables = target.values.shape[2]
         hour, variable = cell // n_variables, cell % n_variables
         table = {
@@ -146,25 +149,15 @@ class SweepAttack(OneValueAttack):
     def __init__(self, options: SweepOptions) -> None:
         self.options = options
 
-    def points(self, target: TargetModel, row: int, cells: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    def points(
+        self, target: TargetModel, stays: Tensor, cells: Tensor, down: Tensor, up: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """See ``OneValueAttack.points``."""
         share = torch.linspace(0.0, 1.0, self.options.sweep_points, dtype=down.dtype, device=down.device)
         changes = down[:, None] * (1.0 - share) + up[:, None] * share
-        flips = flips_alone(target, row, cells.repeat_interleave(len(share)), changes.flatten())
+        stays, cells = stays.repeat_interleave(len(share)), cells.repeat_interleave(len(share))
+        flips = margins_of_moves(target, stays, cells[:, None], changes.flatten()[:, None]) < 0
         return changes, flips.view_as(changes)
-
-
-def flips_alone(target: TargetModel, row: int, cells: Tensor, change: Tensor) -> Tensor:
-    """Return whether a stay flips when one cell each changes by ``change`` (n,)."""
-    shape = target.values.shape[1:]
-    flips: list[Tensor] = []
-    for start in range(0, len(cells), 4096):
-        part = cells[start : start + 4096]
-        candidates = change.new_zeros(len(part), shape.numel())
-        candidates[torch.arange(len(part), device=part.device), part] = change[start : start + 4096]
-        rows = torch.full_like(part, row)
-        flips.append(margins_of(target, rows, candidates.view(-1, *shape)) < 0)
-    return torch.cat(flips) if flips else torch.zeros(0, dtype=torch.bool, device=change.device)
 
 
 def entry_interval(
