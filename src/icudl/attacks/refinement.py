@@ -138,7 +138,8 @@ def margins_of_moves(target: TargetModel, rows: Tensor, cells: Tensor, change: T
     shape = target.values.shape[1:]
     order = (cells[:, 0] // shape[1]).argsort(stable=True)
     margins = change.new_zeros(len(rows))
-    for chosen in order.split(CHUNK) if len(order) else ():
+    for start in range(0, len(order), CHUNK):
+        chosen = order[start : start + CHUNK]
         candidates = change.new_zeros(len(chosen), shape.numel()).scatter_(1, cells[chosen], change[chosen])
         margins[chosen] = margins_of(target, rows[chosen], candidates.view(-1, *shape))
     return margins

@@ -46,10 +46,6 @@ class WayMemory:
     cells: Tensor
     look: Tensor | None
 
-    def look_at(self, step: int) -> Tensor | None:
-        """Return the (M, B, A) look of a step."""
-        return None if self.look is None else self.look[:, step]
-
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class HoursMemory(Memory):
@@ -155,13 +151,17 @@ class Way:
         kept: list[Kept] = []
         states_at, cells_at, drive_at = states.unbind(1), cells.unbind(1), drive.unbind(0)
         look_at: Sequence[Tensor | None] = [None] * n_steps if look is None else look.unbind(1)
+        nothing: Sequence[Tensor | None] = [None] * (n_steps + 1)
+        known_states = nothing if memory is None else memory.states.unbind(1)
+        known_cells = nothing if memory is None else memory.cells.unbind(1)
+        known_look = nothing if memory is None or memory.look is None else memory.look.unbind(1)
         n_read, pair = 0, 0
         for step, n in enumerate(schedule.n_reading):
             if n_read < n_stays:
                 # What a stay that is not read has, up to the state before its first step, is known.
-                _recall(states_at[step], memory and memory.states[:, step], stays, n_read, n_stays)
-                _recall(cells_at[step], memory and memory.cells[:, step], stays, n_read, n)
-                _recall(look_at[step], memory and memory.look_at(step), stays, n, n_stays)
+                _recall(states_at[step], known_states[step], stays, n_read, n_stays)
+                _recall(cells_at[step], known_cells[step], stays, n_read, n)
+                _recall(look_at[step], known_look[step], stays, n, n_stays)
             n_read = n
             if not n:
                 continue
@@ -179,7 +179,7 @@ class Way:
             own_look = look_at[step]
             if self.look is not None and own_look is not None:
                 torch.bmm(after, self.look, out=_first(own_look, n))
-        _recall(states_at[n_steps], memory and memory.states[:, n_steps], stays, n_read, n_stays)
+        _recall(states_at[n_steps], known_states[n_steps], stays, n_read, n_stays)
         return Course(schedule=schedule, states=states, cells=cells, look=look, kept=kept)
 
     def _additions(self, task: Task, schedule: Schedule) -> tuple[Tensor, Tensor]:
@@ -321,7 +321,7 @@ class HoursEngine:
         memory = None if known is None else known.memory
         if known is None or not isinstance(memory, HoursMemory):
             every, nothing = torch.arange(n_stays, device=features.device), features.new_zeros(0, features.shape[2])
-            begins = [n_hours - lengths if way.is_backward else torch.zeros_like(lengths) for way in self.ways]
+            first_steps = [n_hours - lengths if way.is_backward else torch.zeros_like(lengths) for way in self.ways]
             return [
                 Task(
                     drive=way.drive_of(features),
@@ -332,7 +332,7 @@ class HoursEngine:
                     changed_stays=every[:0],
                     n_changed=[0] * n_hours,
                 )
-                for way, begin in zip(self.ways, begins, strict=True)
+                for way, begin in zip(self.ways, first_steps, strict=True)
             ]
         changes = features - memory.moving[known.stays]
         differs = (changes != 0).any(dim=2)

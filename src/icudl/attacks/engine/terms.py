@@ -44,7 +44,7 @@ class TermEngine:
         """See ``engine.protocol.Engine``."""
         parts = tuple(engine.remember(features, lengths, n_moving) for engine in self.engines)
         n_moving = features.shape[2] if n_moving is None else n_moving
-        if not any(parts):
+        if all(part is None for part in parts):
             return None
         moving, fixed = features[..., :n_moving].clone(), features[..., n_moving:].clone()
         return TermMemory(moving=moving, fixed=fixed, parts=parts)
@@ -85,7 +85,7 @@ class TermEngine:
         """Return for each term its features, and the known stays as its engine remembers them."""
         if known is None or not isinstance(known.memory, TermMemory):
             return [(features, None)] * len(self.engines)
-        whole = known.completed(features) if not all(known.memory.parts) else features
+        whole = known.completed(features) if None in known.memory.parts else features
         parts: list[tuple[Tensor, Known | None]] = []
         first = 0
         for memory in known.memory.parts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from icudl.attacks.engine.reading import without_padding
 from icudl.models.base import within_length
 from icudl.models.encoding import LEAST_VARIANCE, RIDGE, SUMMARIES
 from icudl.models.summaries import UNITS, WidePath
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,8 +134,9 @@ class WideEngine:
     def __init__(self, paths: Sequence[WidePath]) -> None:
         self.encoding = paths[0].encoding
         self.active = self.encoding.active()
-        layers = [(path.hidden[1], path.hidden[2], path.out, path.around) for path in paths]
-        hidden, norms, outs, arounds = zip(*layers, strict=True)
+        hidden = [_only(nn.Linear, path.hidden) for path in paths]
+        norms = [_only(nn.LayerNorm, path.hidden) for path in paths]
+        outs, arounds = [path.out for path in paths], [path.around for path in paths]
         self.hidden = torch.cat([self._narrowed(layer.weight) for layer in hidden]).t().contiguous()
         self.hidden_bias = torch.cat([layer.bias.detach() for layer in hidden])
         self.norm = torch.stack([layer.weight.detach() for layer in norms])
@@ -225,6 +228,12 @@ class WideEngine:
         hidden = torch.addmm(self.hidden_bias, encoded, self.hidden).view(len(encoded), -1, UNITS)
         normal = nn.functional.layer_norm(hidden, (UNITS,), eps=self.norm_eps) * self.norm + self.norm_bias
         return (nn.functional.gelu(normal) * self.out).sum(dim=(1, 2)) + encoded @ self.around + self.bias
+
+
+def _only(kind: type[Layer], layers: nn.Sequential) -> Layer:
+    """Return the one layer of a kind."""
+    (only,) = (layer for layer in layers if isinstance(layer, kind))
+    return only
 
 
 def _difference(parameter: Tensor) -> Tensor:

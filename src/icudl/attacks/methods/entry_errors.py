@@ -157,8 +157,9 @@ def _smallest(
 ) -> Perturbation:
     """Return the smallest error that flips each stay; its iteration is its number among the errors of the stay."""
     record = ExampleRecord(values)
-    firsts = torch.searchsorted(stays, stays.unique()).tolist()
-    first_of = dict(zip(stays.unique().tolist(), firsts, strict=True))
+    first_of: dict[int, int] = {}
+    for number, row in enumerate(stays.tolist()):
+        first_of.setdefault(row, number)
     for number in np.flatnonzero(works).tolist():
         stay = stays[[number]]
         change = torch.zeros_like(values[:1]).flatten(1).scatter_(1, cells[[number]], changes[[number]])

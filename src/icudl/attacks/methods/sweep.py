@@ -104,7 +104,7 @@ class OneValueAttack(abc.ABC):
         """Return the smallest change of one cell for each stay."""
         record = ExampleRecord(target.values)
         change = torch.where(flips.low.abs() < flips.high.abs(), flips.low, flips.high)
-        for row in flips.stay.unique().tolist():
+        for row in sorted(set(flips.stay.tolist())):
             own = (flips.stay == row).nonzero().squeeze(1)
             smallest = own[change[own].abs().argmin()]
             example = torch.zeros_like(target.values[[row]]).flatten(1)
