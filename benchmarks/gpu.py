@@ -1,4 +1,4 @@
-"""What does a GPU do for attacks and training? One table, in under four minutes.
+"""What does a GPU do for attacks and training? One table.
 
     python benchmarks/gpu.py [--device cuda] [--json FILE]
     python benchmarks/gpu.py --device cpu --quick
