@@ -307,6 +307,8 @@ def test_the_answer_stands_on_the_first_screen(open_report: Open, table_page: Pa
 
 
 def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) -> None:
+    from playwright.sync_api import expect
+
     opened = open_report(table_page, width=360, unfolded=False)
     page = opened.page
     assert page.locator("#nav-list").is_hidden()
@@ -317,7 +319,7 @@ def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) ->
     page.locator("#nav-switch").click()
     page.locator("#nav-list a", has_text="Stays").click()
     assert page.locator("#nav-list").is_hidden()
-    page.wait_for_function("document.getElementById('nav-here').textContent === 'Stays'")
+    expect(page.locator("#nav-here")).to_have_text("Stays")
     assert opened.complaints == []
 
 

@@ -221,7 +221,12 @@ class BrokenSource(SyntheticSource):
         if self.fault == "check_no_date_leaves_the_source":
             return _WithDates(stays, hours, self.tables.cleaning, variables, window.hours, population="x")
         named = "else" if self.fault == "check_says_whose_patients_these_are" else self.population
-        return SourceTables(stays, hours, self.tables.cleaning, variables, window.hours, population=named)
+        outcomes = self.tables.outcomes
+        if self.fault == "check_tells_the_outcomes_it_names":
+            outcomes = outcomes.select("stay_id")
+        return SourceTables(
+            stays, hours, self.tables.cleaning, variables, window.hours, population=named, outcomes=outcomes
+        )
 
 
 class _WithDates(SourceTables):

@@ -15,7 +15,7 @@ from command_line import PARALLEL, SMALL, icudl
 
 from icudl.pipeline.stages import STAGES
 
-COMPUTED = [name for name in STAGES if not name.startswith("tune") and name not in {"score", "certify"}]
+COMPUTED = [name for name in STAGES if not name.startswith("tune") and name not in {"score", "certify", "probe"}]
 
 
 def contents(store: Path) -> dict[str, str]:

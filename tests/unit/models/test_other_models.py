@@ -12,9 +12,14 @@ from icudl.models.transformer import hour_waves
 
 
 def test_an_attack_on_the_summary_model_goes_through_its_wide_path():
-    """The hand-written backward pass knows the plain models only."""
-    model = build_model(LstmSummaryOptions(hidden_size=4), 3)
-    assert isinstance(make_engine(model), AutogradEngine)
+    """A hand-written pass would leave out the encoded summaries without a word if it took the model for a plain one."""
+    torch.manual_seed(0)
+    model = build_model(LstmSummaryOptions(hidden_size=4), 3).eval()
+    engine = make_engine(model)
+    assert not isinstance(engine, AutogradEngine)
+    features, lengths = torch.randn(5, 8, 3), torch.full((5,), 8)
+    logits = model(features, lengths)
+    assert torch.allclose(engine.difference(features, lengths), logits[:, 1] - logits[:, 0], atol=1e-5)
 
 
 def test_convolutions_are_causal_and_reach_as_far_as_said():

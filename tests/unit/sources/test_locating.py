@@ -213,7 +213,7 @@ def test_an_incomplete_database_is_said_where_it_lies(tmp_path: Path) -> None:
 def test_nothing_known_lists_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no database") as caught:
         look(tmp_path)
-    for words in ("MIMIC-III: PATIENTS", "MIMIC-IV: hosp/patients", "set-a.tar.gz", "YAIB", "HiRID"):
+    for words in ("MIMIC-III: PATIENTS", "MIMIC-IV: hosp/patients", "set-a.tar.gz", "AmsterdamUMCdb", "HiRID"):
         assert words in str(caught.value)
     with pytest.raises(SourceError, match="does not exist"):
         look(tmp_path / "nowhere")

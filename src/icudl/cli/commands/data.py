@@ -27,7 +27,7 @@ from icudl.cli.session import Session, examples, shared_options, show_commands
 def synth(
     session: Session, directory: Path, patients: int, layout: str, file_format: str, noise_rows: float | None
 ) -> None:
-    """Write a synthetic hospital, as the tables of MIMIC-III or in another layout."""
+    """Write a synthetic hospital in the layout of a database."""
     from icudl.execution.base import make_executor
     from icudl.sources.synthetic.source import DEFAULT_NOISE_ROWS, write_hospital
 

@@ -130,6 +130,6 @@ STAGE_COMMANDS = [
     _stage_command("attack", "Search the smallest changes that flip the model's predictions."),
     _stage_command("analyse", "Measure which hours and variables the predictions depend on."),
     _stage_command("certify", "Prove which predictions no single wrong value can flip."),
-    _stage_command("probe", "Derange records, enter values wrongly: does risk follow, are verdicts reversed?"),
+    _stage_command("probe", "Derange records and enter wrong values: what follows?"),
     _stage_command("report", "Write the report: one page with all findings."),
 ]
