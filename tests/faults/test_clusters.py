@@ -35,6 +35,11 @@ FIRST_SIGNS = {
 }
 """The first file that tells that the jobs of a stage have begun: an epoch's state, or a finished shard."""
 
+STAGES_WITH_JOBS = [
+    pytest.param(stage, marks=pytest.mark.exhaustive if stage.startswith("tune") else pytest.mark.slow)
+    for stage in FIRST_SIGNS
+]
+
 CLUSTER = ("execution.executor=dask", "execution.workers=2")
 PROCESSES = ("execution.executor=processes", "execution.workers=2")
 
@@ -73,8 +78,7 @@ def pool_of(run: int) -> list[int]:
     return [pid for _, pid in sorted(spawned)[1:]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", FIRST_SIGNS)
+@pytest.mark.parametrize("stage", STAGES_WITH_JOBS)
 def test_a_killed_worker_of_a_cluster(
     stage: str, longer: Path, cluster: DaskProcesses, launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -91,8 +95,7 @@ def test_a_killed_worker_of_a_cluster(
     require_the_same(launcher, store, longer, stage)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", FIRST_SIGNS)
+@pytest.mark.parametrize("stage", STAGES_WITH_JOBS)
 def test_a_killed_worker_of_a_pool(stage: str, longer: Path, launcher: Launcher, tmp_path: Path) -> None:
     store = copy_until(longer, stage, tmp_path / "runs")
     pid = launcher.start(words(VERBS[stage], store, (*LONGER, *PROCESSES)))
@@ -144,9 +147,15 @@ def test_workers_that_see_neither_store_nor_data(reference: Path, launcher: Laun
     assert trials[0] == trials[1], "a longer study would run trials again"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["processes", "dask"])
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.exhaustive), 2, 3])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param(1, marks=pytest.mark.exhaustive),
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(3, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_any_number_of_workers(
     executor: str, workers: int, reference: Path, launcher: Launcher, tmp_path: Path
 ) -> None:

@@ -302,8 +302,13 @@ def test_every_defect_can_be_put_back() -> None:
     assert [int(defect.name.partition("-")[0]) for defect in DEFECTS] == list(range(1, 14))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("defect", [*DEFECTS, *WRONG_CHANGES], ids=lambda defect: defect.name)
+@pytest.mark.parametrize(
+    "defect",
+    [
+        *(pytest.param(defect, marks=pytest.mark.slow, id=defect.name) for defect in DEFECTS),
+        *(pytest.param(defect, marks=pytest.mark.exhaustive, id=defect.name) for defect in WRONG_CHANGES),
+    ],
+)
 def test_the_suite_fails_when_a_defect_is_put_back(defect: Defect, tmp_path: Path) -> None:
     package = tmp_path / "src" / "icudl"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -129,9 +129,14 @@ def test_integral_and_simulation_agree(case: str) -> None:
     agreement(case, 30, 40, 0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rate", [0.005, 0.037, 0.2])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "rate"),
+    [
+        pytest.param(case, rate, marks=pytest.mark.slow if (case, rate) == ("trees", 0.037) else pytest.mark.exhaustive)
+        for case in CASES
+        for rate in (0.005, 0.037, 0.2)
+    ],
+)
 def test_integral_and_simulation_agree_on_500_stays(case: str, rate: float) -> None:
     agreement(case, 500, 100, rate)
 
