@@ -109,7 +109,7 @@ def test_nothing_but_row_level_artifacts_holds_ids(store: Path) -> None:
         path.parts[len(store.parts)] + "/" + path.name for path, frame in frames(store) if "stay_id" in frame.columns
     }
     assert holders <= {
-        "extract/stays.parquet", "extract/hours.parquet", "preprocess/stays.parquet", "train/predictions.parquet",
-        "attack/stays.parquet", "attack/perturbations.parquet", "analyse/fragility.parquet",
-            "analyse/perturbation_properties.parquet",
+        "extract/stays.parquet", "extract/hours.parquet", "extract/outcomes.parquet", "preprocess/stays.parquet",
+        "train/predictions.parquet", "attack/stays.parquet", "attack/perturbations.parquet",
+        "analyse/fragility.parquet", "analyse/perturbation_properties.parquet",
     }  # fmt: skip
