@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from icudl.artifacts import FINAL, Certificates, GridDataset, TrainingResult
-from icudl.errors import StageError
+from icudl.artifacts import Certificates, GridDataset, TrainingResult
 from icudl.execution.context import RunContext
 from icudl.proofs.options import CertifyOptions
 from icudl.proofs.run import run_proofs
-from icudl.stages.attack import draw_stays
-from icudl.training.external import align_grid, unmet_rows
+from icudl.training.judged import judged_stays
 
 
 def certify(
@@ -22,7 +18,7 @@ def certify(
 ) -> Certificates:
     """Prove about every stay of the splits asked for, read by a model that was not fitted on it.
 
-    The stays are those that an attack with the same split and number of stays attacks (``stages.attack``).
+    The stays are those that an attack with the same split and number of stays attacks (``training.judged``).
 
     Args:
         grid: The data set.
@@ -35,22 +31,5 @@ def certify(
         StageError: No stay is left, a checkpoint is missing, nothing can be proved about the model, or the external
             data do not fit it.
     """
-    if fitted_on is None:
-        wanted = {"both": np.ones_like(grid.is_test), "test": grid.is_test, "out-of-fold": ~grid.is_test}
-        rows = np.flatnonzero(wanted[options.split])
-        if len(rows) == 0:
-            raise StageError(
-                f"certify.split = {options.split!r} holds no stay. Choose another split, or change split.test_fraction."
-            )
-        return run_proofs(
-            training.checkpoints, grid, draw_stays(grid, rows, options.max_stays, context), options, context
-        )
-    if str(FINAL) not in training.checkpoints:
-        raise StageError("The training has no final model, which alone reads external data. Train the model again.")
-    rows = draw_stays(grid, unmet_rows(grid, fitted_on, FINAL), options.max_stays, context)
-    if len(rows) == 0:
-        raise StageError(
-            f"The training has met the patients of all stays of the population {grid.population!r}. "
-            "Prove about stays of other patients."
-        )
-    return run_proofs(training.checkpoints, align_grid(grid, training.checkpoints[str(FINAL)]), rows, options, context)
+    read, rows = judged_stays(grid, training, options, context, fitted_on)
+    return run_proofs(training.checkpoints, read, rows, options, context)

@@ -18,7 +18,7 @@ from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.search.space import parse_space
 from icudl.search.study import Asked, Rules, run_study, tuning_result
 from icudl.search.trials import Outcome
-from icudl.stages.attack import choose_stays
+from icudl.training.judged import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.metrics import LOWER_IS_BETTER

@@ -20,7 +20,8 @@ from icudl.execution.context import RunContext
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
-from icudl.stages.attack import attack, choose_stays
+from icudl.stages.attack import attack
+from icudl.training.judged import choose_stays
 
 SMALL = GreedyOptions(iterations=30, batch_size=7)
 PROXIMAL = ProximalOptions(iterations=40, batch_size=32)

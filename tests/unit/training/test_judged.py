@@ -1,0 +1,52 @@
+"""Attacks, proofs and probes leave out patients whom a model has met, be it before it came here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from attack_cases import make_case
+from icudl.artifacts import MET_BEFORE, GridDataset, TrainingResult
+from icudl.attacks.options import AttackOptions
+from icudl.errors import StageError
+from icudl.execution.context import RunContext
+from icudl.probes.options import ProbeOptions
+from icudl.proofs.options import CertifyOptions
+from icudl.training.judged import Choice, judged_stays
+
+CHOICES = (
+    AttackOptions(split="both"), CertifyOptions(split="both", max_stays=0), ProbeOptions(split="both", max_stays=0)
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[GridDataset, TrainingResult]:
+    return make_case()
+
+
+def having_met(training: TrainingResult, patients: np.ndarray) -> TrainingResult:
+    checkpoints = {
+        member: dataclasses.replace(checkpoint, weights={**checkpoint.weights, MET_BEFORE: patients})
+        for member, checkpoint in training.checkpoints.items()
+    }
+    return dataclasses.replace(training, checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize("options", CHOICES, ids=lambda options: options.table)
+@pytest.mark.parametrize("is_external", [False, True], ids=["own data", "external data"])
+def test_whom_a_model_met_before_is_left_out(
+    options: Choice, is_external: bool, case: tuple[GridDataset, TrainingResult], context: RunContext
+) -> None:
+    grid, training = case
+    # As external data of the same population: patients whom the training itself did not have.
+    fitted_on = dataclasses.replace(grid, stays=grid.stays.with_columns(patient_id=-grid.stays["patient_id"] - 1))
+    other = fitted_on if is_external else None
+    _, everyone = judged_stays(grid, training, options, context, other)
+    assert everyone.tolist() == list(range(len(grid.labels)))
+    met = np.unique(grid.patient_ids)[::2]
+    _, rows = judged_stays(grid, having_met(training, met), options, context, other)
+    assert rows.tolist() == np.flatnonzero(~np.isin(grid.patient_ids, met)).tolist()
+    with pytest.raises(StageError, match="met"):
+        judged_stays(grid, having_met(training, np.unique(grid.patient_ids)), options, context, other)
