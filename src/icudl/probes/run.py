@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -16,14 +14,13 @@ import polars as pl
 from icudl.artifacts import Checkpoint, GridDataset
 from icudl.artifacts.probes import TABLES, Probes
 from icudl.attacks.base import TargetModel
-from icudl.attacks.run.shards import Part, Shard, ShardJobs, bind_charted_shard, bind_shard, divide, unseen_member
-from icudl.errors import StageError
+from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
+from icudl.attacks.run.shards import Shard, bind_charted_shard, bind_shard, unseen_member
 from icudl.execution.base import Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.files import write_atomically
 from icudl.models.build import load_charted, load_model
-from icudl.preprocessing.scaling import InputOptions, static_columns
 from icudl.probes.options import ProbeOptions
 from icudl.probes.responses import respond
 from icudl.probes.scoring import risk_function
@@ -95,28 +92,10 @@ def run_probes(
     Raises:
         StageError: ``rows`` is empty, or a checkpoint is missing.
     """
-    if len(rows) == 0:
-        raise StageError("No stay is left to probe. Choose another probe.split, or more stays.")
-    parts = divide(grid, np.sort(rows), options.batch_size)
-    members = sorted({part.member for part in parts})
-    for member in members:
-        if member not in checkpoints:
-            raise StageError(
-                f"The training result has no member {member!r}, which alone has not met some of the stays; it has "
-                f"{', '.join(checkpoints)}. Train all folds, or probe the test stays only (probe.split = 'test')."
-            )
-    statics = {member: static_columns(grid, InputOptions.from_dict(checkpoints[member].inputs)) for member in members}
-    data = ProbeData({member: checkpoints[member] for member in members}, options, context.device)
-    paths = [_shard_path(context, options, grid, part) for part in parts]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
-    jobs = ShardJobs(grid, [parts[index] for index in missing], statics, context.seed)
-
-    def keep(position: int, outcome: ShardProbes) -> None:
-        outcome.write(paths[missing[position]])
-
-    with context.progress.task("probe", total=len(rows), unit="stays") as bar:
-        bar.advance(len(rows) - sum(len(parts[index].rows) for index in missing))
-        context.executor.run(probe_shard, jobs, shared=data, on_result=keep, tick=bar.advance)
+    parts = parts_of(checkpoints, grid, rows, options)
+    readers = readers_of(parts, checkpoints)
+    data = ProbeData(readers, options, context.device)
+    paths = run_shards(probe_shard, data, parts, readers, grid, options, context, label="probe", ending=".stays")
     return assemble([ShardProbes.read(path) for path in paths], grid, options)
 
 
@@ -172,10 +151,3 @@ def assemble(parts: Sequence[ShardProbes], grid: GridDataset, options: ProbeOpti
             "stay_id", maintain_order=True
         )
     return Probes(**tables, variables=grid.variables, options=options.to_dict())
-
-
-def _shard_path(context: RunContext, options: ProbeOptions, grid: GridDataset, part: Part) -> Path:
-    """Return a shard's file, whose name tells it from every other shard in the stage's scratch folder."""
-    what = [options.to_dict(), context.seed, part.member, grid.stay_ids[part.rows].tolist()]
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
-    return context.scratch / f"probe-{digest}.stays"

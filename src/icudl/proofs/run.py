@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +11,12 @@ import polars as pl
 
 from icudl.artifacts import Checkpoint, GridDataset
 from icudl.artifacts.certificates import TABLES, Certificates
-from icudl.attacks.run.shards import Part, Shard, ShardJobs, divide, unseen_member
-from icudl.errors import StageError
+from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
+from icudl.attacks.run.shards import Shard, unseen_member
 from icudl.execution.base import Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.build import load_charted, load_model
-from icudl.preprocessing.scaling import InputOptions, static_columns
 from icudl.proofs.forms.networks import make_network
 from icudl.proofs.options import CertifyOptions
 from icudl.proofs.outcome import ShardProofs, prove_charted, prove_network
@@ -61,30 +57,13 @@ def run_proofs(
     Raises:
         StageError: ``rows`` is empty, a checkpoint is missing, or nothing can be proved about the model.
     """
-    if len(rows) == 0:
-        raise StageError("No stay is left to prove. Choose another certify.split, or more stays.")
-    parts = divide(grid, np.sort(rows), options.batch_size)
-    members = sorted({part.member for part in parts})
-    for member in members:
-        if member not in checkpoints:
-            raise StageError(
-                f"The training result has no member {member!r}, which alone has not met some of the stays; it has "
-                f"{', '.join(checkpoints)}. Train all folds, or prove the test stays only (certify.split = 'test')."
-            )
-        if load_charted(checkpoints[member]) is None:
-            make_network(load_model(checkpoints[member], "cpu"), options.terms)
-    statics = {member: static_columns(grid, InputOptions.from_dict(checkpoints[member].inputs)) for member in members}
-    data = ProofData({member: checkpoints[member] for member in members}, options)
-    paths = [_shard_path(context, options, grid, part) for part in parts]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
-    jobs = ShardJobs(grid, [parts[index] for index in missing], statics, context.seed)
-
-    def keep(position: int, outcome: ShardProofs) -> None:
-        outcome.write(paths[missing[position]])
-
-    with context.progress.task("certify", total=len(rows), unit="stays") as bar:
-        bar.advance(len(rows) - sum(len(parts[index].rows) for index in missing))
-        context.executor.run(prove_shard, jobs, shared=data, on_result=keep, tick=bar.advance)
+    parts = parts_of(checkpoints, grid, rows, options)
+    readers = readers_of(parts, checkpoints)
+    for checkpoint in readers.values():
+        if load_charted(checkpoint) is None:
+            make_network(load_model(checkpoint, "cpu"), options.terms)
+    data = ProofData(readers, options)
+    paths = run_shards(prove_shard, data, parts, readers, grid, options, context, label="certify", ending=".stays")
     return assemble([ShardProofs.read(path) for path in paths], grid, options)
 
 
@@ -133,10 +112,3 @@ def assemble(parts: Sequence[ShardProofs], grid: GridDataset, options: CertifyOp
         threat_model=options.threat_model,
         options=options.to_dict(),
     )
-
-
-def _shard_path(context: RunContext, options: CertifyOptions, grid: GridDataset, part: Part) -> Path:
-    """Return a shard's file, whose name tells it from every other shard in the stage's scratch folder."""
-    what = [options.to_dict(), context.seed, part.member, grid.stay_ids[part.rows].tolist()]
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
-    return context.scratch / f"certify-{digest}.stays"

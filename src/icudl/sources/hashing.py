@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from typing import Any
 from icudl.artifacts import read_json, write_json
 from icudl.errors import StoreError
 from icudl.files import write_atomically
+from icudl.sources.base import SourceFingerprint
 
 _HASH_BLOCK = 1 << 22
 _MOST_AT_ONCE = 8
@@ -47,6 +49,18 @@ def hash_files(
             memory.mkdir(parents=True, exist_ok=True)
             write_atomically(store, lambda path: write_json(path, known))
     return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
+
+
+def fingerprint_of(rules: str, tables: Mapping[str, Mapping[str, Any]]) -> SourceFingerprint:
+    """Return the identity of tables that are read by rules: what the files hold and not where they lie.
+
+    Args:
+        rules: Digest of the cleaning rules.
+        tables: For each table its ``sha256`` among what a manifest tells of it.
+    """
+    identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
 
 
 def _remembered(store: Path) -> dict[str, str]:

@@ -145,8 +145,8 @@ def test_intervals_apart_are_told_apart(study: StudyResults) -> None:
     lines = [attacked("lstm", 1, 60), attacked("summary", 30, 60)]
     models = [scored("lstm", 0.85, 15), scored("summary", 0.65, 15, difference=Estimate(-0.2, -0.3, -0.1))]
     assert "summary differs from lstm by more than chance explains" in models_sentence(study, models)
-    assert "their 95 % intervals do not overlap" in attack_sentence(study, lines, "one_value")
-    assert "their 95 % intervals do not overlap" in told(study, models, lines).lead[0]
+    assert "the 95 % intervals of the two do not overlap" in attack_sentence(study, lines, "one_value")
+    assert "the 95 % intervals of the two do not overlap" in told(study, models, lines).lead[0]
 
 
 def test_nothing_is_said_of_a_handful(study: StudyResults) -> None:

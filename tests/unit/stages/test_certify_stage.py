@@ -13,6 +13,7 @@ from attack_cases import make_case
 from icudl.analysis.numbers.certificates import flips_of, proved_nearby
 from icudl.artifacts import Certificates, CertificateStatus
 from icudl.artifacts.certificates import PIECES_SCHEMA
+from icudl.attacks.run.shards import divide
 from icudl.errors import StageError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -126,7 +127,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, made: Certificates, monkeypatch: p
         certify(*case, OPTIONS, context(tmp_path))
     calls = -100
     resumed = certify(*case, OPTIONS, context(tmp_path))
-    assert calls == -100 + len(run.divide(case[0], np.arange(N_STAYS), 4)) - 2
+    assert calls == -100 + len(divide(case[0], np.arange(N_STAYS), 4)) - 2
     assert resumed.pieces.select(list(PIECES_SCHEMA)).equals(made.pieces)
 
 

@@ -15,7 +15,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from icudl.attacks.engine.known import Known, Memory, longest_reach, steps_to_ends
+from icudl.attacks.engine.directional import DirectionalEngine
+from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.engine.reading import Reading, Start, from_nothing, read_to_end, without_padding
 from icudl.attacks.engine.recurrence import RecurrentDirection, direction_of
 from icudl.models.recurrent.classifier import RecurrentClassifier
@@ -38,7 +39,7 @@ class EndMemory(Memory):
         return len(self.courses)
 
 
-class EndStateEngine:
+class EndStateEngine(DirectionalEngine):
     """An ``engine.protocol.Engine`` that reads only changed hours; see the module.
 
     Args:
@@ -75,24 +76,6 @@ class EndStateEngine:
             if self.single_hour is not None:
                 ends.append(self._single(features, lengths).ends())
             return self._score(torch.cat(ends, dim=1))
-
-    def difference_and_gradient(
-        self, features: Tensor, lengths: Tensor, known: Known | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See ``engine.protocol.Engine``."""
-        difference, gradients = self._pass(features, lengths, known, None if known is None else known.reach)
-        return difference, sum(gradients[1:], gradients[0])
-
-    def survey(
-        self, features: Tensor, lengths: Tensor, faint: float, known: Known | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``engine.protocol.Engine``."""
-        difference, gradients = self._pass(features, lengths, known, None)
-        gradient = sum(gradients[1:], gradients[0])
-        weakest = faint * gradient.abs().amax(dim=(1, 2))
-        steps = steps_to_ends(lengths, features.shape[1])
-        reach = [longest_reach(own, weakest, left) for own, left in zip(gradients, steps, strict=False)]
-        return difference, gradient, torch.stack(reach, dim=1)
 
     def _pass(
         self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from icudl.attacks.engine.known import Known, Memory, longest_reach, steps_to_ends
+from icudl.attacks.engine.directional import DirectionalEngine
+from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.engine.reading import Schedule, parts_of, without_padding
 from icudl.attacks.engine.recurrence import Kept, RecurrentDirection, direction_of
 from icudl.models.base import within_length
@@ -232,7 +233,7 @@ def _recall(target: Tensor | None, known: Tensor | None, stays: Tensor, begin: i
         unread.copy_(known.index_select(1, stays[begin:end]))
 
 
-class HoursEngine:
+class HoursEngine(DirectionalEngine):
     """The mean of M networks with one recurrent layer; see the module and ``engine.protocol.Engine``.
 
     Args:
@@ -276,24 +277,6 @@ class HoursEngine:
             courses = [way.read(task, keeps=False) for way, task in zip(self.ways, tasks, strict=True)]
             weights, _ = self._weigh(courses, lengths)
             return self._score(self._read_out(courses, weights))
-
-    def difference_and_gradient(
-        self, features: Tensor, lengths: Tensor, known: Known | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See ``engine.protocol.Engine``."""
-        difference, gradients = self._pass(features, lengths, known, None if known is None else known.reach)
-        return difference, sum(gradients[1:], gradients[0])
-
-    def survey(
-        self, features: Tensor, lengths: Tensor, faint: float, known: Known | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``engine.protocol.Engine``."""
-        difference, gradients = self._pass(features, lengths, known, None)
-        gradient = sum(gradients[1:], gradients[0])
-        weakest = faint * gradient.abs().amax(dim=(1, 2))
-        steps = steps_to_ends(lengths, features.shape[1])
-        reach = [longest_reach(own, weakest, left) for own, left in zip(gradients, steps, strict=False)]
-        return difference, gradient, torch.stack(reach, dim=1)
 
     def _pass(
         self, features: Tensor, lengths: Tensor, known: Known | None, reach: Tensor | None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +10,10 @@ import numpy.typing as npt
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.assembly import assemble_files
-from icudl.attacks.run.outcome import ShardOutcome
-from icudl.attacks.run.shards import Part, ShardData, ShardJobs, attack_shard, divide
+from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
+from icudl.attacks.run.shards import ShardData, attack_shard
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
-from icudl.preprocessing.scaling import InputOptions, static_columns
 
 
 def run_attack(
@@ -46,42 +42,21 @@ def run_attack(
         AttackError: The attack needs a gradient, and the model is not differentiable.
         ConfigError: The options are not those of the attack that they name.
     """
-    if len(rows) == 0:
-        raise StageError("No stay is left to attack. Choose another attack.split, or more stays.")
-    parts = divide(grid, np.sort(rows), options.batch_size)
-    members = sorted({part.member for part in parts})
-    _require_members(checkpoints, grid, members)
-    statics = {member: static_columns(grid, InputOptions.from_dict(checkpoints[member].inputs)) for member in members}
-    data = ShardData({member: checkpoints[member] for member in members}, options, context.device)
-    paths = [_shard_path(context, options, grid, part) for part in parts]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
-    jobs = ShardJobs(grid, [parts[index] for index in missing], statics, context.seed)
-
-    def keep(position: int, outcome: ShardOutcome) -> None:
-        outcome.write(paths[missing[position]])
-
-    with context.progress.task(f"attack ({options.name})", total=len(rows), unit="stays") as bar:
-        bar.advance(len(rows) - sum(len(parts[index].rows) for index in missing))
-        context.executor.run(attack_shard, jobs, shared=data, on_result=keep, tick=bar.advance)
+    parts = parts_of(checkpoints, grid, rows, options)
+    readers = readers_of(parts, checkpoints)
+    _require_same_variables(readers, grid)
+    data = ShardData(readers, options, context.device)
+    paths = run_shards(
+        attack_shard, data, parts, readers, grid, options, context,
+        label=f"attack ({options.name})", ending=".safetensors",
+    )  # fmt: skip
     return assemble_files(paths, parts, grid, options, context.scratch / "tables")
 
 
-def _require_members(checkpoints: Mapping[str, Checkpoint], grid: GridDataset, members: Sequence[str]) -> None:
-    for member in members:
-        if member not in checkpoints:
-            raise StageError(
-                f"The training result has no member {member!r}, which alone may attack some of the stays; it has "
-                f"{', '.join(checkpoints)}. Train all folds, or attack the test stays only (attack.split = 'test')."
-            )
-        if checkpoints[member].variables != grid.variables:
+def _require_same_variables(checkpoints: Mapping[str, Checkpoint], grid: GridDataset) -> None:
+    for member, checkpoint in checkpoints.items():
+        if checkpoint.variables != grid.variables:
             raise StageError(
                 f"The checkpoint {member!r} was fitted on other variables than the data set has. "
                 "Train on this data set first."
             )
-
-
-def _shard_path(context: RunContext, options: AttackOptions, grid: GridDataset, part: Part) -> Path:
-    """Return a shard's file, whose name tells it from every other shard in the stage's scratch folder."""
-    what = [options.to_dict(), context.seed, part.member, grid.stay_ids[part.rows].tolist()]
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
-    return context.scratch / f"attack-{digest}.safetensors"

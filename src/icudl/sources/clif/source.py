@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -23,7 +21,7 @@ from icudl.sources.clif.locating import LOOKED_FOR, MIMIC_HOSPITAL, located
 from icudl.sources.clif.options import ClifOptions
 from icudl.sources.clif.stays import stays_of
 from icudl.sources.events import EventBins
-from icudl.sources.hashing import hash_files
+from icudl.sources.hashing import fingerprint_of, hash_files
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic4.layout import POPULATION as MIMIC4_POPULATION
 from icudl.sources.rules import MOST_ITEMS
@@ -80,9 +78,7 @@ class Clif(SourceBase):
         found = self._tables()
         files = {name: table.path for name, table in found.items()}
         tables = hash_files(files, memory, lambda name: found[name].readable())
-        identity = {"rules": items.DIGEST, "tables": {name: table["sha256"] for name, table in tables.items()}}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": items.DIGEST})
+        return fingerprint_of(items.DIGEST, tables)
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Read, clean and bin the tables in one pass each.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +19,7 @@ from icudl.sources.eicu.folder import COLUMNS, check_files, find_tables
 from icudl.sources.eicu.locating import located
 from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
-from icudl.sources.hashing import hash_files
+from icudl.sources.hashing import fingerprint_of, hash_files
 from icudl.sources.locating import Location, Survey
 from icudl.sources.own_items import with_own_items
 from icudl.sources.rules import RuleBook
@@ -103,10 +101,7 @@ class Eicu(SourceBase):
         found = self._tables()
         files = {name: table.path for name, table in found.items()}
         tables = hash_files(files, memory, lambda name: found[name].readable())
-        rules = self._book.digest
-        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
+        return fingerprint_of(self._book.digest, tables)
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Read, clean and bin the tables in one pass each.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.hashing import fingerprint_of
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
@@ -84,10 +84,7 @@ class MimicFiles(SourceBase):
         Raises:
             SourceError: The folder or a table is missing or unreadable.
         """
-        tables, rules = hash_tables(self._tables(), memory), self._rules.digest
-        identity = {"rules": rules, "tables": {name: table["sha256"] for name, table in tables.items()}}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
+        return fingerprint_of(self._rules.digest, hash_tables(self._tables(), memory))
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.

@@ -9,11 +9,11 @@ from icudl.analysis.numbers.comparison import (
     FEWEST_DEATHS,
     AttackLine,
     ModelLine,
-    overlap,
     telling_attacks,
     telling_models,
 )
 from icudl.report.names import SHORT_THREATS, SPLIT_NAMES, short_threat
+from icudl.report.sections.answer.sentences import apart
 from icudl.report.study import StudyResults
 from icudl.report.wording import count, listed, percent
 
@@ -100,14 +100,9 @@ def attack_sentence(study: StudyResults, attacks: Sequence[AttackLine], attack: 
         return f"{subject} flips {_share(most)} of the predictions of {most.model} ({_of(most)})."
     if _share(least) == _share(most):
         return f"{subject} flips the same share of predictions of every model: {_share(most)}."
-    difference = (
-        "their 95 % intervals overlap, so chance may explain the difference"
-        if overlap(least.flips["both"].share, most.flips["both"].share)
-        else "their 95 % intervals do not overlap"
-    )
     return (
         f"{subject} flips {most.model} most often ({_share(most)}, {_of(most)}) and {least.model} least often "
-        f"({_share(least)}, {_of(least)}); {difference}."
+        f"({_share(least)}, {_of(least)}); {apart(least, most)}."
     )
 
 

@@ -93,15 +93,17 @@ def _models(told: Headline) -> str:
     least, most = told.beside[0], told.beside[-1]
     if share_of(least) == share_of(most):
         return f"Every model is flipped equally often, in {share_of(most)}."
-    chance = (
-        "the 95 % intervals of the two overlap, so chance may explain the difference"
-        if overlap(least.flips["both"].share, most.flips["both"].share)
-        else "their 95 % intervals do not overlap"
-    )
     return (
         f"Flipped least often is {least.model} ({share_of(least)}), most often {most.model} ({share_of(most)}): "
-        f"{chance}."
+        f"{apart(least, most)}."
     )
+
+
+def apart(least: AttackLine, most: AttackLine) -> str:
+    """Say whether chance may explain that one model is flipped more often than another."""
+    if overlap(least.flips["both"].share, most.flips["both"].share):
+        return "the 95 % intervals of the two overlap, so chance may explain the difference"
+    return "the 95 % intervals of the two do not overlap"
 
 
 def _other(told: Headline, question: Question) -> str:
