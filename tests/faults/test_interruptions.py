@@ -99,6 +99,6 @@ def test_two_runs_on_one_store_share_the_work(reference: Path, launcher: Launche
     launcher.succeed(words(("verify",), tmp_path / "runs"))
     said = "".join(each.stderr for each in ended)
     for stage in VERBS:
-        assert said.count(f"> {stage} ") == 1, said
+        assert said.count(f"✓ {stage} ") == 1, said
         assert said.count(f"= {stage} ") == 1, said
     assert not list((tmp_path / "runs").glob(".scratch/*"))
