@@ -7,8 +7,10 @@ assembled from these classes, so a default or a limit is written once and holds 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
+import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
@@ -94,6 +96,12 @@ class Options:
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) or not identity_only
         }
+
+
+@functools.cache
+def types_of(options: type[Options]) -> Mapping[str, Any]:
+    """Return the annotated types of a class of options by name; they are read from text once, which takes a while."""
+    return typing.get_type_hints(options)
 
 
 @runtime_checkable

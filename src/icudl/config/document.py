@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from icudl.config.schema import (
@@ -28,7 +28,7 @@ from icudl.config.schema import (
     Probe,
     RoleOptions,
 )
-from icudl.options import Options, masked, plain
+from icudl.options import Options, masked, plain, types_of
 from icudl.plugins import registered
 
 _ON = (
@@ -71,6 +71,7 @@ def _number(limit: float) -> str:
     return f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
 
 
+@functools.cache
 def _comment(text: str) -> str:
     return "\n".join("# " + line for line in textwrap.wrap(text, 110))
 
@@ -312,7 +313,7 @@ def _json_property(field: dataclasses.Field[Any], hint: Any, default: Any) -> di
 
 
 def _json_properties(options: type[Options]) -> dict[str, Any]:
-    hints, defaults = typing.get_type_hints(options), options()
+    hints, defaults = types_of(options), options()
     return {
         field.name: _json_property(field, hints[field.name], getattr(defaults, field.name))
         for field in dataclasses.fields(options)
@@ -392,7 +393,7 @@ def json_schema() -> dict[str, Any]:
         properties[table] = shared.plugins(table, plugin, plugin.key, extra, unnamed=plugin.default)
         if plugin.family:
             extra = extra | {name: shared.table(name) for name in OVERRIDES[plugin.family]}
-            entry = partial(shared.plugins, plugin.family, plugin, plugin.family_key, extra)
+            entry = functools.partial(shared.plugins, plugin.family, plugin, plugin.family_key, extra)
             properties[plugin.family] = {
                 "type": "object",
                 # An entry that has the name of a plug-in need not name the plug-in again.

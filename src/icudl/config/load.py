@@ -32,7 +32,7 @@ from icudl.config.schema import (
 )
 from icudl.errors import ConfigError, suggestion
 from icudl.models.outside.options import OutsideOptions, undeclared
-from icudl.options import Options, masked, scheme_of
+from icudl.options import Options, masked, scheme_of, types_of
 from icudl.plugins import registered
 from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions, unprovable
@@ -508,7 +508,7 @@ def build(where: str, table: str, values: Mapping[str, Any], origins: Mapping[st
                 f"Unknown key {where}.{key}{f' ({origin})' if origin else ''}.{suggestion(key, known)} "
                 f"Known keys of [{where}]{_of_plugin(table, values)}: {', '.join(known)}."
             )
-    hints = typing.get_type_hints(options)
+    hints = types_of(options)
     converted = {
         key: convert(f"{where}.{_spelled(where, table, key)}", value, hints[key]) for key, value in values.items()
     }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from typing import Any
 
 from icudl.errors import ConfigError, suggestion
-from icudl.options import Options
+from icudl.options import Options, types_of
 
 KEYS = ("choices", "low", "high", "log", "step")
 
@@ -85,7 +84,7 @@ def _dimension(where: str, path: str, spec: Any, options: Mapping[str, Options])
         raise ConfigError(
             f"{where}.{path!r} = {spec!r} cannot be read. Expected a table with keys among {', '.join(KEYS)}."
         )
-    kind = typing.get_type_hints(type(options[name]))[path.partition(".")[2]]
+    kind = types_of(type(options[name]))[path.partition(".")[2]]
     dimension = _of_choices(where, path, spec, kind) if "choices" in spec else _of_range(where, path, spec, kind)
     for value in dimension.choices or (dimension.low, dimension.high):
         apply_parameters({path: value}, {name: options[name]})
