@@ -71,7 +71,7 @@ def test_the_document_of_a_table_reads_back(table: Path, tmp_path: Path) -> None
     again = tmp_path / "again.toml"
     again.write_text(document, "utf-8")
     assert load_config(again) == config
-    jsonschema.validate(tomllib.loads(document), json_schema())
+    jsonschema.Draft202012Validator(json_schema()).validate(tomllib.loads(document))
     assert "[models.published.training]\nlearning_rate = 0.0001  # table.toml" in to_listing(config)
 
 
