@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from executor_tasks import die_always, environment, scale
 
 from icudl.errors import StageError
-from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, Tick, make_executor
+from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, make_executor
 from icudl.execution.context import seed_for
 from icudl.execution.dask.executor import DaskExecutor
 from icudl.execution.pool.executor import ProcessExecutor
@@ -55,21 +54,6 @@ def pool(request: pytest.FixtureRequest, open_executor: Callable[[str], Executor
     return open_executor(request.param)
 
 
-def scale(shared: int, job: int, tick: Tick) -> int:
-    return shared * job
-
-
-def die_always(shared: None, job: int, tick: Tick) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return job
-
-
-def threads_and_allocator(shared: None, job: int, tick: Tick) -> tuple[int, dict[str, str]]:
-    import torch
-
-    return torch.get_num_threads(), {name: os.environ.get(name, "") for name in ENVIRONMENT}
-
-
 @pytest.mark.parametrize("check", EXECUTOR_CHECKS, ids=lambda check: check.__name__)
 def test_built_in_executors_keep_the_public_contract(
     executor: Executor, check: Callable[[Callable[[], Executor]], None]
@@ -100,8 +84,9 @@ def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(
     assert pool.map(scale, [1, 2], shared=10) == [10, 20]
 
 
-def test_workers_are_single_threaded_and_tuned(pool: Executor) -> None:
-    assert pool.map(threads_and_allocator, [1, 2], shared=None) == [(1, ENVIRONMENT)] * 2
+def test_workers_are_tuned(pool: Executor) -> None:
+    """That torch has one thread there is a check of the public contract."""
+    assert pool.map(environment, [1, 2], shared=None) == [ENVIRONMENT] * 2
 
 
 def test_seeds_depend_on_name_and_root_only() -> None:
