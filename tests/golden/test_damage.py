@@ -90,30 +90,40 @@ def test_a_flipped_byte_or_a_cut_in_any_file_is_found_and_named(sound: FolderSto
             places = (0, len(content) // 2, len(content) - 1)
             for damaged in (*(flipped(content, place) for place in places), content[:-1], b"", content + b"\n"):
                 path.write_bytes(damaged)
-                said = verify(sound, manifest.reference)
-                assert f"{manifest.reference}: {entry.name}: content differs" in said
-                assert f"{len(damaged)} bytes, expected {len(content)}" in said
+                (line,) = sound.check(manifest)
+                assert line.startswith(f"{entry.name}: content differs")
+                assert f"{len(damaged)} bytes, expected {len(content)}" in line
                 tried += 1
+            # What the store finds, the command says.
+            assert f"{manifest.reference}: {line}" in verify(sound, manifest.reference)
             path.write_bytes(content)
     assert tried > 200
     assert "corrupt" not in verify(sound, code=0)
 
 
-def test_a_missing_file_is_found_and_named(sound: FolderStore, verify: Verify) -> None:
-    for manifest, folder in one_of_each_kind(sound):
+def test_a_missing_file_is_found_and_named(store: FolderStore, verify: Verify) -> None:
+    for manifest, folder in one_of_each_kind(store):
         for entry in manifest.files:
-            aside = sound.root / ".aside"
+            aside = store.root / ".aside"
             (folder / entry.name).rename(aside)
-            assert f"{manifest.reference}: {entry.name}: missing" in verify(sound, manifest.reference)
-            assert f"{manifest.reference}: {entry.name}: missing" in verify(sound)
+            assert f"{manifest.reference}: {entry.name}: missing" in verify(store, manifest.reference)
             aside.rename(folder / entry.name)
+
+
+def test_all_that_is_missing_is_found_at_once(store: FolderStore, verify: Verify) -> None:
+    gone = []
+    for manifest, folder in one_of_each_kind(store):
+        (folder / manifest.files[-1].name).unlink()
+        gone.append(f"{manifest.reference}: {manifest.files[-1].name}: missing")
+    said = verify(store)
+    assert [words for words in gone if words not in said] == []
 
 
 def test_a_missing_manifest_is_found_and_named(store: FolderStore, verify: Verify) -> None:
     for manifest, folder in list(artifacts(store)):
         content = (folder / MANIFEST).read_bytes()
         (folder / MANIFEST).unlink()
-        said = verify(store)
+        said = verify(store, "--pieces", "0")
         assert f"{folder / MANIFEST} is missing. Delete {folder} and run its stage again." in said
         # A reference to what is no artifact is refused like any other.
         assert manifest.reference in verify(store, manifest.reference)
