@@ -77,7 +77,13 @@ def options_of(group: str, name: str) -> type[Options]:
 
 def plugin_version(group: str, name: str) -> str:
     """Return ``"distribution version"`` of the package a plug-in comes from, or ``""`` where unknown."""
-    point = registered(group).get(name)
+    return _plugin_version(group, name, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=256)
+def _plugin_version(group: str, name: str, path: tuple[str, ...]) -> str:
+    """Read the metadata of a distribution once: parsing them takes milliseconds, and a plan asks for every cell."""
+    point = _registered(group, path).get(name)
     if point is None or point.dist is None:
         return ""
     return f"{point.dist.name} {point.dist.version}"

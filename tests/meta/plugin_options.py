@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import icudl
 from icudl.config.document import to_toml
 from icudl.config.schema import SHARED
-from icudl.options import Options
+from icudl.options import Options, types_of
 from icudl.pipeline.plan import Step
 from icudl.plugins import options_of, registered
 
@@ -143,7 +142,7 @@ def plan(settings: Settings, folder: Path) -> list[Step]:
 
 def other_values(options: type[Options], field: dataclasses.Field[Any], value: Any) -> Iterator[Any]:
     """Values of an option's type that may be legal, others than ``value`` among them."""
-    hint = typing.get_type_hints(options)[field.name]
+    hint = types_of(options)[field.name]
     if f"{options.table}.{field.name}" in EXAMPLES:
         yield EXAMPLES[f"{options.table}.{field.name}"]
         return

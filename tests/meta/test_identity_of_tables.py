@@ -113,15 +113,15 @@ def about(table: str, entries: Iterable[str]) -> set[str]:
     return set().union(*(NODES_OF[entry].get(table, set()) for entry in entries))
 
 
-@pytest.fixture
-def ids(tmp_path: Path) -> Ids:
+@pytest.fixture(scope="module")
+def ids(tmp_path_factory: pytest.TempPathFactory) -> Ids:
     """The ids that a configuration plans, by the names of their nodes."""
-
+    folder = tmp_path_factory.mktemp("plans")
     known: dict[str, dict[str, str]] = {}
 
     def planned(settings: Settings) -> dict[str, str]:
         if repr(settings) not in known:
-            known[repr(settings)] = {step.name: step.id for step in plan(settings, tmp_path)}
+            known[repr(settings)] = {step.name: step.id for step in plan(settings, folder)}
         return known[repr(settings)]
 
     return planned

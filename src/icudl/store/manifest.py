@@ -89,7 +89,8 @@ class Identity:
     @functools.cached_property
     def id(self) -> str:
         """First ``ID_LENGTH`` hexadecimal digits of the SHA-256 over all attributes."""
-        return digest(dataclasses.asdict(self))[:ID_LENGTH]
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return digest(values | {"upstream": {name: vars(entry) for name, entry in self.upstream.items()}})[:ID_LENGTH]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
