@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from sklearn import metrics as peer
 
-from icudl.artifacts import GridDataset, TrainingResult, TuningResult
+from icudl.artifacts import AttackResult, GridDataset, TrainingResult, TuningResult
 from icudl.attacks.options import ProximalOptions
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -47,37 +48,51 @@ def grid() -> GridDataset:
     return make_grid(90)
 
 
-def fresh(context: RunContext, tmp_path: Path, name: str) -> RunContext:
-    (tmp_path / name).mkdir()
-    return dataclasses.replace(context, scratch=tmp_path / name)
+def context_in(folder: Path) -> RunContext:
+    """The context of the tests, with a folder that lasts longer than one of them."""
+    return RunContext(
+        executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=folder, seed=7
+    )  # fmt: skip
 
 
-def parameters_of(result: TuningResult) -> list[tuple[dict[str, Any], float]]:
+def parameters_of(result: TuningResult) -> list[tuple[str, float]]:
     """Setting and value of every finished trial, as the artifact tells them."""
     finished = result.trials.filter(pl.col("state") == "complete")
-    return [(json.loads(text), value) for text, value in finished.select("parameters", "value").iter_rows()]
+    return finished.select("parameters", "value").rows()
+
+
+@pytest.fixture(scope="module")
+def trained_with(grid: GridDataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TrainingResult]:
+    """Trains with the setting of a trial; whatever the objective, a search begins with the same settings."""
+
+    @functools.cache
+    def trained_with(parameters: str) -> TrainingResult:
+        chosen = json.loads(parameters)
+        return train(
+            grid,
+            InputOptions(imputation=chosen["inputs.imputation"]),
+            dataclasses.replace(MODEL, hidden_size=chosen["model.hidden_size"]),
+            dataclasses.replace(TRAINING, learning_rate=chosen["training.learning_rate"]),
+            context_in(tmp_path_factory.mktemp("train")),
+        )
+
+    return trained_with
 
 
 @pytest.mark.parametrize("objective", PEERS)
 def test_the_value_of_a_trial_is_the_mean_over_left_out_folds(
-    objective: str, grid: GridDataset, context: RunContext, tmp_path: Path
+    objective: str, grid: GridDataset, trained_with: Callable[[str], TrainingResult], context: RunContext
 ) -> None:
     """The folds are trained again by the train stage, and scored by scikit-learn from the predictions it writes."""
     tuning = ModelTuningOptions(
         trials=3, startup_trials=3, folds=grid.n_folds, space=MODEL_SPACE, objective=objective, pruner="none"
     )
-    result = tune_model(grid, InputOptions(), MODEL, TRAINING, tuning, fresh(context, tmp_path, "search"))
+    result = tune_model(grid, InputOptions(), MODEL, TRAINING, tuning, context)
     trials = parameters_of(result)
     assert len(trials) == 3
     assert len({value for _, value in trials}) > 1
-    for number, (chosen, value) in enumerate(trials):
-        trained = train(
-            grid,
-            InputOptions(imputation=chosen["inputs.imputation"]),
-            dataclasses.replace(MODEL, hidden_size=chosen["model.hidden_size"]),
-            dataclasses.replace(TRAINING, learning_rate=chosen["training.learning_rate"]),
-            fresh(context, tmp_path, f"train-{number}"),
-        )
+    for parameters, value in trials:
+        trained = trained_with(parameters)
         scores = []
         for fold in range(grid.n_folds):
             left_out = trained.predictions.filter(pl.col("member") == f"fold-{fold}", pl.col("split") == "out-of-fold")
@@ -95,26 +110,41 @@ def test_the_value_of_a_trial_is_the_mean_over_left_out_folds(
 @pytest.fixture(scope="module")
 def trained(grid: GridDataset, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """A training whose network the attack trials attack."""
-    context = RunContext(
-        executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=tmp_path_factory.mktemp("train"),
-        seed=7,
-    )  # fmt: skip
-    return train(grid, InputOptions(), MODEL, TRAINING, context)
+    return train(grid, InputOptions(), MODEL, TRAINING, context_in(tmp_path_factory.mktemp("train")))
+
+
+ATTACK = ProximalOptions(iterations=30, attack_misclassified=True, split="out-of-fold", max_stays=12)
+
+
+@pytest.fixture(scope="module")
+def attacked_with(
+    grid: GridDataset, trained: TrainingResult, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], AttackResult]:
+    """Attacks with the setting of a trial."""
+
+    @functools.cache
+    def attacked_with(parameters: str) -> AttackResult:
+        setting = dataclasses.replace(ATTACK, lambda_1=json.loads(parameters)["attack.lambda_1"])
+        return attack(grid, trained, setting, context_in(tmp_path_factory.mktemp("attack")))
+
+    return attacked_with
 
 
 @pytest.mark.parametrize("objective", ["sparsity", "sparse_small", "sparse_small_max", "max_num_nonzero_perts"])
 def test_the_value_of_an_attack_trial_is_a_sum_over_its_examples(
-    objective: str, grid: GridDataset, trained: TrainingResult, context: RunContext, tmp_path: Path
+    objective: str,
+    grid: GridDataset,
+    trained: TrainingResult,
+    attacked_with: Callable[[str], AttackResult],
+    context: RunContext,
 ) -> None:
     """The stays are attacked again by the attack stage, and the score is computed from the changed cells it writes."""
-    options = ProximalOptions(iterations=30, attack_misclassified=True, split="out-of-fold", max_stays=12)
     space = {"attack.lambda_1": {"low": 1e-4, "high": 0.3, "log": True}}
     tuning = AttackTuningOptions(trials=2, startup_trials=2, stays=12, n_critical=5, objective=objective, space=space)
-    result = tune_attack(grid, trained, options, tuning, fresh(context, tmp_path, "search"))
+    result = tune_attack(grid, trained, ATTACK, tuning, context)
     found_any = False
-    for number, (chosen, value) in enumerate(parameters_of(result)):
-        setting = dataclasses.replace(options, lambda_1=chosen["attack.lambda_1"])
-        attacked = attack(grid, trained, setting, fresh(context, tmp_path, f"attack-{number}"))
+    for parameters, value in parameters_of(result):
+        attacked = attacked_with(parameters)
         total = 0.0
         cells = attacked.perturbations.filter(pl.col("example") == "best")
         for stay in cells["stay_id"].unique().to_list():
