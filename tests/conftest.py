@@ -8,6 +8,7 @@ import os
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import functools
 import logging
 import shutil
 import tempfile
@@ -23,10 +24,10 @@ from hypothesis import settings
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 
-# CI draws the same examples in every run, so that a failure is due to the change. Other runs draw new ones.
+# CI draws the same examples in every run, so that a failure is due to the change. Other runs draw new ones, and fewer.
 settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("quick", max_examples=30)
+settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -87,11 +88,20 @@ def s3_server() -> Iterator[str]:
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    _read_descriptions_of_services_once()
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def _read_descriptions_of_services_once() -> None:
+    """Give all S3 clients of the tests one loader: each store is a client of its own, and reads megabytes of JSON."""
+    import botocore.session
+    from botocore.loaders import create_loader
+
+    botocore.session.create_loader = functools.cache(create_loader)
 
 
 S3_CREDENTIALS = {

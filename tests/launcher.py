@@ -86,7 +86,8 @@ class Launcher:
     def wait(self, pid: int) -> Ended:
         """Wait for the end of a run; none of them ever shows a traceback."""
         code = int(self._ask({"wait": pid})["code"])
-        out, err = (path.read_text("utf-8") for path in self._outputs[pid])
+        encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+        out, err = (path.read_text(encoding) for path in self._outputs[pid])
         assert "Traceback" not in err, err
         return Ended(code=code, stdout=out, stderr=err)
 

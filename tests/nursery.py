@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -20,7 +21,7 @@ from typing import Any
 from fault import Fault, arm
 
 LIBRARIES = (
-    *("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "torch.nn", "rich"),
+    *("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "rich"),
     "torch._dynamo",  # which the first optimiser imports
 )
 
@@ -31,15 +32,16 @@ def import_everything() -> None:
 
     for module in pkgutil.walk_packages(icudl.__path__, "icudl."):
         importlib.import_module(module.name)
-    for name in (
-        "optuna.samplers",
-        "optuna.pruners",
-        "sklearn.ensemble",
-        "sklearn.linear_model",
-        "torch._dynamo",
-        "rich",
-    ):
+    for name in LIBRARIES:
         importlib.import_module(name)
+
+
+def as_at_the_start() -> None:
+    """Do what Python does with the environment as it starts: the encoding of the streams, folders to import from."""
+    for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(encoding=os.environ.get("PYTHONIOENCODING", "utf-8"), errors=errors)
+    sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder not in sys.path]
 
 
 def run(request: dict[str, Any]) -> int:
@@ -51,6 +53,7 @@ def run(request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    as_at_the_start()
     sys.argv = ["icudl", *request["words"]]
     code = 70
     try:

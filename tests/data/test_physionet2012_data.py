@@ -19,7 +19,8 @@ from icudl.sources.physionet2012.source import PhysioNet2012
 from icudl.stages.preprocess import preprocess
 from icudl.variables import select
 
-pytestmark = pytest.mark.data
+# Slow: all 8,000 records are read twice; the default suite reads a few records, written by hand (tests/unit/sources).
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 # variable: records with a value, lines, 5th, 50th and 95th percentile, before any cleaning but with -1 left out.
 ACCOUNT = {

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from plugin_packages import FOLDER, NAMES
 
 
@@ -19,6 +20,7 @@ def run(words: list[str], plugins: Path, cwd: Path) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow  # a pytest of its own, which imports everything once more
 def test_their_own_tests_pass(plugins: Path, tmp_path: Path) -> None:
     for name in NAMES:
         for path in (FOLDER / name).glob("test_*.py"):

@@ -10,9 +10,9 @@ from command_line import icudl
 STUDY = """
 [data.main]
 source = "synthetic"
-patients = 130
+patients = 110
 [window]
-hours = 8
+hours = 6
 [variables]
 use = ["potassium", "heartrate"]
 [split]
@@ -27,7 +27,7 @@ fc_size = 3
 [attacks.one_value]
 attack = "sweep"
 threat_model = "measured"
-max_stays = 6
+max_stays = 3
 on = ["lstm", "main"]
 [analysis]
 bootstrap_samples = 10
@@ -37,7 +37,7 @@ executor = "serial"
 """
 CERTIFY = """
 [certify]
-max_stays = 6
+max_stays = 3
 misclassified = true
 near = true
 on = ["lstm"]
@@ -58,11 +58,11 @@ def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
     assert "Stays proven against small errors of several values" in done.stderr
     listed = icudl("list", *common).stdout
     assert "certify/lstm" in listed
-    assert "of 6 stays" in listed
+    assert "of 3 stays" in listed
     assert "5 of its intervals hold for the second program" in icudl("verify", "certify/lstm", *common).stdout
     (page,) = (store / "report").glob("*/index.html")
     assert "What one wrong value cannot do" in page.read_text("utf-8")
 
     # The sweep tries points of the ranges that the proof decides.
-    (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 6)
+    (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 3)
     assert set(pl.read_parquet(proofs / "values.parquet")["verdict"]) <= {"proven", "flips", "undecided"}

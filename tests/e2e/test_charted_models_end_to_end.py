@@ -10,6 +10,9 @@ import pytest
 from command_line import icudl
 from two_hospitals import TWO_HOSPITALS
 
+# Slow: a study of three models and three attacks, whose stages the unit tests run one by one; test_table runs another.
+pytestmark = pytest.mark.slow
+
 STUDY = (
     TWO_HOSPITALS
     + """

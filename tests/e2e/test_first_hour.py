@@ -89,14 +89,13 @@ def test_a_missing_argument_and_a_wrong_command_say_where_help_is() -> None:
     assert "`icudl config --help`" in icudl("config", "nit", check=False).stderr
 
 
-def findings(*words: str | Path, code: int, plugins: Path | None = None) -> dict[str, dict[str, str]]:
-    if plugins is None:
-        done = icudl("doctor", "--json", *words, check=False)
+def findings(*words: str | Path, code: int, afresh: bool = False) -> dict[str, dict[str, str]]:
+    """What the doctor finds; ``afresh`` in an interpreter that has imported nothing."""
+    if afresh:
+        command = [*START, "doctor", "--json", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     else:
-        done = subprocess.run(
-            [*START, "doctor", "--json", *map(str, words)],
-            env=os.environ | {"PYTHONPATH": str(plugins)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = icudl("doctor", "--json", *words, check=False)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return {finding["subject"]: finding for finding in json.loads(done.stdout)}
@@ -109,7 +108,8 @@ def test_the_doctor_finds_nothing_wrong_here(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_doctor_finds_all_that_is_broken_at_once(tmp_path: Path) -> None:
+def test_the_doctor_finds_all_that_is_broken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "file").touch()
     info = tmp_path / "ill-1.0.dist-info"
     info.mkdir()
@@ -118,7 +118,7 @@ def test_the_doctor_finds_all_that_is_broken_at_once(tmp_path: Path) -> None:
     (tmp_path / "ill.py").write_text("raise RuntimeError('out of order')\n", "utf-8")
     found = findings(
         "--store", tmp_path / "file" / "runs", "--device", "cuda:99", "--set", "source.name=mimic3",
-        "--set", f"source.path={tmp_path}/nowhere", code=1, plugins=tmp_path,
+        "--set", f"source.path={tmp_path}/nowhere", code=1,
     )  # fmt: skip
     broken = {subject for subject, finding in found.items() if finding["state"] == "broken"}
     assert broken == {"store", "device", "source", "model ill"}
@@ -135,14 +135,15 @@ def test_the_doctor_goes_on_after_a_broken_configuration(tmp_path: Path) -> None
     assert found["plug-ins"]["state"] == "ok"
 
 
-def test_the_doctor_and_the_others_say_which_library_is_broken(tmp_path: Path) -> None:
+@pytest.mark.slow  # two interpreters, of which the first imports every library
+def test_the_doctor_and_the_others_say_which_library_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "polars.py").write_text("raise ImportError('libpolars.so: cannot open shared object file')\n", "utf-8")
-    found = findings("--store", tmp_path / "runs", code=1, plugins=tmp_path)
+    found = findings("--store", tmp_path / "runs", code=1, afresh=True)
     assert found["polars"]["state"] == "broken"
     assert "libpolars.so" in found["polars"]["found"]
     assert "pip install" in found["polars"]["advice"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([*START, "status"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([*START, "status"], capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "`icudl doctor`" in done.stderr
     assert "Traceback" not in done.stderr

@@ -93,6 +93,13 @@ def test_verify_finds_a_flipped_byte_and_stages_refuse_it(small_study: Path, tmp
     assert "corrupt" in done.stderr
 
 
+def test_an_attack_recomputes_to_the_same_bytes(small_study: Path) -> None:
+    (attack,) = (small_study / "attack").iterdir()
+    done = icudl("verify", f"attack/{attack.name}", "--rerun", "--store", small_study, settings=SMALL)
+    assert "recomputed, identical" in done.stdout
+
+
+@pytest.mark.slow  # a whole study once more
 def test_every_stage_recomputes_to_the_same_bytes(small_study: Path) -> None:
     report = next((small_study / "report").iterdir()).name
     done = icudl("verify", f"report/{report}", "--lineage", "--rerun", "--store", small_study, settings=SMALL)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 from command_line import SMALL, icudl
 
 
@@ -99,6 +100,15 @@ def test_a_member_that_does_not_exist(small_study: Path) -> None:
     assert "fold-1" in done.stderr
 
 
+def test_figures_of_a_training_with_their_data(small_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures"
+    icudl("figures", reference(small_study, "train"), "--store", small_study, "--format", "svg", "--out", out)
+    pictures = sorted(path.stem for path in out.glob("*.svg"))
+    assert "roc" in pictures
+    assert pictures == sorted(path.stem for path in out.glob("*.csv"))
+
+
+@pytest.mark.slow  # all figures that there are; the unit tests draw each of them
 def test_figures_of_a_report_with_their_data(small_study: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures"
     icudl("figures", reference(small_study, "report"), "--store", small_study, "--format", "svg", "--out", out)

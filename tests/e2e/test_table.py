@@ -160,6 +160,7 @@ def test_two_reports_are_compared_cell_by_cell(table: Path) -> None:
     assert any("train/lstm" in result for result in results)
 
 
+@pytest.mark.slow  # a search, and every model and attack once more
 def test_after_a_search_show_manifest_and_report_agree_with_the_checkpoint(table: Path) -> None:
     """Sizes that the search may draw are others than the configuration's, which no reader may be told."""
     settings = [

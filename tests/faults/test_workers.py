@@ -195,9 +195,9 @@ def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: P
 @NEEDS_PROC
 def test_kept_workers_serve_the_next_call_and_hold_nothing_meanwhile(tmp_path: Path) -> None:
     with ProcessExecutor(2) as executor:
-        first = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "1"), bytes(600_000_000))))
+        first = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "1"), bytes(300_000_000))))
         assert len(first) == 2
-        wait_until(lambda: all(resident(worker) < 600_000_000 for worker in first), seconds=10)
+        wait_until(lambda: all(resident(worker) < 300_000_000 for worker in first), seconds=10)
         assert set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "2"), b""))) == first
         assert executor.map(length_and_job, [0, 1], shared=b"123") == [3, 4]
     assert not any(map(is_alive, first))

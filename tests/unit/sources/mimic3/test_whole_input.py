@@ -94,16 +94,16 @@ def try_damages(seeds: range, tmp_path: Path, context: RunContext) -> dict[str, 
 
 
 def test_damage_is_harmless_or_an_error(tmp_path: Path, context: RunContext) -> None:
-    outcomes = try_damages(range(50), tmp_path, context)
-    assert outcomes["error"] > 15
-    assert outcomes["right"] > 5
+    outcomes = try_damages(range(20), tmp_path, context)
+    assert outcomes["error"] > 5
+    assert outcomes["right"] > 2
 
 
 @pytest.mark.parametrize(
     "seeds",
     [
-        pytest.param(range(1_000, 2_000), marks=pytest.mark.slow, id="1000"),
-        pytest.param(range(2_000, 11_000), marks=pytest.mark.exhaustive, id="9000"),
+        pytest.param(range(1_000, 1_300), marks=pytest.mark.slow, id="300"),
+        pytest.param(range(1_300, 11_000), marks=pytest.mark.exhaustive, id="9700"),
     ],
 )
 def test_much_damage_is_harmless_or_an_error(seeds: range, tmp_path: Path, context: RunContext) -> None:
