@@ -49,6 +49,7 @@ def test_the_report_of_the_synthetic_hospital(open_report: Callable[..., Any], t
     check(open_report(path))
 
 
+@pytest.mark.exhaustive  # minutes of training and attacks; the slow tests build a page of 4,000 stays without them
 @pytest.mark.data
 def test_the_report_of_physionet_2012(open_report: Callable[..., Any], tmp_path: Path, data_folder: Path) -> None:
     path = page_of(

@@ -20,7 +20,7 @@ from icudl.stages.preprocess import preprocess
 from icudl.variables import select
 
 # Slow: all 8,000 records are read twice; the default suite reads a few records, written by hand (tests/unit/sources).
-pytestmark = [pytest.mark.data, pytest.mark.slow]
+pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("physionet2012")]
 
 # variable: records with a value, lines, 5th, 50th and 95th percentile, before any cleaning but with -1 left out.
 ACCOUNT = {

@@ -11,7 +11,7 @@ from command_line import icudl
 from two_hospitals import TWO_HOSPITALS
 
 # Slow: a study of three models and three attacks, whose stages the unit tests run one by one; test_table runs another.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("charted")]
 
 STUDY = (
     TWO_HOSPITALS

@@ -14,7 +14,7 @@ from command_line import icudl
 from icudl.sources.mimic.folder import find_tables
 from icudl.sources.mimic3.layout import LAYOUT
 
-pytestmark = [pytest.mark.slow, pytest.mark.data]
+pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.xdist_group("privacy")]
 
 SETTINGS = (
     "source.name=mimic3",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import os
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,16 @@ def test_every_defect_can_be_put_back() -> None:
     assert [int(defect.name.partition("-")[0]) for defect in DEFECTS] == list(range(1, 14))
 
 
+@pytest.fixture(scope="module")
+def forked_pytest() -> Iterator[subprocess.Popen[str]]:
+    """A process that runs tests on a changed package."""
+    script = Path(__file__).with_name("forked_pytest.py")
+    with subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
 @pytest.mark.parametrize(
     "defect",
     [
@@ -309,17 +320,18 @@ def test_every_defect_can_be_put_back() -> None:
         *(pytest.param(defect, marks=pytest.mark.exhaustive, id=defect.name) for defect in WRONG_CHANGES),
     ],
 )
-def test_the_suite_fails_when_a_defect_is_put_back(defect: Defect, tmp_path: Path) -> None:
-    package = tmp_path / "src" / "icudl"
+def test_the_suite_fails_when_a_defect_is_put_back(
+    defect: Defect, forked_pytest: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    package, output = tmp_path / "src" / "icudl", tmp_path / "output"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / defect.file).write_text(defect.put_back(PACKAGE), "utf-8")
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-            *(f"tests/{path}" for path in defect.tests),
-        ],
-        cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")}, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1, f"no test noticed: {done.stdout[-2000:]}"
-    assert "\nFAILED " in done.stdout, done.stdout[-2000:]
+    request = {"package": str(package.parent), "tests": [f"tests/{path}" for path in defect.tests]}
+    assert forked_pytest.stdin is not None
+    assert forked_pytest.stdout is not None
+    forked_pytest.stdin.write(json.dumps(request | {"output": str(output)}) + "\n")
+    forked_pytest.stdin.flush()
+    answer = json.loads(forked_pytest.stdout.readline())
+    said = output.read_text("utf-8")
+    assert answer == {"code": 1}, f"no test noticed: {said[-2000:]}"
+    assert "\nFAILED " in said, said[-2000:]

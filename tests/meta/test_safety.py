@@ -68,8 +68,13 @@ def built(node: ast.expr) -> bool:
     return False
 
 
-def test_nothing_that_is_read_is_run() -> None:
-    trees = {path.relative_to(REPOSITORY): ast.parse(path.read_text("utf-8")) for path in MODULES}
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    """The syntax tree of every module of the package."""
+    return {path.relative_to(REPOSITORY): ast.parse(path.read_text("utf-8")) for path in MODULES}
+
+
+def test_nothing_that_is_read_is_run(trees: dict[Path, ast.Module]) -> None:
     found = [f"{path}:{line}" for path, tree in trees.items() for line in unsafe(tree)]
     assert not found, "\n".join(found)
 
@@ -87,12 +92,12 @@ def test_the_search_finds_what_it_is_for(text: str) -> None:
     assert list(unsafe(ast.parse(text)))
 
 
-def test_sql_text_is_written_in_the_source() -> None:
+def test_sql_text_is_written_in_the_source(trees: dict[Path, ast.Module]) -> None:
     """``sql.SQL`` takes what is written in the module, never a value: values are literals, names identifiers."""
     found = 0
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and dotted(node.func) == "sql.SQL":
                 found += 1
-                assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}"
+                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
     assert found > 10

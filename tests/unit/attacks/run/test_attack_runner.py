@@ -188,7 +188,7 @@ def test_killed_run_goes_on_from_finished_shards(
     assert len(calls) == 4 + n_shards - 3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # the test of a lost worker compares the same bytes
 def test_processes_give_the_same_bytes(
     case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path
 ) -> None:
