@@ -323,6 +323,7 @@ def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) ->
     assert opened.complaints == []
 
 
+@pytest.mark.slow  # a page of its own; tests/unit/report reads the same picture without a browser
 def test_the_picture_of_restricted_data_shows_no_stay(open_report: Open, tmp_path: Path) -> None:
     opened = open_report(write_page(fake_table(80, restricted=True), tmp_path), unfolded=False)
     assert opened.page.locator("#picture > .plot > svg rect").count() == 100

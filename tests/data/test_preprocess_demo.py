@@ -79,6 +79,7 @@ def _scramble_outside_the_windows(folder, target, name):
     return int(events.height - inside.len())
 
 
+@pytest.mark.slow  # the demo is extracted once more; tests/meta/test_leakage.py asks the same of made-up stays
 def test_nothing_charted_after_the_window_reaches_the_grid(demo, data_folder, context, tmp_path):
     folder, target = data_folder / "mimic-iii-demo-1.4", tmp_path / "scrambled"
     target.mkdir()

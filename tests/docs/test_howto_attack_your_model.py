@@ -11,6 +11,7 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "attack_your_model.md"
 
 
+@pytest.mark.slow  # it trains and attacks at the size of the page; tests/unit/interop attacks a module in seconds
 def test_the_page_runs_and_its_script_has_ten_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_killed_stage_resumes_to_the_same_ids_and_bytes(small_study: Path, tmp
     assert not list(store.glob(".scratch/*"))
 
 
+@pytest.mark.slow  # three interpreters that import torch
 def test_ctrl_c_ends_with_130_and_the_work_goes_on(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     words = [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())"]

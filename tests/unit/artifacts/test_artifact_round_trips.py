@@ -24,7 +24,7 @@ from icudl.artifacts import (
 )
 from training_grids import make_grid
 
-FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("kind", ARTIFACTS)

@@ -85,6 +85,7 @@ def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
     running.stop()
 
 
+@pytest.mark.slow
 def test_a_job_on_a_gpu_runs_where_one_is_declared(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resource is declared by hand here: what is tested is where Dask sends the jobs."""
     with_gpu = scheduler.worker("--resources", "GPU=1")
@@ -101,6 +102,7 @@ def test_a_worker_with_threads_of_its_own_is_refused(scheduler: Scheduler) -> No
         pass
 
 
+@pytest.mark.slow
 def test_a_worker_that_joins_late_is_looked_at_too(scheduler: Scheduler) -> None:
     first = scheduler.worker()
     with DaskExecutor(scheduler.address) as executor:

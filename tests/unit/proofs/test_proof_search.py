@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ CASES: dict[str, tuple[str, Any, InputOptions]] = {
 }
 
 
+@functools.cache
 def searched(
     case: str, *, width: float = 0.01, budget: int = 1000, n_stays: int = 6
 ) -> tuple[NetworkValues, SequenceClassifier, Found]:

@@ -13,7 +13,7 @@ import torch
 
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.errors import StageError
-from icudl.execution.context import seed_for
+from icudl.execution.context import RunContext, SilentProgress, seed_for
 from icudl.execution.pool.executor import ProcessExecutor
 from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_model
@@ -47,6 +47,16 @@ def grid() -> GridDataset:
     return make_grid()
 
 
+@pytest.fixture(scope="module")
+def trained(grid, tmp_path_factory) -> TrainingResult:
+    """What the stage makes of the grid, for the tests that only read it."""
+    scratch = tmp_path_factory.mktemp("trained")
+    return _run(
+        grid,
+        RunContext(executor=SerialExecutor(), device="cpu", progress=SilentProgress(), scratch=scratch, seed=7),
+    )
+
+
 def test_each_stay_of_a_named_split_is_predicted_exactly_once_per_model(grid, context):
     """Defect 1 of the original: it scored the balanced training set."""
     predictions = _run(grid, context, QUICK).predictions
@@ -64,14 +74,13 @@ def test_each_stay_of_a_named_split_is_predicted_exactly_once_per_model(grid, co
             assert joined["member"].to_list() == members_of.to_list()
 
 
-def test_metrics_are_those_of_the_predictions(grid, context):
-    result = _run(grid, context)
-    part = result.predictions.filter(split="out-of-fold")
-    row = result.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc").row(0, named=True)
+def test_metrics_are_those_of_the_predictions(trained):
+    part = trained.predictions.filter(split="out-of-fold")
+    row = trained.metrics.filter(split="out-of-fold", subgroup="all", metric="auroc").row(0, named=True)
     assert row["value"] == score("auroc", part["label"].to_numpy(), part["probability"].to_numpy())
     assert (row["stays"], row["deaths"]) == (len(part), part["label"].sum())
     assert row["low"] <= row["value"] <= row["high"]
-    assert {"sex=F", "icu_type=CCU", "age_years=40-64"} <= set(result.metrics["subgroup"])
+    assert {"sex=F", "icu_type=CCU", "age_years=40-64"} <= set(trained.metrics["subgroup"])
 
 
 def test_no_member_touches_the_stays_it_scores(grid):
@@ -214,9 +223,8 @@ def test_processes_give_the_same_files_as_one(grid, context, tmp_path):
     assert _files(_run(grid, parallel, QUICK), tmp_path / "parallel") == serial
 
 
-def test_the_artifact_survives_its_files(grid, context, tmp_path):
-    result = _run(grid, context)
-    files = _files(result, tmp_path / "first")
+def test_the_artifact_survives_its_files(trained, tmp_path):
+    files = _files(trained, tmp_path / "first")
     assert _files(TrainingResult.read(tmp_path / "first"), tmp_path / "second") == files
 
 
@@ -257,17 +265,16 @@ def test_a_variable_missing_for_everybody_and_one_hour_stays_are_survived(contex
     assert result.predictions["probability"].is_finite().all()
 
 
-def test_evaluation_refuses_stays_it_does_not_know(grid, context):
-    predictions = _run(grid, context).predictions
+def test_evaluation_refuses_stays_it_does_not_know(grid, trained, context):
+    predictions = trained.predictions
     with pytest.raises(StageError, match="stays predicted by lstm are not in the data set"):
         score_predictions(predictions, grid.stays.head(5), 10, context.seed)
 
 
-def test_the_seed_of_the_context_decides(grid, context, tmp_path):
-    first = _run(grid, context)
+def test_the_seed_of_the_context_decides(grid, trained, context, tmp_path):
     other = dataclasses.replace(context, seed=seed_for(context.seed, "other"), scratch=tmp_path / "second")
     other.scratch.mkdir()
-    assert not _run(grid, other).predictions.equals(first.predictions)
+    assert not _run(grid, other).predictions.equals(trained.predictions)
 
 
 def test_an_ensemble_is_one_checkpoint_with_the_mean_of_the_logits(grid, context):

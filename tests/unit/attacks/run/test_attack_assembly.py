@@ -58,6 +58,7 @@ def test_blocks_give_the_same_bytes(
     assert again.ask("stays", lambda stays: stays.select(pl.len())).item() == 40
 
 
+@pytest.mark.slow  # three workers import torch; the contract of executors loses a worker of plain jobs
 def test_a_lost_worker_costs_its_shards_and_no_others(
     context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

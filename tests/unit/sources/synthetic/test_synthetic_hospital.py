@@ -202,6 +202,7 @@ class TestWriting:
         assert noisy["CHARTEVENTS"].filter(pl.col("ITEMID").is_in(read.implode())).height == plain["CHARTEVENTS"].height
         assert noisy["LABEVENTS"].height > plain["LABEVENTS"].height
 
+    @pytest.mark.slow
     def test_memory_does_not_grow_with_the_hospital(self, tmp_path: Path) -> None:
         script = (
             "import resource, sys; from pathlib import Path; from icudl.sources.synthetic.source import write_hospital;"
