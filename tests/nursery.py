@@ -41,7 +41,8 @@ def as_at_the_start() -> None:
     for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(encoding=os.environ.get("PYTHONIOENCODING", "utf-8"), errors=errors)
-    sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder not in sys.path]
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [folder for folder in folders if folder and folder not in sys.path]
 
 
 def run(request: dict[str, Any]) -> int:
