@@ -19,14 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 
 # CI draws the same examples in every run, so that a failure is due to the change. Other runs draw new ones, and fewer.
-settings.register_profile("ci", derandomize=True)
-settings.register_profile("quick", max_examples=30)
+# None has a deadline: the machine may be busy.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
