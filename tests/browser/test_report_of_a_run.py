@@ -15,10 +15,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SMALL = (
     "split.folds=3",
-    "model.hidden_size=32",
-    "training.bootstrap_samples=200",
-    "attack.max_stays=60",
-    "analysis.bootstrap_samples=100",
+    "model.hidden_size=8",
+    "training.bootstrap_samples=50",
+    "attack.max_stays=40",
+    "analysis.bootstrap_samples=50",
 )
 
 
@@ -45,7 +45,7 @@ def page_of(folder: Path, *settings: str) -> Path:
 
 
 def test_the_report_of_the_synthetic_hospital(open_report: Callable[..., Any], tmp_path: Path) -> None:
-    path = page_of(tmp_path, "source.patients=400", "training.max_epochs=2", "attack.iterations=30")
+    path = page_of(tmp_path, "source.patients=300", "training.max_epochs=2", "attack.iterations=20")
     check(open_report(path))
 
 

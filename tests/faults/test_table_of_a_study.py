@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,8 @@ from study import contents
 from fault import Fault
 from icudl.store.base import open_store
 from launcher import Launcher
+
+pytestmark = pytest.mark.xdist_group("table of a study")
 
 TABLE = """
 [data.home]
@@ -87,7 +87,11 @@ def made(config: Path, launcher: Launcher) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["processes", "dask"])
+@pytest.mark.parametrize(
+    "executor",
+    # tests/faults/test_clusters.py compares a study of one of each from processes.
+    [pytest.param("processes", marks=pytest.mark.exhaustive), "dask"],
+)
 def test_whoever_runs_the_jobs(executor: str, made: Path, config: Path, launcher: Launcher, tmp_path: Path) -> None:
     if executor == "dask":
         pytest.importorskip("distributed")
@@ -97,12 +101,8 @@ def test_whoever_runs_the_jobs(executor: str, made: Path, config: Path, launcher
 
 
 @pytest.mark.slow
-def test_wherever_the_store_lies(bucket: str, made: Path, config: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())"]
-    # A process of its own, since it has to see the bucket's environment variables.
-    run = [*command, *words("run", bucket, config, "execution.executor=serial")]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
+def test_wherever_the_store_lies(bucket: str, made: Path, config: Path, launcher: Launcher, tmp_path: Path) -> None:
+    launcher.succeed(words("run", bucket, config, "execution.executor=serial"))
     found = {manifest.reference: manifest.files for manifest in open_store(bucket, tmp_path / "checking").manifests()}
     assert found == {manifest.reference: manifest.files for manifest in open_store(made).manifests()}
 

@@ -170,6 +170,18 @@ def test_a_study_without_test_stays_reports_out_of_fold(study: StudyResults) -> 
 
 
 @pytest.mark.slow
+def test_a_page_grows_so_slowly_that_four_thousand_attacked_stays_fit_ten_megabytes() -> None:
+    found = []
+    for n_stays in (200, 600):
+        study = fake_study(n_stays)
+        page = build_report(study, ReportOptions(explorer_stays=4000)).html
+        found.append((of_one_attack(study).susceptibility.tables["fragility"].height, len(page.encode())))
+    (few, small), (many, large) = found
+    assert many > 2 * few
+    assert small + (large - small) / (many - few) * (4000 - few) < 10_000_000
+
+
+@pytest.mark.exhaustive
 def test_four_thousand_attacked_stays_stay_under_ten_megabytes() -> None:
     study = fake_study(5200)
     assert of_one_attack(study).susceptibility.tables["fragility"].height >= 4000

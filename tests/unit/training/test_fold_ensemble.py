@@ -137,7 +137,7 @@ def test_isotonic_risks_are_those_of_the_curve_and_decide_as_the_logits_do(grid,
     ("final", "calibration"),
     [
         pytest.param("refit", "isotonic", marks=pytest.mark.slow),
-        pytest.param("folds", "platt", marks=pytest.mark.slow),
+        pytest.param("folds", "platt", marks=pytest.mark.exhaustive),
         ("folds", "isotonic"),
     ],
 )
