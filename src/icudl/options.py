@@ -7,7 +7,6 @@ assembled from these classes, so a default or a limit is written once and holds 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import re
 import typing
@@ -98,10 +97,14 @@ class Options:
         }
 
 
-@functools.cache
 def types_of(options: type[Options]) -> Mapping[str, Any]:
     """Return the annotated types of a class of options by name; they are read from text once, which takes a while."""
-    return typing.get_type_hints(options)
+    if options not in _TYPES:
+        _TYPES[options] = typing.get_type_hints(options)
+    return _TYPES[options]
+
+
+_TYPES: dict[type[Options], Mapping[str, Any]] = {}
 
 
 @runtime_checkable
