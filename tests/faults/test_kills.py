@@ -18,17 +18,17 @@ from study import PARALLEL, SERIAL, VERBS, contents, copy_until, words
 from fault import Fault
 from launcher import Launcher
 
-KILLS_PER_STAGE = 14
+KILLS_PER_STAGE = 8
 """Kills of each stage before a file operation or within a write; 8 stages make 112 of them."""
 
-POWER_LOSSES_PER_STAGE = 8
+POWER_LOSSES_PER_STAGE = 5
 """Losses of power before a file operation of each stage."""
 
-LOSSES_OF_NAMES_PER_STAGE = 6
+LOSSES_OF_NAMES_PER_STAGE = 4
 """The same with names lost as well: half of them after the artifact was moved into its place."""
 
 
-KILLS_IN_TIME = 12
+KILLS_IN_TIME = 6
 """Kills of the whole study at a random moment, workers included."""
 
 
