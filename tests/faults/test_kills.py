@@ -19,7 +19,7 @@ from fault import Fault
 from launcher import Launcher
 
 KILLS_PER_STAGE = 8
-"""Kills of each stage before a file operation or within a write; 8 stages make 112 of them."""
+"""Kills of each stage before a file operation or within a write; 8 stages make 64 of them."""
 
 POWER_LOSSES_PER_STAGE = 5
 """Losses of power before a file operation of each stage."""
