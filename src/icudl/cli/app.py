@@ -18,6 +18,7 @@ from icudl.cli.commands.locating import locate
 from icudl.cli.commands.results import figures, open_report, trials
 from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
 from icudl.cli.commands.scoring import evaluate, predict
+from icudl.cli.commands.tabling import table
 from icudl.cli.commands.tuning import train, tune_group
 from icudl.cli.completion import completion
 
@@ -37,7 +38,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Everything": (demo, run),
     "Stages, in order": (*STAGE_COMMANDS[:2], tune_group, train, *STAGE_COMMANDS[2:]),
     "Look": (open_report, list_results, status, show, compare, diff, verify),
-    "Use results": (trials, predict, evaluate, card, export, figures),
+    "Use results": (trials, predict, evaluate, card, table, figures, export),
     "Your own model": (audit,),
     "Data": (locate, synth, database_group),
     "Installation and study": (config_group, doctor, plugins, clean, completion),

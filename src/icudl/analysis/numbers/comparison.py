@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.quality import model_names
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
 from icudl.artifacts.stored import ROW_GROUP
 from icudl.training.scores.evaluation import compare
@@ -57,6 +58,33 @@ class JudgedOn:
     split: str
     predictions: pl.DataFrame
     metrics: pl.DataFrame
+
+
+def judged_on(
+    model: str, own: Sequence[str], predictions: pl.DataFrame, metrics: pl.DataFrame, data: str, split: str
+) -> list[JudgedOn]:
+    """Return a model, and the baselines beside it, on one group of stays; nothing where no stay is predicted.
+
+    Args:
+        model: Name of the model in the study.
+        own: Names under which the model itself, as opposed to a baseline, has predictions.
+        predictions: ``PREDICTIONS_SCHEMA``, of these stays.
+        metrics: ``METRICS_SCHEMA``, of these stays.
+        data: Name of the data set.
+        split: ``"out-of-fold"``, ``"test"`` or ``"external"``.
+    """
+    return [
+        JudgedOn(
+            model=name if name not in own else model,
+            baseline=name not in own,
+            beside="" if name in own else model,
+            data=data,
+            split=split,
+            predictions=predictions.filter(pl.col("model") == name),
+            metrics=metrics.filter(pl.col("model") == name),
+        )
+        for name in model_names(predictions, tuple(own))
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.comparison import (
@@ -18,9 +17,10 @@ from icudl.analysis.numbers.comparison import (
     Flips,
     JudgedOn,
     ModelLine,
+    judged_on,
     models_side_by_side,
 )
-from icudl.analysis.numbers.quality import model_names, own_models
+from icudl.analysis.numbers.quality import own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
@@ -74,24 +74,14 @@ def models_section(study: StudyResults, lines: Sequence[ModelLine], chapters: Ma
 
 
 def _judged(study: StudyResults) -> list[JudgedOn]:
-    found = []
-    for model in study.models:
-        own = own_models(model.training)
-        for group in judged_stays(study, model):
-            for name in model_names(group.predictions, own):
-                baseline = name not in own
-                found.append(
-                    JudgedOn(
-                        model=name if baseline else model.name,
-                        baseline=baseline,
-                        beside=model.name if baseline else "",
-                        data=group.data,
-                        split=group.split,
-                        predictions=group.predictions.filter(pl.col("model") == name),
-                        metrics=group.metrics.filter(pl.col("model") == name),
-                    )
-                )
-    return found
+    return [
+        each
+        for model in study.models
+        for group in judged_stays(study, model)
+        for each in judged_on(
+            model.name, own_models(model.training), group.predictions, group.metrics, group.data, group.split
+        )
+    ]
 
 
 def _line_name(line: ModelLine) -> str:

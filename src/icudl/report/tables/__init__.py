@@ -1,0 +1,1 @@
+"""Tables for papers: cohort, scores, subgroups, attacks and fragile groups, and their writers."""
