@@ -18,7 +18,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-LANGUAGES = {"bash", "python", "toml", "json", "text"}
+LANGUAGES = {"bash", "python", "toml", "json", "r", "text"}
 PAGES = [REPOSITORY / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "examples" not in path.parts)]
 
 _BLOCK = re.compile(

@@ -103,6 +103,25 @@ def test_the_figures_and_their_data_tell_of_no_single_stay(store: Path, ids: set
         assert not ids & set(re.findall(r">(\d{5,6})<", path.read_text("utf-8"))), path.name
 
 
+def test_tables_that_leave_the_store_say_whose_data_they_hold(store: Path, tmp_path: Path) -> None:
+    done = icudl("export", "report", "--parquet", tmp_path / "out", "--store", store)
+    assert "credentialed" in done.stderr
+    files = list((tmp_path / "out").glob("*.parquet"))
+    assert len(files) > 4
+    for path in files:
+        assert path.stat().st_mode & 0o077 == 0
+        assert pl.read_parquet_metadata(path)["icudl.restricted"] == "true"
+    assert json.loads((tmp_path / "out" / "tables.json").read_text("utf-8"))["restricted"] is True
+    for path, frame in frames(tmp_path / "out"):
+        assert not any(dtype.is_temporal() for dtype in frame.dtypes), path
+
+
+def test_tables_for_papers_name_no_small_group(store: Path) -> None:
+    text = icudl("table", "report", "--kind", "cohort", "--format", "csv", "--store", store).stdout
+    assert re.search(r"<10|masked|not told apart|All stays", text)
+    assert not re.search(r"(?<![\d.])[1-9] \(\d", text)
+
+
 def test_nothing_but_row_level_artifacts_holds_ids(store: Path) -> None:
     """Those that docs/decisions/0064 names, and no other."""
     holders = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
+import pytest
 from command_line import icudl
 
 
@@ -47,3 +49,44 @@ def test_what_cannot_be_told_is_said(small_study: Path) -> None:
     assert "nothing to tell for --kind attacks" in none.stderr
     extract = icudl("table", "extract", *store, check=False)
     assert "has neither scores nor attacks" in extract.stderr
+
+
+def test_tidy_tables_load_in_polars_and_pandas(small_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    told = json.loads(icudl("export", "report", "--parquet", out, "--store", small_study, "--json").stdout)
+    rows = {file["table"]: file["rows"] for file in told["files"]}
+    assert rows.keys() >= {"cohort", "measurements", "predictions", "scores", "attacks", "changes"}
+    described = json.loads((out / "tables.json").read_text("utf-8"))["tables"]
+    for name, count in rows.items():
+        frame = pl.read_parquet(out / f"{name}.parquet")
+        assert frame.height == count
+        assert frame.columns == list(described[name]["columns"])
+        assert pl.read_parquet_metadata(out / f"{name}.parquet")["icudl.restricted"] == "false"
+    assert sorted(path.name for path in out.iterdir()) == sorted([*(f"{name}.parquet" for name in rows), "tables.json"])
+    changes, attacks = (pl.read_parquet(out / f"{name}.parquet") for name in ("changes", "attacks"))
+    best = changes.filter(example="best").group_by("stay_id").len("changed")
+    known = attacks.filter(status="success").select("stay_id", "changed")
+    assert best.sort("stay_id").equals(known.sort("stay_id").cast({"changed": pl.UInt32}))
+    # What the model was given at a charted cell is the mean of that hour.
+    values = pl.read_parquet(out / "measurements.parquet")
+    joined = changes.filter("charted").join(values, on=["data", "stay_id", "hour", "variable"], how="left")
+    assert joined["value"].null_count() == 0
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.read_parquet(out / "changes.parquet")
+    assert len(frame) == changes.height
+    assert frame["variable"].tolist() == changes["variable"].to_list()
+
+
+def test_one_tidy_table_can_be_a_file(small_study: Path, tmp_path: Path) -> None:
+    file, store = tmp_path / "scores.parquet", ("--store", small_study)
+    icudl("export", "train", "--parquet", file, "--table", "scores", *store)
+    assert set(pl.read_parquet(file)["split"]) == {"out-of-fold", "test"}
+    for words, message in (
+        (("train", "--parquet", file), "is to be a folder"),
+        (("train", "--parquet", tmp_path / "x", "--table", "changes"), "fills no table 'changes'"),
+        (("train",), "Give --onnx FILE"),
+    ):
+        done = icudl("export", *words, *store, check=False)
+        assert done.returncode != 0
+        assert message in done.stderr
