@@ -66,6 +66,12 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
     return Entry(text, float(value))
 
 
+def decimals(low: float, high: float) -> int:
+    """Return how many decimals an estimate deserves: two significant digits of its interval's width, three at most."""
+    width = high - low
+    return min(max(1 - math.floor(math.log10(width)), 0), 3) if math.isfinite(width) and width > 0 else 3
+
+
 def count(value: int, noun: str, plural: str | None = None) -> str:
     """Return ``"1 stay"``, ``"2 stays"``."""
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"

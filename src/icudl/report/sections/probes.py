@@ -8,7 +8,7 @@ from icudl.probes.derangements import COURSES
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines, Variants
 from icudl.report.elements import Block, Entry, Figure, Listing, Note, Section, Switch, Table
 from icudl.report.study import ProbeResults
-from icudl.report.wording import columns, count, interval, number, numeric, percent, rounded, row
+from icudl.report.wording import columns, count, decimals, interval, number, numeric, percent, rounded, row
 
 MOST_CURVES = 6
 """Curves of the figure of levels: the derangements that the model follows least."""
@@ -142,7 +142,7 @@ def _table(followed: Responsiveness) -> Table:
             each.stays,
             each.risks[0],
             each.risks[-1],
-            interval(each.rise, each.low, each.high),
+            interval(each.rise, each.low, each.high, decimals(each.low, each.high)),
             _share(each.responds.value),
             _share(each.contradicts.value),
             _share(each.monotone.value),
@@ -227,22 +227,28 @@ def _rates(rates: tuple[Reversed, ...]) -> Table:
             numeric("Right made wrong (95 %)"),
             numeric("Deaths missed"),
         ),
-        tuple(
-            row(
-                LEVEL_NAMES[each.level],
-                Entry(f"{100 * each.rate:.2f} %", each.rate),
-                each.expected_errors,
-                interval(each.value, each.low, each.high),
-                each.one,
-                each.several,
-                interval(each.made_wrong, each.made_wrong_low, each.made_wrong_high),
-                each.missed_deaths,
-            )
-            for each in rates
-        ),
+        tuple(_rate(each) for each in rates),
         "Intervals are over patients. Published rates: 0.14 % of fields of electronic data capture (Nahm 2008), "
         "0.5 % of manual glucose entries clinically significantly wrong and 3.7 % wrong at all (Mays 2019), unless "
         "others were set. The record as it is counts as right, errors that the cleaning drops as harmless.",
+    )
+
+
+def _rate(of: Reversed) -> tuple[Entry, ...]:
+    digits = decimals(of.low, of.high)
+
+    def part(value: float) -> Entry:
+        return Entry(f"{value:.{digits}f}", value)
+
+    return row(
+        LEVEL_NAMES[of.level],
+        Entry(f"{100 * of.rate:.2f} %", of.rate),
+        Entry(number(of.expected_errors, 2), of.expected_errors),
+        interval(of.value, of.low, of.high, digits),
+        part(of.one),
+        part(of.several),
+        interval(of.made_wrong, of.made_wrong_low, of.made_wrong_high, digits),
+        part(of.missed_deaths),
     )
 
 
