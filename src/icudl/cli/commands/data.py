@@ -20,7 +20,7 @@ from icudl.cli.session import Session, examples, shared_options, show_commands
 @click.option(
     "--patients", type=int, default=3000, show_default=True, help="Size of the hospital; MIMIC-III has 46520."
 )
-@click.option("--layout", default="mimic3", show_default=True, help="mimic3, mimic4, eicu, meds, clif or table.")
+@click.option("--layout", default="mimic3", show_default=True, help="mimic3, mimic4, eicu, meds, clif, yaib or table.")
 @click.option("--format", "file_format", default="", help="csv.gz, csv or parquet.  [default: the layout's usual one]")
 @click.option("--noise-rows", type=float, help="Rows that no variable reads, for each row that one reads.")
 @shared_options

@@ -86,7 +86,7 @@ def write_hospital(
         folder: Created if missing; must be empty or hold the same hospital, finished or not.
         patients: Size of the hospital.
         seed: Root of all its random streams.
-        layout: ``"mimic3"``, ``"mimic4"``, ``"eicu"``, ``"meds"``, ``"clif"`` or ``"table"``.
+        layout: ``"mimic3"``, ``"mimic4"``, ``"eicu"``, ``"meds"``, ``"clif"``, ``"yaib"`` or ``"table"``.
         file_format: ``"csv.gz"``, ``"csv"`` or ``"parquet"``; "" for the layout's usual one.
         noise_rows: Rows of unread items for each row that is read; ``MIMIC_NOISE_ROWS`` for a realistic table.
         executor: Makes blocks of patients of a large hospital side by side; serial by default.

@@ -19,6 +19,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.plugins import load_plugin, options_of
 from icudl.preprocessing import CohortOptions, SplitOptions
+from icudl.preprocessing.outcome import OutcomeOptions
 from icudl.sources import WindowOptions
 from icudl.sources.locating import Survey
 from icudl.sources.synthetic.layouts import LAYOUTS
@@ -41,15 +42,17 @@ def options_for(layout: str, folder: Path) -> dict[str, Any]:
     given: dict[str, Any] = {"path": str(folder)}
     if layout == "eicu":
         given["vitals"] = ("nursecharting", "vitalperiodic")
+    if layout == "yaib":
+        given["database"] = "mimic3"
     if layout == "table":
         given["names"] = tomllib.loads((folder / CONFIGURATION).read_text("utf-8"))["source"]["names"]
     return given
 
 
-def extracted(layout: str, folder: Path, scratch: Path, **more: Any) -> SourceTables:
+def extracted(layout: str, folder: Path, scratch: Path, hours: int = 48, **more: Any) -> SourceTables:
     options = options_of("icudl.sources", layout)(**options_for(layout, folder), **more)
     source = load_plugin("icudl.sources", layout)(options, SEED)
-    tables: SourceTables = source.extract(STUDY_VARIABLES, WindowOptions(hours=48), _context(scratch))
+    tables: SourceTables = source.extract(STUDY_VARIABLES, WindowOptions(hours=hours), _context(scratch))
     return tables
 
 
@@ -78,8 +81,9 @@ class Hospitals:
         return self._grids[layout]
 
 
-def grid_of(tables: SourceTables, scratch: Path) -> GridDataset:
-    return preprocess(tables, CohortOptions(), SplitOptions(folds=2), _context(scratch))
+def grid_of(tables: SourceTables, scratch: Path, event: str = "hospital_death") -> GridDataset:
+    outcome = OutcomeOptions(event=event)
+    return preprocess(tables, CohortOptions(), SplitOptions(folds=2), _context(scratch), outcome=outcome)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,37 @@ def test_a_table_of_ones_own_repairs_nothing(hospitals: Hospitals) -> None:
         assert dropped[name] >= (left - right).sum() > 0
 
 
+def test_yaib_has_a_day_of_medians_and_no_patients(hospitals: Hospitals, tmp_path: Path) -> None:
+    both = extracted("mimic3", hospitals.folder("mimic3"), tmp_path / "mimic3", hours=24, items=BOTH_POTASSIUMS)
+    tables = extracted("yaib", hospitals.folder("yaib"), tmp_path / "yaib", hours=24)
+    one = grid_of(both, tmp_path / "one", "icu_death")
+    other = grid_of(tables, tmp_path / "other", "icu_death")
+    # Left out are stays that end, and patients who die, before hour 30.
+    times = one.stays["death_hours"].fill_null(np.inf).to_numpy()
+    kept = np.flatnonzero((one.stays["stay_hours"] >= 30).to_numpy() & (times > 30))
+    assert len(one.stays) > len(kept) > 40
+    assert one.stays["stay_id"].gather(kept).equals(other.stays["stay_id"])
+    assert (one.labels[kept] == other.labels).all()
+    assert other.labels.sum() > 0
+    assert other.stays["patient_id"].equals(other.stays["stay_id"]), "each stay counts as a patient"
+    for name in ("sex", "age_years"):
+        assert one.stays[name].gather(kept).equals(other.stays[name]), name
+    # Hour 0 holds the hour before admission as well: it may have more, and never less.
+    repaired = [NAMES.index(name) for name in ("tempc", "ph")]
+    exact = [column for column in range(len(NAMES)) if column not in repaired]
+    counts, charted = one.counts[kept], other.counts > 0
+    assert ((counts > 0) <= charted)[:, 0][:, exact].all()
+    # From then on the same hours have a value. The value is the median, so that of one or two entries is their mean.
+    later = np.ix_(range(len(kept)), range(1, 24), exact)
+    assert ((counts > 0) == charted)[later].all()
+    few = counts[later] < 3
+    left, right = one.values[kept][later], other.values[later]
+    assert left[few].tobytes() == right[few].tobytes()
+    assert (left[~few] != right[~few]).any()
+    # Numbers in another unit than they were filed in are implausible to ricu: no hour gains by them.
+    assert ((counts > 0) >= charted)[:, 1:][:, :, repaired].all()
+
+
 def test_meds_is_in_the_official_layout(hospitals: Hospitals) -> None:
     folder = hospitals.folder("meds")
     events = pl.read_parquet(folder / "data" / "train" / "0.parquet")
@@ -194,7 +229,7 @@ def test_meds_is_in_the_official_layout(hospitals: Hospitals) -> None:
     assert codes.schema["parent_codes"] == pl.List(pl.String)
 
 
-@pytest.mark.parametrize("layout", ["mimic4", "eicu", "meds", "clif"])
+@pytest.mark.parametrize("layout", ["mimic4", "eicu", "meds", "clif", "yaib"])
 def test_what_was_written_is_located(layout: str, hospitals: Hospitals) -> None:
     source = load_plugin("icudl.sources", layout)
     found = source.locate(hospitals.folder(layout), Survey())

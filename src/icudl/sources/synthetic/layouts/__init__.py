@@ -10,8 +10,9 @@ from icudl.sources.synthetic.layouts.eicu import EICU
 from icudl.sources.synthetic.layouts.meds import MEDS
 from icudl.sources.synthetic.layouts.mimic4 import MIMIC4
 from icudl.sources.synthetic.layouts.own_tables import OWN_TABLES
+from icudl.sources.synthetic.layouts.yaib import YAIB
 
 __all__ = ["LAYOUTS", "Frames", "Layout"]
 
-LAYOUTS: Mapping[str, Layout] = {layout.name: layout for layout in (MIMIC4, EICU, MEDS, CLIF, OWN_TABLES)}
+LAYOUTS: Mapping[str, Layout] = {layout.name: layout for layout in (MIMIC4, EICU, MEDS, CLIF, YAIB, OWN_TABLES)}
 """The layouts by name."""
