@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,6 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from icudl.analysis.numbers.comparison import FEWEST_DEATHS as FEWEST_TOLD
+from icudl.analysis.numbers.comparison import Estimate
+from icudl.analysis.numbers.hospitals import HospitalLine
 from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, RISE, responsiveness
 from icudl.analysis.numbers.verdicts import reversed_verdicts
 from icudl.artifacts import (
@@ -255,6 +259,23 @@ def subgroups_table(scores: pl.DataFrame) -> Table:
     return table
 
 
+def hospitals_table(lines: Sequence[HospitalLine]) -> Table:
+    """Return the scores in each hospital, and what recalibrating the risks there would change."""
+    scores = ("AUROC", "deaths per expected death", "Brier", "Brier, change by recalibration")
+    table = _table("By hospital", "hospital", *map(_right, ("stays", "deaths", *scores)))
+    for line in lines:
+        told = line.scores
+        cells = ["-"] * len(scores)
+        if told is not None:
+            found = (told.auroc, told.ratio, told.brier)
+            cells = [*(_interval(dataclasses.asdict(each)) for each in found), _change(told.gain)]
+        name = f"all {line.hospitals:,}" if line.is_all else line.name or f"{line.hospitals:,} others together"
+        table.add_row(escape(name), f"{line.stays:,}", f"{line.deaths:,}", *cells)
+    table.caption = f"Nothing is said of hospitals where fewer than {FEWEST_TOLD} died or survived."
+    table.caption_justify = "left"
+    return table
+
+
 def differences_table(differences: pl.DataFrame) -> Table:
     """Return what ``training.scores.evaluation.compare`` found."""
     stays, deaths = differences["stays"][0], differences["deaths"][0]
@@ -281,6 +302,12 @@ def _interval(row: dict[str, float | None] | None) -> str:
     if row["low"] is None or row["high"] is None:
         return f"{row['value']:.3f}"
     return f"{row['value']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+
+
+def _change(of: Estimate) -> str:
+    if of.value is None or of.low is None or of.high is None:
+        return "-"
+    return f"{of.value:+.4f} ({of.low:+.4f} to {of.high:+.4f})"
 
 
 def _attack(store: Store, manifest: Manifest) -> list[Table]:

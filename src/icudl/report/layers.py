@@ -47,11 +47,11 @@ def parts_of(study: StudyResults, options: ReportOptions, seed: int) -> list[Par
     compared = model_lines(study, seed)
     told = headline(compared, lines, study.main.name)
     layers = (
-        _models_layer(study, compared),
+        _models_layer(study, compared, seed),
         _fragile_layer(study, lines, told),
         _whom_layer(study, told),
         _stays_layer(study, options, told),
-        _evidence_layer(study, told),
+        _evidence_layer(study, told, seed),
         Layer(
             "provenance",
             "Words, origin and citation",
@@ -67,7 +67,7 @@ def _several_models(study: StudyResults) -> bool:
     return len(study.models) > 1 or bool(study.external)
 
 
-def _models_layer(study: StudyResults, compared: Sequence[ModelLine]) -> Layer:
+def _models_layer(study: StudyResults, compared: Sequence[ModelLine], seed: int) -> Layer:
     parts: list[Section | Group] = []
     if _several_models(study):
         ids = _chapters(MODELS, _model_names(study))
@@ -75,7 +75,7 @@ def _models_layer(study: StudyResults, compared: Sequence[ModelLine]) -> Layer:
             models_section(study, compared, dict(zip([model.name for model in study.models], ids, strict=True)))
         )
     else:
-        parts += [quality_section(study, model) for model in study.models]
+        parts += [quality_section(study, model, seed) for model in study.models]
     return Layer(
         "models",
         "How well the models predict" if len(study.models) > 1 else "How well it predicts",
@@ -174,7 +174,7 @@ def _stays_layer(study: StudyResults, options: ReportOptions, told: Headline | N
     )
 
 
-def _evidence_layer(study: StudyResults, told: Headline | None) -> Layer:
+def _evidence_layer(study: StudyResults, told: Headline | None, seed: int) -> Layer:
     parts: list[Section | Group] = []
     parts += _group(
         COHORTS,
@@ -189,7 +189,7 @@ def _evidence_layer(study: StudyResults, told: Headline | None) -> Layer:
             MODELS,
             "Model",
             [
-                (name, model.name, [quality_section(study, model)])
+                (name, model.name, [quality_section(study, model, seed)])
                 for model, name in zip(study.models, _model_names(study), strict=True)
             ],
             "" if told is None else _anchors([told.line.model])[0],

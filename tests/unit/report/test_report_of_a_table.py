@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+from collections.abc import Mapping
 
+import numpy as np
+import polars as pl
 import pytest
 
 from icudl.report.build import build_report
+from icudl.report.charts.descriptions import Dots
+from icudl.report.elements import Figure, Table
 from icudl.report.options import ReportOptions
+from icudl.report.sections.model.quality import quality_section
 from icudl.report.study import StudyResults
 from report_study import fake_study, fake_table
 
@@ -149,3 +156,28 @@ def test_a_study_of_one_of_each_has_no_comparison_and_no_choice() -> None:
     layers = re.findall(r'<li><a href="#([^"]*)">', page.split('id="nav-list"')[1].split("</ul>", maxsplit=1)[0])
     assert layers == ["summary", "models", "fragile", "whom", "evidence", "provenance"]
     assert "data-chapters autocomplete" not in page
+
+
+def test_hospitals_of_external_data_stand_side_by_side(study: StudyResults) -> None:
+    main, elsewhere = study.data
+    labels = elsewhere.grid.labels
+    rank = np.where(labels == 1, np.cumsum(labels), np.arange(len(labels)) % 30)
+    names = np.where(rank <= 12, "h0", np.where(rank <= 14, "h1", "h2"))
+    stays = elsewhere.grid.stays.with_columns(source_set=pl.Series(names))
+    other = dataclasses.replace(elsewhere, grid=dataclasses.replace(elsewhere.grid, stays=stays))
+    section = quality_section(dataclasses.replace(study, data=(main, other)), study.models[0])
+    (table,) = [block for block in section.contents if isinstance(block, Table) and block.id == "hospital-scores"]
+    rows = [[entry.text for entry in row] for row in table.rows]
+    assert [row[0] for row in rows] == ["h0", "2 other hospitals together", "All 3 hospitals"]
+    assert {row[1] for row in rows} == {"stays of elsewhere (external)"}
+    assert rows[1][4:] == ["3", "–", "–", "–", "–", "–"]
+    assert int(rows[0][3]) + int(rows[1][3]) == int(rows[2][3]) == len(labels)
+    assert re.fullmatch(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", rows[0][5])
+    (figure,) = [block for block in section.contents if isinstance(block, Figure) and block.id == "hospitals"]
+    assert isinstance(figure.chart, Mapping)
+    drawn = figure.chart["external-0|ratio"]
+    assert isinstance(drawn, Dots)
+    assert drawn.rows == ("h0", "All 3 hospitals")
+    assert drawn.x.reference == 1
+    whole = quality_section(study, study.models[0])
+    assert not any(isinstance(block, Table) and block.id == "hospital-scores" for block in whole.contents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ class Judged:
         labels: (N,) 1 for death.
         risks: (N,) predicted risk of death.
         patients: (N,) patient identifiers; bootstrap resamples draw patients.
+        hospitals: (N,) hospital, or set of the source, of each stay (``source_set``); empty where nobody asks.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Judged:
     labels: npt.NDArray[np.int8]
     risks: Doubles
     patients: npt.NDArray[np.int64]
+    hospitals: Sequence[str] = ()
 
     @property
     def mortality(self) -> float:
@@ -100,7 +102,7 @@ def judged(
         own: Names of the trained model.
         name: What the group is called; the split's name where it is not given.
     """
-    patients = stays.select("stay_id", "patient_id")
+    patients = stays.select("stay_id", "patient_id", "source_set")
     found = []
     for model in model_names(predictions, own):
         chosen = predictions.filter(pl.col("model") == model)
@@ -115,6 +117,7 @@ def judged(
             labels=chosen["label"].to_numpy(),
             risks=chosen["probability"].to_numpy(),
             patients=chosen["patient_id"].to_numpy(),
+            hospitals=tuple(chosen["source_set"].to_list()),
         )
         if one.both_outcomes:
             found.append(one)

@@ -194,14 +194,16 @@ def evaluate(
     against_member: str | None,
     against_data: str | None,
 ) -> None:
-    """Score a fitted model, by subgroup and beside another model.
+    """Score a fitted model, by subgroup, by hospital and beside another model.
 
     All scores have intervals. CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, or
     others. Stays of patients whom the model has met, in training or in validation, are left out, whatever split, seed,
     cohort or source they come by. Differences are paired: both models are scored on the same resamples of the stays
     that are unseen by both.
     """
-    from icudl.cli.summaries import differences_table, scores_table, subgroups_table
+    from icudl.analysis.numbers.hospitals import hospital_lines
+    from icudl.analysis.numbers.quality import judged
+    from icudl.cli.summaries import differences_table, hospitals_table, scores_table, subgroups_table
     from icudl.errors import ConfigError
     from icudl.execution.threads import single_thread
     from icudl.training.scores.evaluation import compare, score_predictions
@@ -220,6 +222,10 @@ def evaluate(
         scores = score_predictions(ours.predictions, stays, samples, seed)
         tables = [scores_table(scores), subgroups_table(scores)]
         result = {"scores": scores.to_dicts(), "left_out": ours.left_out, "notes": list(ours.notes)}
+        for each in judged(ours.predictions, None, stays, ()):
+            if lines := hospital_lines(each, scores, seed):
+                tables.append(hospitals_table(lines))
+                result["hospitals"] = [dataclasses.asdict(line) for line in lines]
         if others is not None:
             differences = compare(ours.predictions, others.predictions, stays, samples, seed)
             tables.append(differences_table(differences))

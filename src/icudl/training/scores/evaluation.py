@@ -47,7 +47,7 @@ def bootstrap_weights(scored: Scored, samples: int, rng: np.random.Generator) ->
 def intervals(scored: Scored, samples: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """Return the 95 % percentile interval of every score; NaN where fewer than half of the resamples have the score."""
     collected: dict[str, list[Float64s]] = {name: [] for name in METRICS}
-    for size in _chunks(samples, len(scored.labels)):
+    for size in chunks(samples, len(scored.labels)):
         for name, values in all_scores(scored, bootstrap_weights(scored, size, rng)).items():
             collected[name].append(values)
     return {name: _percentiles(np.concatenate(parts)) for name, parts in collected.items()}
@@ -65,7 +65,7 @@ def paired_differences(
         rng: Random stream.
     """
     differences: dict[str, list[Float64s]] = {name: [] for name in METRICS}
-    for size in _chunks(samples, len(first.labels)):
+    for size in chunks(samples, len(first.labels)):
         weights = bootstrap_weights(first, size, rng)
         ours, theirs = all_scores(first, weights), all_scores(second, weights)
         for name in METRICS:
@@ -192,7 +192,7 @@ def _percentiles(values: Float64s) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _chunks(samples: int, n_stays: int) -> list[int]:
+def chunks(samples: int, n_stays: int) -> list[int]:
     """Split resamples so that one chunk's weights have at most about two million cells."""
     size = max(1, min(samples, _MOST_CELLS // max(1, n_stays)))
     return [min(size, samples - start) for start in range(0, samples, size)]

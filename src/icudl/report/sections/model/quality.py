@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.hospitals import HospitalLine, hospital_lines
 from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
 from icudl.report.elements import Block, Entry, Note, Section, Switch, Table
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
+from icudl.report.sections.model.hospitals import hospital_figure, hospital_table
 from icudl.report.sections.model.learning import training_curves
 from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
@@ -87,8 +90,14 @@ def metric_value(group: JudgedStays, model: str, metric: str) -> dict[str, Any] 
     return rows.row(0, named=True) if rows.height else None
 
 
-def quality_section(study: StudyResults, model: ModelResults) -> Section:
-    """Tell how good the predictions of a model are."""
+def quality_section(study: StudyResults, model: ModelResults, seed: int = 0) -> Section:
+    """Tell how good the predictions of a model are.
+
+    Args:
+        study: The study.
+        model: Which model.
+        seed: Of the resamples behind intervals by hospital.
+    """
     groups = judged_stays(study, model)
     models = model_names(model.training.predictions, own_models(model.training))
     own = models[:1]
@@ -128,11 +137,22 @@ def quality_section(study: StudyResults, model: ModelResults) -> Section:
     words = {group.key: group.words for group in groups if subgroups[group.key].height}
     if words:
         folded += [subgroup_figure(subgroups, words), subgroup_table(subgroups, words)]
+    folded += _by_hospital(groups, own, seed)
     if model.training.history.height:
         folded += training_curves(model.training.history)
     basis = "; ".join(_basis(group, own) for group in groups)
     section = Section("quality", "How well the model predicts", "Model", tuple(lead), tuple(blocks), tuple(folded))
     return section.based_on(f"{basis}." if basis else "")
+
+
+def _by_hospital(groups: Sequence[JudgedStays], own: Sequence[str], seed: int) -> list[Block]:
+    found: dict[str, tuple[HospitalLine, ...]] = {}
+    for group in groups:
+        for curve in group.curves:
+            if curve.model in own and (lines := hospital_lines(curve, group.metrics, seed)):
+                found[group.key] = lines
+    words = {group.key: group.words for group in groups if group.key in found}
+    return [hospital_figure(found, words), hospital_table(found, words)] if found else []
 
 
 def _external_notes(study: StudyResults, model: ModelResults) -> list[Note]:
