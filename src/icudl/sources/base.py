@@ -6,9 +6,11 @@ import abc
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import polars as pl
 
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError, suggestion
@@ -31,6 +33,40 @@ class SourceOptions(Options):
     table: ClassVar[str] = "source"
 
     name: str = option("synthetic", NAME_DOC)
+
+
+BY = ("charted", "stored")
+"""When a value counts as known: at its own time, or when it was stored."""
+
+BY_DOC = (
+    "When a value counts as known: charted, at its own time; or stored: a value that is stored after the end of the "
+    "window is left out and counted, where the tables tell when that was."
+)
+
+LATE = "dropped: stored after the window"
+"""Rule of a cleaning table: the value was in the window and stored after its end. It comes after "outside the window",
+and there is none unless values count from when they were stored."""
+
+
+def cautions_of_stored(cleaning: pl.DataFrame, silent: Sequence[str]) -> tuple[str, ...]:
+    """Return what a reader has to know where values count from when they were stored.
+
+    Args:
+        cleaning: ``CLEANING_SCHEMA``.
+        silent: Tables that were read and do not tell when a row was stored, as their documentation writes them.
+    """
+    found = []
+    if silent:
+        found.append(
+            f"source.by = 'stored', and {', '.join(silent)} does not tell when a row was stored: its values count from "
+            "when they were charted."
+        )
+    if not cleaning.filter(pl.col("rule") == LATE)["rows"].sum():
+        found.append(
+            "source.by = 'stored' left out no value. Check that the tables tell when a row was stored: where they do "
+            "not, its value counts from when it was charted."
+        )
+    return tuple(found)
 
 
 _OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

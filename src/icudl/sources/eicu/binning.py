@@ -12,6 +12,8 @@ import polars as pl
 
 from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, Schema
 from icudl.sources import rules
+from icudl.sources.base import LATE
+from icudl.sources.eicu.folder import ENTERED
 from icudl.sources.eicu.items import (
     FLUIDS,
     LAB,
@@ -49,6 +51,7 @@ READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
     _KEPT, _NO_STAY, _NO_TIME, _BEFORE, _AFTER, _NO_WINDOW, _NO_NUMBER, _UNIT, _GATED, _IMPLAUSIBLE, _SUPERSEDED,
     _REPEATED,
 ) = range(len(FATES))  # fmt: skip
+_LATE = len(FATES)
 
 KEPT_SCHEMA: Schema = {
     "stay_id": pl.Int64,
@@ -78,7 +81,7 @@ def entries(table: str, rows: pl.DataFrame, known: Sequence[Item] = LABELS) -> p
 
     Returns:
         stay_id, minute, item, value (null where it is no number), odd_unit (a unit that is known for the variable, and
-        not the one that the rules expect) and revised.
+        not the one that the rules expect), revised, and stored (the minute of its entry; null where it is not known).
     """
     labels = pl.DataFrame(
         [(label, number) for number, (of, label) in enumerate(known) if of == table],
@@ -94,10 +97,10 @@ def entries(table: str, rows: pl.DataFrame, known: Sequence[Item] = LABELS) -> p
         ).filter(pl.col("value").is_not_null())
         found = found.rename({"patientunitstayid": "stay_id", "observationoffset": "minute"})
     found = found.join(labels, on="label", how="inner")
-    for name, default in (("odd_unit", False), ("revised", 0)):
+    for name, default in (("odd_unit", False), ("revised", 0), ("stored", None)):
         if name not in found.columns:
             found = found.with_columns(pl.lit(default).alias(name))
-    return found.select("stay_id", "minute", "item", "value", "odd_unit", pl.col("revised").cast(pl.Int64))
+    return found.select("stay_id", "minute", "item", "value", "odd_unit", pl.col("revised", "stored").cast(pl.Int64))
 
 
 def _long(table: str, rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
@@ -115,7 +118,9 @@ def _long(table: str, rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
             value="labresult",
             odd_unit=pl.col("odd_unit").fill_null(value=False),
             revised=pl.col("labresultrevisedoffset").fill_null(0),
+            stored="labresultrevisedoffset",
         )
+    stored = {"stored": pl.col(ENTERED[table])} if ENTERED[table] in rows.columns else {}
     if table == NURSE:
         label = pl.concat_str("nursingchartcelltypevallabel", pl.lit("|"), "nursingchartcelltypevalname")
         named = rows.with_columns(label=label).filter(pl.col("label").is_in(labels["label"].to_list()))
@@ -132,9 +137,12 @@ def _long(table: str, rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
         # A label "urine" of intake is none of ours.
         mine = urine | (pl.col("celllabel") != URINE)
         named = rows.filter(mine).with_columns(label=label).filter(pl.col("label").is_in(labels["label"].to_list()))
-        return named.select("label", stay_id="patientunitstayid", minute="intakeoutputoffset", value="cellvaluenumeric")
+        return named.select(
+            "label", stay_id="patientunitstayid", minute="intakeoutputoffset", value="cellvaluenumeric", **stored
+        )
     value = texts.numbers(texts.filled(written))
-    return named.select("label", stay_id="patientunitstayid", minute=minute).with_columns(value.alias("value"))
+    chosen = named.select("label", stay_id="patientunitstayid", minute=minute, **stored)
+    return chosen.with_columns(value.alias("value"))
 
 
 def _odd_units(rows: pl.DataFrame) -> pl.DataFrame:
@@ -160,7 +168,9 @@ def _lab_variables() -> list[tuple[str, str]]:
 _LAB_VARIABLES = _lab_variables()
 
 
-def judged(found: pl.DataFrame, ends: pl.DataFrame, book: pl.DataFrame, window_hours: int) -> pl.DataFrame:
+def judged(
+    found: pl.DataFrame, ends: pl.DataFrame, book: pl.DataFrame, window_hours: int, *, by_stored: bool = False
+) -> pl.DataFrame:
     """Return the fate of each row.
 
     Args:
@@ -168,13 +178,15 @@ def judged(found: pl.DataFrame, ends: pl.DataFrame, book: pl.DataFrame, window_h
         ends: ``Stays.ends``.
         book: Rules of the table (``RuleBook.table``).
         window_hours: Length of the window.
+        by_stored: Whether a row that is stored after the window is left out.
 
     Returns:
         ``KEPT_SCHEMA`` (amount null where dropped) and fate, is_converted and is_repaired.
     """
     rows = found.join(book, on="item", how="inner").join(ends, on="stay_id", how="left")
     value = rules.canonical()
-    minute = pl.col("minute")
+    minute, end = pl.col("minute"), window_hours * 60
+    late = (pl.col("stored") >= end).fill_null(value=False) if by_stored else pl.lit(value=False)
     fate = (
         pl.when(pl.col("end").is_null())
         .then(_NO_STAY)
@@ -184,8 +196,10 @@ def judged(found: pl.DataFrame, ends: pl.DataFrame, book: pl.DataFrame, window_h
         .then(_BEFORE)
         .when(minute >= pl.col("end"))
         .then(_AFTER)
-        .when(minute >= window_hours * 60)
+        .when(minute >= end)
         .then(_NO_WINDOW)
+        .when(late)
+        .then(_LATE)
         .when(~pl.col("value").is_finite().fill_null(value=False))
         .then(_NO_NUMBER)
         .when("odd_unit")
@@ -271,17 +285,27 @@ def binned(files: Sequence[Path], rows: int, stay_ids: pl.Series) -> tuple[pl.Da
     return pl.concat(hours), sums
 
 
-def cleaning_table(counts: pl.DataFrame, lost: pl.DataFrame, variables: Sequence[Variable]) -> pl.DataFrame:
-    """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included."""
+def cleaning_table(
+    counts: pl.DataFrame, lost: pl.DataFrame, variables: Sequence[Variable], *, by_stored: bool = False
+) -> pl.DataFrame:
+    """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included.
+
+    Args:
+        counts: ``COUNTS_SCHEMA``.
+        lost: variable, superseded and repeated rows.
+        variables: The variables by index.
+        by_stored: Whether ``LATE`` is one of the rules.
+    """
+    fates = (*FATES, LATE)
     total: dict[tuple[int, str], int] = {}
     for variable, fate, rows, converted, repaired in counts.rows():
-        for rule, number in ((READ, rows), (FATES[fate], rows), (CONVERTED, converted), (REPAIRED, repaired)):
+        for rule, number in ((READ, rows), (fates[fate], rows), (CONVERTED, converted), (REPAIRED, repaired)):
             total[variable, rule] = total.get((variable, rule), 0) + number
     for variable, superseded, repeated in lost.rows():
         total[variable, FATES[_SUPERSEDED]] = superseded
         total[variable, FATES[_REPEATED]] = repeated
         total[variable, FATES[_KEPT]] -= superseded + repeated
-    names = (READ, *FATES, CONVERTED, REPAIRED)
+    names = (READ, *(fates if by_stored else FATES), CONVERTED, REPAIRED)
     rows = [
         (variable.name, rule, total.get((position, rule), 0))
         for position, variable in enumerate(variables)

@@ -71,15 +71,30 @@ COLUMNS: Mapping[str, Types] = {
 }  # fmt: skip
 """Columns of each table that are read; all others are ignored."""
 
+ENTERED: Mapping[str, str] = {
+    NURSE: "nursingchartentryoffset",
+    RESPIRATORY: "respchartentryoffset",
+    FLUIDS: "intakeoutputentryoffset",
+}
+"""Columns that tell when a row was entered, besides that of LAB, which is read anyway. Monitors enter by themselves."""
+
 _EDITION = "eICU 2.0"
 
 
-def find_tables(folder: Path, files: Mapping[str, Any]) -> dict[str, TableFile]:
+def columns_by(known: str) -> Mapping[str, Types]:
+    """Return the columns that are read where values count as known when they were charted or stored (``base.BY``)."""
+    if known == "charted":
+        return COLUMNS
+    return {**COLUMNS, **{table: {**COLUMNS[table], column: _WHOLE} for table, column in ENTERED.items()}}
+
+
+def find_tables(folder: Path, files: Mapping[str, Any], known: str = "charted") -> dict[str, TableFile]:
     """Return the tables of a folder; PATIENT must be among them.
 
     Args:
         folder: ``source.path``.
         files: Paths below the folder by table (``source.files``).
+        known: As of ``columns_by``.
 
     Raises:
         SourceError: The folder, PATIENT or a named file is missing, or a table has several files.
@@ -96,14 +111,15 @@ def find_tables(folder: Path, files: Mapping[str, Any]) -> dict[str, TableFile]:
             if path.name.lower().endswith(ending) and path.is_file():
                 found.setdefault(path.name.lower().removesuffix(ending), []).append(path)
     tables = {}
-    for table in COLUMNS:
+    columns = columns_by(known)
+    for table in columns:
         paths = [named[table]] if table in named else found.get(table, [])
         if len(paths) > 1:
             raise SourceError(
                 f"The table {table.upper()} has {len(paths)} files: {', '.join(path.name for path in paths)}. Keep one."
             )
         if paths:
-            tables[table] = TableFile(table, paths[0], COLUMNS[table], _EDITION)
+            tables[table] = TableFile(table, paths[0], columns[table], _EDITION)
     if "patient" not in tables:
         seen = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise SourceError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
 
 VITALS = ("nursecharting", "vitalperiodic", "vitalaperiodic")
 """Tables that hold vital signs."""
@@ -31,6 +31,7 @@ class EicuOptions(SourceOptions):
         "several tables are averaged.",
         choices=VITALS,
     )
+    by: str = option("charted", BY_DOC, choices=BY)
     open_data: bool = option(
         False, "The data at source.path are open (the eICU demo): nothing made from them is marked restricted."
     )

@@ -12,7 +12,7 @@ import polars as pl
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
 from icudl.sources.blocks import TableFile
 from icudl.sources.eicu import binning, items, releases
 from icudl.sources.eicu.folder import COLUMNS, check_files, find_tables
@@ -120,11 +120,12 @@ class Eicu(SourceBase):
         self._require_tables(variables, rules, tables)
         patients = pl.concat([pl.DataFrame(schema=dict(COLUMNS["patient"])), *tables["patient"].batches()])
         stays = stays_of(patients)
+        by_stored = self._options.by == "stored"
         read: dict[str, _Read] = {}
         for name in (name for name in items.EVENT_TABLES if name in tables):
             book = rules.table(variables, name)
             if len(book):
-                read[name] = _read(tables[name], book, labels, stays, window, context)
+                read[name] = _read(tables[name], book, labels, stays, window, context, by_stored=by_stored)
         if not read:
             raise SourceError("None of the chosen variables is measured in these tables. Choose others.")
         files = [file for each in read.values() for file in each.files]
@@ -135,14 +136,16 @@ class Eicu(SourceBase):
                 "and window.hours, and that all tables are of one release."
             )
         counts = pl.concat([each.counts for each in read.values()]).group_by("variable", "fate").agg(pl.all().sum())
+        fates = binning.cleaning_table(counts, lost, variables, by_stored=by_stored)
+        cautions = cautions_of_stored(fates, ()) if by_stored else ()
         return SourceTables(
             stays.table,
             hours,
-            pl.concat([stays.cleaning, binning.cleaning_table(counts, lost, variables)]),
+            pl.concat([stays.cleaning, fates]),
             variables,
             window.hours,
             population=self.population,
-            warnings=(*stays.warnings, *_warnings(len(patients), len(stays.table), read)),
+            warnings=(*stays.warnings, *_warnings(len(patients), len(stays.table), read), *cautions),
             outcomes=stays.outcomes,
         )
 
@@ -156,7 +159,7 @@ class Eicu(SourceBase):
     def _tables(self) -> dict[str, TableFile]:
         if not self._options.path:
             raise SourceError("source.path is empty. Give the folder of the eICU tables.")
-        return find_tables(Path(self._options.path).expanduser(), self._options.files)
+        return find_tables(Path(self._options.path).expanduser(), self._options.files, self._options.by)
 
     def _require_tables(self, variables: Sequence[Variable], rules: RuleBook, tables: Mapping[str, TableFile]) -> None:
         """Check that every variable's tables exist: a variable whose table is missing would look uncharted.
@@ -189,6 +192,8 @@ def _read(
     stays: Stays,
     window: WindowOptions,
     context: RunContext,
+    *,
+    by_stored: bool,
 ) -> _Read:
     """Read an event table once; write its kept rows into the scratch folder."""
     kept: list[pl.DataFrame] = []
@@ -208,7 +213,9 @@ def _read(
             rows += len(batch)
             seen = pl.concat([seen, batch["patientunitstayid"].unique()]).unique()
             part, count = binning.tallied(
-                binning.judged(binning.entries(file.table, batch, labels), stays.ends, book, window.hours)
+                binning.judged(
+                    binning.entries(file.table, batch, labels), stays.ends, book, window.hours, by_stored=by_stored
+                )
             )
             kept.append(part)
             total += len(part)

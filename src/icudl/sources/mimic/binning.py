@@ -17,6 +17,7 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, Schema
 from icudl.errors import SourceError
 from icudl.sources import rules
+from icudl.sources.base import LATE
 from icudl.sources.mimic.stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
 from icudl.variables import Variable
 
@@ -35,12 +36,13 @@ FATES: tuple[str, ...] = (
 
 READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
+_LATE = len(FATES)
 _CONVERTED, _REPAIRED = 1, 2
 
 KEPT_SCHEMA: Schema = {"key": pl.Int64, "amount": pl.Int64}
 COUNTS_SCHEMA: Schema = {
     "variable": pl.UInt8,
-    "fate": pl.UInt8,  # index into FATES
+    "fate": pl.UInt8,  # index into (*FATES, LATE)
     "rows": pl.Int64,
     "converted": pl.Int64,  # of these rows, those converted from the unit of their item
     "repaired": pl.Int64,  # of these rows, those converted from another unit than that of their item
@@ -55,7 +57,8 @@ def classified(events: pl.DataFrame, table: pl.DataFrame, index: StayIndex, wind
     """Return the fate of each row, and the cell of each kept row.
 
     Args:
-        events: Rows of one event table with patient, item, moment (seconds since 1970), value and is_error; rows of
+        events: Rows of one event table with patient, item, moment (seconds since 1970), value and is_error, and maybe
+            stored (seconds since 1970, null where unknown): a row stored after the window is left out then. Rows of
             items without a rule are left out.
         table: Rules of that table (``RuleBook.table``).
         index: The ICU stays.
@@ -72,13 +75,19 @@ def classified(events: pl.DataFrame, table: pl.DataFrame, index: StayIndex, wind
         .with_columns(is_number=pl.col("value").is_finite().fill_null(value=False))
     )
     value = rules.canonical()
+    end = window_hours * _SECONDS_PER_HOUR
+    late = pl.lit(value=False)
+    if "stored" in events.columns:
+        late = (offset_of(pl.col("packed")) + pl.col("stored") - pl.col("moment") >= end).fill_null(value=False)
     fate = (
         pl.when(pl.col("moment").is_null())
         .then(_NO_TIME)
         .when(pl.col("packed") == NO_STAY)
         .then(_NO_STAY)
-        .when(offset_of(pl.col("packed")) >= window_hours * _SECONDS_PER_HOUR)
+        .when(offset_of(pl.col("packed")) >= end)
         .then(_NO_WINDOW)
+        .when(late)
+        .then(_LATE)
         .when("is_error")
         .then(_ERROR)
         .when(~pl.col("is_number"))
@@ -253,7 +262,7 @@ def with_repeated(counts: pl.DataFrame, distinct: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.DataFrame:
+def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...], *, by_stored: bool = False) -> pl.DataFrame:
     """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included.
 
     ``read`` is the sum of ``kept`` and all ``dropped: ...`` rules. ``converted unit`` and ``repaired unit`` count rows
@@ -262,13 +271,15 @@ def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...]) -> pl.
     Args:
         counts: variable (index), fate, and the number of its rows, of converted and of repaired rows.
         variables: The variables by index.
+        by_stored: Whether ``LATE`` is one of the rules.
     """
+    fates = (*FATES, LATE)
     total: dict[tuple[int, str], int] = {}
     for variable, fate, rows, converted, repaired in counts.select(list(COUNTS_SCHEMA)).iter_rows():
-        touched = {READ: rows, FATES[fate]: rows, CONVERTED: converted, REPAIRED: repaired}
+        touched = {READ: rows, fates[fate]: rows, CONVERTED: converted, REPAIRED: repaired}
         for rule, number in touched.items():
             total[variable, rule] = total.get((variable, rule), 0) + number
-    names = (READ, *FATES, CONVERTED, REPAIRED)
+    names = (READ, *(fates if by_stored else FATES), CONVERTED, REPAIRED)
     rows = [
         (variable.name, rule, total.get((position, rule), 0))
         for position, variable in enumerate(variables)

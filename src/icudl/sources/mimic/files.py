@@ -14,12 +14,12 @@ from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
 from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
-from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
 from icudl.sources.hashing import fingerprint_of
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
-from icudl.sources.mimic.layout import EXPECTED_ITEM, Layout
+from icudl.sources.mimic.layout import EXPECTED_ITEM, STORED, Layout
 from icudl.sources.mimic.locating import located, looked_for
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic.stays import TOLD, StayIndex, Stays
@@ -45,12 +45,13 @@ class MimicFiles(SourceBase):
     layout: ClassVar[Layout]
 
     def __init__(
-        self, options: SourceOptions, seed: int, *, path: str, items: Mapping[str, Any], is_open: bool
+        self, options: SourceOptions, seed: int, *, path: str, by: str, items: Mapping[str, Any], is_open: bool
     ) -> None:
         """Take the folder, and item ids that replace those of the rules; nothing is read before it is asked for."""
         super().__init__(options, seed)
         self.folder = Path(path).expanduser()
         self.restricted = not is_open
+        self._by = by
         self._rules = self.rules().with_items(items)
         self.available = frozenset(self._rules.variables)
         self._has_path = bool(path)
@@ -119,7 +120,10 @@ class MimicFiles(SourceBase):
                 "No value of the chosen variables lies in the window of any ICU stay. Check that all tables are of one "
                 "release, and the settings variables.use and window.hours."
             )
-        cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables)])
+        cleaning = pl.concat([stays.cleaning, cleaning_table(total, variables, by_stored=self._by == "stored")])
+        cautions: tuple[str, ...] = ()
+        if self._by == "stored":
+            cautions = cautions_of_stored(cleaning, self.layout.silent(tuple(name for name in TABLES if name in rows)))
         return SourceTables(
             stays.table.select(list(STAYS_SCHEMA)),
             hours,
@@ -127,7 +131,7 @@ class MimicFiles(SourceBase):
             variables,
             window.hours,
             population=self.population,
-            warnings=_warnings(rows, self.layout),
+            warnings=(*_warnings(rows, self.layout), *cautions),
             outcomes=stays.outcomes,
         )
 
@@ -141,7 +145,7 @@ class MimicFiles(SourceBase):
     def _tables(self) -> dict[str, TableFile]:
         if not self._has_path:
             raise SourceError(f"source.path is empty. Give the folder of the {self.layout.database} tables.")
-        return find_tables(self.folder, self.layout)
+        return find_tables(self.folder, self.layout.by(self._by))
 
 
 def read_small_tables(tables: Mapping[str, TableFile]) -> dict[str, pl.DataFrame]:
@@ -164,6 +168,7 @@ def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:
     """Return patient, item, moment, value and is_error of the wanted rows of an event table."""
     columns = frame.collect_schema().names()
     value = "valuenum" if "valuenum" in columns else "value"
+    stored = {"stored": moment(frame, STORED)} if STORED in columns else {}
     flag = next((column for column in ("error", "iserror") if column in columns), None)
     return frame.filter(pl.col("itemid").is_in(items)).select(
         patient=pl.col("subject_id").cast(pl.Int64),
@@ -171,6 +176,7 @@ def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:
         moment=moment(frame, "charttime"),
         value=value,
         is_error=pl.lit(value=False) if flag is None else (pl.col(flag) == 1).fill_null(value=False),
+        **stored,
     )
 
 
@@ -204,6 +210,7 @@ def _key(file: TableFile, stays: pl.DataFrame, rules: pl.DataFrame, window: Wind
     with translated(file):
         state = file.path.stat()
     parts = [str(file.path.resolve()), str(state.st_size), str(state.st_mtime_ns), str(window.hours)]
+    parts.append("stored" if STORED in file.layout.columns[file.table] else "charted")
     digest = hashlib.sha256("|".join(parts).encode())
     for frame in (stays, rules):
         digest.update(frame.write_csv().encode())

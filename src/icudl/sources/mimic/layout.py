@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -11,6 +11,9 @@ from icudl.sources.rules import TABLES
 
 _LABS = (50_000, 60_000)
 EXPECTED_ITEM = f"an item id, below {', '.join(TABLES)} or without a table"
+
+STORED = "storetime"
+"""Column of the time at which a row was stored."""
 
 Releases = Mapping[str, Mapping[str, int]]
 """Rows by table, by name of the release."""
@@ -31,6 +34,7 @@ class Layout:
             database whose tables lie side by side.
         is_upper: Whether its documentation writes names of tables and columns in capitals.
         releases: Rows of the tables of each known release.
+        stored: Event tables that tell when a row was stored, in storetime.
         follow_up_days: For how many days after a patient's last discharge from hospital dod tells of a death.
     """
 
@@ -42,7 +46,21 @@ class Layout:
     folders: Mapping[str, tuple[str, ...]]
     is_upper: bool
     releases: Releases
+    stored: tuple[str, ...]
     follow_up_days: float
+
+    def by(self, known: str) -> Layout:
+        """Return the layout that is read where values count as known when they were charted or stored (``base.BY``)."""
+        if known == "charted":
+            return self
+        columns = dict(self.columns)
+        for name in self.stored:
+            columns[name] = {**columns[name], STORED: pl.Datetime}
+        return dataclasses.replace(self, columns=columns)
+
+    def silent(self, tables: Sequence[str]) -> tuple[str, ...]:
+        """Return the names, as they are documented, of those event tables that do not tell when a row was stored."""
+        return tuple(self.shown(table) for table in tables if table not in self.stored)
 
     def shown(self, name: str) -> str:
         """Return a table or column as the database's documentation writes it."""

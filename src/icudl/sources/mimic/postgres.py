@@ -20,7 +20,7 @@ from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
-from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
 from icudl.sources.mimic import sql as queries
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
@@ -57,6 +57,7 @@ class MimicPostgres(SourceBase):
         *,
         url: str,
         schemas: Mapping[str, str],
+        by: str,
         items: Mapping[str, Any],
         is_open: bool,
     ) -> None:
@@ -67,11 +68,14 @@ class MimicPostgres(SourceBase):
             seed: Root of the run's random streams.
             url: The connection.
             schemas: Schema of each table.
+            by: When values count as known (``base.BY``).
             items: Item ids that replace those of the rules.
             is_open: Whether the options declare the data open.
         """
         super().__init__(options, seed)
         self.restricted = not is_open
+        self._layout = self.layout.by(by)
+        self._by_stored = by == "stored"
         self._rules = self.rules().with_items(items)
         self.available = frozenset(self._rules.variables)
         self._url = url
@@ -116,7 +120,8 @@ class MimicPostgres(SourceBase):
             for table in there.types:
                 with self._translated(f"counting {table}"):
                     state = _state(connection, self._schemas[table], table)
-                    key = None if state is None else hashlib.sha256(f"{state}|{items.get(table)}".encode()).hexdigest()
+                    hashed = f"{state}|{items.get(table)}|{','.join(self._layout.columns[table])}"
+                    key = None if state is None else hashlib.sha256(hashed.encode()).hexdigest()
                     content = remembered.get(key or "") or self._content(connection, there, table, items.get(table))
                 tables[table] = content
                 if key is not None:
@@ -138,17 +143,18 @@ class MimicPostgres(SourceBase):
             SourceError: The server cannot be reached or goes away, a table or column is missing, or nothing was found.
         """
         self._require_catalogue(variables)
-        files = []
+        files, read = [], []
         with postgres.connection(self._url, read_only=True) as connection:
             for setting in SETTINGS:
                 connection.execute(setting)
             there = self.tables(connection)
             self._rules.require_one_variable_an_item(variables)
-            require_event_tables(self._rules, variables, there.types, self._place, self.layout)
+            require_event_tables(self._rules, variables, there.types, self._place, self._layout)
             stays = self._stays(connection, there)
             for table in (table for table in TABLES if table in there.types):
                 rules = self._rules.table(variables, table)
                 if len(rules):
+                    read.append(table)
                     statement = queries.sums_of(there, table, rules, window.hours, self.patients_read(there))
                     files.append(self._sums(connection, table, statement, context))
         if not files:
@@ -159,7 +165,8 @@ class MimicPostgres(SourceBase):
                 f"No value of the chosen variables lies in the window of any ICU stay of {self._place}. "
                 "Check that all tables are loaded, and the settings variables.use and window.hours."
             )
-        cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables)])
+        cleaning = pl.concat([stays.cleaning, cleaning_table(counts, variables, by_stored=self._by_stored)])
+        silent = self.layout.silent(read)
         return SourceTables(
             stays.table.select(list(STAYS_SCHEMA)),
             hours,
@@ -167,6 +174,7 @@ class MimicPostgres(SourceBase):
             variables,
             window.hours,
             population=self.population,
+            warnings=cautions_of_stored(cleaning, silent) if self._by_stored else (),
             outcomes=stays.outcomes,
         )
 
@@ -196,19 +204,19 @@ class MimicPostgres(SourceBase):
                 "LEFT JOIN pg_type t ON t.oid = a.atttypid "
                 "WHERE n.nspname = ANY(%s) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
                 "ORDER BY 1, 2, 3",
-                [list(self._schemas.values()), list(self.layout.columns)],
+                [list(self._schemas.values()), list(self._layout.columns)],
             ).fetchall()
         columns: dict[str, dict[str, str]] = {}
         for schema, table, column, kind in found:
             if schema == self._schemas[table]:
                 columns.setdefault(table, {})[column] = kind
-        types = {table: columns[table] for table in self.layout.columns if table in columns}
-        missing = [self._shown(table) for table in self.layout.required if table not in types]
+        types = {table: columns[table] for table in self._layout.columns if table in columns}
+        missing = [self._shown(table) for table in self._layout.required if table not in types]
         if missing:
             verb = "lacks" if self._kind == "schema" else "lack"
             raise SourceError(f"S{self._place[1:]} {verb} {', '.join(missing)}. {self.expected.remedy}")
         self._require_naive_times(types)
-        return ServerTables(self.layout, self._schemas, types)
+        return ServerTables(self._layout, self._schemas, types)
 
     def _require_catalogue(self, variables: tuple[Variable, ...]) -> None:
         """Refuse variables beside the catalogue: the fingerprint covers the rows of the rules' items alone."""
@@ -223,13 +231,13 @@ class MimicPostgres(SourceBase):
     def _shown(self, table: str) -> str:
         """Return a table as the database's documentation writes it, with its schema where there are several."""
         several = len(set(self._schemas.values())) > 1
-        return f"{self._schemas[table]}.{table}" if several else self.layout.shown(table)
+        return f"{self._schemas[table]}.{table}" if several else self._layout.shown(table)
 
     def _require_naive_times(self, types: Mapping[str, Mapping[str, str]]) -> None:
         zoned = sorted(
             f"{table}.{column}"
             for table in types
-            for column in self.layout.times(table)
+            for column in self._layout.times(table)
             if types[table].get(column) == "timestamptz"
         )
         if zoned:
@@ -243,7 +251,7 @@ class MimicPostgres(SourceBase):
     def _stays(self, connection: psycopg.Connection, tables: ServerTables) -> Stays:
         frames = []
         for table in ("patients", "admissions", "icustays"):
-            columns = self.layout.columns[table]
+            columns = self._layout.columns[table]
             types = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in columns.items()}
             statement = queries.rows_of(tables, table)
             with self._translated(f"reading {table}"):

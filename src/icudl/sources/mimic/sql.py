@@ -14,7 +14,7 @@ import polars as pl
 from psycopg import sql
 
 from icudl.sources.mimic.binning import FATES
-from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.layout import STORED, Layout
 from icudl.sources.rules import AMOUNT_SCALE
 
 SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
@@ -32,6 +32,7 @@ SUMS_SCHEMA: Mapping[str, type[pl.DataType]] = {
 read; other fates: stay_id, hour and total are null."""
 
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _ = range(len(FATES))
+_LATE = len(FATES)
 _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Int64: sql.SQL("bigint"),
     pl.UInt8: sql.SQL("smallint"),
@@ -118,6 +119,7 @@ def sums_of(
         window_hours: Length of the window.
         patients: Condition on stays; rows in other stays are outside any stay.
     """
+    told = STORED in tables.layout.columns[table]
     return _SUMS.format(
         stay_subject=tables.read("icustays", "subject_id"),
         stay_id=tables.read("icustays", tables.layout.stay),
@@ -130,6 +132,7 @@ def sums_of(
         intime=_MOMENT.format(sql.Identifier("intime")),
         outtime=_MOMENT.format(sql.Identifier("outtime")),
         moment=_MOMENT.format(sql.Identifier("event", "charttime")),
+        stored=_MOMENT.format(sql.Identifier("event", STORED)) if told else sql.SQL("NULL::bigint"),
         value=sql.Identifier("event", value_column(table, tables.layout)),
         flag=_flag(table, tables.layout),
         window=sql.Literal(window_hours * 3600),
@@ -207,6 +210,7 @@ _FATE_NAMES = {
     "no_number": _NO_NUMBER,
     "gated": _GATED,
     "implausible": _IMPLAUSIBLE,
+    "late": _LATE,
 }
 
 # A stay ends where it ends or where the patient's next stay begins, whichever is first: at most one stay is joined to
@@ -220,11 +224,13 @@ stay AS (
           FROM {stays} AS event WHERE {patients}) AS times
 ),
 event AS (
-    SELECT {subject} AS subject_id, {moment} AS moment, {value}::float8 AS value, {flag} AS is_error, rule.*
+    SELECT {subject} AS subject_id, {moment} AS moment, {stored} AS stored, {value}::float8 AS value,
+           {flag} AS is_error, rule.*
     FROM {events} AS event JOIN rule ON rule.item = {item}
 ),
 located AS (
     SELECT event.*, stay.icustay_id, event.moment - stay.intime AS since,
+           event.stored - stay.intime AS known,
            event.value BETWEEN event.repair_low AND event.repair_high AS is_repaired
     FROM event LEFT JOIN stay ON stay.subject_id = event.subject_id
         AND event.moment >= stay.intime AND (stay.until IS NULL OR event.moment < stay.until)
@@ -242,6 +248,7 @@ classified AS (
            CASE WHEN moment IS NULL THEN {no_time}
                 WHEN icustay_id IS NULL THEN {no_stay}
                 WHEN since >= {window} THEN {no_window}
+                WHEN known >= {window} THEN {late}
                 WHEN is_error THEN {error}
                 WHEN value IS NULL OR value IN ('NaN', 'Infinity', '-Infinity') THEN {no_number}
                 WHEN quantity IS NULL THEN {gated}

@@ -37,6 +37,7 @@ class Mimic3Files(MimicFiles):
             options,
             seed,
             path=options.path,
+            by=options.by,
             items=options.items,
             is_open=options.open_data,
         )

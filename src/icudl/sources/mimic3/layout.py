@@ -55,6 +55,7 @@ LAYOUT = Layout(
     folders={},
     is_upper=True,
     # MIT-LCP/mimic-code, postgres_checks.sql; the demo as published.
+    stored=("chartevents", "outputevents"),  # LABEVENTS has no such column
     follow_up_days=90,  # MIMIC-III takes deaths after discharge from the social security registry, "at least 90 days".
     releases={
         "MIMIC-III v1.4": {

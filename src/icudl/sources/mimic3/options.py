@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
 
 _ITEMS_DOC = (
     "Item ids of a variable in MIMIC-III instead of those of the rules: { potassium = [50822, 50971] }. An id that "
@@ -21,6 +21,7 @@ class Mimic3Options(SourceOptions):
 
     name: str = option("mimic3", NAME_DOC)
     path: str = option("", PATH_DOC, identity=False, path=True)
+    by: str = option("charted", BY_DOC, choices=BY)
     items: Mapping[str, Any] = option({}, _ITEMS_DOC)
     open_data: bool = option(
         False,
@@ -41,6 +42,7 @@ class Mimic3PostgresOptions(SourceOptions):
         secret=True,
     )
     schema: str = option("mimiciii", "Schema of the tables in that database.", identity=False)
+    by: str = option("charted", BY_DOC, choices=BY)
     items: Mapping[str, Any] = option({}, _ITEMS_DOC)
     open_data: bool = option(
         False,

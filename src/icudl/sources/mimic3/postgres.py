@@ -42,6 +42,7 @@ class Mimic3Postgres(MimicPostgres):
             seed,
             url=options.url,
             schemas=dict.fromkeys(LAYOUT.columns, options.schema),
+            by=options.by,
             items=options.items,
             is_open=options.open_data,
         )

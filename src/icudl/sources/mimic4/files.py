@@ -41,6 +41,7 @@ class Mimic4Files(MimicFiles):
             options,
             seed,
             path=options.path,
+            by=options.by,
             items=options.items,
             is_open=options.open_data,
         )

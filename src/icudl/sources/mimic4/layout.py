@@ -73,6 +73,7 @@ LAYOUT = Layout(
     # MIT-LCP/mimic-code, mimic-iv/buildmimic: validate.sql as of versions 2.1, 2.2 and 3.1, validate_demo.sql. For 1.0
     # and 3.0, what other public repositories report (no check of mimic-code's own was found); of 2.0 no counts of all
     # tables were found.
+    stored=("chartevents", "labevents", "outputevents"),
     follow_up_days=365,  # MIMIC-IV 2 and 3: dod is censored one year after the last discharge.
     releases={
         "MIMIC-IV v1.0": {

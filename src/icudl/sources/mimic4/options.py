@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
 
 YEAR_GROUPS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
 """Values of anchor_year_group in all versions; the last is new in version 3.0."""
@@ -30,6 +30,7 @@ class Mimic4Options(SourceOptions):
     name: str = option("mimic4", NAME_DOC)
     path: str = option("", PATH_DOC, identity=False, path=True)
     year_groups: tuple[str, ...] = option((), _GROUPS_DOC, choices=YEAR_GROUPS)
+    by: str = option("charted", BY_DOC, choices=BY)
     items: Mapping[str, Any] = option({}, _ITEMS_DOC)
     open_data: bool = option(
         False,
@@ -56,6 +57,7 @@ class Mimic4PostgresOptions(SourceOptions):
         "mimiciv_icu", "Schema of icustays, chartevents and outputevents in that database.", identity=False
     )
     year_groups: tuple[str, ...] = option((), _GROUPS_DOC, choices=YEAR_GROUPS)
+    by: str = option("charted", BY_DOC, choices=BY)
     items: Mapping[str, Any] = option({}, _ITEMS_DOC)
     open_data: bool = option(
         False,

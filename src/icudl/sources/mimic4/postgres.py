@@ -56,6 +56,7 @@ class Mimic4Postgres(MimicPostgres):
             seed,
             url=options.url,
             schemas=hospital | unit,
+            by=options.by,
             items=options.items,
             is_open=options.open_data,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from eicu_tables import OUTPUT, Hospital, fluid, lab, nurse, patient, read, respiratory, vitals
 from icudl.errors import ConfigError, SourceError
+from icudl.sources.base import LATE
 from icudl.sources.eicu import Eicu, EicuOptions, items
 from icudl.sources.eicu.binning import FATES
 from icudl.sources.table import units
@@ -250,3 +251,30 @@ def test_options(tmp_path: Path) -> None:
     assert Eicu(EicuOptions(), 1).population == "eicu"
     assert "heartrate" not in Eicu(EicuOptions(vitals=("vitalaperiodic",)), 1).available
     assert pl.Series(sorted(Eicu(EicuOptions(), 1).available)).is_in(list(CATALOGUE)).all()
+
+
+def test_a_value_counts_from_when_it_was_stored(tmp_path: Path) -> None:
+    late = 48 * 60
+    hospital = Hospital(
+        lab=[
+            lab(60, "creatinine", 1.0, revised=90),
+            # A revision that nobody could see yet: the value before it counts.
+            lab(2800, "creatinine", 2.0, revised=2820),
+            lab(2800, "creatinine", 7.0, revised=late),
+        ],
+        nursecharting=[
+            nurse(120, "Heart Rate", "Heart Rate", 80) | {"nursingchartentryoffset": 130},
+            nurse(180, "Heart Rate", "Heart Rate", 99) | {"nursingchartentryoffset": late + 5},
+            nurse(240, "Heart Rate", "Heart Rate", 85) | {"nursingchartentryoffset": None},
+        ],
+    )
+    folder = hospital.write(tmp_path / "eicu")
+    use = ("heartrate", "creatinine")
+    charted, by_stored = (read(folder, use, by=by) for by in ("charted", "stored"))
+    last = pl.col("hour") == 46
+    assert charted.hours.filter(last)["mean"].to_list() == [7.0]
+    assert by_stored.hours.filter(last)["mean"].to_list() == [2.0]
+    assert by_stored.hours.filter(pl.col("variable") == 0)["hour"].to_list() == [2, 4]
+    found = dict(by_stored.cleaning.filter(pl.col("rule") == LATE).select("variable", "rows").iter_rows())
+    assert found == {"heartrate": 1, "creatinine": 1}
+    assert LATE not in charted.cleaning["rule"].to_list()

@@ -16,7 +16,7 @@ import mimic4_tables
 from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import VariableOptions, WindowOptions
+from icudl.sources.base import LATE, VariableOptions, WindowOptions
 from icudl.sources.mimic.binning import FATES
 from icudl.sources.mimic.folder import files_of
 from icudl.sources.mimic4.files import Mimic4Files
@@ -31,6 +31,7 @@ from mimic4_tables import (
     STAY,
     Hospital,
     admission,
+    at,
     busy_hospital,
     chart,
     lab,
@@ -326,3 +327,35 @@ def test_every_row_that_is_read_has_one_fate(
     rows_read = sum(row[6] in wanted for row in hospital.charts) + sum(row[4] in wanted for row in hospital.labs)
     assert counts["read"] == rows_read == sum(counts[fate] for fate in FATES)
     assert tables.hours["count"].sum() == counts["kept"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_result_counts_from_when_it_was_stored(ending: str, tmp_path: Path, context: RunContext) -> None:
+    def stored(row: list, hours: float | None) -> list:
+        return [*row[:7], None if hours is None else at(hours), *row[8:]]
+
+    hospital = Hospital(
+        labs=[
+            stored(lab(2, 51006, 20), 3),
+            stored(lab(46, 51006, 30), 47.9),
+            stored(lab(47, 51006, 90), 48),  # as the window ends
+            stored(lab(47.5, 50912, 2), 60),
+            stored(lab(30, 50912, 1), None),  # not known
+            stored(lab(50, 50912, 9), 51),  # outside the window in any case
+        ],
+        charts=[[*chart(40, 220045, 80)[:5], at(49), *chart(40, 220045, 80)[6:]]],
+    )
+    folder = hospital.write(tmp_path / "iv", ending=ending)
+    charted, by_stored = (read(folder, context, by=by) for by in ("charted", "stored"))
+    first, second = mimic3_tables.cells(charted), mimic3_tables.cells(by_stored)
+    assert first.keys() - second.keys() == {(STAY, 40, "heartrate"), (STAY, 47, "bun"), (STAY, 47, "creatinine")}
+    assert second.items() <= first.items()
+    counts = dict(by_stored.cleaning.filter(pl.col("rule") == LATE).select("variable", "rows").iter_rows())
+    assert {name: rows for name, rows in counts.items() if rows} == {"heartrate": 1, "bun": 1, "creatinine": 1}
+    fates = by_stored.cleaning.filter(pl.col("rule").is_in([*FATES, LATE]))["rows"].sum()
+    assert fates == by_stored.cleaning.filter(pl.col("rule") == "read")["rows"].sum() == 7
+    assert LATE not in charted.cleaning["rule"].to_list()
+    assert charted.warnings == by_stored.warnings
+    unknown = dataclasses.replace(hospital, labs=[stored(lab(2, 51006, 20), None)], charts=[])
+    (caution,) = read(unknown.write(tmp_path / "unknown", ending=ending), context, use=("bun",), by="stored").warnings
+    assert "left out no value" in caution

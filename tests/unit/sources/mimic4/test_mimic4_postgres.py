@@ -14,14 +14,14 @@ from psycopg import sql
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import DataSource, SourceBase, VariableOptions, WindowOptions
+from icudl.sources.base import LATE, DataSource, SourceBase, VariableOptions, WindowOptions
 from icudl.sources.locating import Survey
 from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.sources.mimic4.files import Mimic4Files
 from icudl.sources.mimic4.options import Mimic4Options, Mimic4PostgresOptions
 from icudl.sources.mimic4.postgres import Mimic4Postgres
 from icudl.stages.extract import extract
-from mimic4_tables import FOLDERS, Hospital, busy_hospital
+from mimic4_tables import FOLDERS, Hospital, at, busy_hospital
 
 LATER = ("2014 - 2016", "2017 - 2019")
 
@@ -97,6 +97,29 @@ def test_database_and_files_give_the_same_bits(
         table = sql.Identifier(schemas["hosp"], "patients")
         connection.execute(sql.SQL("UPDATE {} SET anchor_year_group = '2011 - 2013'").format(table))
     assert source.fingerprint(tmp_path / "memory").digest not in digests
+
+
+def test_what_is_stored_late_is_left_out_on_the_server_as_from_files(
+    tmp_path: Path, database: str, schemas: dict[str, str], context: RunContext
+) -> None:
+    hospital = busy_hospital()
+    times = [None, at(20), at(47), at(48), at(70)]
+    hospital.labs = [[*row[:7], times[number % 5], *row[8:]] for number, row in enumerate(hospital.labs)]
+    folder = hospital.write(tmp_path / "iv")
+    load(hospital, database, schemas)
+    expected = read(Mimic4Files(Mimic4Options(path=str(folder), by="stored"), seed=0), context)
+    found = read(server(database, schemas, by="stored"), context)
+    assert found.hours.equals(expected.hours)
+    assert found.cleaning.equals(expected.cleaning)
+    assert found.cleaning.filter(pl.col("rule") == LATE)["rows"].sum() > 10
+    memory = tmp_path / "memory"
+    digests = [server(database, schemas, by=by).fingerprint(memory).digest for by in ("charted", "stored")]
+    with psycopg.connect(database) as connection:
+        table = sql.Identifier(schemas["hosp"], "labevents")
+        connection.execute(sql.SQL("UPDATE {} SET storetime = storetime + interval '1 day'").format(table))
+    later = [server(database, schemas, by=by).fingerprint(memory).digest for by in ("charted", "stored")]
+    assert later[0] == digests[0]
+    assert len({*later, *digests}) == 3
 
 
 def test_types_of_other_loaders_change_nothing(
