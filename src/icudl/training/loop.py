@@ -7,6 +7,7 @@ ends with the same bytes as an uninterrupted one.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -151,13 +152,28 @@ def loss_of(options: TrainingOptions, labels: Tensor) -> nn.Module:
 
 def optimizer_of(options: TrainingOptions, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a model's parameters; its learning rate is set epoch by epoch."""
+    parameters, decay = model.parameters(), options.weight_decay
     makers: Mapping[str, Callable[[], torch.optim.Optimizer]] = {
-        "adam": lambda: torch.optim.Adam(model.parameters(), weight_decay=options.weight_decay, fused=True),
-        "adamw": lambda: torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay, fused=True),
-        "rmsprop": lambda: torch.optim.RMSprop(model.parameters(), weight_decay=options.weight_decay),
-        "sgd": lambda: torch.optim.SGD(model.parameters(), momentum=0.9, weight_decay=options.weight_decay),
+        "adam": lambda: _eager(torch.optim.Adam)(parameters, weight_decay=decay, fused=True),
+        "adamw": lambda: _eager(torch.optim.AdamW)(parameters, weight_decay=decay, fused=True),
+        "rmsprop": lambda: _eager(torch.optim.RMSprop)(parameters, weight_decay=decay),
+        "sgd": lambda: _eager(torch.optim.SGD)(parameters, momentum=0.9, weight_decay=decay),
     }
     return makers[options.optimizer]()
+
+
+def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return the optimiser without torch's guards against its own compiler.
+
+    A guard loads the compiler at its first call, which takes a process seconds and serves nobody here. The functions
+    below the guards are the same, and so are the bits; a torch whose functions have no guard is used as it is.
+    """
+    bare = {
+        name: inspect.unwrap(getattr(kind, name))
+        for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    }
+    # The guard of ``step`` also switches gradients off.
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 class _Run:

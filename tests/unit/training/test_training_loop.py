@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from icudl.errors import StageError
 from icudl.models.options import LstmOptions
 from icudl.training.data import Stays, epoch_order, hold_out_patients
-from icudl.training.loop import fit, learning_rate_at, logits_of, loss_of, probabilities_of
+from icudl.training.loop import fit, learning_rate_at, logits_of, loss_of, optimizer_of, probabilities_of
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Snapshot
 
@@ -228,3 +229,28 @@ def test_half_precision_is_close_to_single():
     )
     assert _weights(half) != _weights(single)
     assert half.history[-1].valid_loss == pytest.approx(single.history[-1].valid_loss, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+def test_an_optimiser_steps_as_that_of_torch_without_loading_the_compiler(name, monkeypatch):
+    def weights(make):
+        model = torch.nn.Linear(5, 3, bias=False)
+        torch.nn.init.constant_(model.weight, 0.5)
+        optimizer = make(model)
+        for _ in range(3):
+            optimizer.zero_grad(set_to_none=True)
+            model(torch.ones(2, 5)).square().mean().backward()
+            optimizer.step()
+        return model.weight.detach(), optimizer.state_dict()["state"]
+
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
+    more = {"momentum": 0.9} if name == "sgd" else {"fused": True} if name.startswith("adam") else {}
+    kind = kinds.get(name, torch.optim.SGD)
+    options = TrainingOptions(optimizer=name, weight_decay=0.01, learning_rate=0.05)
+    expected, state = weights(lambda model: kind(model.parameters(), weight_decay=0.01, **more))
+    torch.manual_seed(0)  # the compiler, which the optimiser of torch has loaded, puts a guard here
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # importing it is an error from here on
+    found, own_state = weights(lambda model: optimizer_of(options, model))
+    assert torch.equal(found, expected)
+    assert own_state.keys() == state.keys()
+    assert fit(SMALL, options, _stays(), _stays(seed=1), seed=1).history
