@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -233,6 +235,63 @@ def test_the_explorer_tells_the_values_of_the_artifacts(
         assert (found[1], int(found[2]), found[5].strip()) == (variable.label, change["hour"], variable.unit)
         for part, name in ((3, "before_clinical"), (4, "after_clinical")):
             assert float(found[part].replace(",", "")) == pytest.approx(change[name], rel=0.01)
+
+
+def _saved(page: Any, box: Any, kind: str, folder: Path) -> Path:
+    """Press a button by keyboard and return the file that the page offers."""
+    with page.expect_download() as download:
+        box.locator(f".save button:has-text('{kind}')").first.press("Enter")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("place", ["figure.chart", "figure.picture", ".explorer"])
+def test_what_is_drawn_is_saved_as_svg_png_and_csv(
+    open_report: Open, study_page: Path, tmp_path: Path, place: str
+) -> None:
+    opened = open_report(study_page, scheme="dark")
+    page, box = opened.page, opened.page.locator(f"{place}:visible").first
+    svg = _saved(page, box, "SVG", tmp_path)
+    drawing = ET.fromstring(svg.read_text("utf-8"))
+    parts = list(drawing.iter())
+    assert drawing.find("{*}title").text
+    assert {part.tag.rpartition("}")[2] for part in parts} >= {"svg", "text", "rect"}
+    assert not any("class" in part.attrib or "var(" in str(part.attrib) for part in parts)
+    page.goto(svg.as_uri())  # it stands alone, without the page's style
+    assert page.evaluate("document.querySelectorAll('text').length") > 5
+    page.goto(study_page.as_uri())
+    png = _saved(page, box, "PNG", tmp_path).read_bytes()
+    wide = int.from_bytes(png[16:20])
+    assert png.startswith(b"\x89PNG")
+    assert wide == 3 * float(drawing.get("width"))
+    table = _saved(page, box, "CSV", tmp_path).read_text("utf-8").splitlines()
+    assert len({len(cells) for cells in csv.reader(table)}) == 1
+    assert len(table) > 3
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert opened.complaints == []
+
+
+def test_charted_values_outside_the_limits_are_marked_and_told(
+    open_report: Open, study_page: Path, study: StudyResults
+) -> None:
+    page = open_report(study_page).page
+    attack = of_one_attack(study)
+    fragile = attack.susceptibility.tables["fragility"].row(0, named=True)
+    scaler = study.models[0].training.checkpoints[fragile["member"]].scaler
+    values = study.main.grid.values[study.main.grid.stay_ids.tolist().index(fragile["stay_id"])]
+    size = np.maximum(np.abs(scaler.lower), np.abs(scaler.upper))
+    # A value on the limit may fall on either side of it in the steps of the page.
+    outside, on = (
+        (values > scaler.upper + slack) | (values < scaler.lower - slack) for slack in (1e-3 * size, 0 * size)
+    )
+    assert outside.any()
+    assert outside.sum() <= page.locator(".explorer circle.beyond").count() <= on.sum()
+    told = page.locator(".explorer .cut").inner_text()
+    first = int(np.flatnonzero(outside.any(axis=0))[0])
+    assert told.startswith(f"Outside what the model can see: {attack.result.variables[first].label} ")
+    assert "the model sees" in told
+    assert page.locator(".explorer line.limit").count() >= outside.any(axis=0).sum()
 
 
 def test_the_theme_can_be_switched(open_report: Open, study_page: Path) -> None:

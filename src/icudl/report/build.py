@@ -33,7 +33,17 @@ from icudl.report.options import ReportOptions
 from icudl.report.study import StudyResults
 from icudl.report.vocabulary import Vocabulary
 
-SCRIPTS = ("dom.js", "scales.js", "charts.js", "tables.js", "figures.js", "explorer.js", "picture.js", "page.js")
+SCRIPTS = (
+    "dom.js",
+    "scales.js",
+    "charts.js",
+    "tables.js",
+    "saving.js",
+    "figures.js",
+    "explorer.js",
+    "picture.js",
+    "page.js",
+)
 KINDS = (
     "Answer", "Code", "Explorer", "Figure", "FigureGrid", "Group", "Listing", "Note", "StayPicture", "Table", "Terms",
 )  # fmt: skip
@@ -69,7 +79,8 @@ def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "\n})();\n"
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src {_source(theme)} {_source(script)}; style-src {_source(style)}"
+        f"script-src {_source(theme)} {_source(script)}; style-src {_source(style)}; "
+        "img-src data:"  # a chart becomes a PNG by way of an image that the page writes itself
     )
     page = environment.get_template("page.html.j2").render(
         title=title,

@@ -61,6 +61,50 @@ function altered(pack, charted, length, limits, line, mine) {
   return filled(pack, charted.map(([hour, value]) => [hour, wrong.get(hour) ?? value]), length, limits);
 }
 
+/* What the model sees in place of a value that lies outside its limits; null where it sees the value. A step of the
+   packing more or less is no difference. */
+function seenAs(variable, value, limits) {
+  const slack = variable.step + 1e-4 * Math.max(Math.abs(limits.lower), Math.abs(limits.upper));
+  if (value > limits.upper + slack) return limits.upper;
+  return value < limits.lower - slack ? limits.lower : null;
+}
+
+const sees = (variable, limit, limits) => `the model sees ${inUnit(limit, variable)} at ${limit === limits.upper ? "most" : "least"}`;
+
+/* The farthest values outside the limits, at most one at either end: [value, what the model sees in its place]. */
+function farthest(variable, values, limits) {
+  if (!values.length) return [];
+  return [Math.max(...values), Math.min(...values)].map((value) => [value, seenAs(variable, value, limits)])
+    .filter(([, seen], end) => seen !== null && seen === (end ? limits.lower : limits.upper));
+}
+
+/* A line at each limit that a value oversteps, with the words beside it. */
+function markLimits(node, variable, values, limits, py, area) {
+  for (const [, seen] of farthest(variable, values, limits)) {
+    const y = py(seen);
+    const above = seen === limits.upper ? y - area.top > 14 : area.bottom - y < 14;
+    node.append(svg("line", { class: "limit", x1: area.left, x2: area.right, y1: y, y2: y }),
+      svg("text", { class: "sees", x: area.right, y: above ? y - 4 : y + 12, "text-anchor": "end" }, sees(variable, seen, limits)));
+  }
+}
+
+/* The numbers of a stay: a row for each charted or changed value. */
+function stayData(pack, stay, example) {
+  const limits = pack.members[stay.member];
+  const wrong = new Map(changesOf(pack, stay[example]).map((change) => [`${change.hour} ${change.variable}`, change]));
+  const rows = chartedOf(pack, stay).flatMap((points, index) => points.map(([hour, value]) => {
+    const change = wrong.get(`${hour} ${index}`);
+    wrong.delete(`${hour} ${index}`);
+    return [index, hour, value, change?.after ?? null];
+  }));
+  for (const change of wrong.values()) rows.push([change.variable, change.hour, null, change.after]);
+  rows.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const columns = [["Variable", false], ["Unit", false], ["Hour", true], ["Charted", true], ["Changed to", true], ["Model sees at least", true], ["Model sees at most", true]];
+  const digits = (value) => (value === null ? null : Number(value.toPrecision(6)));
+  return { columns, rows: rows.map(([index, hour, value, after]) => [
+    pack.variables[index].label, pack.variables[index].unit, hour, digits(value), digits(after), limits.lower[index], limits.upper[index]]) };
+}
+
 const inUnit = (value, variable) => `${formatNumber(value)}${variable.unit ? ` ${variable.unit}` : ""}`;
 
 function changeText(change, pack) {
@@ -79,7 +123,7 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
   const px = makeScale({}, [0, pack.hours - 1], area.left, area.right);
   const domain = domainOf({}, values.concat([limits.lower, limits.upper]));
   const py = makeScale({}, domain, area.bottom, area.top);
-  const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": describeVariable(variable, charted, mine, length) });
+  const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": describeVariable(variable, charted, mine, length, limits) });
   node.append(svg("rect", { class: "range", x: area.left, width: area.right - area.left, y: py(limits.upper), height: py(limits.lower) - py(limits.upper) }));
   for (const value of py.ticks(3)) {
     node.append(svg("line", { class: "gridline", x1: area.left, x2: area.right, y1: py(value), y2: py(value) }),
@@ -97,8 +141,9 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
     const moved = after.map((value, hour) => (near[hour] ? `${near[hour - 1] ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}` : "")).join("");
     node.append(svg("path", { class: "altered", d: moved }));
   }
+  markLimits(node, variable, charted.map((point) => point[1]).concat(mine.map((change) => change.after)), limits, py, area);
   for (const [hour, value] of charted) {
-    node.append(svg("circle", { class: "charted", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 2.3 },
+    node.append(svg("circle", { class: seenAs(variable, value, limits) === null ? "charted" : "charted beyond", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 2.3 },
       svg("title", {}, `Hour ${hour}: ${inUnit(value, variable)}`)));
   }
   for (const change of mine) {
@@ -112,12 +157,27 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
   return html("div", { class: mine.length ? "cell changed" : "cell" }, html("p", {}, html("strong", {}, variable.unit ? `${variable.label}, ${variable.unit}` : variable.label), html("span", {}, note)), node);
 }
 
-function describeVariable(variable, charted, mine, length) {
+function describeVariable(variable, charted, mine, length, limits) {
   const measured = charted.length
     ? `${charted.length} of ${length} hours charted, ${inUnit(Math.min(...charted.map((p) => p[1])), variable)} to ${inUnit(Math.max(...charted.map((p) => p[1])), variable)}`
     : "never charted, filled with the median of the training stays";
   const moved = mine.map((change) => `hour ${change.hour} from ${inUnit(change.before, variable)} to ${inUnit(change.after, variable)}`).join("; ");
-  return `${variable.label}: ${measured}.${moved ? ` Changed: ${moved}.` : ""}`;
+  const cut = farthest(variable, charted.map((point) => point[1]), limits).map(([value, seen]) => ` Of ${inUnit(value, variable)} ${sees(variable, seen, limits)}.`);
+  return `${variable.label}: ${measured}.${moved ? ` Changed: ${moved}.` : ""}${cut.join("")}`;
+}
+
+const MOST_CUT = 3;
+
+/* The sentence about charted values that the model cannot see as they are; "" where it sees all of them. */
+function cutText(pack, charted, limitsOf) {
+  const found = pack.variables.flatMap((variable, index) => {
+    const limits = limitsOf(index);
+    return farthest(variable, charted[index].map((point) => point[1]), limits)
+      .map(([value, seen]) => `${variable.label} ${inUnit(value, variable)} (${sees(variable, seen, limits)})`);
+  });
+  if (!found.length) return "";
+  const more = found.length > MOST_CUT ? `, and ${found.length - MOST_CUT} more` : "";
+  return `Outside what the model can see: ${found.slice(0, MOST_CUT).join(", ")}${more}. Each is read as the limit.`;
 }
 
 const SORTS = {
@@ -146,6 +206,8 @@ class Explorer {
     this.parts.next.addEventListener("click", () => this.move(1));
     this.values = box.querySelector("details.values");
     this.values.addEventListener("toggle", () => this.show());
+    box.querySelector('[data-explorer="plots"]').after(saveButtons("the charts of this stay", () => `stay-${this.listed[this.chosen].id}`, () => this.sheet(),
+      () => stayData(pack, this.listed[this.chosen], this.example())));
     new ResizeObserver(() => {
       if (Math.abs(this.parts.view.clientWidth - (this.width ?? 0)) > 1) this.show();
     }).observe(this.parts.view);
@@ -216,8 +278,15 @@ class Explorer {
     const grid = this.box.querySelector('[data-explorer="plots"]');
     const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
     grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));
-    this.parts.view.replaceChildren(...this.words(stay, example, changes, member));
+    this.parts.view.replaceChildren(...this.words(stay, example, changes, member, cutText(this.pack, charted, limits)));
     this.table(stay, charted, changes);
+  }
+
+  sheet() {
+    const cells = [...this.box.querySelectorAll(".small-plots .cell")];
+    const stay = this.listed[this.chosen];
+    const charts = cells.map((cell) => ({ node: cell.querySelector("svg"), name: cell.querySelector("strong").textContent }));
+    return sheetOf({ title: `Stay ${stay.id}${stay.who ? `: ${stay.who}` : ""}`, charts, columns: Math.min(4, charts.length), basis: this.box.querySelector("p.key-text").textContent });
   }
 
   table(stay, charted, changes) {
@@ -237,7 +306,7 @@ class Explorer {
     markScroll(scroll);
   }
 
-  words(stay, example, changes, member) {
+  words(stay, example, changes, member, cut) {
     const head = html("h3", {}, `Stay ${stay.id}`);
     const told = this.pack.words ?? { yes: "The patient died in hospital.", no: "The patient left hospital alive.", none: "survival", one: "death" };
     const outcome = stay.label ? told.yes : told.no;
@@ -252,9 +321,10 @@ class Explorer {
       return [html("span", {}, `Risk ${name.toLowerCase()}`), html("span", { class: "track", "aria-hidden": "true" }, bar, edge), html("strong", {}, text)];
     }));
     const about = html("p", {}, `${stay.who}${stay.who ? ". " : ""}${outcome} ${stay.length} hours seen by the model.`);
+    const unseen = cut ? [html("p", { class: "cut" }, cut)] : [];
     if (!example) {
       const why = stay.status === "failed" ? "No change was found that flips this prediction." : `Not attacked: ${stay.statusText}.`;
-      return [head, about, risk, html("p", { class: "says" }, why)];
+      return [head, about, risk, html("p", { class: "says" }, why), ...unseen];
     }
     const kind = this.example();
     const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
@@ -263,7 +333,7 @@ class Explorer {
     const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of ${told.one} goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
     const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
     const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
-    const parts = [head, about, risk, says];
+    const parts = [head, about, risk, says, ...unseen];
     if (changes.length > 1) parts.push(list);
     if (items.length > 8) parts.push(html("details", {}, html("summary", {}, `${items.length - 8} further changes`), html("ul", { class: "changes" }, ...items.slice(8))));
     return parts;

@@ -20,7 +20,8 @@ class ChartView {
     this.legend = html("ul", { class: "legend", "aria-label": `Series of ${this.title}` });
     this.tools = html("div", { class: "tools" });
     this.plot.before(this.legend);
-    this.plot.after(this.said, this.tools);
+    const foot = html("div", { class: "foot" }, this.tools, saveButtons(this.title, figure.id, () => this.sheet(), () => dataOf(chosenSpec(figure))));
+    this.plot.after(this.said, foot);
     this.plot.tabIndex = 0;
     this.plot.setAttribute("role", "application");
     this.plot.setAttribute("aria-roledescription", "chart");
@@ -46,6 +47,17 @@ class ChartView {
     this.plot.setAttribute("aria-label", `${this.title}. ${keys} A data table follows.`);
     this.drawLegend();
     this.drawTools();
+  }
+
+  /* The chart as it stands, with the series that are shown, to be saved. */
+  sheet() {
+    const shown = [...this.legend.querySelectorAll('button[aria-pressed="true"]')];
+    return sheetOf({
+      title: this.title,
+      charts: [{ node: this.drawn.node }],
+      legend: shown.map((button) => ({ node: button.querySelector("svg"), name: button.textContent })),
+      basis: this.box.querySelector(".basis")?.textContent ?? "",
+    });
   }
 
   drawLegend() {
@@ -210,10 +222,8 @@ class ChartView {
   refreshData() {
     if (!this.details?.open) return;
     const data = dataOf(chosenSpec(this.figure));
-    const save = html("button", { type: "button", class: "plain" }, "Save as CSV");
-    save.addEventListener("click", () => offerFile(`${this.figure.id}.csv`, csvOf(data)));
     const scroll = html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Data of ${this.title}` }, buildTable(data, this.title));
-    this.details.querySelector(".holder").replaceChildren(scroll, html("div", { class: "tools" }, save));
+    this.details.querySelector(".holder").replaceChildren(scroll);
     markScroll(scroll);
   }
 }

@@ -5,6 +5,9 @@ const SQUARES = 100;
 class Picture {
   constructor(box, picture) {
     this.plot = box.querySelector(".plot");
+    this.title = box.querySelector("h3").textContent;
+    const numbers = () => (picture.kind === "stay" ? stayData(picture.pack, picture.pack.stays[0], "best") : sharesData(picture.shares));
+    this.plot.after(saveButtons("this picture", picture.id, () => this.sheet(), numbers));
     this.draw = picture.kind === "stay" ? (width) => drawStay(picture.pack, width) : (width) => drawShares(picture.shares, width);
     let width = 0;
     new ResizeObserver(() => {
@@ -15,12 +18,22 @@ class Picture {
     this.show(this.plot.clientWidth || 520);
   }
 
+  sheet() {
+    const legend = [...this.plot.querySelectorAll(".key li")].map((item) => ({
+      node: item.querySelector("svg"),
+      name: [...item.childNodes].filter((part) => !(part instanceof SVGElement)).map((part) => part.textContent).join(" "),
+    }));
+    return sheetOf({ title: this.title, charts: [...this.plot.querySelectorAll(":scope > svg")].map((node) => ({ node })), legend });
+  }
+
   show(width) {
     const nodes = this.draw(Math.max(260, width));
     this.plot.replaceChildren(...nodes);
     this.plot.dataset.drawn = String(nodes.length);
   }
 }
+
+const sharesData = (shares) => ({ columns: [["What it takes", false], ["Share of the attacked stays", true]], rows: shares });
 
 function drawStay(pack, width) {
   const [stay] = pack.stays;
@@ -48,7 +61,7 @@ function drawCourse(pack, index, charted, length, limits, changes, width, height
   const domain = domainOf({}, values);
   const py = makeScale({}, domain, area.bottom, area.top);
   const inside = (value) => Math.min(Math.max(value, domain[0]), domain[1]);
-  const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": describeVariable(variable, charted, mine, length) });
+  const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": describeVariable(variable, charted, mine, length, limits) });
   const [top, bottom] = [py(inside(limits.upper)), py(inside(limits.lower))];
   node.append(svg("rect", { class: "range", x: area.left, width: area.right - area.left, y: top, height: Math.max(0, bottom - top) }));
   node.append(svg("text", { class: "strong", x: 0, y: 14 }, variable.unit ? `${variable.label}, ${variable.unit}` : variable.label));
@@ -64,7 +77,8 @@ function drawCourse(pack, index, charted, length, limits, changes, width, height
   node.append(svg("path", { class: "imputed", d: path(line, () => true) }));
   const differs = (hour) => hour >= 0 && hour < length && Math.abs(after[hour] - line[hour]) > 1e-6 * (domain[1] - domain[0]);
   node.append(svg("path", { class: "altered", d: path(after, (hour) => differs(hour) || differs(hour - 1) || differs(hour + 1)) }));
-  for (const [hour, value] of charted) node.append(svg("circle", { class: "charted", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 3 }));
+  markLimits(node, variable, [...charted.map((point) => point[1]), ...mine.map((change) => change.after)], limits, py, area);
+  for (const [hour, value] of charted) node.append(svg("circle", { class: seenAs(variable, value, limits) === null ? "charted" : "charted beyond", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 3 }));
   for (const change of mine) node.append(...changeMark(change, px(change.hour), py(change.before), py(change.after), area));
   return node;
 }

@@ -102,9 +102,3 @@ function markScroll(box) {
   watch.observe(box);
   watch.observe(box.firstElementChild);
 }
-
-function offerFile(name, text) {
-  const link = html("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}

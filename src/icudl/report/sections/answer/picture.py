@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import polars as pl
 
 from icudl.analysis.numbers.headline import Headline, Question, reached_by, telling_stay
+from icudl.artifacts import GridDataset, TrainingResult
 from icudl.report.elements import SharesPicture, StayPicture
 from icudl.report.sections.attack.explorer import pack_stays, who
 from icudl.report.study import AttackResults, StudyResults
@@ -13,6 +17,9 @@ from icudl.report.wording import count, listed, number, risks
 BOUNDS = (1, 2, 5, 10)
 MOST_CHANGES = 3
 """Changes that the words below a picture spell out."""
+
+_SLACK = 1e-3
+"""Part of a limit by which a value must lie beyond it to be spoken of."""
 
 
 def stay_picture(study: StudyResults, attack: AttackResults) -> StayPicture | None:
@@ -34,9 +41,36 @@ def stay_picture(study: StudyResults, attack: AttackResults) -> StayPicture | No
     )
     return StayPicture(
         title=f"Stay {stay}{f': {described}' if described else ''}; {outcome}",
-        text=f"{_changed(attack, line)}{rule}",
+        text=f"{_changed(attack, line)}{rule}{_cut(data.grid, training, attack, line)}",
         pack=pack_stays(data.grid, training, attack.result, chosen),
     )
+
+
+def _cut(grid: GridDataset, training: TrainingResult, attack: AttackResults, line: dict[str, Any]) -> str:
+    """Return a sentence for each changed variable of which the stay has values outside the limits of its model."""
+    scaler = training.checkpoints[line["member"]].scaler
+    row = int(np.flatnonzero(grid.stay_ids == line["stay_id"])[0])
+    changes = attack.result.ask("perturbations", lambda table: table.filter(_is_best_of(line["stay_id"])))
+    sentences = []
+    for index in sorted(set(changes["variable"].to_list()))[:MOST_CHANGES]:
+        variable = attack.result.variables[index]
+        after = changes.filter(pl.col("variable") == index)["after_clinical"].to_numpy()
+        values = np.concatenate([grid.values[row, :, index], after]).astype(np.float64)
+        for value, limit, word in (
+            (np.nanmax(values), scaler.upper[index], "most"),
+            (np.nanmin(values), scaler.lower[index], "least"),
+        ):
+            beyond = value - limit if word == "most" else limit - value
+            if beyond > _SLACK * max(abs(float(limit)), 1.0):
+                seen, charted = number(float(limit)), number(float(value))
+                sentences.append(
+                    f" Of {variable.label} {charted} the model sees {f'{seen} {variable.unit}'.strip()} at {word}."
+                )
+    return "".join(sentences)
+
+
+def _is_best_of(stay: int) -> pl.Expr:
+    return (pl.col("stay_id") == stay) & (pl.col("example") == "best")
 
 
 def _values(changed: int) -> str:
@@ -47,7 +81,7 @@ def _changed(attack: AttackResults, line: dict[str, object]) -> str:
     result = attack.result
     changes = result.ask(
         "perturbations",
-        lambda table: table.filter(pl.col("stay_id") == line["stay_id"], pl.col("example") == "best"),
+        lambda table: table.filter(_is_best_of(int(str(line["stay_id"])))),
     ).sort("hour", "variable")
     words = []
     for change in changes.head(MOST_CHANGES).iter_rows(named=True):
