@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from icudl.attacks.options import AttackOptions
+from icudl.config.packaged import DEFAULT, packaged_study
 from icudl.config.schema import (
+    BY_DEFAULT,
     FAMILIES,
     MAIN,
     OPTIONAL,
@@ -51,6 +53,9 @@ TOML_NAMES = {
 PATHS = {"source": ("path",), "data": ("path",), "model": MODEL_PATHS, "models": MODEL_PATHS}
 """Keys of each table and family that are paths: a relative one starts at the file that sets it."""
 
+_METHOD = {"model", "models", "tune_model", "tuned", "attack", "attacks", "tune_attack"}
+"""Tables that say how a study goes about it. A study that names its data and none of these is the default study."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED = ("latest",)
 
@@ -61,6 +66,9 @@ def load_config(
     path: Path | str | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()
 ) -> Config:
     """Read a configuration.
+
+    A study that names its data, and says nothing of models, attacks and searches, is the default study
+    (``configs/default.toml``) on that data. What it says of other tables stands.
 
     Args:
         path: TOML file; None for the defaults alone.
@@ -79,6 +87,9 @@ def load_config(
         tree.merge(_read_toml(path), path)
     for setting in settings:
         tree.set(*parse_setting(setting), origin="--set")
+    if tree.says_only_data():
+        study = packaged_study(DEFAULT)
+        tree.put_below(_read_toml(study), study)
     return _assemble(tree)
 
 
@@ -160,6 +171,23 @@ class _Tree:
         else:
             values[key] = value
         self.origins[dotted] = origin
+
+    def says_only_data(self) -> bool:
+        """Tell whether a source is named, and nothing is said of models, attacks and searches."""
+        said = {table[0] for table in self.tables}
+        is_named = "data" in said or "name" in self.tables.get(("source",), {})
+        return is_named and said.isdisjoint(_METHOD)
+
+    def put_below(self, document: Mapping[str, Any], file: Path) -> None:
+        """Add a TOML document below what was set: it gives what nothing else says."""
+        below = _Tree()
+        below.merge(document, file)
+        for table, values in below.tables.items():
+            own = self.tables.setdefault(table, {})
+            for key, value in values.items():
+                if key not in own:
+                    own[key] = value
+                    self.origins[".".join((*table, key))] = BY_DEFAULT
 
     def names(self, family: str) -> list[str]:
         """Return the names of a family's entries, in the order in which they were set."""

@@ -24,6 +24,9 @@ from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
 
+BY_DEFAULT = "the default study"
+"""Origin of a value that the default study gives, in a configuration that names only its data."""
+
 MAIN = "main"
 """Name of a data set, model or attack to which the configuration gives no name."""
 
@@ -256,6 +259,11 @@ class Config:
     probe: Probe | None = None
     shared: Mapping[str, Options] = dataclasses.field(default_factory=dict, compare=False)
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def is_by_default(self) -> bool:
+        """Whether models and attacks are those of the default study, because the configuration names only data."""
+        return BY_DEFAULT in self.origins.values()
 
     @property
     def main(self) -> str:

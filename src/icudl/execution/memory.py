@@ -1,9 +1,10 @@
-"""Memory of this machine: how much is free, how libraries report that it ran out, and how to give it back."""
+"""Memory and processor time of processes: how much is free, used and spent, and how to give memory back."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import re
 import resource
 import sys
@@ -57,6 +58,23 @@ def peak_memory() -> int:
         return sum(peaks)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process, of its worker processes, and of those that have ended.
+
+    Without /proc, workers that are still alive do not count.
+    """
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+    tick = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+    for process in _family()[1:]:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name of a program may hold blanks; after it come user and system time, of itself and of its children.
+            fields = (_PROCESSES / process / "stat").read_text().rpartition(")")[2].split()
+            seconds += sum(map(int, fields[11:15])) / tick
+    return seconds
 
 
 def _family() -> list[str]:

@@ -36,7 +36,7 @@ from icudl.artifacts import (
 )
 from icudl.config.schema import class_of
 from icudl.errors import PluginError
-from icudl.execution.memory import forget_peak, peak_memory
+from icudl.execution.memory import forget_peak, peak_memory, processor_seconds
 from icudl.store.manifest import Identity, Manifest, Upstream
 
 HEADLINE_METRICS = ("auroc", "auprc")
@@ -51,18 +51,20 @@ PROVED = (CertificateStatus.PROVEN, CertificateStatus.FLIPS, CertificateStatus.U
 
 
 class Clock:
-    """Start, duration and peak memory of a stage; the clock starts when the object is made."""
+    """Start, duration, processor time and peak memory of a stage; the clock starts when the object is made."""
 
     def __init__(self) -> None:
         forget_peak()
         self._started = dt.datetime.now(tz=dt.UTC)
         self._counter = time.perf_counter()
+        self._spent = processor_seconds()
 
     def stop(self) -> dict[str, Any]:
-        """Return the start, the time since then, and the peak memory."""
+        """Return the start, the time and the processor time since then, and the peak memory."""
         return {
             "started": self._started.isoformat(timespec="milliseconds"),
             "duration_seconds": round(time.perf_counter() - self._counter, 3),
+            "processor_seconds": round(processor_seconds() - self._spent, 3),
             "peak_memory_bytes": peak_memory(),
         }
 

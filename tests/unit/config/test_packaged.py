@@ -47,6 +47,43 @@ def test_the_default_study_is_for_any_source(source: str) -> None:
     assert [data.source.name for data in config.data.values()] == [source]
 
 
+@pytest.mark.parametrize("text", ['[source]\nname = "eicu"\n', '[data.main]\nsource = "eicu"\n'])
+def test_a_configuration_that_names_only_its_data_is_the_default_study_on_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(text)
+    expected = load_config(packaged_study(DEFAULT), ["source.name=eicu"])
+    assert load_config(file) == expected
+    assert load_config(settings=["source.name=eicu"]) == expected
+    assert {attack.attack.threat_model for attack in expected.attacks.values()} == {"measured"}
+    assert load_config(file).is_by_default
+    assert not expected.is_by_default
+
+
+def test_what_a_configuration_says_of_other_tables_stands_in_the_default_study(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text('[source]\nname = "eicu"\n[training]\nmax_epochs = 3\n')
+    config = load_config(file, ["split.folds=4"])
+    assert [model.training.max_epochs for model in config.models.values()] == [3, 3]
+    assert config.split.folds == 4
+    assert list(config.models) == list(load_config(packaged_study(DEFAULT)).models)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),  # no data are named: the options as the reference has them
+        ("source.patients=40",),
+        ("source.name=eicu", "model.hidden_size=8"),
+        ("source.name=eicu", "attack.kappa=0.5"),
+        ("source.name=eicu", "tune_model.trials=3"),
+    ],
+)
+def test_a_configuration_that_says_how_is_left_as_it_is(settings: tuple[str, ...]) -> None:
+    config = load_config(settings=settings)
+    assert not config.is_by_default
+    assert [*config.models, *config.attacks] == ["main", "main"]
+
+
 def test_the_studies_are_listed_with_what_they_are() -> None:
     lines = CliRunner().invoke(app, ["config", "studies"]).output.splitlines()
     assert {line.split()[0] for line in lines} == set(packaged())

@@ -88,6 +88,8 @@ def bring_up_to_date(session: Session, target: str, config_override: object = No
 
     pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None)
     plan = pipeline.plan(target)
+    if pipeline.config.is_by_default:
+        session.say("Only data are configured, so this is the default study. `icudl config show` prints it.")
     if all(step.done for step in plan):
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
