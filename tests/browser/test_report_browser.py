@@ -156,7 +156,7 @@ def test_every_figure_has_its_data_table(open_report: Open, study_page: Path) ->
     column = [float(cell) for cell in page.locator("#ranking details.data tbody td:nth-child(2)").all_inner_texts()]
     assert column == sorted(column, reverse=True)
     with page.expect_download() as saved:
-        page.locator("#ranking details.data .tools button").click()
+        page.locator("#ranking .save button:has-text('CSV')").click()
     assert saved.value.suggested_filename == "ranking.csv"
 
 

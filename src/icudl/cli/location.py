@@ -30,10 +30,10 @@ def described(session: Session, found: Found, place: str) -> list[str]:
     if location.stays is not None:
         facts.append(("ICU stays", f"{location.stays:,}"))
     if location.bytes:
-        facts.append(("disk", f"{_size(location.bytes)} in {len(location.tables)} tables"))
+        facts.append(("disk", f"{size_of(location.bytes)} in {len(location.tables)} tables"))
     if location.is_readable and (seconds := extraction_seconds(location.tables)) is not None:
         facts.append(
-            ("time", f"extraction takes about {_duration(seconds)} of one processor (estimated from the sizes)")
+            ("time", f"extraction takes about {duration(seconds)} of one processor (estimated from the sizes)")
         )
     parts = ["\n".join([location.database, *(f"  {name:10}{text}" for name, text in facts)])]
     if location.tables:
@@ -75,7 +75,7 @@ def _table(tables: Sequence[LocatedTable]) -> Table:
         table.add_row(
             escape(one.name),
             escape(one.file),
-            "" if one.bytes is None else _size(one.bytes),
+            "" if one.bytes is None else size_of(one.bytes),
             "not counted" if one.rows is None and one.expected_rows is not None else _number(one.rows),
             _number(one.expected_rows) + (" !" if differs else ""),
         )
@@ -86,7 +86,8 @@ def _number(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _size(size: int) -> str:
+def size_of(size: int) -> str:
+    """Write a number of bytes as a person says it."""
     value, units = float(size), ("B", "kB", "MB", "GB", "TB")
     for unit in units:
         if value < 1000 or unit == units[-1]:
@@ -95,7 +96,8 @@ def _size(size: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a number of seconds as a person says it."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from icudl.config.schema import Config
     from icudl.execution.context import Progress
+    from icudl.pipeline.forecast import Forecast
     from icudl.pipeline.plan import Step
     from icudl.pipeline.run import Pipeline
     from icudl.store.base import Store
@@ -121,6 +122,7 @@ class Printer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._has_foreseen = False
 
     def reused(self, step: Step) -> None:
         """Print that a result is up to date."""
@@ -144,6 +146,16 @@ class Printer:
         """Print a warning."""
         self._session.say(f"[yellow]![/] {escape(text)}")
 
+    def foreseen(self, pending: Forecast) -> None:
+        """Print what the rest of the run will take; once the stays are counted, only the time."""
+        if self._has_foreseen:
+            if pending.nodes:
+                self._session.say(f"  {pending.stays:,} stays: {took(pending)} to go")
+            return
+        self._has_foreseen = True
+        for line in foretold(pending):
+            self._session.say(line)
+
     def finished(self, step: Step, manifest: Manifest) -> None:
         """Print duration and memory."""
         seconds = manifest.environment["duration_seconds"]
@@ -152,6 +164,31 @@ class Printer:
         self._session.say(
             f"[green]✓[/] {step.name} [dim]{step.id}  {seconds:.1f} s, peak {memory:,.0f} MB, {size:,.1f} MB written[/]"
         )
+
+
+def foretold(pending: Forecast) -> list[str]:
+    """Return what a run will take, in words."""
+    from icudl.cli.location import duration, size_of
+
+    many = len(pending.nodes)
+    guessed = "" if pending.is_counted else ", guessed from the source"
+    results = f"[bold]{many} result{'s' if many > 1 else ''} to compute:[/]"
+    needs = f"{size_of(pending.memory)} of memory, {size_of(pending.disk)} on disk"
+    rates = f"rates measured in this store for {pending.learned} of them" if pending.learned else "rates as shipped"
+    lines = [
+        f"{results} {took(pending)}, {needs} ({pending.stays:,} stays{guessed})",
+        f"[dim]  {duration(pending.processor_seconds)} of processor time, {pending.workers} side by side; {rates}[/]",
+    ]
+    if pending.unknown:
+        lines.append(f"[dim]  not included, since nothing is known of them: {', '.join(pending.unknown)}[/]")
+    return lines
+
+
+def took(pending: Forecast) -> str:
+    """Return the time of a forecast in words."""
+    from icudl.cli.location import duration
+
+    return f"about {duration(pending.seconds)}"
 
 
 def _writes_unicode() -> bool:

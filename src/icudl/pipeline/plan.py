@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
+from icudl.pipeline.forecast import Forecast
 from icudl.pipeline.graph import Node
 from icudl.store.manifest import Identity, Manifest
 
@@ -59,6 +60,9 @@ class Listener(Protocol):
     def finished(self, step: Step, manifest: Manifest) -> None:
         """A stage has sealed its artifact."""
 
+    def foreseen(self, pending: Forecast) -> None:
+        """What the rest of the run will take, before it begins and once the stays are counted."""
+
 
 class Nobody:
     """Hears everything and does nothing."""
@@ -76,4 +80,7 @@ class Nobody:
         """Do nothing."""
 
     def finished(self, step: Step, manifest: Manifest) -> None:
+        """Do nothing."""
+
+    def foreseen(self, pending: Forecast) -> None:
         """Do nothing."""

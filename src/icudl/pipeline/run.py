@@ -25,6 +25,7 @@ from icudl.execution.threads import single_thread
 from icudl.files import remove_folder
 from icudl.options import Fingerprinted, Options
 from icudl.pipeline import estimates
+from icudl.pipeline.forecast import Forecast, Work, expected_stays, forecast, learned_rates, slowness, work_of
 from icudl.pipeline.graph import Key, Node, build_graph, find_nodes, leading_to
 from icudl.pipeline.plan import Listener, Nobody, Step
 from icudl.pipeline.provenance import Clock, differences, lineage_entry, software, summarise
@@ -167,6 +168,7 @@ class Pipeline:
             if not all(step.done for step in steps):
                 self.check()
                 self._executor = stack.enter_context(make_executor(self.config.execution))
+                self.listener.foreseen(self.forecast(steps))
             for position, step in enumerate(steps):
                 if step.node.key.stage == "preprocess":
                     self._warn(steps, step.node.key.data, manifests)
@@ -176,11 +178,52 @@ class Pipeline:
                     manifests[step.node.key] = self._sealed(step)
                 else:
                     manifests[step.node.key] = self._make(step, manifests, loaded)
+                    if step.node.key == Key(stage="preprocess", data=self.config.main) and len(steps) > position + 1:
+                        self.listener.foreseen(self.forecast(steps[position + 1 :]))
                 if step.node.key.stage in WARN_OF_DATA:
                     for text in manifests[step.node.key].warnings:
                         self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
+
+    def forecast(self, steps: Sequence[Step]) -> Forecast:
+        """Return what the steps that are not done will take on this machine.
+
+        Stays are counted where the store holds the grid of a data set, else guessed from what the source tells.
+        """
+        pending = [step for step in steps if not step.done]
+        counted = {name: self._counted(name) for name in self.config.data}
+        stays = {
+            name: known or expected_stays(self.source(name), self.config.data[name].source) or 0
+            for name, known in counted.items()
+        }
+        works = {step.name: self._work(step.node, stays) for step in pending}
+        stages = {step.node.key.stage for step in pending}
+        cells = [
+            stays[name] * entry.window.hours * len(entry.variables.chosen(self.source(name).available))
+            for name, entry in self.config.data.items()
+        ]
+        return forecast(
+            works,
+            learned_rates(manifest for stage in sorted(stages) for manifest in self.store.manifests(stage)),
+            slowness=slowness(),
+            workers=max(1, make_executor(self.config.execution).workers),
+            cells=max(cells),
+            stays=stays[self.config.main],
+            is_counted=counted[self.config.main] is not None,
+        )
+
+    def _counted(self, data: str) -> int | None:
+        """Return the stays of a data set whose grid the store holds, else None."""
+        node = self.graph[Key(stage="preprocess", data=data)]
+        identity = self.identity_of(node)
+        if not self.store.has(node.key.stage, identity.id):
+            return None
+        return int(self.store.manifest(node.key.stage, identity.id).counts["stays"])
+
+    def _work(self, node: Node, stays: Mapping[str, int]) -> Work:
+        source = self.source(node.key.data) if node.key.stage == "extract" else None
+        return work_of(node, self.config, stays, source)
 
     def _require_outcomes(self) -> None:
         """Check that every source tells the outcome that its data set asks for, before anything is read.
@@ -256,6 +299,9 @@ class Pipeline:
             def describe(folder: Path) -> Manifest:
                 files = list_files(folder)
                 environment = clock.stop() | self._environment(context)
+                if node.key in self.graph:  # from which later forecasts learn
+                    stays = {name: self._counted(name) or 0 for name in self.config.data}
+                    environment |= {"work": self._work(node, stays).to_dict()}
                 return self._describe(step, inputs.options, artifact, files, upstream, environment)
 
             # Later stages must get the same input whichever run made it, so they read what was sealed. The tables in

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from icudl.cli.session import Session, examples, shared_options
+from icudl.cli.session import Session, examples, foretold, shared_options
 
 if TYPE_CHECKING:
     from icudl.pipeline.run import Pipeline
@@ -63,9 +63,11 @@ def run(session: Session, target: str, dry_run: bool) -> None:
     pipeline = session.pipeline()
     check_plugins(pipeline.config)
     steps = pipeline.plan(target)
+    told = pipeline.forecast(steps)
     data = [
         {
             "name": step.name,
+            "processor_seconds": told.nodes.get(step.name),
             "reference": step.reference,
             "verb": step.node.stage.verb,
             "done": step.done,
@@ -79,6 +81,9 @@ def run(session: Session, target: str, dry_run: bool) -> None:
         for step in steps
     ]
     session.emit("\n".join(lines), data)
+    if told.nodes:
+        for line in foretold(told):
+            session.say(line)
 
 
 def bring_up_to_date(session: Session, target: str, config_override: object = None) -> None:

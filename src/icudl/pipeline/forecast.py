@@ -1,0 +1,277 @@
+"""How long a run will take, told before it begins: work of each node times a rate.
+
+The work of a node follows from its options and from the number of stays, in units that grow like its time. A rate is
+processor seconds a unit. It comes from the largest piece of such work that the store holds, else from the table of this
+module, which was measured on one machine and is scaled by how fast this one does a fixed piece of work. How far
+forecasts are from what runs took is measured in ``docs/benchmarks/forecasts.md``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from icudl.attacks.options import AttackOptions
+from icudl.config.schema import Config
+from icudl.models.options import ChartedOptions, ModelOptions, SequenceOptions
+from icudl.pipeline.estimates import need_of
+from icudl.pipeline.graph import Node
+from icudl.sources.base import DataSource, SourceOptions
+from icudl.sources.counting import extraction_seconds
+from icudl.sources.locating import Locating, Survey
+from icudl.store.manifest import Manifest
+from icudl.training.options import TrainingOptions
+
+PROCESS_SECONDS = 3.2
+"""Processor seconds until a process has loaded the libraries that it computes with."""
+
+RATES: Mapping[str, tuple[float, float]] = {
+    "extract synthetic": (0.3, 0.0025),
+    "extract files": (0.3, 1.0),
+    "preprocess": (0.05, 2e-7),
+    "train network": (0.8, 0.0016),
+    "train boosted_trees": (0.5, 0.006),
+    "train logistic_regression": (0.5, 0.002),
+    "sweep on network": (0.3, 0.5),
+    "sweep on charted": (0.3, 0.05),
+    "greedy on network": (0.3, 0.3),
+    "greedy on charted": (0.3, 0.1),
+    "entry_errors on network": (0.3, 0.3),
+    "entry_errors on charted": (0.3, 0.1),
+    "noise on network": (0.3, 0.3),
+    "noise on charted": (0.3, 0.1),
+    "proximal on network": (0.3, 0.3),
+    "analyse": (0.2, 0.0),
+    "report": (1.0, 0.15),
+}
+"""Processor seconds of a piece of work, and of each of its units, by kind (docs/benchmarks/forecasts.md)."""
+
+REFERENCE_SECONDS = 0.0062
+"""Processor seconds of ``_fixed_work`` on the machine on which ``RATES`` were measured."""
+
+KEPT = {"physionet2012": 1.0, "physionet2019": 1.0, "yaib": 1.0}
+"""Share of a source's stays that a cohort keeps; elsewhere ``_KEPT``, since half of all stays end before 48 hours."""
+
+_KEPT = 0.5
+_STAYS_A_PATIENT = 1.25  # of the synthetic hospital
+_WIDTH = 48
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a node has to do.
+
+    Attributes:
+        kind: What is counted (``"train network"``), the key of a rate.
+        units: How many; what one is depends on the kind.
+        jobs: Parts that can be computed side by side.
+    """
+
+    kind: str
+    units: float
+    jobs: int = 1
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Return what is kept in a manifest, from which later forecasts learn."""
+        return {"kind": self.kind, "units": round(self.units, 3)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes:
+        nodes: Processor seconds by the name of the node; None where nothing is known of such work.
+        seconds: Seconds on the clock, if nothing else keeps the machine busy.
+        processor_seconds: Of all processes together.
+        workers: Processes that compute side by side.
+        memory: Bytes, all processes together.
+        disk: Bytes that are written.
+        stays: Stays of the main data set.
+        is_counted: Whether the stays were counted; otherwise they are guessed from the source.
+        learned: Nodes whose rate comes from earlier runs in the store.
+    """
+
+    nodes: Mapping[str, float | None]
+    seconds: float
+    processor_seconds: float
+    workers: int
+    memory: int
+    disk: int
+    stays: int
+    is_counted: bool
+    learned: int
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the nodes of which nothing is known."""
+        return tuple(name for name, seconds in self.nodes.items() if seconds is None)
+
+
+def expected_stays(source: DataSource, options: SourceOptions) -> int | None:
+    """Return about how many stays a cohort will have, from what an unread source tells; None where it tells nothing."""
+    told = options.to_dict()
+    if "patients" in told:
+        return round(told["patients"] * _STAYS_A_PATIENT * _KEPT)
+    if isinstance(source, Locating) and told.get("path"):
+        location = source.locate(Path(told["path"]), Survey())
+        if location is not None and location.stays is not None:
+            return round(location.stays * KEPT.get(options.name, _KEPT))
+    return None
+
+
+def work_of(node: Node, config: Config, stays: Mapping[str, int], source: DataSource | None = None) -> Work:
+    """Return the work of a node.
+
+    Args:
+        node: The node.
+        config: The study.
+        stays: Stays of each data set.
+        source: Source of the node's data set; only an extraction asks for it.
+    """
+    stage, main = node.key.stage, config.main
+    here = stays.get(node.key.data or main, 0)
+    entry = config.data[node.key.data or main]
+    if stage == "extract":
+        return _extraction(entry.source, source, here)
+    if stage == "preprocess":
+        return Work(kind=stage, units=float(here * entry.window.hours * max(1, len(entry.variables.chosen()))))
+    if stage in {"train", "tune-model"}:
+        model = config.models[node.key.model]
+        jobs = config.split.folds + (model.training.final == "refit")
+        trials = model.tune_model.trials if stage == "tune-model" else 1
+        units = jobs * trials * _fitting(model.model, model.training, here, entry.window.hours)
+        return Work(kind=f"train {_kind(model.model)}", units=units, jobs=jobs)
+    if stage in {"attack", "tune-attack"}:
+        attack, options = config.attacks[node.key.attack], config.models[node.key.model].model
+        trials = attack.tune_attack.trials if stage == "tune-attack" else 1
+        return _attack(attack.attack, options, here, entry.window.hours, trials)
+    if stage == "report":
+        return Work(kind=stage, units=float(len(node.upstream)))
+    return Work(kind=stage, units=1.0)
+
+
+def _extraction(options: SourceOptions, source: DataSource | None, stays: int) -> Work:
+    told = options.to_dict()
+    if "patients" in told:
+        return Work(kind="extract synthetic", units=float(told["patients"]))
+    location = (
+        source.locate(Path(told["path"]), Survey()) if isinstance(source, Locating) and told.get("path") else None
+    )
+    seconds = None if location is None else extraction_seconds(location.tables)
+    if seconds is None:
+        return Work(kind=f"extract {options.name}", units=float(stays))
+    return Work(kind="extract files", units=seconds)
+
+
+def _kind(options: ModelOptions) -> str:
+    return options.name if isinstance(options, ChartedOptions) else "network"
+
+
+def _fitting(options: ModelOptions, training: TrainingOptions, stays: int, hours: int) -> float:
+    """Return the work of one member: visits of a network to a stay of 48 hours, or stays that a charted model reads."""
+    if isinstance(options, ChartedOptions):
+        return float(stays * options.ensemble_size)
+    return stays * training.max_epochs * options.ensemble_size * _size(options, hours)
+
+
+def _size(options: ModelOptions, hours: int) -> float:
+    """Return how long a network takes for a stay, beside one of 48 units over 48 hours."""
+    width = options.hidden_size if isinstance(options, SequenceOptions) else _WIDTH
+    return hours / 48 * (0.6 + 0.4 * (width / _WIDTH) ** 1.5)
+
+
+def _attack(attack: AttackOptions, options: ModelOptions, stays: int, hours: int, trials: int) -> Work:
+    attacked = min(attack.max_stays, stays) if attack.max_stays else stays
+    is_charted = isinstance(options, ChartedOptions)
+    size = hours / 48 if is_charted else _size(options, hours)
+    kind = f"{attack.name} on {'charted' if is_charted else 'network'}"
+    return Work(kind=kind, units=attacked * trials * size * options.ensemble_size, jobs=max(1, math.ceil(attacked / 8)))
+
+
+def learned_rates(manifests: Iterable[Manifest]) -> dict[str, float]:
+    """Return processor seconds a unit by kind, from the largest piece of work of each kind."""
+    largest: dict[str, tuple[float, float]] = {}
+    for manifest in manifests:
+        work, seconds = manifest.environment.get("work"), manifest.environment.get("processor_seconds")
+        if work and seconds and work["units"] > largest.get(work["kind"], (0.0, 0.0))[0]:
+            largest[work["kind"]] = (work["units"], seconds)
+    return {kind: seconds / units for kind, (units, seconds) in largest.items()}
+
+
+def seconds_of(work: Work, learned: Mapping[str, float], slowness: float) -> float | None:
+    """Return the processor seconds of a piece of work; None where nothing is known of its kind.
+
+    Args:
+        work: What is to be done.
+        learned: Seconds a unit by kind, measured on this machine.
+        slowness: How long this machine takes for what took the reference machine one second.
+    """
+    if work.kind in learned:
+        return learned[work.kind] * work.units
+    if work.kind not in RATES:
+        return None
+    fixed, rate = RATES[work.kind]
+    return slowness * (fixed + rate * work.units)
+
+
+def forecast(
+    works: Mapping[str, Work],
+    learned: Mapping[str, float],
+    *,
+    slowness: float,
+    workers: int,
+    cells: int,
+    stays: int,
+    is_counted: bool,
+) -> Forecast:
+    """Add up what a run will take.
+
+    Args:
+        works: Work of each pending node by name.
+        learned: See ``learned_rates``.
+        slowness: See ``seconds_of``.
+        workers: Processes that compute side by side.
+        cells: Stays times hours times variables of the largest data set.
+        stays: Stays of the main data set.
+        is_counted: Whether they were counted.
+    """
+    nodes = {name: seconds_of(work, learned, slowness) for name, work in works.items()}
+    loading = slowness * PROCESS_SECONDS
+    clock = loading + sum((nodes[name] or 0.0) / min(workers, work.jobs) for name, work in works.items())
+    spent = loading + sum(seconds or 0.0 for seconds in nodes.values())
+    if workers > 1:  # they load side by side
+        clock, spent = clock + loading, spent + workers * loading
+    needs = [need_of(name.partition("/")[0], cells, workers) for name in works if not name.startswith("extract")]
+    return Forecast(
+        nodes=nodes,
+        seconds=clock,
+        processor_seconds=spent,
+        workers=workers,
+        memory=max((need.memory for need in needs), default=0),
+        disk=sum(need.disk for need in needs) + (1 << 20) * len(works),
+        stays=stays,
+        is_counted=is_counted,
+        learned=sum(work.kind in learned for work in works.values()),
+    )
+
+
+def slowness() -> float:
+    """Return how long this machine takes, now, for what took the reference machine one second; costs a tenth of one."""
+    _fixed_work()  # loads what it calls
+    return min(_fixed_work() for _ in range(7)) / REFERENCE_SECONDS
+
+
+def _fixed_work() -> float:
+    """Return the processor seconds of a few small products and a loop, which is what stages are made of."""
+    begun = time.process_time()
+    square = np.full((96, 96), 0.01, dtype=np.float32)
+    for _ in range(40):
+        square = np.tanh(square @ square)
+    sum(number * number for number in range(60_000))
+    return time.process_time() - begun
