@@ -18,10 +18,11 @@ import polars as pl
 import torch
 
 from icudl.attacks.base import TargetModel
-from icudl.attacks.methods.entry_errors import KINDS, Error, possible_errors
+from icudl.attacks.methods.entry_errors import Error, possible_errors
 from icudl.attacks.refinement import margins_of
 from icudl.attacks.target.threat import Entries
 from icudl.errors import StageError
+from icudl.preprocessing.mistakes import KINDS
 from icudl.probes.options import ProbeOptions
 
 Float64s = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import torch
 from attack_cases import make_case
 from icudl.artifacts import AttackResult, AttackStatus, Checkpoint, FeatureScaler, GridDataset, TrainingResult
 from icudl.attacks.base import make_attack
-from icudl.attacks.methods.entry_errors import KINDS, UNIT_FACTORS, EntryErrorAttack, enumerate_errors, transpose_digits
+from icudl.attacks.methods.entry_errors import EntryErrorAttack, enumerate_errors
 from icudl.attacks.methods.sweep import SweepAttack
 from icudl.attacks.options import (
     AttackOptions,
@@ -26,6 +26,7 @@ from icudl.attacks.target.threat import Entries, StayTensors, measured_cells
 from icudl.errors import AttackError
 from icudl.execution.context import RunContext
 from icudl.models.build import load_model
+from icudl.preprocessing.mistakes import KINDS, UNIT_FACTORS, transpose_digits
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
 from icudl.stages.attack import attack
 from icudl.testing import LinearOracle

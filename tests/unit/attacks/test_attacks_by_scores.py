@@ -13,7 +13,6 @@ import pytest
 from charted_cases import INPUTS, MODELS, TREES, make_case
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult, AttackStatus, GridDataset, TrainingResult
-from icudl.attacks.methods.entry_errors import KINDS
 from icudl.attacks.options import (
     AttackOptions,
     EntryErrorOptions,
@@ -27,6 +26,7 @@ from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.models.build import load_charted
 from icudl.models.charted.base import ClinicalStays
+from icudl.preprocessing.mistakes import KINDS
 from icudl.stages.analyse import analyse
 from icudl.stages.attack import attack
 from icudl.training.data import clinical_stays

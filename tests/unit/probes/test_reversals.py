@@ -11,8 +11,8 @@ import pytest
 import attack_cases
 import charted_cases
 from icudl.artifacts import GridDataset, TrainingResult
-from icudl.attacks.methods.entry_errors import KINDS
 from icudl.attacks.run.shards import Shard, ShardJobs, divide
+from icudl.preprocessing.mistakes import KINDS
 from icudl.preprocessing.scaling import InputOptions, static_columns
 from icudl.probes.options import ProbeOptions
 from icudl.probes.run import bind_measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,51 +18,9 @@ from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of_moves
 from icudl.attacks.target.threat import Entries
 from icudl.errors import AttackError
-from icudl.variables import Variable
+from icudl.preprocessing.mistakes import KINDS, NEIGHBOURS, Charting, wrong_values
 
 Float64s = npt.NDArray[np.float64]
-
-ONE_DECIMAL = (
-    *("potassium", "lactate", "albumin", "creatinine", "magnesium", "tempc"),
-    *("potassium_serum", "calcium_total", "hematocrit", "wbc", "bilirubin", "inr"),
-)
-TWO_DECIMALS = ("ph", "calcium", "troponin_i", "troponin_t", "fio2")
-DECIMALS = {**dict.fromkeys(ONE_DECIMAL, 1), **dict.fromkeys(TWO_DECIMALS, 2)}
-"""Decimals with which a variable is usually charted; 0 for the others."""
-
-UNIT_FACTORS: dict[str, tuple[float, ...]] = {
-    "glucose": (18.016,),  # mg/dL per mmol/L
-    "creatinine": (1 / 88.42,),  # mg/dL per umol/L
-    "bun": (2.801,),  # mg/dL urea nitrogen per mmol/L urea
-    "calcium": (1 / 4.008,),  # mmol/L per mg/dL
-    "calcium_total": (4.008,),
-    "magnesium": (2.4305,),  # mg/dL per mmol/L
-    "lactate": (1 / 9.008,),  # mmol/L per mg/dL
-    "albumin": (0.1,),  # g/dL per g/L
-    "bilirubin": (1 / 17.10,),  # mg/dL per umol/L
-    "cholesterol": (38.67,),  # mg/dL per mmol/L
-    "pco2": (7.5006,),  # mmHg per kPa
-    "po2": (7.5006,),
-    "fio2": (0.01,),  # fraction per percent
-    "weight": (0.45359,),  # kg per pound
-}
-"""Canonical units per unit of another system in use, from molar masses and SI conversions (Young, Ann Intern Med 1987;
-106:114). A value charted in the other unit reads value / factor; one taken for the other unit reads value x factor."""
-
-NEIGHBOURS = (
-    ("sysbp", "diasbp"),
-    ("heartrate", "resprate"),
-    ("heartrate", "spo2"),
-    ("pco2", "po2"),
-    ("bun", "creatinine"),
-    ("sodium", "potassium"),
-    ("calcium", "magnesium"),
-    ("alt", "ast"),
-)
-"""Fields that stand side by side on charts, so that their values can change places."""
-
-KINDS = ("transposition", "decimal", "unit", "neighbour", "sign", "copy_forward")
-"""Kinds of errors, in the order of the code in the table ``entry_flips``."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,8 +176,10 @@ def possible_errors(entries: Entries, row: int, allowed: npt.NDArray[np.bool_]) 
     """
     means = np.where(allowed, entries.means[row], np.nan)
     errors: list[Error] = []
-    for kind, wrong in _single_cell_errors(means, entries.variables):
-        plausible = _plausible(wrong, entries.variables)
+    charting = Charting.of(entries.variables)
+    copied = (KINDS.index("copy_forward"), _previous(means))
+    for kind, wrong in (*wrong_values(means, charting), copied):
+        plausible = charting.plausible(wrong)
         # A slip that does not change the value is not an error.
         differs = np.isfinite(wrong) & ~np.isclose(wrong, means)
         unit = _unit_with(entries, row, wrong)
@@ -231,13 +191,7 @@ def possible_errors(entries: Entries, row: int, allowed: npt.NDArray[np.bool_]) 
             )
             for hour, variable in np.argwhere(differs)
         ]
-    return errors + _swaps(entries, row, means)
-
-
-def _plausible(values: Float64s, variables: Sequence[Variable]) -> npt.NDArray[np.bool_]:
-    low = np.array([variable.low for variable in variables])
-    high = np.array([variable.high for variable in variables])
-    return (values >= low) & (values <= high)
+    return errors + _swaps(entries, row, means, charting)
 
 
 def _unit_with(entries: Entries, row: int, wrong: Float64s) -> npt.NDArray[np.floating]:
@@ -245,48 +199,6 @@ def _unit_with(entries: Entries, row: int, wrong: Float64s) -> npt.NDArray[np.fl
     means = entries.means[row]
     moved = means + (wrong - means) / np.maximum(entries.counts[row], 1)
     return entries.unit(moved)
-
-
-def _single_cell_errors(means: Float64s, variables: Sequence[Variable]) -> Iterator[tuple[int, Float64s]]:
-    """Yield kinds and (T, F) wrong values, NaN where the error does not apply."""
-    decimals = np.array([DECIMALS.get(variable.name, 0) for variable in variables])
-    for place in range(4):
-        yield KINDS.index("transposition"), transpose_digits(means, decimals, place)
-    for factor in (0.1, 10.0):
-        yield KINDS.index("decimal"), means * factor
-    for convert in _unit_errors(variables):
-        yield KINDS.index("unit"), convert(means)
-    signed = np.array([variable.low < 0 for variable in variables])
-    yield KINDS.index("sign"), np.where(signed, -means, np.nan)
-    yield KINDS.index("copy_forward"), _previous(means)
-
-
-def transpose_digits(values: Float64s, decimals: npt.NDArray[np.int64], place: int) -> Float64s:
-    """Return values with the digits at ``place`` and ``place + 1`` (from the right, as charted) changed over.
-
-    Args:
-        values: (..., F) as charted, NaN where nothing was.
-        decimals: (F,) digits after the point.
-        place: 0 for the last two digits.
-
-    Returns:
-        (..., F), NaN where the number has no such digits, or where both are the same.
-    """
-    scale = 10.0**decimals
-    number = np.rint(np.nan_to_num(np.abs(values)) * scale).astype(np.int64)
-    right, left = number // 10**place % 10, number // 10 ** (place + 1) % 10
-    moved = number + (right - left) * (10 ** (place + 1) - 10**place)
-    applies = np.isfinite(values) & (number >= 10 ** (place + 1)) & (right != left)
-    return np.where(applies, np.sign(values) * moved / scale, np.nan)
-
-
-def _unit_errors(variables: Sequence[Variable]) -> Iterator[Callable[[Float64s], Float64s]]:
-    factors = np.array([UNIT_FACTORS.get(variable.name, (np.nan,))[0] for variable in variables])
-    yield lambda means: means * factors
-    yield lambda means: means / factors
-    celsius = np.array([variable.unit == "°C" for variable in variables])
-    yield lambda means: np.where(celsius, means * 9 / 5 + 32, np.nan)
-    yield lambda means: np.where(celsius, (means - 32) * 5 / 9, np.nan)
 
 
 def _previous(means: Float64s) -> Float64s:
@@ -298,7 +210,7 @@ def _previous(means: Float64s) -> Float64s:
     return wrong
 
 
-def _swaps(entries: Entries, row: int, means: Float64s) -> list[Error]:
+def _swaps(entries: Entries, row: int, means: Float64s, charting: Charting) -> list[Error]:
     """Return the exchanges of neighbouring fields."""
     position = {variable.name: index for index, variable in enumerate(entries.variables)}
     errors: list[Error] = []
@@ -309,7 +221,7 @@ def _swaps(entries: Entries, row: int, means: Float64s) -> list[Error]:
         wrong = np.full_like(means, np.nan)
         wrong[:, pair] = means[:, pair[::-1]]
         both = np.isfinite(means[:, pair]).all(axis=1) & ~np.isclose(means[:, pair[0]], means[:, pair[1]])
-        plausible: npt.NDArray[np.bool_] = np.asarray(_plausible(wrong, entries.variables)[:, pair].all(axis=1))
+        plausible: npt.NDArray[np.bool_] = np.asarray(charting.plausible(wrong)[:, pair].all(axis=1))
         unit = _unit_with(entries, row, wrong)
         for hour in np.flatnonzero(both):
             cells = tuple((int(hour), index, float(wrong[hour, index]), float(unit[hour, index])) for index in pair)
