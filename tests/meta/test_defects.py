@@ -258,8 +258,8 @@ WRONG_CHANGES = (
     Defect(
         "a-swap-with-one-plausible-value",
         "attacks/methods/entry_errors.py",
-        "entries.variables)[:, pair].all(axis=1))",
-        "entries.variables)[:, pair].any(axis=1))",
+        "charting.plausible(wrong)[:, pair].all(axis=1))",
+        "charting.plausible(wrong)[:, pair].any(axis=1))",
         ("unit/attacks/test_attack_entries.py",),
     ),
     Defect(
@@ -271,7 +271,7 @@ WRONG_CHANGES = (
     ),
     Defect(
         "an-implausible-mean-gets-worse",
-        "attacks/target/threat.py",
+        "preprocessing/charted.py",
         "least = self.means + (np.minimum(low, self.means) - self.means) / counts",
         "least = self.means - np.abs(low - self.means) / counts",
         ("unit/attacks/test_attack_entries.py",),

@@ -76,7 +76,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "report/sections/answer/notes.py": ("unit/report/test_answer.py",),
     "sources/rules.py": ("unit/sources/test_rules.py",),
     "attacks/distances.py": ("unit/attacks/test_attack_distances.py",),
-    "attacks/target/threat.py": ("unit/preprocessing/test_imputation.py", "unit/attacks/test_attack_entries.py"),
+    "attacks/target/threat.py": ("unit/attacks/test_attack_entries.py",),
+    "preprocessing/charted.py": ("unit/preprocessing/test_imputation.py", "unit/attacks/test_attack_entries.py"),
+    "preprocessing/mistakes.py": ("unit/attacks/test_attack_entries.py",),
     "attacks/refinement.py": ("unit/attacks/test_attack_refinement.py",),
     "attacks/methods/entry_errors.py": ("unit/attacks/test_attack_entries.py",),
     "attacks/target/verification.py": (

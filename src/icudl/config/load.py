@@ -280,6 +280,7 @@ def _assemble(tree: _Tree) -> Config:
     if (ProbeOptions.table,) in tree.tables:
         probe = Probe(options=cast("ProbeOptions", shared[ProbeOptions.table]), on=on[ProbeOptions.table])
     _require_declared(models)
+    _require_robust(tree, models)
     _require_offers(attacks, models)
     _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
@@ -430,6 +431,21 @@ def _require_declared(models: Mapping[str, Model]) -> None:
             problem = f"{where} is a model from outside, which has nothing to search. Set tune_model.trials = 0 for it."
         if problem:
             raise ConfigError(problem)
+
+
+def _require_robust(tree: _Tree, models: Mapping[str, Model]) -> None:
+    """Check that a model which has a table of robust training of its own can be trained so.
+
+    Raises:
+        ConfigError: It does not learn in epochs.
+    """
+    for name, entry in models.items():
+        where = ("robust",) if name == MAIN and len(models) == 1 else ("models", name, "robust")
+        if where in tree.tables and entry.robust.active and not entry.model.learns_in_epochs:
+            raise ConfigError(
+                f"[{'.'.join(where)}] is set, but {entry.model.name!r} does not learn in epochs, in which records "
+                "could be altered. Leave the table out, or choose a network."
+            )
 
 
 def _default_attack(models: Mapping[str, Model]) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -23,6 +23,7 @@ from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
+from icudl.training.robust.options import RobustOptions
 
 BY_DEFAULT = "the default study"
 """Origin of a value that the default study gives, in a configuration that names only its data."""
@@ -113,6 +114,7 @@ SHARED: dict[str, type[Options]] = {
         SplitOptions,
         InputOptions,
         TrainingOptions,
+        RobustOptions,
         ModelTuningOptions,
         TunedOptions,
         AttackTuningOptions,
@@ -125,8 +127,8 @@ SHARED: dict[str, type[Options]] = {
 """Options class of each table that no plug-in validates."""
 
 TABLES: tuple[str, ...] = (
-    "run", "source", "variables", "window", "cohort", "outcome", "split", "inputs", "model", "training", "tune_model",
-    "tuned", "attack", "tune_attack", "certify", "probe", "analysis", "report", "execution",
+    "run", "source", "variables", "window", "cohort", "outcome", "split", "inputs", "model", "training", "robust",
+    "tune_model", "tuned", "attack", "tune_attack", "certify", "probe", "analysis", "report", "execution",
 )  # fmt: skip
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
@@ -141,7 +143,7 @@ COMMON = ("analysis", "report", "execution")
 
 OVERRIDES: dict[str, tuple[str, ...]] = {
     "data": ("variables", "window", "cohort", "outcome", "split"),
-    "models": ("inputs", "training", "tune_model", "tuned"),
+    "models": ("inputs", "training", "robust", "tune_model", "tuned"),
     "attacks": ("tune_attack",),
 }
 """Shared tables that an entry of a family may hold itself; there they override the shared values."""
@@ -169,6 +171,7 @@ class Model:
     training: TrainingOptions
     tune_model: ModelTuningOptions
     tuned: TunedOptions
+    robust: RobustOptions = dataclasses.field(default_factory=RobustOptions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -316,6 +319,12 @@ class Config:
     def training(self) -> TrainingOptions:
         """How the model is trained, in a study of one model."""
         options: TrainingOptions = _only("models", self.models).training
+        return options
+
+    @property
+    def robust(self) -> RobustOptions:
+        """What the model is trained against, in a study of one model."""
+        options: RobustOptions = _only("models", self.models).robust
         return options
 
     @property

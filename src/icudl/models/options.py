@@ -34,6 +34,7 @@ class ModelOptions(Options):
         differentiable: Whether the model offers a gradient, which some attacks need.
         imputed: Whether the model reads the filled-in grid; otherwise it reads charted values with their gaps.
         piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
+        learns_in_epochs: Whether the model is a network that is fitted here, epoch by epoch.
     """
 
     table: ClassVar[str] = "model"
@@ -42,6 +43,7 @@ class ModelOptions(Options):
     differentiable: ClassVar[bool] = True
     imputed: ClassVar[bool] = True
     piecewise: ClassVar[bool] = False
+    learns_in_epochs: ClassVar[bool] = True
 
     name: str = option("lstm", NAME_DOC)
     ensemble_size: int = option(
@@ -161,6 +163,7 @@ class ChartedOptions(ModelOptions):
 
     differentiable: ClassVar[bool] = False
     imputed: ClassVar[bool] = False
+    learns_in_epochs: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,9 @@ class _Graph:
     def add_models(self) -> None:
         grid = Key(stage="preprocess", data=self.config.main)
         for name, entry in self.config.models.items():
-            tables: tuple[Options, ...] = (entry.inputs, entry.model, entry.training)
+            # Named only where it does something, so that it changes no id of the usual training.
+            robust = (entry.robust,) if entry.robust.active and entry.model.learns_in_epochs else ()
+            tables: tuple[Options, ...] = (entry.inputs, entry.model, entry.training, *robust)
             upstream = {"preprocess": grid}
             if entry.tune_model.trials > 0:
                 search = Key(stage="tune-model", model=name, data=self.config.main)

@@ -100,6 +100,7 @@ def _tune_model(inputs: StageInputs) -> Artifact:
         options["training"],
         options["tune_model"],
         inputs.context,
+        robust=options.get("robust"),
     )
 
 
@@ -108,7 +109,12 @@ def _train(inputs: StageInputs) -> Artifact:
 
     options = inputs.options
     return train(
-        inputs.artifacts["preprocess"], options["inputs"], options["model"], options["training"], inputs.context
+        inputs.artifacts["preprocess"],
+        options["inputs"],
+        options["model"],
+        options["training"],
+        inputs.context,
+        robust=options.get("robust"),
     )
 
 

@@ -20,13 +20,19 @@ from icudl.training.fold_ensemble import ensemble_of_folds
 from icudl.training.members import MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.outside import as_given, has_folds, met_before
+from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.evaluation import score_predictions
 
 SPLITS = ("out-of-fold", "test")
 
 
 def train(
-    grid: GridDataset, inputs: InputOptions, model: ModelOptions, training: TrainingOptions, context: RunContext
+    grid: GridDataset,
+    inputs: InputOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    context: RunContext,
+    robust: RobustOptions | None = None,
 ) -> TrainingResult:
     """Fit one member per fold and a final one; score each on the stays it was not fitted on.
 
@@ -36,7 +42,7 @@ def train(
     models of the folds instead, which together have seen the same stays. The baselines are fitted on the stays that
     the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so. A model of
     charted values is no network and has no baselines beside it. A model from outside is read instead of fitted, and
-    scores stays of patients whom it has not met.
+    scores stays of patients whom it has not met. ``robust`` concerns networks alone.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
@@ -52,6 +58,7 @@ def train(
         scratch=context.scratch,
         logs=context.logs,
         met_before=met_before(grid, model),
+        robust=robust or RobustOptions(),
     )
     jobs = _jobs(grid, model, training)
     n_models, unit = sum(not job.baseline for job in jobs), "epochs" if charted_class(model) is None else "models"

@@ -21,6 +21,7 @@ from icudl.search.trials import Outcome
 from icudl.training.judged import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
+from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.metrics import LOWER_IS_BETTER
 
 
@@ -31,6 +32,7 @@ def tune_model(
     training: TrainingOptions,
     tuning: ModelTuningOptions,
     context: RunContext,
+    robust: RobustOptions | None = None,
 ) -> TuningResult:
     """Search the options of inputs, model and training by cross-validation on the stays that are not test stays.
 
@@ -60,6 +62,7 @@ def tune_model(
         seed=context.seed,
         device=context.device,
         scratch=study.scratch,
+        robust=robust or RobustOptions(),
     )
     search = ModelSearch(plan=plan, folds=tuning.folds, store=study.store)
 

@@ -25,6 +25,7 @@ from icudl.models.build import build_model, to_device
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
 from icudl.training.options import TrainingOptions
+from icudl.training.robust.lessons import Batch, RobustLessons
 from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
 
@@ -59,6 +60,7 @@ def fit(
     *,
     seed: int,
     epochs: int | None = None,
+    robust: RobustLessons | None = None,
     name: str = "model",
     device: str = "cpu",
     snapshot: Path | None = None,
@@ -74,6 +76,7 @@ def fit(
         valid: Stays that choose the epoch; none of them is fitted. None where ``epochs`` is given.
         seed: Root of the initial weights, the order of the stays and the dropout.
         epochs: Number of epochs to train for; the weights of the last one are kept.
+        robust: The same stays as ``train``, with what a robust training does to them; None for the usual training.
         name: Name of the model in error messages.
         device: Where to compute.
         snapshot: File of the state after each epoch; training resumes from it if it exists.
@@ -87,7 +90,7 @@ def fit(
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
         looked_at = None if valid is None else valid.to(device)
-        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, name, device)
+        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, robust, name, device)
         if snapshot is not None and snapshot.exists():
             run.restore(Snapshot.read(snapshot))
             for epoch in run.history:
@@ -187,11 +190,12 @@ class _Run:
         valid: Stays | None,
         seed: int,
         epochs: int | None,
+        robust: RobustLessons | None,
         name: str,
         device: str,
     ) -> None:
         self.options, self.train, self.valid, self.seed, self.name = options, train, valid, seed, name
-        self.epochs = epochs
+        self.epochs, self.robust = epochs, robust
         torch.manual_seed(seed_for(seed, "weights"))
         self.model = to_device(build_model(model_options, train.features.shape[2]), device)
         self.model.prepare(train.features, train.lengths, train.columns)
@@ -238,21 +242,47 @@ class _Run:
             )
         ).to(self.train.labels.device)
         torch.manual_seed(seed_for(self.seed, "dropout", number))
+        changes = np.random.default_rng(seed_for(self.seed, "robust", number))
         self.model.train()
         total = torch.zeros((), device=self.train.labels.device)
         batches = torch.split(order, self.options.batch_size)
         for index, rows in enumerate(batches):
-            total += self._step(self.train.select(rows)) * len(rows)
+            if self.robust is None:
+                loss = self._usual_loss(self.train.select(rows))
+            else:
+                loss = self._robust_loss(self.robust, self.robust.batch(self.train, rows, changes), changes)
+            total += self._step(loss) * len(rows)
             if self.options.ema_decay > 0:
                 self._update_mean((number - 1) * len(batches) + index)
         return float(total) / len(order)
 
-    def _step(self, batch: Stays) -> Tensor:
+    def _usual_loss(self, batch: Stays) -> Tensor:
+        return self._loss_of(self._logits(batch.features, batch.lengths), batch)
+
+    def _robust_loss(self, robust: RobustLessons, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """Return the loss of altered stays, and of the same with charted values changed on purpose."""
+        options, stays = robust.options, batch.stays
+        if not options.searches:
+            return self._usual_loss(stays)
+        changed = robust.worst(self.model, batch, rng)
+        both = self._logits(torch.cat([stays.features, changed]), torch.cat([stays.lengths, stays.lengths]))
+        before, after = zip(*(logits.chunk(2) for logits in both), strict=True)
+        share = options.adversarial_share
+        loss = (1 - share) * self._loss_of(before, stays) + share * self._loss_of(after, stays)
+        return loss + options.consistency * _divergence(before, after) if options.consistency > 0 else loss
+
+    def _logits(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Return the float32 logits that are trained."""
         half = self.options.precision == "bfloat16"
-        with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=half):
-            every = self.model.training_logits(batch.features, batch.lengths)
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=half):
+            every = self.model.training_logits(features, lengths)
+        return tuple(logits.float() for logits in every)
+
+    def _loss_of(self, every: tuple[Tensor, ...], batch: Stays) -> Tensor:
         targets = batch.labels if batch.targets is None else batch.targets
-        loss: Tensor = torch.stack([self.loss(logits.float(), targets) for logits in every]).mean()
+        return torch.stack([self.loss(logits, targets) for logits in every]).mean()
+
+    def _step(self, loss: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.options.gradient_clip > 0:
@@ -336,6 +366,20 @@ def _require_both_classes(name: str, train: Stays) -> None:
             f"The {len(train)} training stays of {name} hold {deaths} deaths; both outcomes are needed to learn from. "
             "Use more stays, fewer folds, or a smaller training.validation_fraction."
         )
+
+
+def _divergence(before: tuple[Tensor, ...], after: tuple[Tensor, ...]) -> Tensor:
+    """Return the mean Kullback-Leibler divergence of the risks after from those before."""
+    parts = [
+        nn.functional.kl_div(
+            nn.functional.log_softmax(changed, dim=1),
+            nn.functional.log_softmax(unchanged, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        for unchanged, changed in zip(before, after, strict=True)
+    ]
+    return torch.stack(parts).mean()
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

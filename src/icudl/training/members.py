@@ -31,6 +31,8 @@ from icudl.training.finished import Finished, Float64s, keep, read
 from icudl.training.loop import Fitted, fit, logits_of
 from icudl.training.options import TrainingOptions
 from icudl.training.outside import given_threshold
+from icudl.training.robust.lessons import RobustLessons
+from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.calibration import calibrated_risks, differences_of, fit_calibration
 from icudl.training.scores.metrics import choose_threshold
 from icudl.training.scores.risk_curve import fit_curve
@@ -55,6 +57,7 @@ class Plan:
         scratch: Folder of finished members and of the states of unfinished ones.
         logs: Folder of event files, or None.
         met_before: Patients whom the model met before it came here, and who are not scored.
+        robust: What a network is trained against; a model of charted values and a baseline are fitted as usual.
     """
 
     grid: GridDataset
@@ -66,6 +69,7 @@ class Plan:
     scratch: Path
     logs: Path | None = None
     met_before: Rows = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    robust: RobustOptions = dataclasses.field(default_factory=RobustOptions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -279,8 +283,9 @@ def _train_network(
     every = np.sort(np.concatenate([division.fit, division.valid]))
     scaler = fit_scaler_on(plan.grid, every, plan.inputs)
     lessons = _lessons(plan, every, scaler, job)
+    robust = RobustLessons.of(plan.grid, every, scaler, plan.inputs, plan.robust)
     again = [
-        fit_on(lessons, None, epochs=best, snapshot=snapshot.with_suffix(f".{number}.again.safetensors"))
+        fit_on(lessons, None, epochs=best, robust=robust, snapshot=snapshot.with_suffix(f".{number}.again.safetensors"))
         for number, (fit_on, best) in enumerate(zip(fits, epochs, strict=True))
     ]
     model = _joined(plan, again)
@@ -289,13 +294,14 @@ def _train_network(
 
 
 def _choose(
-    plan: Plan, division: Division, job: MemberJob, fits: Sequence[Callable[[Stays, Stays], Fitted]]
+    plan: Plan, division: Division, job: MemberJob, fits: Sequence[Callable[..., Fitted]]
 ) -> tuple[Trained, list[int], tuple[float, float]]:
     """Return the fit on ``division.fit`` alone, the best epoch of each network, and the calibration line."""
     scaler = fit_scaler_on(plan.grid, division.fit, plan.inputs)
     valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
     lessons = _lessons(plan, division.fit, scaler, job)
-    fitted = [fit_on(lessons, valid) for fit_on in fits]
+    robust = RobustLessons.of(plan.grid, division.fit, scaler, plan.inputs, plan.robust)
+    fitted = [fit_on(lessons, valid, robust=robust) for fit_on in fits]
     model = _joined(plan, fitted)
     labels, method = plan.grid.labels[division.valid], plan.training.calibration
     line = _line(labels, logits_of(model, valid), method)

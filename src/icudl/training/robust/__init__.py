@@ -1,0 +1,1 @@
+"""Training against wrong and missing values: records that are altered in every epoch, and changes sought on purpose."""
