@@ -21,6 +21,7 @@ from icudl.errors import ConfigError
 from icudl.options import Options
 from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions
+from icudl.training.robust.options import RobustOptions
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
@@ -50,6 +51,7 @@ NODES_OF: dict[str, set[str]] = {
     "inputs": {"tune-model", "train"},
     "model": {"tune-model", "train"},
     "training": {"tune-model", "train"},
+    "robust": {"tune-model", "train"},
     "tune_model": {"tune-model"},
     "tuned": {"train"},
     "attack": {"tune-attack", "attack"},
@@ -64,10 +66,11 @@ CASES = [(table, plugin) for table in NODES_OF for plugin in plugins_of(table)]
 
 
 def choice_of(table: str, plugin: str) -> Settings:
-    """Settings of ``STUDY`` with a plug-in in a table, and with a model that the plug-in can be run on."""
+    """Settings of ``STUDY`` with a plug-in in a table and a model that it can be run on, or with a robust training."""
+    robust: Settings = {"robust.adversarial_share": 0.5} if table == RobustOptions.table else {}
     walked: Settings = {"model.name": "boosted_trees", "attack.threat_model": "measured"}
     study = STUDY | walked if needs_pieces(table, plugin) else STUDY
-    return {**study, f"{table}.{SEAMS[table][1]}": plugin} if plugin else study
+    return {**study, f"{table}.{SEAMS[table][1]}": plugin} if plugin else {**study, **robust}
 
 
 @pytest.fixture
@@ -97,6 +100,8 @@ def test_the_graph_is_as_drawn_here(tmp_path: Path) -> None:
         # The role of a data set is a matter of its entry in a study of several.
         mine = {RoleOptions.table} if step.node.key.stage == "preprocess" else set()
         mine |= {table for table, nodes in NODES_OF.items() if step.node.key.stage in nodes} - {"run"}
+        # Named only where it does something.
+        mine -= {RobustOptions.table}
         assert set(step.identity.options) == mine, step.node.key.stage
 
 

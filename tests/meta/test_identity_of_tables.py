@@ -78,6 +78,7 @@ NODES_OF: dict[str, dict[str, set[str]]] = {
         f"models.{model}": {
             **{key: {f"tune-model/{model}", f"train/{model}"} for key in ("model", "inputs")},
             "training": {f"tune-model/{model}", f"train/{model}", f"score/{model}/abroad"},
+            "robust": {f"tune-model/{model}", f"train/{model}"},
             "tune_model": {f"tune-model/{model}"},
             "tuned": {f"train/{model}"},
         }
@@ -179,15 +180,17 @@ def test_an_option_of_an_entry_is_no_matter_of_its_neighbours(entry: str, plugin
 def test_a_shared_table_is_a_matter_of_all_that_do_not_say_otherwise(table: str, ids: Ids) -> None:
     """The last entry of the family says for itself what its option is; then the shared one concerns the others only."""
     options, offenders = options_class(table, ""), []
+    # A robust training that does nothing is not named.
+    study = {**STUDY, "robust.adversarial_share": 0.5} if table == "robust" else STUDY
     family = next(family for family, tables in OVERRIDES.items() if table in tables)
     entries = [entry for entry in NODES_OF if entry.startswith(f"{family}.")]
     for field in dataclasses.fields(options):
         own = f"{entries[-1]}.{table}"
-        now = STUDY.get(f"{table}.{field.name}", getattr(options(), field.name))
-        cases = [(STUDY, table, entries)]
+        now = study.get(f"{table}.{field.name}", getattr(options(), field.name))
+        cases = [(study, table, entries)]
         if table not in NOT_FOR_EXTERNAL_DATA:
-            said = {**STUDY, f"{own}.{field.name}": now}
-            cases += [(STUDY, own, entries[-1:]), (said, table, entries[:-1])]
+            said = {**study, f"{own}.{field.name}": now}
+            cases += [(study, own, entries[-1:]), (said, table, entries[:-1])]
         for settings, prefix, concerned in cases:
             found = changed(ids, settings, options, field, prefix)
             expected = below(about(table, concerned)) if field.metadata["identity"] else set()

@@ -201,3 +201,13 @@ def test_a_study_of_one_such_model_has_an_attack_that_fits_it() -> None:
     assert (config.attack.name, config.attack.threat_model) == ("greedy", "measured")
     with pytest.raises(ConfigError, match=r"attack uses 'proximal'.*the model 'boosted_trees' offers none"):
         load_config(None, ["model.name=boosted_trees", "attack.name=proximal"])
+
+
+def test_a_robust_training_is_a_matter_of_networks() -> None:
+    both = ["models.gru.hidden_size=8", "models.trees.model=boosted_trees"]
+    shared = load_config(None, [*both, "robust.consistency=1"])
+    assert shared.models["gru"].robust.active
+    with pytest.raises(ConfigError, match=r"\[models.trees.robust\].*does not learn in epochs"):
+        load_config(None, [*both, "models.trees.robust.consistency=1"])
+    with pytest.raises(ConfigError, match=r"\[robust\].*does not learn in epochs"):
+        load_config(None, ["model.name=boosted_trees", "robust.error_rate=0.1"])
