@@ -56,12 +56,19 @@ def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
     done = icudl("run", *common)
     assert "Can one wrong charted value flip a prediction?" in done.stderr
     assert "Stays proven against small errors of several values" in done.stderr
+    assert "Fewest wrong values that flip a prediction, from both sides" in done.stderr
+    assert "contradict" not in done.stderr
     listed = icudl("list", *common).stdout
     assert "certify/lstm" in listed
     assert "of 3 stays" in listed
     assert "5 of its intervals hold for the second program" in icudl("verify", "certify/lstm", *common).stdout
     (page,) = (store / "report").glob("*/index.html")
-    assert "What one wrong value cannot do" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert "What one wrong value cannot do" in text
+    assert "One value: searched and proved" in text
+    assert "from both sides" in text
+    assert "contradict each other" not in text
+    assert '"provedThreat":"measured"' in text.replace(" ", "")
 
     # The sweep tries points of the ranges that the proof decides.
     (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 3)

@@ -88,7 +88,7 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
             tables += _in_words(combined[stage](store, [*own, *scored]), _outcome(store, own[0]))
         elif stage != "score" or len(manifests) == 1:
             tables += [table for manifest in own for table in summary(store, manifest)]
-    return tables
+    return [*tables, *_both_sides(store, manifests)]
 
 
 def _outcome(store: Store, manifest: Manifest) -> Outcome:
@@ -366,6 +366,38 @@ def _nearby(result: Certificates) -> Iterator[Table]:
         for each in near:
             table.add_row(each.threat, f"{each.stays:,}", f"{each.proven.value:.0%}")
         yield table
+
+
+def _both_sides(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
+    """Return the fewest wrong values that flip predictions, where proofs and attacks are about the same stays."""
+    from icudl.analysis.numbers.both_sides import both_sides
+
+    def about(manifest: Manifest) -> tuple[str, ...]:
+        """Return what was proved about or attacked: the fitted model and the data set."""
+        return tuple(manifest.identity.upstream[name].id for name in ("train", "preprocess"))
+
+    attacks = [manifest for manifest in manifests if manifest.node == "attack"]
+    columns = ("stays", "known exactly", "at least, at most: stays")
+    table = _table("Fewest wrong values that flip a prediction, from both sides", "proofs", *map(_right, columns))
+    for manifest in manifests:
+        if manifest.node != "certify":
+            continue
+        alike = [store.load(AttackResult, each) for each in attacks if about(each) == about(manifest)]
+        found = both_sides(store.load(Certificates, manifest), alike)
+        if found is None:
+            continue
+        ranges = "; ".join(f"{each.text}: {each.stays:,}" for each in found.ranges)
+        name = escape(manifest.name.removeprefix("certify/"))
+        table.add_row(name, f"{found.stays:,}", f"{found.exact:,} ({found.exact / found.stays:.0%})", ranges)
+        if found.contradicted:
+            table.add_row(
+                name, f"{found.contradicted:,}", "", "proof and attack contradict each other: run icudl verify"
+            )
+    if not table.rows:
+        return []
+    table.caption = "at least: proven; at most: an attack's verified example"
+    table.caption_justify = "left"
+    return [table]
 
 
 def _probe(store: Store, manifest: Manifest) -> list[Table]:

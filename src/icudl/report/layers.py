@@ -110,7 +110,7 @@ def _fragile_layer(study: StudyResults, lines: Sequence[AttackLine], told: Headl
         PROOFS,
         "Proofs",
         [
-            (name, study.certificate_title(each), [certificates_section(each)])
+            (name, study.certificate_title(each), [certificates_section(each, study.attacks_on(each.model, each.data))])
             for each, name in zip(study.certificates, names, strict=True)
         ],
     )
@@ -157,6 +157,7 @@ def _stays_layer(study: StudyResults, options: ReportOptions, told: Headline | N
             each.result,
             each.susceptibility,
             options.explorer_stays,
+            proofs=study.proofs_about(each.model, each.data),
             most_bytes=MOST_BYTES // len(explored),
         )
         if len(study.attacks) > len(explored):

@@ -150,6 +150,14 @@ class StudyResults:
         """Return the model of this name."""
         return next(model for model in self.models if model.name == name)
 
+    def proofs_about(self, model: str, data: str) -> Certificates | None:
+        """Return the proofs about a model on a data set; None where none were asked for."""
+        return next((each.result for each in self.certificates if (each.model, each.data) == (model, data)), None)
+
+    def attacks_on(self, model: str, data: str) -> tuple[AttackResult, ...]:
+        """Return the attacks on a model and a data set."""
+        return tuple(each.result for each in self.attacks if (each.model, each.data) == (model, data))
+
     def attack_title(self, attack: AttackResults) -> str:
         """Return the names of model and attack; the data set is named unless it is the main one."""
         names = [attack.model, attack.attack]

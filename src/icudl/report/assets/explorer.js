@@ -278,7 +278,7 @@ class Explorer {
     const grid = this.box.querySelector('[data-explorer="plots"]');
     const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
     grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));
-    this.parts.view.replaceChildren(...this.words(stay, example, changes, member, cutText(this.pack, charted, limits)));
+    this.parts.view.replaceChildren(...this.words(stay, example, changes, member, cutText(this.pack, charted, limits)), ...this.proved(stay, charted));
     this.table(stay, charted, changes);
   }
 
@@ -304,6 +304,31 @@ class Explorer {
     const scroll = html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values of stay ${stay.id}` }, buildTable({ columns, rows }, `Values of stay ${stay.id}`));
     this.values.querySelector(".holder").replaceChildren(scroll);
     markScroll(scroll);
+  }
+
+  /* What is proved of one wrong value in this record; nothing where the stay was not looked at. */
+  proved(stay, charted) {
+    const { proof } = stay;
+    if (!proof) return [];
+    const what = this.pack.provedThreat === "grid" ? "cell" : "charted value";
+    const open = proof.undecided ? ` ${proof.undecided.toLocaleString("en-US")} of its ${proof.values.toLocaleString("en-US")} ${what}s ${proof.undecided === 1 ? "is" : "are"} undecided.` : "";
+    if (proof.status === "proven") return [html("p", { class: "proved" }, `Proven against any one wrong ${what}: no plausible number in the place of any of its ${proof.values.toLocaleString("en-US")} ${what}s flips this prediction.`)];
+    if (!proof.flips.length) return [html("p", { class: "proved" }, `Undecided whether one wrong ${what} can flip this prediction.${open}`)];
+    const texts = proof.flips.map(([hour, index, low, high]) => {
+      const variable = this.pack.variables[index];
+      const near = formatNumber(low) === formatNumber(high) ? 5 : 3;
+      const [from, to] = [low, high].map((value) => formatNumber(value, near));
+      const now = charted[index].find(([at]) => at === hour);
+      const range = `${from === to ? from : `${from} to ${to}`}${variable.unit ? ` ${variable.unit}` : ""}`;
+      return `${variable.label} at hour ${hour}: ${range}${now ? ` (charted: ${formatNumber(now[1], near)})` : ""}`;
+    });
+    const cells = new Set(proof.flips.map(([hour, index]) => `${hour} ${index}`)).size;
+    const entry = this.pack.provedThreat === "grid" ? "value" : "entry";
+    const said = html("p", { class: "proved" }, `Proof: ${cells === 1 ? `one of its ${proof.values.toLocaleString("en-US")} ${what}s` : `each of ${cells.toLocaleString("en-US")} of its ${proof.values.toLocaleString("en-US")} ${what}s`}, wrong alone, flips this prediction. It takes one ${entry} in these ranges:${open}`);
+    const items = texts.map((text) => html("li", {}, text));
+    const parts = [said, html("ul", { class: "changes" }, ...items.slice(0, 8))];
+    if (items.length > 8) parts.push(html("details", {}, html("summary", {}, `${items.length - 8} further ranges`), html("ul", { class: "changes" }, ...items.slice(8))));
+    return parts;
   }
 
   words(stay, example, changes, member, cut) {

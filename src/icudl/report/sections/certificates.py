@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from icudl.analysis.numbers.both_sides import both_sides
 from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
-from icudl.artifacts import Certificates, CertificateStatus
+from icudl.artifacts import AttackResult, Certificates, CertificateStatus
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
 from icudl.report.study import CertificateResults
@@ -13,8 +16,13 @@ from icudl.report.wording import columns, count, numeric, percent, rounded, row
 CLASSES = {None: "Both", 0: "Survival", 1: "Death"}
 
 
-def certificates_section(results: CertificateResults) -> Section:
-    """Tell what is proved about one model and one data set."""
+def certificates_section(results: CertificateResults, attacks: Sequence[AttackResult] = ()) -> Section:
+    """Tell what is proved about one model and one data set.
+
+    Args:
+        results: The proofs.
+        attacks: On the same model and data set.
+    """
     proofs = results.result
     what = "charted value" if proofs.threat_model == "measured" else "cell of the filled-in record"
     groups = proved_by_class(proofs)
@@ -31,7 +39,13 @@ def certificates_section(results: CertificateResults) -> Section:
         blocks.append(Note("No stay was looked at: the model gets all of them wrong, or none was asked for."))
     else:
         lead.append(_sentence(groups[0], what))
-        blocks += [_classes(groups), *_nearby(proofs), _variables(proofs), _hours(proofs)]
+        blocks += [
+            _classes(groups),
+            *_fewest(proofs, attacks),
+            *_nearby(proofs),
+            _variables(proofs),
+            _hours(proofs),
+        ]
     return Section("proofs", "What one wrong value cannot do", "Proofs", tuple(lead), tuple(blocks)).based_on(
         _basis(groups)
     )
@@ -91,6 +105,35 @@ def _classes(groups: tuple[Proved, ...]) -> Table:
         rows,
         "A stay is proven if every one of its values is, and can be flipped if one of its values can.",
     )
+
+
+def _fewest(proofs: Certificates, attacks: Sequence[AttackResult]) -> list[Block]:
+    found = both_sides(proofs, attacks)
+    if found is None:
+        return []
+    exact = f"{found.exact:,} of {count(found.stays, 'stay')}"
+    if found.stays >= SMALLEST_GROUP:
+        exact += f" ({percent(found.closed.value)}; {percent(found.closed.low)} to {percent(found.closed.high)})"
+    table = Table(
+        "proofs-fewest",
+        "Fewest wrong values that flip a prediction, from both sides",
+        columns("Wrong values", numeric("Stays"), numeric("Share")),
+        tuple(
+            row(each.text, each.stays, Entry(percent(each.stays / found.stays), each.stays / found.stays))
+            for each in found.ranges
+        ),
+        "At least so many, as is proven; at most so many, since an attack found an example that was verified. Counted "
+        f"are stays that an attack of the same threat tried and the proof looked at. The number is known for {exact}.",
+    )
+    if not found.contradicted:
+        return [table]
+    return [
+        Note(
+            f"Proof and attack contradict each other for {count(found.contradicted, 'stay')}: an example flips what is "
+            "called proven. Trust neither, run icudl verify on both, and report it."
+        ),
+        table,
+    ]
 
 
 def _nearby(proofs: Certificates) -> list[Table]:

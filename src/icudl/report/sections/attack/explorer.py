@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TrainingResult
+from icudl.analysis.numbers.certificates import flips_of, looked_at
+from icudl.artifacts import AttackResult, Certificates, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.report.elements import Explorer, Section
 from icudl.report.names import STATUS_NAMES
 from icudl.report.wording import rounded
@@ -34,10 +35,11 @@ def explorer_section(
     susceptibility: SusceptibilityResult,
     most: int,
     most_bytes: int = MOST_BYTES,
+    proofs: Certificates | None = None,
 ) -> Section:
     """Make the section with at most ``most`` stays, the most fragile ones, packed into at most ``most_bytes``."""
     chosen = susceptibility.tables["fragility"].sort("rank").head(most)
-    pack = pack_stays(grid, training, attack, chosen, most_bytes)
+    pack = pack_stays(grid, training, attack, chosen, most_bytes, proofs)
     lead: tuple[str, ...] = (
         (
             "Pick a stay to see what the model was given, what the attack changed, and how the risk moved. The most "
@@ -55,6 +57,7 @@ def pack_stays(
     attack: AttackResult,
     chosen: pl.DataFrame,
     most_bytes: int = MOST_BYTES,
+    proofs: Certificates | None = None,
 ) -> dict[str, Any]:
     """Pack stays; see the documentation of the module.
 
@@ -64,6 +67,7 @@ def pack_stays(
         attack: The attack.
         chosen: Rows of the table ``fragility``, in the order wanted.
         most_bytes: Stays beyond this size are left out.
+        proofs: About the same model and data set, where there are any.
     """
     row_of = {int(stay): index for index, stay in enumerate(grid.stay_ids)}
     rows = np.array([row_of[stay] for stay in chosen["stay_id"]], dtype=np.int64)
@@ -74,6 +78,7 @@ def pack_stays(
     described = attack.ask("stays", lambda stays: stays.filter(is_chosen))
     attacked = {line["stay_id"]: line for line in described.iter_rows(named=True)}
     examples = _pack_examples(kept, scale)
+    proved = {} if proofs is None else _pack_proofs(proofs, chosen["stay_id"].to_list())
     stays: list[dict[str, Any]] = []
     size = 0
     for line, row, of_stay in zip(chosen.iter_rows(named=True), rows, values, strict=True):
@@ -94,6 +99,8 @@ def pack_stays(
             name: _example(attacked[line["stay_id"]], name, examples.get((line["stay_id"], name)))
             for name in ("first", "best")
         }
+        if line["stay_id"] in proved:
+            stay["proof"] = proved[line["stay_id"]]
         size += len(json.dumps(stay))
         if size > most_bytes:
             break
@@ -102,6 +109,7 @@ def pack_stays(
         "hours": attack.n_hours,
         "imputation": _imputation(training),
         "threat": attack.threat_model,
+        "provedThreat": None if proofs is None else proofs.threat_model,
         "variables": [
             {"label": variable.label, "unit": variable.unit}
             | {"low": float(scale.low[index]), "step": float(scale.step[index])}
@@ -162,6 +170,24 @@ def _pack_examples(changes: pl.DataFrame, scale: Scale) -> dict[tuple[int, str],
     return {
         (stay, example): record[end - n : end] for (stay, example, n), end in zip(sizes.iter_rows(), ends, strict=True)
     }
+
+
+def _pack_proofs(proofs: Certificates, stays: list[int]) -> dict[int, dict[str, Any]]:
+    """Return what is proved of each stay, and the intervals of single values that flip it: hour, variable, ends."""
+    wanted = looked_at(proofs).filter(pl.col("stay_id").is_in(stays))
+    packed = {}
+    for line in wanted.iter_rows(named=True):
+        flips = flips_of(proofs, line["stay_id"])
+        packed[line["stay_id"]] = {
+            "status": line["status"],
+            "values": line["values"],
+            "undecided": line["undecided"],
+            "flips": [
+                [hour, variable, _short(low), _short(high)]
+                for hour, variable, low, high in flips.select("hour", "variable", "entry_low", "entry_high").iter_rows()
+            ],
+        }
+    return packed
 
 
 def _example(line: dict[str, Any], name: str, changes: npt.NDArray[Any] | None) -> dict[str, Any] | None:

@@ -62,7 +62,7 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
             0,
             Note(f"Only {count(attacked, 'stay was', 'stays were')} attacked: the shares below rest on few patients."),
         )
-    blocks += attack_tables(result, tables["fragility"])
+    blocks += attack_tables(result, tables["fragility"], study.proofs_about(attack.model, attack.data))
     if line.plugin not in ONE_AT_A_TIME:
         blocks.append(fewest_figure(tables["smallest_change"]))
     clinical = _clinical_sizes(result, tables["fragility"])

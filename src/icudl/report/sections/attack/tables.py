@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from icudl.analysis.numbers.both_sides import Missed, missed_by_sweep
 from icudl.analysis.numbers.comparison import FEWEST_ATTACKED
+from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.maps import single_value_maps
 from icudl.analysis.numbers.single_attacks import (
     Share,
@@ -13,7 +15,7 @@ from icudl.analysis.numbers.single_attacks import (
     single_values_at_risk,
     within_budgets,
 )
-from icudl.artifacts import AttackResult
+from icudl.artifacts import AttackResult, Certificates
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.charts.maps import heat
 from icudl.report.elements import Block, Entry, Figure, Note, Table
@@ -30,8 +32,14 @@ ERROR_NAMES = {
 }
 
 
-def attack_tables(attack: AttackResult, fragility: pl.DataFrame) -> list[Block]:
-    """Draw the tables of ``attack.curves``; tables that are not known here are left to the artifact."""
+def attack_tables(attack: AttackResult, fragility: pl.DataFrame, proofs: Certificates | None = None) -> list[Block]:
+    """Draw the tables of ``attack.curves``; tables that are not known here are left to the artifact.
+
+    Args:
+        attack: The attack.
+        fragility: Its stays.
+        proofs: About the same model and data set, where there are any.
+    """
     conditions = fragility.select("stay_id", "condition")
     blocks: list[Block] = []
     if "budgets" in attack.curves:
@@ -39,7 +47,7 @@ def attack_tables(attack: AttackResult, fragility: pl.DataFrame) -> list[Block]:
     if "noise" in attack.curves:
         blocks += _noise(attack, conditions)
     if "sweep" in attack.curves and "sweep_flips" in attack.curves:
-        blocks += [*_sweep_counts(attack, conditions), _sweep_map(attack, conditions)]
+        blocks += [*_sweep_counts(attack, conditions), *_beside_proofs(attack, proofs), _sweep_map(attack, conditions)]
     if "entry_errors" in attack.curves:
         blocks.append(_entry_errors(attack, conditions))
     return blocks
@@ -149,6 +157,51 @@ def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> list[Block]
         size="full",
     )
     return [figure]
+
+
+def _beside_proofs(attack: AttackResult, proofs: Certificates | None) -> list[Block]:
+    """Set the share of stays that the sweep flips beside the exact one, where the same stays were proved."""
+    missed = None if proofs is None else missed_by_sweep(proofs, attack)
+    if missed is None:
+        return []
+    rows = tuple(
+        row(name, missed.stays, _known_share(missed, share), values)
+        for name, share, values in (
+            ("Sweep: points of the range", missed.swept, missed.values - missed.missed_values),
+            ("Proof: the whole range", missed.proved, missed.values),
+        )
+    )
+    if not missed.values:
+        told = "No value of these stays flips a prediction alone, by the proof."
+    elif not missed.missed_values:
+        told = "The sweep missed none of the values that flip a prediction alone."
+    else:
+        told = (
+            f"The sweep missed {missed.missed_values:,} of the {count(missed.values, 'value')} that flip a prediction "
+            f"alone, and with them {count(missed.missed_stays, 'stay')}."
+        )
+    if missed.open_stays:
+        verb = "is" if missed.open_stays == 1 else "are"
+        told += (
+            f" The proof leaves {count(missed.open_stays, 'stay')} undecided, which {verb} counted as not flipped: "
+            "the true share is at least the one shown."
+        )
+    return [
+        Table(
+            "sweep-and-proof",
+            "One value: searched and proved",
+            columns("How", numeric("Stays"), numeric("Stays flipped (95 %)"), numeric("Values that flip")),
+            rows,
+            f"The same stays both times: those that the sweep attacked and the proof looked at. {told}",
+        )
+    ]
+
+
+def _known_share(missed: Missed, share: Share) -> Entry:
+    if missed.stays < SMALLEST_GROUP:
+        hits = round(share.value * missed.stays)
+        return Entry(f"{hits:,} of {missed.stays:,}", float(hits))
+    return _with_interval(share)
 
 
 def _tried(attack: AttackResult) -> tuple[str, str]:
