@@ -88,7 +88,9 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
             tables += _in_words(combined[stage](store, [*own, *scored]), _outcome(store, own[0]))
         elif stage != "score" or len(manifests) == 1:
             tables += [table for manifest in own for table in summary(store, manifest)]
-    return [*tables, *_both_sides(store, manifests)]
+        if stage == "certify":
+            tables += _both_sides(store, manifests)
+    return tables
 
 
 def _outcome(store: Store, manifest: Manifest) -> Outcome:

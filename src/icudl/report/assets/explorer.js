@@ -324,7 +324,7 @@ class Explorer {
     });
     const cells = new Set(proof.flips.map(([hour, index]) => `${hour} ${index}`)).size;
     const entry = this.pack.provedThreat === "grid" ? "value" : "entry";
-    const said = html("p", { class: "proved" }, `Proof: ${cells === 1 ? `one of its ${proof.values.toLocaleString("en-US")} ${what}s` : `each of ${cells.toLocaleString("en-US")} of its ${proof.values.toLocaleString("en-US")} ${what}s`}, wrong alone, flips this prediction. It takes one ${entry} in these ranges:${open}`);
+    const said = html("p", { class: "proved" }, `Proof: ${cells === 1 ? `1 of its ${proof.values.toLocaleString("en-US")} ${what}s flips` : `${cells.toLocaleString("en-US")} of its ${proof.values.toLocaleString("en-US")} ${what}s each flip`} this prediction alone${open ? "" : ", and no other does"}.${open} It flips where the ${entry} reads:`);
     const items = texts.map((text) => html("li", {}, text));
     const parts = [said, html("ul", { class: "changes" }, ...items.slice(0, 8))];
     if (items.length > 8) parts.push(html("details", {}, html("summary", {}, `${items.length - 8} further ranges`), html("ul", { class: "changes" }, ...items.slice(8))));
