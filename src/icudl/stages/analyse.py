@@ -58,8 +58,9 @@ def analyse(
             thresholds,
             bar.advance,
         )
-    differentiable = all(read_options(each.model).differentiable for each in training.checkpoints.values())
-    if options.importance_stays == 0 or not differentiable:
+    kinds = [read_options(each.model) for each in training.checkpoints.values()]
+    explainable = all(kind.differentiable and kind.imputed for kind in kinds)
+    if options.importance_stays == 0 or not explainable:
         return result
     explained = _explain(grid, training, attack, options, context)
     streams = partial(context.rng, "bootstrap")

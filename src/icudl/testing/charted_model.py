@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.errors import ConfigError
-from icudl.models.charted.base import ChartedModel, ClinicalStays, RiskModel
+from icudl.models.charted.base import ChartedModel, ClinicalStays, RiskModel, Sloped
 from icudl.models.options import ModelOptions
 from icudl.search.space import parse_space
 from icudl.testing.requirement import require
@@ -63,12 +63,14 @@ def _global_random_state() -> bytes:
 
 
 def check_names_its_options(plugin: type[ChartedModel], options: ModelOptions | None = None) -> None:
-    """``Options`` says that the model has no gradient and reads charted values; its ``SPACE`` can vary."""
+    """``Options`` says that the model reads charted values and whether it offers a gradient; its ``SPACE`` can vary."""
     kind = plugin.Options
     require(issubclass(kind, ModelOptions), f"Options is {kind!r}, not a subclass of ModelOptions")
-    require(not kind.differentiable and not kind.imputed, "Options.differentiable and Options.imputed must be False")
     own = kind() if options is None else options
     require(isinstance(own, kind), f"the model is made with {type(own).__name__}, not {kind.__name__}")
+    require(not own.imputed, "Options.imputed must be False")
+    sloped = isinstance(_fitted(plugin, own)[0].offered(), Sloped)
+    require(own.differentiable or not sloped, "the model offers a gradient, and Options.differentiable is False")
     require(
         kind.from_dict(own.to_dict()) == own, "the options that a checkpoint keeps are not those it was fitted with"
     )

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -15,10 +16,13 @@ from hypothesis import strategies as st
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
+from icudl.artifacts.checkpoint import MET_BEFORE
 from icudl.execution.context import RunContext
+from icudl.models.outside.options import OutsideOptions
 from icudl.report.build import build_report, embed
 from icudl.report.citations import ALWAYS, CITATIONS, cited
 from icudl.report.options import ReportOptions
+from icudl.report.sections.model.quality import quality_section
 from icudl.report.study import StudyResults
 from icudl.report.wording import number, percent
 from icudl.stages.report import report
@@ -214,3 +218,27 @@ def test_numbers_are_written_for_readers(value: float, text: str) -> None:
 
 def test_shares_are_written_as_percentages() -> None:
     assert [percent(share) for share in (0.0, 0.1234, 1.0)] == ["0 %", "12.3 %", "100 %"]
+
+
+@pytest.mark.parametrize(
+    ("met", "words"),
+    [
+        (0, "it has met none of the {all} patients of main"),
+        (30, "it has met 30 of the {all} patients of main. All stays of these patients are left out"),
+    ],
+)
+def test_a_model_from_outside_says_whom_it_has_met(study: StudyResults, html: str, met: int, words: str) -> None:
+    assert "fitted elsewhere" not in html
+    patients = np.unique(study.main.grid.patient_ids)
+    training = study.models[0].training
+    checkpoints = {
+        name: dataclasses.replace(
+            checkpoint,
+            model=OutsideOptions(file="theirs.json", trained_on="listed").to_dict(),
+            weights={**checkpoint.weights, MET_BEFORE: np.append(patients[:met], patients.max() + 1)},
+        )
+        for name, checkpoint in training.checkpoints.items()
+    }
+    outside = with_training(study, checkpoints=checkpoints)
+    text = quality_section(outside, outside.models[0]).lead
+    assert any(words.format(all=len(patients)) in sentence for sentence in text)

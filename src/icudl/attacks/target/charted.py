@@ -12,7 +12,8 @@ from torch import Tensor
 
 from icudl.attacks.target.bound import BoundCells
 from icudl.attacks.target.threat import Cells, Entries, straight_clinical
-from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel, Rounded
+from icudl.errors import StageError
+from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel, Rounded, Sloped
 from icudl.models.charted.one_value import PiecewiseModel, break_points
 from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
 
@@ -59,6 +60,12 @@ class WholeScorer:
         """See ``Scorer``."""
         own = self.stays.select(rows)
         return self.model.logits(dataclasses.replace(own, values=values))
+
+
+class SlopedScorer(WholeScorer):
+    """The scorer of models that offer a gradient."""
+
+    model: Sloped
 
 
 class SummaryScorer:
@@ -136,12 +143,14 @@ def make_scorer(model: RiskModel, stays: ClinicalStays) -> Scorer:
         return CellScorer(model, stays)
     if isinstance(model, PiecewiseModel):
         return PiecewiseScorer(model, stays)
+    if isinstance(model, Sloped):
+        return SlopedScorer(model, stays)
     return SummaryScorer(model, stays) if isinstance(model, ReadsSummaries) else WholeScorer(model, stays)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class ChartedTarget(BoundCells):
-    """A model of charted values bound to stays; see ``attacks.base.TargetModel``. It offers no gradient.
+    """A model of charted values bound to stays; see ``attacks.base.TargetModel``. It offers no gradient by itself.
 
     Cells are hourly means in unit coordinates (``threat.charted_cells``). The model sees them in clinical units and in
     single precision, as a data set holds them; hours without a charted value stay empty.
@@ -219,6 +228,20 @@ class ChartedTarget(BoundCells):
         return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices])
 
 
+class SlopedChartedTarget(ChartedTarget):
+    """A target whose model offers a gradient; see ``attacks.base.DifferentiableTarget``."""
+
+    scorer: SlopedScorer
+
+    def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (B,) margins and their (B, T, F) gradient."""
+        logits, slopes = self.scorer.model.logits_and_slopes(self.changed(values))
+        scaler = self.known.scaler
+        width = scaler.upper.astype(np.float64) - scaler.lower.astype(np.float64)
+        gradient = self.sign[:, None, None] * torch.from_numpy(slopes * width)
+        return self.sign * (torch.from_numpy(logits) - self.shift) + self.confidence, gradient
+
+
 class PiecewiseChartedTarget(ChartedTarget):
     """A target whose model says where its score breaks; see ``attacks.base.PiecewiseTarget``."""
 
@@ -277,6 +300,19 @@ def bind_charted(
     Where the score of a stay depends a little on the stays beside it, the margin is larger by that much: an example
     that an attack finds then holds when the model scores it by itself.
     """
-    kind = PiecewiseChartedTarget if isinstance(model, PiecewiseModel | JumpsInCells) else ChartedTarget
+    kind: type[ChartedTarget] = ChartedTarget
+    if isinstance(model, PiecewiseModel | JumpsInCells):
+        kind = PiecewiseChartedTarget
+    elif isinstance(model, Sloped) and _has_slopes(model, stays):
+        kind = SlopedChartedTarget
     slack = model.slack if isinstance(model, Rounded) else 0.0
     return kind.bind(model, stays, cells, entries, shift, confidence=confidence + slack)
+
+
+def _has_slopes(model: Sloped, stays: ClinicalStays) -> bool:
+    """Tell whether a model has a gradient after all: a module may be made of operations without one."""
+    try:
+        model.logits_and_slopes(stays.select(slice(0, 1)))
+    except StageError:
+        return False
+    return True

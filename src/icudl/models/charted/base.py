@@ -83,6 +83,18 @@ class Rounded(Protocol):
     slack: float
 
 
+@runtime_checkable
+class Sloped(RiskModel, Protocol):
+    """A risk model that says how its logit follows each charted value."""
+
+    def logits_and_slopes(self, stays: ClinicalStays) -> tuple[Float64s, Float64s]:
+        """Return the (N,) logits and their (N, T, F) derivatives by the charted values; 0 where nothing was charted.
+
+        Raises:
+            StageError: The model has no derivative after all.
+        """
+
+
 class ChartedModel(abc.ABC):
     """A risk model that is fitted in one call on charted values; the other kind of plug-in of ``icudl.models``.
 
@@ -93,7 +105,8 @@ class ChartedModel(abc.ABC):
     * a variable that was never charted is no error, in fitting or in scoring.
 
     Attributes:
-        Options: Class of the model's options, in which ``differentiable`` and ``imputed`` are False.
+        Options: Class of the model's options, in which ``imputed`` is False; ``differentiable`` is True only where
+            ``offered`` may be ``Sloped``.
         citations: Keys of the works to cite (``icudl.report.citations``), or the works themselves.
         options: How the model is made.
         arrays: What is kept of it.

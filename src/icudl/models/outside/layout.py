@@ -16,7 +16,7 @@ from icudl.models.outside.options import OutsideOptions
 from icudl.models.outside.predictor import Float64s
 from icudl.models.outside.readers.objects import find
 from icudl.models.outside.units import Line
-from icudl.preprocessing.imputation import impute
+from icudl.preprocessing.imputation import ImputationMap, imputation_map, impute
 
 Places = npt.NDArray[np.int64]
 
@@ -58,6 +58,30 @@ class Layout:
         if self.options.order == "variables":
             cells = [part.swapaxes(1, 2) for part in cells]
         return np.concatenate([*(part.reshape(len(stays), -1) for part in cells), statics], axis=1)
+
+    def pulled_back(self, slopes: Float64s, stays: ClinicalStays) -> Float64s:
+        """Return the (N, T, F) slopes of a score in the charted values of the data; 0 where nothing was charted.
+
+        A filled gap moves with the values that it is filled from, in proportion to their weights.
+
+        Args:
+            slopes: In the shape of ``features``: slopes of the score in what the model reads of a row or a grid.
+            stays: The stays.
+        """
+        n_stays, n_hours, n_variables = stays.values.shape
+        charted = ~np.isnan(self._converted(stays))
+        width = len(self.places)
+        if self.options.input == "grid":
+            cells = slopes[:, :, :width]
+        elif self.options.order == "variables":
+            cells = slopes[:, : n_hours * width].reshape(n_stays, width, n_hours).swapaxes(1, 2)
+        else:
+            cells = slopes[:, : n_hours * width].reshape(n_stays, n_hours, width)
+        if self.options.missing in {"forward", "linear"}:
+            cells = _through_gaps(cells, imputation_map(charted, stays.lengths, self.options.missing))
+        found = np.zeros((n_stays, n_hours, n_variables))
+        found[:, :, self.places] = np.where(charted, cells, 0.0) * self.lines[:, 0]
+        return found
 
     def of_summaries(self, columns: Float64s) -> Float64s:
         """Return the (n, C) features of (n, 8 F + S) summaries of the data's variables, in the data's units."""
@@ -103,6 +127,16 @@ class Layout:
             gaps = impute(values.astype(np.float32), lengths, self.fill.astype(np.float32), missing)
             filled = np.where(charted, values, gaps.astype(np.float64))
         return [filled, charted.astype(np.float64)] if self.options.masks else [filled]
+
+
+def _through_gaps(cells: Float64s, where: ImputationMap) -> Float64s:
+    """Return slopes in the charted values from (N, T, V) slopes in the filled cells: the transposed map."""
+    filled = np.where(where.missing, 0.0, cells)
+    stay, variable = np.arange(len(cells))[:, None, None], np.arange(cells.shape[2])
+    found = np.zeros_like(filled)
+    np.add.at(found, (stay, where.previous_index, variable), (1.0 - where.weight_next) * filled)
+    np.add.at(found, (stay, where.next_index, variable), where.weight_next * filled)
+    return found
 
 
 def layout_of(options: OutsideOptions, stays: ClinicalStays, lines: Sequence[Line]) -> Layout:

@@ -16,7 +16,7 @@ from icudl.models.options import ModelOptions
 from icudl.models.outside.checks import PROBED, output_of, require_sound
 from icudl.models.outside.layout import Layout, chosen_names, layout_of
 from icudl.models.outside.options import OutsideOptions, read_bytes, undeclared
-from icudl.models.outside.predictor import Predictor, logits_of
+from icudl.models.outside.predictor import Predictor, logits_of, slopes_of_logits
 from icudl.models.outside.reading import read_predictor
 from icudl.models.outside.units import line_of, require_ranges, require_thresholds
 
@@ -123,7 +123,9 @@ class OutsideModel(ChartedModel):
         exact = self.options.piecewise and self.predictor.levels is not None
         if self.options.input == "summaries":
             return JumpsInSummaries(self) if exact else OfSummaries(self)
-        return JumpsInCells(self) if exact else self
+        if exact:
+            return JumpsInCells(self)
+        return WithSlopes(self) if self.options.differentiable and self.predictor.sloped is not None else self
 
     def _thresholds(self, stays: ClinicalStays) -> dict[str, Float64s]:
         """Return where trees split the values of each variable, in the data's unit."""
@@ -175,6 +177,32 @@ class JumpsInSummaries(OfSummaries):
     def slopes(self, columns: Float64s) -> Float64s:
         """Return zeros: the score is constant between the levels."""
         return np.zeros_like(columns)
+
+
+class WithSlopes:
+    """A torch module from outside on cells; see ``models.charted.base.Sloped``."""
+
+    def __init__(self, model: OutsideModel) -> None:
+        self.model = model
+        self.slack = model.slack
+
+    def logits(self, stays: ClinicalStays) -> Float64s:
+        """Return the (N,) logits of the event; see ``RiskModel``."""
+        return self.model.logits(stays)
+
+    def logits_and_slopes(self, stays: ClinicalStays) -> tuple[Float64s, Float64s]:
+        """See ``Sloped``.
+
+        Raises:
+            StageError: The module offers no gradient.
+        """
+        model, layout = self.model, self.model.layout
+        if model.predictor.sloped is None:
+            raise StageError(f"{model.predictor.name} offers no gradient.")
+        raw, slopes = model.predictor.sloped(layout.features(stays), np.asarray(stays.lengths, np.int64))
+        outer = model.line[0] * slopes_of_logits(raw, model.output)
+        weighted = slopes * outer.reshape(-1, *[1] * (slopes.ndim - 1))
+        return model.line[0] * logits_of(raw, model.output) + model.line[1], layout.pulled_back(weighted, stays)
 
 
 class JumpsInCells:

@@ -29,6 +29,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 INPUTS = ("flat", "grid", "summaries")
 ELSEWHERE, TRAINING, LISTED = "elsewhere", "training_stays", "listed"
 _BREAKING = ("XGBoost", "LightGBM", "scikit-learn")
+_SLOPED = ("TorchScript", "torch.export")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,9 @@ class OutsideOptions(ChartedOptions):
         "predict_proba).",
         choices=("auto", "probability", "logit"),
     )
+    gradient: bool = option(
+        True, "Offer attacks the gradient of a torch module on a flat row or a grid; false leaves them to scores alone."
+    )
     threshold: float = option(
         0.0,
         "Decision threshold on the risk; 0 chooses it on validation stays, as training.threshold says.",
@@ -110,6 +114,12 @@ class OutsideOptions(ChartedOptions):
     def library(self) -> str:
         """Library of the file; "" for an object or an unknown format."""
         return FORMATS.get(Path(self.file).suffix.lower(), "")
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether the model may offer a gradient: a torch module on the cells of a row or a grid."""
+        known = self.library in _SLOPED or bool(self.object)
+        return self.gradient and known and self.input in {"flat", "grid"}
 
     @property
     def piecewise(self) -> bool:  # type: ignore[override]

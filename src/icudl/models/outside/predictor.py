@@ -33,6 +33,8 @@ class Predictor:
         slack: Logits by which the score of a stay may differ by the stays beside it.
         levels: For each feature the sorted numbers at which the score may jump, where it is constant between them;
             None for any other model.
+        sloped: From features and lengths to (n,) numbers, as ``raw`` gives them, and their derivatives in the shape of
+            the features; None for a model that offers none.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Predictor:
     n_features: int | None = None
     slack: float = ROUNDING
     levels: Mapping[int, Float64s] | None = None
+    sloped: Callable[[Float64s, npt.NDArray[np.int64]], tuple[Float64s, Float64s]] | None = None
 
     def raw(self, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
         """Return one number a stay, as the model gives it: (n,), from (n,), (n, 1) or two columns.
@@ -76,6 +79,16 @@ def logits_of(raw: Float64s, output: str) -> Float64s:
     inside = np.clip(raw, NEAREST, 1.0 - NEAREST)
     logits: Float64s = np.log(inside) - np.log1p(-inside)
     return logits
+
+
+def slopes_of_logits(raw: Float64s, output: str) -> Float64s:
+    """Return the (n,) derivatives of ``logits_of``; 0 where a probability counts as farther from 0 and 1 than it is."""
+    if output == "logit":
+        return np.ones_like(raw)
+    inside = (raw > NEAREST) & (raw < 1.0 - NEAREST)
+    spread = np.where(inside, raw * (1.0 - raw), 1.0)
+    slopes: Float64s = np.where(inside, 1.0 / spread, 0.0)
+    return slopes
 
 
 def last_single(threshold: npt.NDArray[np.floating], *, below: bool) -> Float64s:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import ROUNDING, Predictor
+from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor
 
 
 def find(name: str) -> Any:
@@ -50,7 +49,7 @@ def read(name: str) -> Predictor:
     if inspect.isclass(found):
         raise StageError(f"{name!r} is a class. Give an instance of it, ready to predict.")
     if isinstance(found, nn.Module):
-        return Predictor(name=f"The module {name}", call=module_call(found.eval()))
+        return of_module(f"The module {name}", found.eval())
     if hasattr(found, "predict_proba"):
         from icudl.models.outside.readers.sklearn import levels_of
 
@@ -83,20 +82,40 @@ def probabilities(estimator: Any, features: Any, lengths: Any) -> Any:  # noqa: 
         return estimator.predict_proba(features)
 
 
-def module_call(module: Any) -> Callable[[Any, Any], Any]:
-    """Return the call of a torch module in eval mode, in its own precision, with lengths if it takes them."""
+def of_module(name: str, module: Any) -> Predictor:
+    """Make a predictor of a torch module in eval mode: in its own precision, with lengths if it takes them.
+
+    Args:
+        name: What it is, for messages.
+        module: Anything that torch calls with features: a module, a TorchScript archive, an exported program.
+    """
     import torch
 
     first = next((each for each in module.parameters() if each.is_floating_point()), torch.zeros(()))
     takes = _takes_lengths(module.forward)
 
-    def call(features: Any, lengths: Any) -> Any:
-        inputs = torch.from_numpy(np.ascontiguousarray(features)).to(first)
-        with torch.no_grad():
-            given = module(inputs, torch.from_numpy(lengths)) if takes else module(inputs)
-        return given.double().cpu()
+    def given(inputs: Any, lengths: Any) -> Any:
+        return module(inputs, torch.from_numpy(lengths)) if takes else module(inputs)
 
-    return call
+    def call(features: Any, lengths: Any) -> Any:
+        with torch.no_grad():
+            return given(torch.from_numpy(np.ascontiguousarray(features)).to(first), lengths).double().cpu()
+
+    def sloped(features: Any, lengths: Any) -> tuple[Float64s, Float64s]:
+        inputs = torch.from_numpy(np.ascontiguousarray(features)).to(first).requires_grad_()
+        try:
+            with torch.enable_grad():
+                raw = given(inputs, lengths)
+                raw = raw[:, 1] - raw[:, 0] if raw.shape == (len(features), 2) else raw.reshape(len(features))
+                (slopes,) = torch.autograd.grad(raw.sum(), inputs)
+        except RuntimeError as error:
+            raise StageError(
+                f"{name} offers no gradient: {str(error).splitlines()[0]} Expected a module made of differentiable "
+                "operations. Use greedy, sweep, entry_errors or noise, which need scores alone."
+            ) from error
+        return raw.detach().double().cpu().numpy(), slopes.double().cpu().numpy()
+
+    return Predictor(name=name, call=call, sloped=sloped)
 
 
 def _takes_lengths(function: Any) -> bool:

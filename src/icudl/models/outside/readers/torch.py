@@ -8,7 +8,7 @@ from typing import Any
 
 from icudl.errors import StageError
 from icudl.models.outside.predictor import Predictor
-from icudl.models.outside.readers.objects import module_call
+from icudl.models.outside.readers.objects import of_module
 
 
 def read_script(data: bytes) -> Predictor:
@@ -31,7 +31,7 @@ def read_script(data: bytes) -> Predictor:
             "alone are no model. Save it with torch.jit.save(torch.jit.script(model), 'model.pt') or "
             "torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
         ) from error
-    return Predictor(name="The TorchScript model", call=module_call(module))
+    return of_module("The TorchScript model", module)
 
 
 def read_export(data: bytes) -> Predictor:
@@ -51,4 +51,4 @@ def read_export(data: bytes) -> Predictor:
             f"The file is no program of torch.export: {str(error).splitlines()[0]} Save it with "
             "torch.export.save(torch.export.export(model, (example,), dynamic_shapes=...), 'model.pt2')."
         ) from error
-    return Predictor(name="The exported torch model", call=module_call(module))
+    return of_module("The exported torch model", module)

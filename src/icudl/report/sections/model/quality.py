@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.hospitals import HospitalLine, hospital_lines
 from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
+from icudl.models.build import read_options
+from icudl.models.outside.options import OutsideOptions
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
 from icudl.report.elements import Block, Entry, Note, Section, Switch, Table
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_in_sentence, predictor_name
@@ -108,6 +111,7 @@ def quality_section(study: StudyResults, model: ModelResults, seed: int = 0) -> 
             "has not earned its place."
         )
     ]
+    lead += _met_before(study, model)
     if any(group.split == "external" for group in groups):
         lead.append(
             "External data sets come from elsewhere. Nothing was fitted on them: neither weights, nor limits, nor "
@@ -153,6 +157,21 @@ def _by_hospital(groups: Sequence[JudgedStays], own: Sequence[str], seed: int) -
                 found[group.key] = lines
     words = {group.key: group.words for group in groups if group.key in found}
     return [hospital_figure(found, words), hospital_table(found, words)] if found else []
+
+
+def _met_before(study: StudyResults, model: ModelResults) -> list[str]:
+    """Tell whom a model from outside has met, by its maker's word; nothing of a model that was fitted here."""
+    checkpoint = next(iter(model.training.checkpoints.values()), None)
+    if checkpoint is None or not isinstance(read_options(checkpoint.model), OutsideOptions):
+        return []
+    patients = np.unique(study.main.grid.patient_ids)
+    met = int(np.isin(patients, checkpoint.met_before).sum())
+    whom = f"{met:,} of the {len(patients):,} patients" if met else f"none of the {len(patients):,} patients"
+    sentences = [f"The model was fitted elsewhere. By its maker's word it has met {whom} of {study.main.name}."]
+    if met:
+        sentences.append("All stays of these patients are left out here: they are neither scored nor attacked.")
+    sentences.append("Nothing on this page can tell whether it has met others, on whom its scores would flatter it.")
+    return [" ".join(sentences)]
 
 
 def _external_notes(study: StudyResults, model: ModelResults) -> list[Note]:
