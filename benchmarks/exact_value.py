@@ -4,8 +4,9 @@
 
 Without folders, boosted trees and logistic regression are fitted on synthetic patients. With the folders of two
 artifacts of a store (preprocess and train), the final model is searched on its test stays. ``--values`` draws so many
-charted values of each stay, for both searches; 0 takes all. Both searches score one changed value by the same code, in
-one run, in one process with one thread; times are CPU seconds. Brute force tries ``--points`` (10,000) evenly spaced
+charted values of each stay, for both searches; 0 takes all. Both searches score changed values by the same code, in
+one run, in one process with one thread; times are CPU seconds. The exact search takes a stay at a time, as an attack
+does; brute force scores the numbers of one value in one call. Brute force tries ``--points`` (10,000) evenly spaced
 values from one end of a value's range to the other. A value counts as missed by one search where the other has a number
 that flips the stay.
 """
@@ -22,8 +23,9 @@ import numpy as np
 import torch
 
 from icudl.artifacts import Checkpoint, GridDataset, TrainingResult
-from icudl.attacks.base import PiecewiseTarget
-from icudl.attacks.methods.exact_value import candidates
+from icudl.attacks.base import PiecewiseTarget, allowed_change
+from icudl.attacks.methods.exact_value import ExactValueAttack
+from icudl.attacks.options import ExactValueOptions
 from icudl.attacks.target.charted import bind_charted
 from icudl.attacks.target.checkpoint import decision_shift
 from icudl.attacks.target.threat import Entries, charted_cells
@@ -85,29 +87,33 @@ def measure(target: PiecewiseTarget, points: int, most: int) -> dict[str, float]
     }
     seconds = {"exact": 0.0, "brute": 0.0}
     flipped: dict[str, set[int]] = {"exact": set(), "brute": set()}
+    search = ExactValueAttack(ExactValueOptions(threat_model="measured"))
+    down, up = (limit.flatten(1) for limit in allowed_change(target))
     for row in range(len(target.values)):
         cells = np.random.default_rng(row).permutation(target.attackable[row].flatten().nonzero().squeeze(1).numpy())
-        for cell in map(int, cells[: most or None]):
+        chosen = torch.from_numpy(cells[: most or None])
+        stays = torch.full_like(chosen, row)
+        start = time.process_time()
+        changes, flips = search.points(target, stays, chosen, down[stays, chosen], up[stays, chosen])
+        seconds["exact"] += time.process_time() - start
+        # What is short of the longest row repeats its last change.
+        counts["exact tried"] += int((changes.diff(dim=1) != 0).sum()) + len(changes)
+        for cell, found in zip(chosen.tolist(), flips.any(dim=1).tolist(), strict=True):
             low, high = (float(end.flatten(1)[row, cell]) for end in (target.lower, target.upper))
             start = time.process_time()
-            tried = candidates(target, row, cell).clamp(low, high)
-            exact = bool((target.single_margins(row, cell, tried) < 0).any())
-            between = time.process_time()
             places = torch.linspace(low, high, points, dtype=torch.float64)
             brute = bool((target.single_margins(row, cell, places) < 0).any())
-            seconds["exact"] += between - start
-            seconds["brute"] += time.process_time() - between
+            seconds["brute"] += time.process_time() - start
             counts["values"] += 1
-            counts["exact tried"] += len(tried)
-            counts["flip by exact"] += exact
+            counts["flip by exact"] += found
             counts["flip by brute"] += brute
-            counts["missed by brute"] += exact and not brute
-            counts["missed by exact"] += brute and not exact
-            for name, flips in (("exact", exact), ("brute", brute)):
-                flipped[name] |= {row} if flips else set()
-    stays = len(target.values)
+            counts["missed by brute"] += found and not brute
+            counts["missed by exact"] += brute and not found
+            for name, flipping in (("exact", found), ("brute", brute)):
+                flipped[name] |= {row} if flipping else set()
+    n_stays = len(target.values)
     return counts | {
-        "stays": stays,
+        "stays": n_stays,
         "stays flipped by exact": len(flipped["exact"]),
         "stays flipped by brute": len(flipped["brute"]),
         "exact ms a value": round(1e3 * seconds["exact"] / counts["values"], 3),

@@ -101,8 +101,14 @@ class PiecewiseTarget(TargetModel, Protocol):
             (n,) rising values of the cell, its bounds among them, between which the margin is monotone.
         """
 
-    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
-        """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,)."""
+    def single_margins(self, row: int, cell: int | Tensor, values: Tensor) -> Tensor:
+        """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,).
+
+        Args:
+            row: The stay.
+            cell: The cell that takes all of them, or (n,) the cell that takes each.
+            values: Its values.
+        """
 
     def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the values next below, nearest to and next above ``values`` (n,) that a data set can hold."""

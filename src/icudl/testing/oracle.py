@@ -79,7 +79,7 @@ class LinearOracle:
         """Return the bounds of a cell: the margin is linear between them; see ``attacks.base.PiecewiseTarget``."""
         return torch.stack([bound.flatten(1)[row, cell] for bound in (self.lower, self.upper)]), False
 
-    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+    def single_margins(self, row: int, cell: int | Tensor, values: Tensor) -> Tensor:
         """Return the (n,) margins of a stay in which one cell takes each of ``values`` (n,)."""
         change = values - self.values.flatten(1)[row, cell]
         return self.margin(self.values)[row] + self.weights.flatten(1)[row, cell] * change

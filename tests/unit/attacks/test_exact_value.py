@@ -64,8 +64,12 @@ def test_single_margins_are_those_of_the_whole_stay(name: str) -> None:
     rng = np.random.default_rng(0)
     for row in range(6):
         cells = target.attackable[row].flatten().nonzero().squeeze(1)
-        for cell in cells[torch.from_numpy(rng.permutation(len(cells))[:2])].tolist():
-            places = candidates(target, row, cell)
+        both = cells[torch.from_numpy(rng.permutation(len(cells))[:2])]
+        tried = [candidates(target, row, cell) for cell in both.tolist()]
+        apart = [target.single_margins(row, cell, places) for cell, places in zip(both.tolist(), tried, strict=True)]
+        each = both.repeat_interleave(torch.tensor([len(places) for places in tried]))
+        assert torch.equal(target.single_margins(row, each, torch.cat(tried)), torch.cat(apart))
+        for cell, places in zip(both.tolist(), tried, strict=True):
             whole = target.values[row].flatten().repeat(len(places), 1)
             whole[:, cell] = places
             expected = target.select(torch.full((len(places),), row)).margin(whole.view(-1, *target.values.shape[1:]))

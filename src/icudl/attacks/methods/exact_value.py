@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,9 @@ from icudl.attacks.base import PiecewiseTarget, TargetModel
 from icudl.attacks.methods.sweep import OneValueAttack
 from icudl.attacks.options import AttackOptions, ExactValueOptions
 from icudl.errors import AttackError
+
+AT_ONCE = 4096
+"""Changed records scored in one call: more take memory and save nothing."""
 
 
 class ExactValueAttack(OneValueAttack):
@@ -40,17 +44,15 @@ class ExactValueAttack(OneValueAttack):
                 "exact_value needs a model that says where its score jumps or bends, such as boosted_trees or "
                 "logistic_regression. Use sweep, which needs scores alone."
             )
-        tried, flips, before = [], [], target.values.flatten(1)
-        for row, cell, low, high in zip(stays.tolist(), cells.tolist(), down, up, strict=True):
-            now = before[row, cell]
-            values = candidates(target, row, cell)
-            change = (values - now).clamp(low, high).sort().values
-            tried.append(change)
-            flips.append(target.single_margins(row, cell, now + change) < 0)
+        now = target.values.flatten(1)[stays, cells]
+        tried = [
+            (candidates(target, row, cell) - value).clamp(low, high).sort().values
+            for row, cell, value, low, high in zip(stays.tolist(), cells.tolist(), now, down, up, strict=True)
+        ]
         if not tried:
             return down.new_zeros(0, 1), torch.zeros(0, 1, dtype=torch.bool, device=down.device)
         longest = max(map(len, tried))
-        return _padded(tried, longest), _padded(flips, longest)
+        return _padded(tried, longest), _padded(_flips(target, stays, cells, now, tried), longest)
 
 
 def candidates(target: PiecewiseTarget, row: int, cell: int) -> Tensor:
@@ -62,6 +64,18 @@ def candidates(target: PiecewiseTarget, row: int, cell: int) -> Tensor:
     return torch.cat([breaks[[0, -1]], at, inside] if constant else [breaks[[0, -1]], below, at, above, inside])
 
 
-def _padded(parts: list[Tensor], length: int) -> Tensor:
+def _flips(target: PiecewiseTarget, stays: Tensor, cells: Tensor, now: Tensor, tried: Sequence[Tensor]) -> list[Tensor]:
+    """Return which changes of each cell flip its stay; the cells of a stay are scored together, in few calls."""
+    counts = torch.tensor([len(each) for each in tried], device=stays.device)
+    change, place = torch.cat(list(tried)), cells.repeat_interleave(counts)
+    after, stay = now.repeat_interleave(counts) + change, stays.repeat_interleave(counts)
+    flips = torch.zeros(len(change), dtype=torch.bool, device=stays.device)
+    for row in torch.unique(stays).tolist():
+        for own in (stay == row).nonzero().squeeze(1).split(AT_ONCE):
+            flips[own] = target.single_margins(row, place[own], after[own]) < 0
+    return list(flips.split(counts.tolist()))
+
+
+def _padded(parts: Sequence[Tensor], length: int) -> Tensor:
     """Return the parts as rows of one tensor, the last entry of each repeated up to ``length``."""
     return torch.stack([torch.cat([part, part[-1:].expand(length - len(part))]) for part in parts])

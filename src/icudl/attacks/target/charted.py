@@ -17,6 +17,9 @@ from icudl.models.charted.base import ClinicalStays, Float64s, RiskModel, Rounde
 from icudl.models.charted.one_value import PiecewiseModel, break_points
 from icudl.models.charted.window import SUMMARIES, ReadsSummaries, summarise
 
+Places = int | npt.NDArray[np.int64]
+"""One hour or variable, or one for each changed record."""
+
 
 class Scorer(Protocol):
     """Scores changed stays; how it does so is its own affair, as long as every logit is that of the model itself."""
@@ -40,8 +43,15 @@ class PieceScorer(Scorer, Protocol):
     def break_points(self, stay: int, hour: int, variable: int) -> tuple[Float64s, bool]:
         """Return the break points of a value in clinical units, and whether the score is constant between them."""
 
-    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
-        """Return the (n,) logits of a stay in which one value is each of ``x``."""
+    def single_logits(self, stay: int, hour: Places, variable: Places, x: npt.NDArray[np.float32]) -> Float64s:
+        """Return the (n,) logits of a stay in which one value is each of ``x`` (n,).
+
+        Args:
+            stay: The stay.
+            hour: The hour of the value, or (n,) that of each.
+            variable: Likewise.
+            x: The values.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,13 +118,14 @@ class PiecewiseScorer(SummaryScorer):
         series = self.stays.values[stay, : int(self.stays.lengths[stay]), variable]
         return break_points(self.model, self.columns[stay], series, variable, hour)
 
-    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
-        """Return the (n,) logits of a stay in which one value is each of ``x``."""
-        series = np.repeat(self.stays.values[stay, :, variable][None], len(x), axis=0)
-        series[:, hour] = x
+    def single_logits(self, stay: int, hour: Places, variable: Places, x: npt.NDArray[np.float32]) -> Float64s:
+        """See ``PieceScorer``."""
+        each, of = np.arange(len(x)), np.broadcast_to(variable, len(x))
+        series = self.stays.values[stay][:, of].T.copy()
+        series[each, hour] = x
         columns = np.repeat(self.columns[stay][None], len(x), axis=0)
-        first = variable * len(SUMMARIES)
-        columns[:, first : first + len(SUMMARIES)] = summarise(
+        places = of[:, None] * len(SUMMARIES) + np.arange(len(SUMMARIES))
+        columns[each[:, None], places] = summarise(
             series[:, :, None], np.full(len(x), self.stays.lengths[stay]), np.zeros((len(x), 0), np.float32)
         )
         return self.model.score(columns)
@@ -130,10 +141,10 @@ class CellScorer(WholeScorer):
         del stay  # a cell has the same levels in all of them
         return self.model.cell_levels(hour, variable, self.stays.values.shape[1]), True
 
-    def single_logits(self, stay: int, hour: int, variable: int, x: npt.NDArray[np.float32]) -> Float64s:
+    def single_logits(self, stay: int, hour: Places, variable: Places, x: npt.NDArray[np.float32]) -> Float64s:
         """See ``PieceScorer``."""
         values = np.repeat(self.stays.values[[stay]], len(x), axis=0)
-        values[:, hour, variable] = x
+        values[np.arange(len(x)), hour, variable] = x
         return self.logits(np.full(len(x), stay), values)
 
 
@@ -256,11 +267,11 @@ class PiecewiseChartedTarget(ChartedTarget):
         inside = unit[(unit > low) & (unit < high)]
         return torch.from_numpy(np.concatenate([[low], inside, [high]])), constant
 
-    def single_margins(self, row: int, cell: int, values: Tensor) -> Tensor:
+    def single_margins(self, row: int, cell: int | Tensor, values: Tensor) -> Tensor:
         """See ``PiecewiseTarget.single_margins``."""
-        stay, hour, variable = self._place(row, cell)
+        hour, variable = np.divmod(np.asarray(cell), self.values.shape[2])
         x = self._clinical_of(values, variable)
-        logits = torch.from_numpy(self.scorer.single_logits(stay, hour, variable, x))
+        logits = torch.from_numpy(self.scorer.single_logits(int(self.rows[row]), hour, variable, x))
         return self.sign[row] * (logits - self.shift) + self.confidence
 
     def representable(self, cell: int, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -280,16 +291,16 @@ class PiecewiseChartedTarget(ChartedTarget):
         unit: Float64s = (x - lower) / width
         return unit
 
-    def _clinical_of(self, unit: Tensor, variable: int) -> npt.NDArray[np.float32]:
+    def _clinical_of(self, unit: Tensor, variable: Places) -> npt.NDArray[np.float32]:
         lower, width = self._scale(variable)
         clinical: npt.NDArray[np.float32] = (lower + unit.numpy() * width).astype(np.float32)
         return clinical
 
-    def _scale(self, variable: int) -> tuple[float, float]:
+    def _scale(self, variable: Places) -> tuple[Float64s, Float64s]:
         """Return lower limit and width of the unit, in the arithmetic of ``threat.straight_unit``."""
         scaler = self.known.scaler
-        lower = float(scaler.lower[variable])
-        return lower, float(scaler.upper[variable]) - lower
+        lower = np.asarray(scaler.lower[variable], np.float64)
+        return lower, np.asarray(scaler.upper[variable], np.float64) - lower
 
 
 def bind_charted(
