@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from collections.abc import Iterator
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -20,6 +21,13 @@ _NAMES = {
     "zeros": "ones", "ones": "zeros", "any": "all", "all": "any",
     "abs": "exp", "argmax": "argmin", "first": "last", "square": "abs", "sqrt": "abs", "fill_null": "drop_nulls",
 }  # fmt: skip
+_SQL = (
+    ("LEFT JOIN", "JOIN"), (">=", ">"), ("<>", "="), (" < ", " <= "), (" AND ", " OR "), ("IS NULL", "IS NOT NULL"),
+    ("NOT BETWEEN", "BETWEEN"), ("NOT IN", "IN"), ("AND NOT ", "AND "), ("least(", "greatest("), ("lead(", "lag("),
+    ("sum(", "max("), ("floor(", "ceil("), ("btrim(", "("), ("coalesce(", "nullif("), ("count(*)", "1"), (" - ", " + "),
+    (" / ", " * "), (" * ", " / "), (" + ", " - "), ("0.5", "1.5"), ("3600", "3601"), ("= 1", "= 2"),
+    ("= ANY", "<> ALL"), ("::timestamp)", "::date)"),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +102,25 @@ def _changes(node: ast.AST):
         yield f"{node.attr} -> {_NAMES[node.attr]}", *swapped("attr", _NAMES[node.attr])
     elif isinstance(node, ast.Name) and node.id in {"min", "max", "any", "all"}:
         yield f"{node.id} -> {_NAMES[node.id]}", *swapped("id", _NAMES[node.id])
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "SQL":
+        [text] = node.args
+        if isinstance(text, ast.Constant):
+            for what, changed in _changed_sql(text.value):
+                yield what, *swapped("args", [ast.Constant(value=changed)])
     elif isinstance(node, ast.IfExp):
         yield "condition -> True", *swapped("test", ast.Constant(value=True))
         yield "condition -> False", *swapped("test", ast.Constant(value=False))
     elif isinstance(node, ast.If):
         yield "if -> never", *swapped("test", ast.Constant(value=False))
+
+
+def _changed_sql(text: str) -> Iterator[tuple[str, str]]:
+    """(description, statement) of each way to change one word of a statement; ``SELECT *`` is no product."""
+    for before, after in _SQL:
+        for place in re.finditer(re.escape(before), text):
+            line = text[: place.start()].count("\n")
+            if not text[: place.start()].endswith("SELECT"):
+                yield (
+                    f"{before} -> {after} in line {line} of the statement",
+                    text[: place.start()] + after + text[place.end() :],
+                )

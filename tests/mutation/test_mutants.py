@@ -40,6 +40,15 @@ def test_what_is_changed_and_what_is_not() -> None:
     assert not any("a + 2" in mutant.text or "strict=False" in mutant.text for mutant in mutants(SOURCE))
 
 
+def test_statements_of_sql_are_changed_a_word_at_a_time() -> None:
+    source = "TEXT = sql.SQL('SELECT * FROM a LEFT JOIN b ON a.x >= b.y AND a.x IS NULL')"
+    texts = [ast.literal_eval(mutant.text.removeprefix("TEXT = sql.SQL(")[:-1]) for mutant in mutants(source)]
+    assert "SELECT * FROM a JOIN b ON a.x >= b.y AND a.x IS NULL" in texts
+    assert "SELECT * FROM a LEFT JOIN b ON a.x >= b.y OR a.x IS NULL" in texts
+    assert len(set(texts)) == len(texts) == 4
+    assert all(text.startswith("SELECT * FROM a") for text in texts)
+
+
 def test_every_module_has_mutants_and_tests() -> None:
     missing = [module for module in TESTS if not (PACKAGE / module).is_file()]
     missing += [test for tests in TESTS.values() for test in tests if not (REPOSITORY / "tests" / test).is_file()]
