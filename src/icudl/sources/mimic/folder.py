@@ -18,7 +18,7 @@ from icudl.sources.hashing import hash_files
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.rows import Block, BrokenRow, Wanted, whole_rows
 from icudl.sources.rules import RuleBook
-from icudl.sources.unreadable import UNREADABLE
+from icudl.sources.unreadable import DAMAGED, UNREADABLE
 from icudl.variables import Variable
 
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -180,7 +180,7 @@ def translated(file: TableFile) -> Iterator[None]:
 
 def _explain(error: BaseException, reason: str) -> str:
     lowered = reason.lower()
-    if isinstance(error, EOFError) or any(
+    if isinstance(error, DAMAGED) or any(
         word in lowered for word in ("deflate", "decompress", "gzip", "unexpected end", "corrupt")
     ):
         return f"the compressed file is truncated or damaged ({reason})"

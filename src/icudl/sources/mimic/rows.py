@@ -7,23 +7,30 @@ two stray quotes for one field. So the bytes are looked at here: in every column
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import queue
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
 _COMMA, _NEWLINE, _RETURN, _QUOTE, _ZERO = b',\n\r"0'
-_BLOCK_BYTES = 1 << 24
-_PIECE_BYTES = 1 << 16
-# Pieces of this size stay in a processor's cache while they are looked at several times.
-_CHECKED_BYTES = 1 << 18
+# What is read at once and what is checked at once stays in a processor's cache while it is looked at several times.
+_PIECE_BYTES = 1 << 15
+_CHECKED_BYTES = 1 << 19
+# A queue costs as much for a small block as for a large one.
+_BLOCK_BYTES = 1 << 21
 _GZIP = 31
+_HASH_BITS = 12
 _FIRST_BYTES = np.array([2 ** (8 * width) - 1 for width in range(9)], np.uint64)
 _ZEROS, _SIXES, _HIGH = (np.uint64(byte * 0x0101010101010101) for byte in (0x30, 0x06, 0xF0))
+
+# Multiplicative hashing (Knuth, The Art of Computer Programming, 6.4): 2^64 divided by the golden ratio.
+_GOLDEN = 0x9E3779B97F4A7C15
+_LARGEST = 2**64 - 1
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
@@ -61,17 +68,36 @@ class Wanted:
 
     Attributes:
         column: Position of the item's column.
-        items: (I,) the wanted items as they are written: their digits as the bytes of one number.
+        items: (2^12,) the wanted items as they are written, their digits as the bytes of one number: each where
+            ``_place`` says, ones elsewhere, which no text has.
+        factor: The factor with which no two of the items have one place.
     """
 
     column: int
     items: npt.NDArray[np.uint64]
+    factor: np.uint64
 
     @classmethod
     def of(cls, column: int, items: Iterable[int]) -> Wanted:
         """Take the position of the item's column and the numbers of the wanted items."""
-        written = [int.from_bytes(str(item).encode()[:8], "little") for item in items]
-        return cls(column, np.array(written, np.uint64))
+        written = np.array(sorted({int.from_bytes(str(item).encode()[:8], "little") for item in items}), np.uint64)
+        for odd in itertools.count(1, 2):
+            factor = np.uint64(odd * _GOLDEN & _LARGEST)
+            places = _place(written, factor)
+            if len(np.unique(places)) == len(written):
+                break
+        table = np.full(1 << _HASH_BITS, _LARGEST, np.uint64)
+        table[places] = written
+        return cls(column, table, factor)
+
+    def has(self, items: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Return which of some written items are wanted."""
+        found: npt.NDArray[np.bool_] = self.items[_place(items, self.factor)] == items
+        return found
+
+
+def _place(items: npt.NDArray[np.uint64], factor: np.uint64) -> npt.NDArray[np.uint64]:
+    return (items * factor) >> np.uint64(64 - _HASH_BITS)
 
 
 def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
@@ -89,7 +115,7 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
             it stands within a field.
         OSError: The file cannot be read.
         EOFError: The compressed file ends too early.
-        zlib.error: The compressed file is damaged.
+        IsalError: The compressed file is damaged.
     """
     pieces = _inflated if path.suffix.lower() == ".gz" else _plain
     line, blank, is_first = 1, 0, True
@@ -126,7 +152,7 @@ def _plain(path: Path) -> Iterator[bytes]:
 
 def _inflated(path: Path) -> Iterator[bytes]:
     """Yield the content of a gzip file of one or several members."""
-    inflate = zlib.decompressobj(_GZIP)
+    inflate = isal_zlib.decompressobj(_GZIP)
     is_begun = False
     with path.open("rb", buffering=0) as handle:
         while piece := handle.read(_PIECE_BYTES):
@@ -135,7 +161,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     piece = piece.lstrip(b"\0")
                     if not piece:
                         break
-                    inflate = zlib.decompressobj(_GZIP)
+                    inflate = isal_zlib.decompressobj(_GZIP)
                 is_begun = True
                 yield inflate.decompress(piece)
                 piece = inflate.unused_data
@@ -240,7 +266,7 @@ def _ends_of(part: bytes, n_fields: int) -> Places | None:
 
 
 def _outside_quotes(text: Bytes, places: Places) -> Places | None:
-    """Return those of the commas and newlines that no quotes hold; None where quotes do not match.
+    """Return those of the commas and newlines that no pair of quotes holds; None where quotes do not match.
 
     Quotes match if they stand at both ends of a field, or doubled between them, and both in one line.
     """
@@ -259,11 +285,10 @@ def _outside_quotes(text: Bytes, places: Places) -> Places | None:
     if not held.any():
         return places
     first, last = first[held], last[held]
-    within = np.zeros(len(places) + 1, np.int8)
-    within[first] = 1
-    within[last] -= 1
-    is_within = np.cumsum(within[:-1], dtype=np.int8).view(bool)
-    return None if (text[places[is_within]] == _NEWLINE).any() else places[~is_within]
+    counts = last - first
+    # first, first + 1, ..., last - 1 of each pair, one pair after the other.
+    within = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    return None if (text[places[within]] == _NEWLINE).any() else np.delete(places, within)
 
 
 def _picked(part: bytes, ends: Places, wanted: Wanted) -> list[bytes]:
@@ -279,7 +304,7 @@ def _picked(part: bytes, ends: Places, wanted: Wanted) -> list[bytes]:
     digits = item | _ZEROS & ~_FIRST_BYTES[np.minimum(width, 8)]
     is_plain = ((digits | (digits + _SIXES)) & _HIGH) == _ZEROS
     is_plain &= (width <= 8) & ((item & np.uint64(0xFF)) != _ZERO)
-    is_kept = np.isin(item, wanted.items) | ~is_plain
+    is_kept = wanted.has(item) | ~is_plain
     return [part[start:stop] for start, stop in zip(starts[is_kept].tolist(), stops[is_kept].tolist(), strict=True)]
 
 
