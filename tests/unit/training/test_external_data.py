@@ -124,6 +124,14 @@ def test_what_is_missing_is_filled_with_the_training_median() -> None:
     np.testing.assert_array_equal(risks(checkpoint, aligned, rows, "cpu"), risks(checkpoint, by_hand, rows, "cpu"))
 
 
+def test_a_variable_that_nobody_has_charted_is_missing() -> None:
+    grid = make_grid(20)
+    checkpoint = make_checkpoint(grid, "final", inputs=INPUTS)
+    counts = grid.counts.copy()
+    counts[:, :, 1] = 0
+    assert missing_names(dataclasses.replace(grid, counts=counts), checkpoint) == (grid.variables[1].name,)
+
+
 def test_what_cannot_be_aligned_is_refused() -> None:
     grid = make_grid(20)
     checkpoint = make_checkpoint(grid, "final")
@@ -159,8 +167,10 @@ def test_the_very_same_data_set_needs_no_population_and_any_other_does() -> None
     grid = five_stays(population="")
     assert unmet_rows(grid, grid, FINAL).tolist() == [3, 4]
     require_populations(grid, grid)
-    for theirs, ours in (("", "ward a"), ("ward a", ""), ("", "")):
-        with pytest.raises(StageError, match=r"population of .* is unknown"):
+    for theirs, ours, whose in (
+        ("", "ward a", "the data"), ("ward a", "", "the data of the training"), ("", "", "the data"),
+    ):  # fmt: skip
+        with pytest.raises(StageError, match=f"population of {whose} is unknown"):
             require_populations(five_stays(population=theirs), five_stays(population=ours))
     require_populations(five_stays(population="ward b"), five_stays())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icudl.models.options import LstmOptions
+from icudl.models.options import BoostedTreesOptions, LstmOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.training import members
 from icudl.training.data import stays_of
@@ -121,6 +121,26 @@ def test_the_bar_is_filled_once(tmp_path):
     _run(plan, fresh)
     _run(plan, kept)
     assert sum(fresh) == sum(kept) == most_epochs(plan.model, plan.training) == 20
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "most"),
+    [
+        (LstmOptions(), PLAIN, 5),
+        (LstmOptions(ensemble_size=3), PLAIN, 15),
+        (LstmOptions(ensemble_size=3), AGAIN, 30),
+        (BoostedTreesOptions(), AGAIN, 1),
+    ],
+)
+def test_a_member_takes_at_most_the_epochs_of_its_fits(model, training, most):
+    assert most_epochs(model, training) == most
+
+
+def test_trees_fill_the_bar_by_one_fit(tmp_path):
+    plan = dataclasses.replace(_plan(tmp_path, PLAIN), model=BoostedTreesOptions(trees=3))
+    ticks: list[int] = []
+    _run(plan, ticks)
+    assert ticks == [1]
 
 
 def test_the_first_network_of_an_ensemble_is_the_single_one(tmp_path):

@@ -34,6 +34,24 @@ def test_it_agrees_with_an_unpenalised_logistic_regression():
     assert fit_calibration(labels, logits, "platt") == pytest.approx(expected, abs=2e-3)
 
 
+def test_few_stays_have_the_smoothed_targets_of_platt():
+    """Platt 1999: (N+ + 1) / (N+ + 2) for the N+ deaths, 1 / (N- + 2) for the N- survivors, by another optimiser."""
+    from scipy.optimize import minimize
+
+    labels = np.array([0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0])
+    difference = np.array([-3.0, -1.2, -0.4, 0.3, 1.1, -2.2, 0.8, -0.9, 2.4, -1.7, 0.1])
+    targets = np.where(labels == 1, 4 / 5, 1 / 10)
+
+    def loss(line):
+        logits = line[0] * difference + line[1]
+        return (np.logaddexp(0, logits) - targets * logits).sum()
+
+    platt = minimize(loss, [1.0, 0.0], tol=1e-10).x
+    assert fit_calibration(labels, _logits(difference), "platt") == pytest.approx(platt, abs=1e-4)
+    scale = minimize(lambda scale: loss([scale[0], 0.0]), [1.0], tol=1e-10).x[0]
+    assert fit_calibration(labels, _logits(difference), "temperature") == pytest.approx((scale, 0.0), abs=1e-4)
+
+
 def test_without_one_of_the_classes_nothing_is_calibrated_and_with_one_stay_of_it_something_is():
     logits = _logits([-2.0, -1.0, 1.0, 3.0])
     for labels in ([0, 0, 0, 0], [1, 1, 1, 1]):
