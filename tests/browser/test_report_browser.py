@@ -21,6 +21,9 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Any]
 
+WIDTHS = (360, 1400, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 1920)))
+"""Of a phone and a screen; of a tablet and a wide screen, where little else happens."""
+
 
 def open_table(page: Any, details: str) -> Any:
     """Open a table of data and return its rows: the browser tells the page of it a moment after the click."""
@@ -352,7 +355,7 @@ def test_a_link_to_what_is_folded_away_unfolds_it(open_report: Open, table_page:
     assert opened.complaints == []
 
 
-@pytest.mark.parametrize("width", [360, 768, 1400, 1920])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_the_answer_stands_on_the_first_screen(open_report: Open, table_page: Path, width: int) -> None:
     opened = open_report(table_page, width=width, unfolded=False)
     page = opened.page
@@ -417,7 +420,7 @@ def test_print_shows_the_chosen_chapters(open_report: Open, table_page: Path) ->
     assert page.locator(".chooser select").first.is_visible()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1400, 1920])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_table_that_shows_less_than_it_holds_says_so(open_report: Open, table_page: Path, width: int) -> None:
     page = open_report(table_page, width=width).page
     found = page.evaluate(
