@@ -62,14 +62,23 @@ def lightgbm_file(folder: Path, stays: ClinicalStays, labels: np.ndarray) -> tup
     return folder / "model.txt", booster.predict(flat(stays))
 
 
-def catboost_file(folder: Path, stays: ClinicalStays, labels: np.ndarray) -> tuple[Path, Any]:
+def catboost_file(
+    folder: Path, stays: ClinicalStays, labels: np.ndarray, policy: str = "SymmetricTree"
+) -> tuple[Path, Any]:
+    file = catboost_of(flat(stays), labels, folder, policy)
+    library = pytest.importorskip("catboost")
+    return file, library.CatBoostClassifier().load_model(str(file)).predict_proba(flat(stays))[:, 1]
+
+
+def catboost_of(features: np.ndarray, labels: np.ndarray, folder: Path, policy: str) -> Path:
     library = pytest.importorskip("catboost", reason="CatBoost, a wheel of 97 MB, is not installed")
     model = library.CatBoostClassifier(
-        iterations=12, depth=3, thread_count=1, verbose=False, allow_writing_files=False, random_seed=1
-    )
-    model.fit(flat(stays), labels)
+        iterations=12, depth=3, thread_count=1, verbose=False, allow_writing_files=False, random_seed=1,
+        grow_policy=policy,
+    )  # fmt: skip
+    model.fit(features, labels)
     model.save_model(str(folder / "model.cbm"))
-    return folder / "model.cbm", model.predict_proba(flat(stays))[:, 1]
+    return folder / "model.cbm"
 
 
 def skops_file(folder: Path, stays: ClinicalStays, labels: np.ndarray, estimator: Any = None) -> tuple[Path, Any]:

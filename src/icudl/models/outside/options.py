@@ -28,7 +28,7 @@ FORMATS: Mapping[str, str] = {
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 INPUTS = ("flat", "grid", "summaries")
 ELSEWHERE, TRAINING, LISTED = "elsewhere", "training_stays", "listed"
-_BREAKING = ("XGBoost", "LightGBM", "scikit-learn")
+_BREAKING = ("XGBoost", "LightGBM", "CatBoost", "scikit-learn")
 _SLOPED = ("TorchScript", "torch.export")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,12 @@ def test_trees_of_scikit_learn_say_where_they_jump(estimator, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("input_", ["flat", "summaries"])
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost", "catboost-lossguide"])
 def test_a_score_is_constant_between_the_levels_and_jumps_at_some(library, input_, tmp_path: Path) -> None:
     """Brute force: 4,001 values of each of some cells, and no change of the score where no level lies between."""
-    make = cases.xgboost_file if library == "xgboost" else cases.lightgbm_file
+    make = {"xgboost": cases.xgboost_file, "lightgbm": cases.lightgbm_file}.get(
+        library, partial(cases.catboost_file, policy="Lossguide" if "lossguide" in library else "SymmetricTree")
+    )
     stays = STAYS
     if input_ == "summaries":
         file = _of_summaries(library, tmp_path)
@@ -113,6 +116,10 @@ def _of_summaries(library: str, folder: Path) -> Path:
             folder / "model.json"
         )
         return folder / "model.json"
+    if library.startswith("catboost"):
+        return cases.catboost_of(
+            columns, GRID.labels, folder, "Lossguide" if "lossguide" in library else "SymmetricTree"
+        )
     lightgbm = pytest.importorskip("lightgbm")
     parameters = {"objective": "binary", "num_leaves": 6, "min_data_in_leaf": 5, "verbosity": -1, "num_threads": 1}
     lightgbm.train(parameters, lightgbm.Dataset(columns, GRID.labels), 15).save_model(folder / "model.txt")

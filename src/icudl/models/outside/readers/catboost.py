@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from icudl.errors import StageError
-from icudl.models.outside.predictor import Predictor
+from icudl.models.outside.predictor import Float64s, Predictor, by_feature, last_single
 from icudl.models.outside.readers.library import as_file, require
 
 
@@ -39,4 +43,32 @@ def read(data: bytes) -> Predictor:
         gives="logit" if loss in {"Logloss", "CrossEntropy"} else "",
         n_features=len(model.feature_names_),
         slack=0.0,
+        levels=_levels(model),
     )
+
+
+def _levels(model: Any) -> dict[int, Float64s] | None:
+    """Return where the score may jump: a value goes to the right where, in single precision, it lies above a border."""
+    with as_file(b"", ".json") as path:
+        model.save_model(path, format="json")
+        saved = json.loads(Path(path).read_text())
+    places = [each["flat_feature_index"] for each in saved["features_info"].get("float_features", [])]
+    # Oblivious trees list their splits, one a level; trees of other shapes hold them in nested nodes.
+    open_nodes = [split for tree in saved.get("oblivious_trees", []) for split in tree["splits"] or []]
+    open_nodes += saved.get("trees", [])
+    found: list[tuple[int, float]] = []
+    while open_nodes:
+        node = open_nodes.pop()
+        split = node.get("split", node if "split_type" in node else None)
+        if split is None:
+            continue
+        if split["split_type"] != "FloatFeature":
+            return None
+        # A border at the end of all numbers parts those from the missing ones.
+        if abs(split["border"]) < float(np.finfo(np.float32).max):
+            found.append((places[split["float_feature_index"]], split["border"]))
+        open_nodes += [node[side] for side in ("left", "right") if side in node]
+    if not found:
+        return {}
+    features, borders = zip(*found, strict=True)
+    return by_feature(np.array(features), last_single(np.array(borders), below=False))
