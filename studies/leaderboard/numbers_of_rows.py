@@ -184,7 +184,9 @@ def numbers_of(grid: GridDataset, rows: Sequence[Row]) -> dict[str, Number]:
         "reversed": lambda row: None if row.probes is None else reversals_of(row.probes),
         "responds": lambda row: None if row.probes is None else responses_of(row.probes),
     }
-    drawn = next((row.attacks["one_value"].stays["stay_id"].to_numpy() for row in rows if row.attacks), None)
+    drawn = next(
+        (row.attacks["one_value"].stays["stay_id"].to_numpy() for row in rows if "one_value" in row.attacks), None
+    )
     if drawn is None:
         return found
     for name, table_of in asked.items():
