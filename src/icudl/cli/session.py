@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from icudl.config.schema import Config
     from icudl.execution.context import Progress
     from icudl.pipeline.forecast import Forecast
-    from icudl.pipeline.plan import Step
+    from icudl.pipeline.plan import Listener, Step
     from icudl.pipeline.run import Pipeline
     from icudl.store.base import Store
     from icudl.store.manifest import Manifest
@@ -57,11 +57,13 @@ class Session:
 
         return open_store(self.store_path)
 
-    def pipeline(self, config: Config | None = None) -> Pipeline:
-        """Build the pipeline with progress on this console."""
+    def pipeline(self, config: Config | None = None, *listeners: Listener) -> Pipeline:
+        """Build the pipeline with progress on this console; ``listeners`` follow its runs as well."""
+        from icudl.pipeline.plan import Together
         from icudl.pipeline.run import Pipeline
 
-        return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=Printer(self))
+        listener = Together(Printer(self), *listeners)
+        return Pipeline(config or self.config(), self.store(), progress=self.progress(), listener=listener)
 
     def plan(self) -> list[Step]:
         """Return the plan of the configured study; an empty plan where the command names no configuration."""

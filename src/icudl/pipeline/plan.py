@@ -84,3 +84,40 @@ class Nobody:
 
     def foreseen(self, pending: Forecast) -> None:
         """Do nothing."""
+
+
+class Together:
+    """Hears everything and tells several listeners, in order."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def reused(self, step: Step) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.reused(step)
+
+    def started(self, step: Step) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.started(step)
+
+    def waiting(self, step: Step) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.waiting(step)
+
+    def warned(self, step: Step, text: str) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.warned(step, text)
+
+    def finished(self, step: Step, manifest: Manifest) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.finished(step, manifest)
+
+    def foreseen(self, pending: Forecast) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener.foreseen(pending)

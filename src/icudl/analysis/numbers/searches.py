@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from icudl.artifacts import Direction, TrialState, TuningResult
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 LOG_RATIO = 30.0
 """An option whose values span more than this factor is drawn on a logarithmic axis."""
@@ -82,32 +86,48 @@ def importance_table(result: TuningResult) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=empty.schema, orient="row") if rows else empty
 
 
-def _functional_anova(settings: list[dict[str, Any]], values: list[float]) -> dict[str, float]:
-    import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+def distributions_of(settings: Sequence[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
+    """Return for each option a distribution that holds every setting: floats of the range, or JSON texts."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    distributions: dict[str, BaseDistribution] = {}
-    for name in set.intersection(*(set(setting) for setting in settings)):
-        seen = [setting[name] for setting in settings]
-        if len({json.dumps(each) for each in seen}) < 2:
-            continue
+    found: dict[str, BaseDistribution] = {}
+    for name in dict.fromkeys(name for setting in settings for name in setting):
+        seen = [setting[name] for setting in settings if name in setting]
         if all(isinstance(each, int | float) and not isinstance(each, bool) for each in seen):
             low, high = float(min(seen)), float(max(seen))
-            distributions[name] = FloatDistribution(low, high, log=low > 0 and high / low > LOG_RATIO)
+            found[name] = FloatDistribution(low, high, log=low > 0 and high / low > LOG_RATIO)
         else:
-            distributions[name] = CategoricalDistribution(sorted({json.dumps(each) for each in seen}))
+            found[name] = CategoricalDistribution(sorted({json.dumps(each) for each in seen}))
+    return dict(sorted(found.items()))
+
+
+def parameters_of(setting: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """Return the values that the options with a distribution have in it."""
+    from optuna.distributions import FloatDistribution
+
+    return {
+        name: float(setting[name]) if isinstance(kind, FloatDistribution) else json.dumps(setting[name])
+        for name, kind in distributions.items()
+        if name in setting
+    }
+
+
+def _functional_anova(settings: list[dict[str, Any]], values: list[float]) -> dict[str, float]:
+    import optuna
+
+    varied = [
+        name
+        for name in set.intersection(*(set(setting) for setting in settings))
+        if len({json.dumps(setting[name]) for setting in settings}) > 1
+    ]
+    distributions = distributions_of([{name: setting[name] for name in varied} for setting in settings])
     if not distributions:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     for setting, value in zip(settings, values, strict=True):
-        params = {
-            name: float(setting[name]) if isinstance(kind, FloatDistribution) else json.dumps(setting[name])
-            for name, kind in sorted(distributions.items())
-        }
-        study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=dict(sorted(distributions.items())), value=value)
-        )
+        params = parameters_of(setting, distributions)
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in found.items() if np.isfinite(share)}

@@ -26,13 +26,25 @@ def load_result(session: Session, reference: str, stage: str) -> tuple[Manifest,
     return manifest, session.store().load(STAGES[stage].artifact, manifest)
 
 
-@click.command(epilog=examples("icudl trials tune-model/5c2e", "icudl trials tune-model/5c2e --limit 0 --json"))
+@click.command(
+    epilog=examples(
+        "icudl trials tune-model/5c2e",
+        "icudl trials tune-model/5c2e --limit 0 --json",
+        "icudl trials tune-model/5c2e --optuna trials.log",
+    )
+)
 @click.argument("reference")
 @click.option(
     "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most trials to print; 0 prints all."
 )
+@click.option(
+    "--optuna",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the trials to a journal file of Optuna instead, which optuna-dashboard shows.",
+)
 @shared_options
-def trials(session: Session, reference: str, limit: int) -> None:
+def trials(session: Session, reference: str, limit: int, optuna: Path | None) -> None:
     """List the trials of a search, best first.
 
     REFERENCE is a result of `icudl tune model` or `icudl tune attack`.
@@ -40,9 +52,26 @@ def trials(session: Session, reference: str, limit: int) -> None:
     from icudl.cli.summaries import best_first, trials_table
 
     stage = _search_of(session, reference)
-    tuning: TuningResult = load_result(session, reference, stage if stage == "tune-attack" else "tune-model")[1]
+    manifest, found = load_result(session, reference, stage if stage == "tune-attack" else "tune-model")
+    tuning: TuningResult = found
+    if optuna is not None:
+        _write_for_optuna(session, manifest, tuning, optuna)
+        return
     rows = best_first(tuning).head(limit or tuning.trials.height).to_dicts()
     session.emit(session.drawn(trials_table(tuning, limit)), rows)
+
+
+def _write_for_optuna(session: Session, manifest: Manifest, tuning: TuningResult, path: Path) -> None:
+    from icudl.errors import ConfigError
+    from icudl.pipeline.results.optuna import write_optuna
+
+    try:
+        number = write_optuna(tuning, path, manifest.reference)
+    except OSError as error:
+        raise ConfigError(
+            f"--optuna {str(path)!r} cannot be written: {error}. Name a place you may write to."
+        ) from error
+    session.emit(str(path), {"path": str(path), "study": manifest.reference, "trials": number})
 
 
 def _search_of(session: Session, reference: str) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from icudl.cli.session import Session, examples, foretold, shared_options
 
 if TYPE_CHECKING:
+    from icudl.pipeline.plan import Listener
     from icudl.pipeline.run import Pipeline
     from icudl.store.manifest import Manifest
 
@@ -39,6 +41,7 @@ def demo(session: Session, quick: bool) -> None:
         "icudl run --config study.toml",
         "icudl run --config study.toml --dry-run --set attack.kappa=0.5",
         "icudl run --to train --set source.name=mimic3 --set source.path=/data/mimic",
+        "icudl run --config study.toml --mlflow http://127.0.0.1:5000",
     )
 )
 @click.option(
@@ -49,14 +52,24 @@ def demo(session: Session, quick: bool) -> None:
     help="What to bring up to date: a stage (attack), all results of a model (attack/lstm), or one result.",
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be computed, and why.")
+@click.option(
+    "--mlflow",
+    metavar="URI",
+    envvar="ICUDL_MLFLOW",
+    show_envvar=True,
+    help="Write scores, options and the report to this MLflow server as well.",
+)
+@click.option("--experiment", default="icudl", show_default=True, help="Experiment of that server to write to.")
 @shared_options
-def run(session: Session, target: str, dry_run: bool) -> None:
+def run(session: Session, target: str, dry_run: bool, mlflow: str | None, experiment: str) -> None:
     """Compute the report and everything that leads to it.
 
-    Finished results are reused. Interrupted work continues where it stopped.
+    Finished results are reused. Interrupted work continues where it stopped. With --mlflow (extra `mlflow`), each
+    result becomes a run of a tracking server, once; a server that does not answer is a warning, and the study is
+    computed all the same.
     """
     if not dry_run:
-        bring_up_to_date(session, target)
+        bring_up_to_date(session, target, listeners=_trackers(session, mlflow, experiment))
         return
     from icudl.pipeline.run import check_plugins
 
@@ -86,12 +99,28 @@ def run(session: Session, target: str, dry_run: bool) -> None:
             session.say(line)
 
 
-def bring_up_to_date(session: Session, target: str, config_override: object = None) -> None:
+def _trackers(session: Session, mlflow: str | None, experiment: str) -> tuple[Listener, ...]:
+    """Return the listeners that write the run to tracking servers."""
+    if not mlflow:
+        return ()
+    from icudl.pipeline.tracking.mlflow import MlflowListener
+
+    study = session.config_path.stem if session.config_path is not None else ""
+
+    def warn(text: str) -> None:
+        session.say(f"[yellow]![/] {escape(text)}")
+
+    return (MlflowListener(session.store(), mlflow, experiment, study, warn),)
+
+
+def bring_up_to_date(
+    session: Session, target: str, config_override: object = None, listeners: Sequence[Listener] = ()
+) -> None:
     """Compute a stage and everything that leads to it, and print the results."""
     from icudl.cli.summaries import study_summary
     from icudl.config.schema import Config
 
-    pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None)
+    pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None, *listeners)
     plan = pipeline.plan(target)
     if pipeline.config.is_by_default:
         session.say("Only data are configured, so this is the default study. `icudl config show` prints it.")
