@@ -152,10 +152,14 @@ def test_a_report_is_the_same_when_it_is_made_again(table: Path) -> None:
     assert "recomputed, identical" in done.stdout
 
 
-def test_two_reports_are_compared_cell_by_cell(table: Path) -> None:
+def test_two_reports_are_compared_cell_by_cell(table: Path, tmp_path: Path) -> None:
     reports = [path.name for path in (table / "runs" / "report").iterdir()]
     assert len(reports) == 2
-    found = shown(table, "compare", *(f"report/{name}" for name in reports))
+    page = tmp_path / "comparison.html"
+    found = shown(table, "compare", *(f"report/{name}" for name in reports), "--page", str(page))
+    text = page.read_text("utf-8")
+    assert "How well they predict" in text
+    assert "How fragile they are" in text
     results = {row["result"] for row in found["scores"]}  # type: ignore[union-attr]
     assert any("train/lstm" in result for result in results)
 

@@ -37,6 +37,7 @@ from icudl.artifacts import (
 from icudl.config.schema import class_of
 from icudl.errors import PluginError
 from icudl.execution.memory import forget_peak, peak_memory, processor_seconds
+from icudl.store.base import Store
 from icudl.store.manifest import Identity, Manifest, Upstream
 
 HEADLINE_METRICS = ("auroc", "auprc")
@@ -210,6 +211,28 @@ def _that_can_change_a_result(tables: Mapping[str, Any]) -> dict[str, Any]:
         without = {field.name for field in fields if not field.metadata["identity"]}
         kept[table] = {key: value for key, value in values.items() if key not in without}
     return kept
+
+
+def used_options(store: Store, manifest: Manifest, *, all_of_them: bool = True) -> dict[str, Any]:
+    """Return the options that a result, and what it was made from, used, by dotted key.
+
+    Those of a report begin with the name of the input.
+
+    Args:
+        store: Store that holds the inputs.
+        manifest: Manifest of the result.
+        all_of_them: Whether options that cannot change a result, such as paths, are among them.
+    """
+    found: dict[str, Any] = {}
+    several = manifest.node == "report"
+    # What a result is about goes before what its model was fitted on.
+    inputs = sorted(manifest.identity.upstream.items(), key=lambda item: item[0] != "preprocess")
+    for name, entry in inputs:
+        upstream = store.manifest(entry.node, entry.id)
+        for key, value in used_options(store, upstream, all_of_them=all_of_them).items():
+            found.setdefault(f"{name}: {key}" if several and ":" not in key else key, value)
+    tables = manifest.used if all_of_them else _that_can_change_a_result(manifest.used)
+    return found | _flat(tables) | {"run.seed": manifest.identity.seed}
 
 
 def summarise(artifact: object) -> dict[str, Any]:  # noqa: PLR0911 - one case per type of artifact

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from icudl.cli.session import Session, examples, shared_options
 
 if TYPE_CHECKING:
+    from icudl.report.compared import Comparison
     from icudl.store.base import Store
     from icudl.store.manifest import Manifest
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "icudl compare train/lstm train/gru",
         "icudl compare attack/lstm/fewest attack/gru/fewest --json",
-        "icudl compare report/3f1c report/a07b",
+        "icudl compare report/3f1c report/a07b --page comparison.html",
     )
 )
 @click.argument("references", nargs=-1, required=True)
@@ -28,17 +31,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bootstrap resamples behind an interval.",
 )
+@click.option(
+    "--page", type=click.Path(path_type=Path), metavar="FILE", help="Write the comparison as a page as well: FILE.html."
+)
 @shared_options
-def compare(session: Session, references: tuple[str, ...], samples: int) -> None:
+def compare(session: Session, references: tuple[str, ...], samples: int, page: Path | None) -> None:
     """Compare two or more results.
 
     REFERENCES are two or more results of train, of score, of attack, or of report; a report stands for the trainings
     and attacks in it, by name. Scores and shares of flipped stays stand side by side. Where two results are about the
     same stays, their differences to the first result are paired, with intervals over resampled patients. Options that
-    differ are listed.
+    differ are listed. --page writes all of it with figures, drawn like a report.
     """
-    from icudl.cli.comparison import comparison, comparison_tables
+    from icudl.cli.comparison import comparison_tables
     from icudl.errors import ConfigError
+    from icudl.pipeline.results.comparison import comparison
 
     if len(references) < 2:
         raise ConfigError("`icudl compare` was given one result. Give two or more; `icudl list` shows all results.")
@@ -46,7 +53,22 @@ def compare(session: Session, references: tuple[str, ...], samples: int) -> None
     if len({manifest.reference for manifest in manifests}) < len(manifests):
         raise ConfigError("Two of the references mean the same result. Give each result once.")
     found = comparison(session.store(), manifests, samples, session.config().run.seed)
+    if page is not None:
+        _write_page(session.store(), manifests, found, page)
+        session.say(f"The comparison as a page: {escape(str(page))}")
     session.emit("\n\n".join(map(session.drawn, comparison_tables(found))), found.to_dict())
+
+
+def _write_page(store: Store, manifests: list[Manifest], found: Comparison, page: Path) -> None:
+    from icudl.errors import ConfigError
+    from icudl.pipeline.results.comparison import labels_of, outcome_of
+    from icudl.report.compared import comparison_page
+
+    text = comparison_page(found, labels_of(manifests), outcome_of(store, manifests[0]))
+    try:
+        page.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"--page {str(page)!r} cannot be written: {error}. Name a place you may write to.") from error
 
 
 @click.command(epilog=examples("icudl diff train/3f1c train/a07b", "icudl diff train/lstm train/gru --json"))
