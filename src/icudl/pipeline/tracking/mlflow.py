@@ -22,6 +22,8 @@ from icudl.store.manifest import Manifest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from icudl.pipeline.forecast import Forecast
+
 SECONDS_TO_ANSWER = 10
 """How long the server may take to answer."""
 
@@ -69,6 +71,9 @@ class MlflowListener:
         """Write a result that was there already, unless the experiment holds it."""
         if step.node.key.stage in TRACKED:
             self._try(lambda: self._tell(self._store.manifest(step.node.key.stage, step.id), step.name))
+
+    def foreseen(self, pending: Forecast) -> None:
+        """Do nothing."""
 
     def started(self, step: Step) -> None:
         """Do nothing."""
