@@ -94,7 +94,7 @@ def test_a_read_only_store_can_be_read_and_says_so_when_it_should_be_written(
         assert "Read-only file system" in ended.stderr
 
 
-@pytest.mark.slow  # the only whole study of the faults, and a process to fork it from
+@pytest.mark.slow  # no other quick test of faults forks runs, and the process to fork from imports everything
 def test_a_path_with_spaces_and_letters_of_other_alphabets(launcher: Launcher, tmp_path: Path) -> None:
     store = tmp_path / "Größe 'δοκιμή' 試験 %s $HOME;#" / "runs of «2026»"
     launcher.succeed(words(("preprocess",), store))
