@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+
+# What is imported to collect the tests lives as long as the process: looking for garbage among it takes seconds.
+gc.disable()
 
 # Set before anything imports torch or polars: each process computes with one thread (docs/decisions/0004).
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,6 +35,12 @@ settings.register_profile("quick", max_examples=30, deadline=None, suppress_heal
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, among what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
