@@ -20,10 +20,7 @@ from typing import Any
 
 from fault import Fault, arm
 
-LIBRARIES = (
-    *("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "rich"),
-    "torch._dynamo",  # which the first optimiser imports
-)
+LIBRARIES = ("optuna.samplers", "optuna.pruners", "sklearn.ensemble", "sklearn.linear_model", "rich")
 
 
 def import_everything() -> None:

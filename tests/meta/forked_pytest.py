@@ -20,7 +20,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LIBRARIES = ("numpy", "torch._dynamo", "scipy.stats", "sklearn.ensemble", "sklearn.metrics", "hypothesis.extra.numpy")
+LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.ensemble", "sklearn.metrics", "hypothesis.extra.numpy")
 """polars is left out, because its threads do not survive a fork."""
 
 
