@@ -15,8 +15,8 @@ from icudl.artifacts import PREDICTIONS_SCHEMA
 from icudl.errors import StageError
 from icudl.training.scores import metrics
 from icudl.training.scores.evaluation import (
-    _chunks,
     bootstrap_weights,
+    chunks,
     compare,
     intervals,
     metric_rows,
@@ -147,7 +147,7 @@ def test_interval_of_the_auroc_has_the_width_of_hanley_and_mcneil():
 
 @pytest.mark.parametrize(("samples", "n_stays"), [(10, 5), (1000, 40_000), (7, 10_000_000)])
 def test_chunks_of_resamples_are_complete_and_small(samples, n_stays):
-    sizes = _chunks(samples, n_stays)
+    sizes = chunks(samples, n_stays)
     assert sum(sizes) == samples
     assert all(size == 1 or size * n_stays <= 2_000_000 for size in sizes)
 
