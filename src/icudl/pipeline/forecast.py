@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from icudl.pipeline.estimates import need_of
 from icudl.pipeline.graph import Node
 from icudl.sources.base import DataSource, SourceOptions
 from icudl.sources.counting import extraction_seconds
-from icudl.sources.locating import Locating, Survey
+from icudl.sources.locating import Locating, Location, Survey
 from icudl.store.manifest import Manifest
 from icudl.training.options import TrainingOptions
 
@@ -31,23 +32,26 @@ PROCESS_SECONDS = 3.2
 """Processor seconds until a process has loaded the libraries that it computes with."""
 
 RATES: Mapping[str, tuple[float, float]] = {
-    "extract synthetic": (0.3, 0.0025),
+    "extract synthetic": (0.2, 0.0032),
     "extract files": (0.3, 1.0),
-    "preprocess": (0.05, 2e-7),
-    "train network": (0.8, 0.0016),
-    "train boosted_trees": (0.5, 0.006),
-    "train logistic_regression": (0.5, 0.002),
-    "sweep on network": (0.3, 0.5),
-    "sweep on charted": (0.3, 0.05),
-    "greedy on network": (0.3, 0.3),
-    "greedy on charted": (0.3, 0.1),
-    "entry_errors on network": (0.3, 0.3),
-    "entry_errors on charted": (0.3, 0.1),
-    "noise on network": (0.3, 0.3),
-    "noise on charted": (0.3, 0.1),
-    "proximal on network": (0.3, 0.3),
-    "analyse": (0.2, 0.0),
-    "report": (1.0, 0.15),
+    "preprocess": (0.05, 1e-7),
+    "train network": (0.9, 0.0003),
+    "train boosted_trees": (5.4, 0.00105),
+    "train logistic_regression": (4.9, 0.0003),
+    "sweep on network": (0.3, 0.58),
+    "sweep on boosted_trees": (0.3, 0.125),
+    "sweep on logistic_regression": (0.1, 0.04),
+    "greedy on network": (0.3, 0.25),
+    "greedy on boosted_trees": (0.3, 0.21),
+    "greedy on logistic_regression": (0.1, 0.075),
+    "entry_errors on network": (0.3, 0.23),
+    "entry_errors on boosted_trees": (0.3, 0.07),
+    "noise on network": (0.3, 0.21),
+    "noise on boosted_trees": (0.3, 0.22),
+    "analyse network": (0.3, 0.25),
+    "analyse boosted_trees": (0.7, 0.0),
+    "analyse logistic_regression": (0.2, 0.0),
+    "report": (0.2, 0.17),
 }
 """Processor seconds of a piece of work, and of each of its units, by kind (docs/benchmarks/forecasts.md)."""
 
@@ -117,11 +121,17 @@ def expected_stays(source: DataSource, options: SourceOptions) -> int | None:
     """Return about how many stays a cohort will have, from what an unread source tells; None where it tells nothing."""
     told = options.to_dict()
     if "patients" in told:
-        return round(told["patients"] * _STAYS_A_PATIENT * _KEPT)
+        return int(told["patients"] * _STAYS_A_PATIENT * _KEPT)
+    location = _located(source, told)
+    if location is None or location.stays is None:
+        return None
+    return int(location.stays * KEPT.get(options.name, _KEPT))
+
+
+def _located(source: object, told: Mapping[str, Any]) -> Location | None:
+    """Return what ``icudl locate`` would tell of a source that reads files."""
     if isinstance(source, Locating) and told.get("path"):
-        location = source.locate(Path(told["path"]), Survey())
-        if location is not None and location.stays is not None:
-            return round(location.stays * KEPT.get(options.name, _KEPT))
+        return source.locate(Path(told["path"]), Survey())
     return None
 
 
@@ -151,18 +161,16 @@ def work_of(node: Node, config: Config, stays: Mapping[str, int], source: DataSo
         attack, options = config.attacks[node.key.attack], config.models[node.key.model].model
         trials = attack.tune_attack.trials if stage == "tune-attack" else 1
         return _attack(attack.attack, options, here, entry.window.hours, trials)
-    if stage == "report":
-        return Work(kind=stage, units=float(len(node.upstream)))
-    return Work(kind=stage, units=1.0)
+    if stage == "analyse":
+        return _analysis(config, node, here)
+    return Work(kind=stage, units=float(len(node.upstream)) if stage == "report" else 1.0)
 
 
 def _extraction(options: SourceOptions, source: DataSource | None, stays: int) -> Work:
     told = options.to_dict()
     if "patients" in told:
         return Work(kind="extract synthetic", units=float(told["patients"]))
-    location = (
-        source.locate(Path(told["path"]), Survey()) if isinstance(source, Locating) and told.get("path") else None
-    )
+    location = _located(source, told)
     seconds = None if location is None else extraction_seconds(location.tables)
     if seconds is None:
         return Work(kind=f"extract {options.name}", units=float(stays))
@@ -177,20 +185,27 @@ def _fitting(options: ModelOptions, training: TrainingOptions, stays: int, hours
     """Return the work of one member: visits of a network to a stay of 48 hours, or stays that a charted model reads."""
     if isinstance(options, ChartedOptions):
         return float(stays * options.ensemble_size)
-    return stays * training.max_epochs * options.ensemble_size * _size(options, hours)
+    return float(stays * training.max_epochs * options.ensemble_size) * _size(options, hours)
 
 
 def _size(options: ModelOptions, hours: int) -> float:
     """Return how long a network takes for a stay, beside one of 48 units over 48 hours."""
     width = options.hidden_size if isinstance(options, SequenceOptions) else _WIDTH
-    return hours / 48 * (0.6 + 0.4 * (width / _WIDTH) ** 1.5)
+    return float(hours / 48 * (0.6 + 0.4 * (width / _WIDTH) ** 1.5))
+
+
+def _analysis(config: Config, node: Node, stays: int) -> Work:
+    """Return the work of an analysis: gradients of a network at some of the attacked stays."""
+    options, attack = config.models[node.key.model].model, config.attacks[node.key.attack].attack
+    asked = min(config.analysis.importance_stays, attack.max_stays or stays, stays) if options.differentiable else 0
+    hours = config.data[node.key.data].window.hours
+    return Work(kind=f"analyse {_kind(options)}", units=asked * _size(options, hours))
 
 
 def _attack(attack: AttackOptions, options: ModelOptions, stays: int, hours: int, trials: int) -> Work:
     attacked = min(attack.max_stays, stays) if attack.max_stays else stays
-    is_charted = isinstance(options, ChartedOptions)
-    size = hours / 48 if is_charted else _size(options, hours)
-    kind = f"{attack.name} on {'charted' if is_charted else 'network'}"
+    size = hours / 48 if isinstance(options, ChartedOptions) else _size(options, hours)
+    kind = f"{attack.name} on {_kind(options)}"
     return Work(kind=kind, units=attacked * trials * size * options.ensemble_size, jobs=max(1, math.ceil(attacked / 8)))
 
 

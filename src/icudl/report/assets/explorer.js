@@ -61,10 +61,9 @@ function altered(pack, charted, length, limits, line, mine) {
   return filled(pack, charted.map(([hour, value]) => [hour, wrong.get(hour) ?? value]), length, limits);
 }
 
-/* What the model sees in place of a value that lies outside its limits; null where it sees the value. A step of the
-   packing more or less is no difference. */
+/* What the model sees in place of a value that lies outside its limits; null where it sees the value, or as good as. */
 function seenAs(variable, value, limits) {
-  const slack = variable.step + 1e-4 * Math.max(Math.abs(limits.lower), Math.abs(limits.upper));
+  const slack = variable.step + 0.01 * (limits.upper - limits.lower);
   if (value > limits.upper + slack) return limits.upper;
   return value < limits.lower - slack ? limits.lower : null;
 }

@@ -7,7 +7,7 @@ class Picture {
     this.plot = box.querySelector(".plot");
     this.title = box.querySelector("h3").textContent;
     const numbers = () => (picture.kind === "stay" ? stayData(picture.pack, picture.pack.stays[0], "best") : sharesData(picture.shares));
-    this.plot.after(saveButtons("this picture", picture.id, () => this.sheet(), numbers));
+    box.querySelector("figcaption").append(saveButtons("this picture", picture.id, () => this.sheet(), numbers));
     this.draw = picture.kind === "stay" ? (width) => drawStay(picture.pack, width) : (width) => drawShares(picture.shares, width);
     let width = 0;
     new ResizeObserver(() => {

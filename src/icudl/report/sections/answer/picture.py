@@ -18,8 +18,8 @@ BOUNDS = (1, 2, 5, 10)
 MOST_CHANGES = 3
 """Changes that the words below a picture spell out."""
 
-_SLACK = 1e-3
-"""Part of a limit by which a value must lie beyond it to be spoken of."""
+_SLACK = 0.01
+"""Part of the width between the limits by which a value must lie beyond one of them to be spoken of."""
 
 
 def stay_picture(study: StudyResults, attack: AttackResults) -> StayPicture | None:
@@ -61,7 +61,7 @@ def _cut(grid: GridDataset, training: TrainingResult, attack: AttackResults, lin
             (np.nanmin(values), scaler.lower[index], "least"),
         ):
             beyond = value - limit if word == "most" else limit - value
-            if beyond > _SLACK * max(abs(float(limit)), 1.0):
+            if beyond > _SLACK * (scaler.upper[index] - scaler.lower[index]):
                 seen, charted = number(float(limit)), number(float(value))
                 sentences.append(
                     f" Of {variable.label} {charted} the model sees {f'{seen} {variable.unit}'.strip()} at {word}."
