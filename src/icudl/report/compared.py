@@ -10,7 +10,7 @@ from typing import Any
 from icudl.analysis.numbers.comparison import COMPARED, FEWEST_ATTACKED, FEWEST_DEATHS
 from icudl.artifacts import Outcome
 from icudl.report.build import render
-from icudl.report.charts.descriptions import Axis, Dot, Dots, Variants
+from icudl.report.charts.descriptions import Axis, Chart, Dot, Dots, Variants
 from icudl.report.elements import Entry, Figure, Layer, Section, Switch, Table
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES
 from icudl.report.vocabulary import Vocabulary
@@ -159,7 +159,7 @@ def _dots(rows: Sequence[Row], names: Sequence[str], axis: Axis, columns_of: tup
 
 
 def _scores_figure(rows: Sequence[Row], splits: Sequence[str]) -> Figure:
-    charts: Variants = {}
+    charts: dict[str, Chart] = {}
     for split in splits:
         for metric in COMPARED:
             own = [

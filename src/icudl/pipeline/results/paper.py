@@ -52,7 +52,8 @@ def _tables(gathered: Gathered, kind: Kind) -> Iterator[PaperTable]:
             judged = list(judged_of(gathered))
             stays = {part.data: gathered.grid(part.data).stays for part in gathered.of("preprocess")}
             if judged:
-                yield scores_table(models_side_by_side(judged, stays, gathered.manifest.identity.seed))
+                lines = models_side_by_side(judged, stays, gathered.manifest.identity.seed)
+                yield scores_table(lines, restricted=restricted)
         case Kind.SUBGROUPS:
             judged = [each for each in judged_of(gathered) if not each.baseline]
             for name in dict.fromkeys(each.model for each in judged):
@@ -60,9 +61,9 @@ def _tables(gathered: Gathered, kind: Kind) -> Iterator[PaperTable]:
                 if table is not None:
                     yield table
         case Kind.ATTACKS:
-            lines = list(attack_lines(gathered))
-            if lines:
-                yield attacks_table(lines)
+            attacked = list(attack_lines(gathered))
+            if attacked:
+                yield attacks_table(attacked, restricted=restricted)
         case Kind.FRAGILITY:
             fragile = list(_fragile(gathered))
             for pair in dict.fromkeys((each.model, each.attack) for each in fragile):

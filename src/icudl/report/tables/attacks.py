@@ -12,17 +12,18 @@ from icudl.analysis.numbers.comparison import FEWEST_ATTACKED, AttackLine, Flips
 from icudl.analysis.numbers.groups import SMALLEST_GROUP, FlippedShare, few_changes, flipped_by_group
 from icudl.report.elements import Entry
 from icudl.report.names import short_threat, subgroup_name
-from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, share
+from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, is_small, share
 from icudl.report.wording import count, entry, percent
 
 DIRECTIONS = ("Survival to death", "Death to survival")
 
 
-def attacks_table(lines: Sequence[AttackLine]) -> PaperTable:
+def attacks_table(lines: Sequence[AttackLine], *, restricted: bool = False) -> PaperTable:
     """Set the attacks side by side.
 
     Args:
         lines: Of ``attack_line``, at least one.
+        restricted: Whether the data are credentialed: numbers of fewer than ten stays are masked then.
     """
     rows = []
     for data in dict.fromkeys(line.data for line in lines):
@@ -30,9 +31,9 @@ def attacks_table(lines: Sequence[AttackLine]) -> PaperTable:
         for line in lines:
             if line.data == data:
                 cells = (
-                    Entry(f"{line.flips['both'].attacked:,}", float(line.flips["both"].attacked)),
+                    counted(line.flips["both"].attacked, restricted=restricted),
                     *(_flipped(line.flips[name]) for name in (*CONDITIONS, "both")),
-                    entry(line.fewest),
+                    NOTHING if restricted and is_small(line.flips["both"].flipped) else entry(line.fewest),
                     NOTHING if line.charted is None else Entry(percent(line.charted), line.charted),
                 )
                 rows.append(Line(f"{line.model}, {line.attack}", cells, indented=True))

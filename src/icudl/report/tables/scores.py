@@ -10,7 +10,7 @@ from icudl.analysis.numbers.comparison import COMPARED, FEWEST_DEATHS, Estimate,
 from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.report.elements import Entry
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_name, subgroup_name
-from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, estimated
+from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, estimated, is_small
 from icudl.report.wording import count
 
 IN_GROUPS = ("auroc", "auprc", "brier")
@@ -20,11 +20,12 @@ INTERVALS = "Parentheses hold 95 % intervals over resampled patients."
 FEW = f"Scores that rest on fewer than {FEWEST_DEATHS} deaths are not told."
 
 
-def scores_table(lines: Sequence[ModelLine]) -> PaperTable:
+def scores_table(lines: Sequence[ModelLine], *, restricted: bool = False) -> PaperTable:
     """Set the models, and the baselines, side by side on the stays that none of them was fitted on.
 
     Args:
         lines: Of ``models_side_by_side``, at least one.
+        restricted: Whether the data are credentialed: numbers of fewer than ten stays or deaths are masked then.
     """
     first = next((line.model for line in lines if not line.baseline), lines[0].model)
     several = any(line.difference is not None for line in lines)
@@ -33,10 +34,10 @@ def scores_table(lines: Sequence[ModelLine]) -> PaperTable:
         group = [line for line in lines if (line.data, line.split) == (data, split)]
         stays, deaths = group[0].stays, group[0].deaths
         alike = all((line.stays, line.deaths) == (stays, deaths) for line in group)
-        size = f" ({count(stays, 'stay')}, {count(deaths, 'death')})" if alike else ""
+        size = f" ({_size(group[0], restricted=restricted)})" if alike else ""
         rows.append(Line(f"{data}, {SPLIT_NAMES[split]}{size}"))
         for line in group:
-            own = "" if alike else f" ({count(line.stays, 'stay')}, {count(line.deaths, 'death')})"
+            own = "" if alike else f" ({_size(line, restricted=restricted)})"
             cells = [_told(line, line.scores.get(name)) for name in COMPARED]
             if several:
                 cells.append(_told(line, line.difference, signed=True))
@@ -50,6 +51,14 @@ def scores_table(lines: Sequence[ModelLine]) -> PaperTable:
         Kind.SCORES.value, "Scores on stays that the model was not fitted on", "Model", tuple(heads), tuple(rows),
         tuple(notes),
     )  # fmt: skip
+
+
+def _size(line: ModelLine, *, restricted: bool) -> str:
+    numbers = ((line.stays, "stay"), (line.deaths, "death"))
+    return ", ".join(
+        f"<{SMALLEST_GROUP} {noun}s" if restricted and is_small(number) else count(number, noun)
+        for number, noun in numbers
+    )
 
 
 def _name(line: ModelLine) -> str:

@@ -94,6 +94,19 @@ def test_restricted_cohorts_name_no_small_number(study: StudyResults):
     assert "restricted" in masked.notes[-1]
 
 
+def test_restricted_scores_and_attacks_name_no_small_number(study: StudyResults):
+    lines = tuple(dataclasses.replace(line, deaths=7) for line in model_lines(study, 0))
+    headings = [line.label for line in scores_table(lines, restricted=True).lines if not line.cells]
+    assert headings
+    assert all("<10 deaths" in text for text in headings)
+    assert "7 deaths" in scores_table(lines).lines[0].label
+    each = study.attacks[0]
+    line = attack_line("m", "a", "main", each.result, each.susceptibility, study.main.grid)
+    few = {name: dataclasses.replace(flips, attacked=3, flipped=2) for name, flips in line.flips.items()}
+    (told,) = [row for row in attacks_table([dataclasses.replace(line, flips=few)], restricted=True).lines if row.cells]
+    assert [cell.text for cell in told.cells[:5]] == ["<10", "–", "–", "–", "–"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=6))
 def test_no_sum_gives_a_masked_level_away(counts: list[tuple[int, int]]):
     levels = {str(place): (sum(each), *each) for place, each in enumerate(counts)}
