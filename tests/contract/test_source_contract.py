@@ -19,9 +19,9 @@ from physionet2019_records import challenge_folder
 from source_cases import physionet_folder, table_folder
 from yaib_cohorts import yaib_folder
 
-TRIED_ELSEWHERE = {"mimic3_postgres", "mimic4_postgres"}
-"""Need a server: ``test_mimic3_postgres.py`` and ``test_mimic4_postgres.py`` hold that their tables are bit for bit
-those of ``mimic3`` and ``mimic4``."""
+TRIED_ELSEWHERE = {"mimic3_postgres", "mimic4_postgres", "eicu_postgres"}
+"""Need a server: ``test_mimic3_postgres.py``, ``test_mimic4_postgres.py`` and ``test_eicu_postgres.py`` hold that their
+tables are bit for bit those of ``mimic3``, ``mimic4`` and ``eicu``."""
 
 
 def hospital_folder(folder: Path) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
+import polars as pl
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from icudl.errors import SourceError
 from icudl.options import PASSWORDS, masked
 
 _CONNECT_SECONDS = "15"
+_CHUNK_BYTES = 1 << 25
 _SAME_FOR_ALL = ("SET LOCAL timezone = 'UTC'", "SET LOCAL datestyle = 'ISO, MDY'", "SET LOCAL extra_float_digits = 1")
 """Settings that a role or a client's environment may have changed, and that decide how values are read and written."""
 
@@ -132,3 +137,41 @@ def connection(url: str, *, read_only: bool) -> Iterator[psycopg.Connection]:
             opened.commit()
     finally:
         opened.close()
+
+
+def copied(connection: psycopg.Connection, statement: sql.Composed, schema: Any) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a statement as frames of bounded size; at least one, which may be empty."""
+    copy = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(statement)
+    rest = b""
+    with connection.cursor() as cursor, cursor.copy(copy) as stream:
+        blocks: list[bytes] = []
+        size = 0
+        for block in stream:
+            blocks.append(bytes(block))
+            size += len(block)
+            if size >= _CHUNK_BYTES:
+                whole, _, rest = (rest + b"".join(blocks)).rpartition(b"\n")
+                yield _frame(whole + b"\n", schema)
+                blocks, size = [], 0
+        yield _frame(rest + b"".join(blocks), schema)
+
+
+def _frame(content: bytes, schema: Any) -> pl.DataFrame:
+    if not content:
+        return pl.DataFrame(schema=schema)
+    return pl.read_csv(io.BytesIO(content), has_header=False, schema=schema)
+
+
+def state_of(connection: psycopg.Connection, schema: str, table: str) -> tuple[Any, ...] | None:
+    """Return counters that change when a table changes, or None where the server keeps none."""
+    return connection.execute(
+        """
+        SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')
+                    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '' END,
+               current_database(), c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid),
+               pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r' AND NOT c.relhassubclass
+        """,
+        [schema, table],
+    ).fetchone()

@@ -1,4 +1,4 @@
-"""Commands about data: writing a synthetic hospital, loading MIMIC-III into PostgreSQL."""
+"""Commands about data: writing a synthetic hospital, loading MIMIC-III or eICU into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -51,24 +51,34 @@ def synth(
 @click.group("db", invoke_without_command=True)
 @click.pass_context
 def database_group(context: click.Context) -> None:
-    """Work with a PostgreSQL database of MIMIC-III."""
+    """Work with a PostgreSQL database of MIMIC-III or eICU."""
     show_commands(context)
 
 
-@database_group.command("load", epilog=examples("icudl db load /data/mimiciii postgresql://owner@localhost/mimic"))
+@database_group.command(
+    "load",
+    epilog=examples(
+        "icudl db load /data/mimiciii postgresql://owner@localhost/mimic",
+        "icudl db load /data/eicu-crd postgresql://owner@localhost/eicu --database eicu",
+    ),
+)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("url")
-@click.option("--schema", default="mimiciii", show_default=True, help="Schema to fill.")
+@click.option("--database", default="mimic3", show_default=True, type=click.Choice(["mimic3", "eicu"]))
+@click.option("--schema", help="Schema to fill.  [default: mimiciii or eicu_crd]")
 @click.option("--replace", is_flag=True, help="Load tables again that the schema already holds.")
 @shared_options
-def load(session: Session, directory: Path, url: str, schema: str, replace: bool) -> None:
-    """Load a MIMIC-III release into PostgreSQL.
+def load(session: Session, directory: Path, url: str, database: str, schema: str | None, replace: bool) -> None:
+    """Load a release of MIMIC-III or eICU into PostgreSQL.
 
     Creates the tables and indexes that the reader needs. DIRECTORY holds the release's .csv or .csv.gz files, URL is
     postgresql://USER@HOST:PORT/DATABASE; the password is best kept in .pgpass or PGPASSWORD.
     """
-    from icudl.sources.mimic3.load import load_release
+    from icudl.sources.eicu.load import load_release as load_eicu
+    from icudl.sources.mimic3.load import load_release as load_mimic3
 
+    load_release, usual = (load_eicu, "eicu_crd") if database == "eicu" else (load_mimic3, "mimiciii")
+    schema = schema or usual
     loaded = load_release(directory, url, schema, session.progress(), replace=replace)
     lines = [
         f"{table:14} {rows:>12,} rows" + (" (loaded before)" if table in loaded.present else "")

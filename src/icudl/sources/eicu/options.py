@@ -12,6 +12,12 @@ from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
 VITALS = ("nursecharting", "vitalperiodic", "vitalaperiodic")
 """Tables that hold vital signs."""
 
+_VITALS_DOC = (
+    "Tables that vital signs are read from: nursecharting (what nurses charted, as in the concepts of eicu-code), "
+    "vitalperiodic (medians of the monitor, every five minutes), vitalaperiodic (cuff pressures). The values of "
+    "several tables are averaged."
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EicuOptions(SourceOptions):
@@ -24,14 +30,28 @@ class EicuOptions(SourceOptions):
         'Files of tables that lie elsewhere below the folder: { lab = "lab-of-178-stays/lab.csv.gz" }.',
         identity=False,
     )
-    vitals: tuple[str, ...] = option(
-        ("nursecharting",),
-        "Tables that vital signs are read from: nursecharting (what nurses charted, as in the concepts of eicu-code), "
-        "vitalperiodic (medians of the monitor, every five minutes), vitalaperiodic (cuff pressures). The values of "
-        "several tables are averaged.",
-        choices=VITALS,
-    )
+    vitals: tuple[str, ...] = option(("nursecharting",), _VITALS_DOC, choices=VITALS)
     by: str = option("charted", BY_DOC, choices=BY)
     open_data: bool = option(
         False, "The data at source.path are open (the eICU demo): nothing made from them is marked restricted."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EicuPostgresOptions(SourceOptions):
+    """Which PostgreSQL schema of eICU is read, and from which tables vital signs are taken."""
+
+    name: str = option("eicu_postgres", NAME_DOC)
+    url: str = option(
+        "",
+        "PostgreSQL database (postgresql://USER@HOST:PORT/DATABASE). What is left out comes from libpq's environment "
+        "variables, service file and .pgpass; best keep the password there.",
+        identity=False,
+        secret=True,
+    )
+    schema: str = option("eicu_crd", "Schema of the tables in that database.", identity=False)
+    vitals: tuple[str, ...] = option(("nursecharting",), _VITALS_DOC, choices=VITALS)
+    by: str = option("charted", BY_DOC, choices=BY)
+    open_data: bool = option(
+        False, "The data in the schema are open (the eICU demo): nothing made from them is marked restricted."
     )

@@ -25,13 +25,18 @@ RELEASES: Mapping[str, Mapping[str, int]] = {
 build; the demo as measured, whose lab is not known)."""
 
 
+def release_of(rows: Mapping[str, int]) -> str:
+    """Return the release that has as many patients; "" where none has."""
+    return next((name for name, known in RELEASES.items() if known["patient"] == rows["patient"]), "")
+
+
 def departures(rows: Mapping[str, int]) -> list[str]:
     """Return the tables that do not have the rows of their release, in words; none where no release is known.
 
     Args:
         rows: Rows by table, PATIENT among them, by which the release is known.
     """
-    release = next((name for name, known in RELEASES.items() if known["patient"] == rows["patient"]), "")
+    release = release_of(rows)
     expected = RELEASES.get(release, {})
     return [
         f"{name.upper()} has {count:,} rows instead of {expected[name]:,}, which {release} has"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +30,6 @@ from icudl.sources.postgres import Expected
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
 
-_CHUNK_BYTES = 1 << 25
 SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")
 
 
@@ -119,7 +117,7 @@ class MimicPostgres(SourceBase):
             there = self.tables(connection)
             for table in there.types:
                 with self._translated(f"counting {table}"):
-                    state = _state(connection, self._schemas[table], table)
+                    state = postgres.state_of(connection, self._schemas[table], table)
                     hashed = f"{state}|{items.get(table)}|{','.join(self._layout.columns[table])}"
                     key = None if state is None else hashlib.sha256(hashed.encode()).hexdigest()
                     content = remembered.get(key or "") or self._content(connection, there, table, items.get(table))
@@ -255,7 +253,7 @@ class MimicPostgres(SourceBase):
             types = {name: pl.Int64 if kind is pl.Datetime else kind for name, kind in columns.items()}
             statement = queries.rows_of(tables, table)
             with self._translated(f"reading {table}"):
-                frame = pl.concat(_copied(connection, statement, types))
+                frame = pl.concat(postgres.copied(connection, statement, types))
             if frame.is_empty():
                 raise SourceError(
                     f"Table {self._schemas[table]}.{table} has no rows. Load a release of {self.expected.database}."
@@ -279,46 +277,8 @@ class MimicPostgres(SourceBase):
         doing = f"reading {table}"
         with context.progress.task(doing, unit="rows") as bar, self._translated(doing):
             chunks = []
-            for chunk in _copied(connection, statement, queries.SUMS_SCHEMA):
+            for chunk in postgres.copied(connection, statement, queries.SUMS_SCHEMA):
                 chunks.append(chunk)
                 bar.advance(len(chunk))
         write_atomically(target, lambda path: pl.concat(chunks).write_parquet(path, compression="lz4"))
         return target
-
-
-def _copied(connection: psycopg.Connection, statement: sql.Composed, schema: Any) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a statement as frames of bounded size; at least one, which may be empty."""
-    copy = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(statement)
-    rest = b""
-    with connection.cursor() as cursor, cursor.copy(copy) as stream:
-        blocks: list[bytes] = []
-        size = 0
-        for block in stream:
-            blocks.append(bytes(block))
-            size += len(block)
-            if size >= _CHUNK_BYTES:
-                whole, _, rest = (rest + b"".join(blocks)).rpartition(b"\n")
-                yield _frame(whole + b"\n", schema)
-                blocks, size = [], 0
-        yield _frame(rest + b"".join(blocks), schema)
-
-
-def _frame(content: bytes, schema: Any) -> pl.DataFrame:
-    if not content:
-        return pl.DataFrame(schema=schema)
-    return pl.read_csv(io.BytesIO(content), has_header=False, schema=schema)
-
-
-def _state(connection: psycopg.Connection, schema: str, table: str) -> tuple[Any, ...] | None:
-    """Return counters that change when a table changes, or None where the server keeps none."""
-    return connection.execute(
-        """
-        SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')
-                    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '' END,
-               current_database(), c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid),
-               pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r' AND NOT c.relhassubclass
-        """,
-        [schema, table],
-    ).fetchone()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
 from icudl.errors import SourceError
-from icudl.execution.context import Progress, ProgressTask
+from icudl.execution.context import Progress
 from icudl.sources import postgres
-from icudl.sources.mimic.folder import TableFile, find_tables, translated
+from icudl.sources.loading import TEXT, LoadedFile, LoadedRelease, load_files
+from icudl.sources.mimic.folder import find_tables, translated
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic3.layout import LAYOUT
 
@@ -41,22 +38,6 @@ _TIMESTAMPS = {"dob", "dod", "dod_hosp", "dod_ssn", "outtime", "intime", "storet
 _INTEGERS = {"row_id", "cgid", "warning", "error", "los_id", "hospital_expire_flag", "has_chartevents_data"}
 _INTEGERS |= {"expire_flag", "itemid", "first_wardid", "last_wardid", "iserror"}
 _NUMBERS = {"valuenum", "los"}
-_BLOCK_BYTES = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedRelease:
-    """The contents of the schema after a load.
-
-    Attributes:
-        rows: Rows by table, earlier tables included.
-        present: Tables that existed before and were not changed.
-        release: Name of the release whose counts all tables match, or "" for another set of tables.
-    """
-
-    rows: Mapping[str, int]
-    present: tuple[str, ...]
-    release: str
 
 
 def load_release(folder: Path, url: str, schema: str, progress: Progress, *, replace: bool = False) -> LoadedRelease:
@@ -77,85 +58,28 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
             those of the release.
     """
     files = find_tables(folder, LAYOUT, LOADED)
-    for file in files.values():
-        if file.path.suffix.lower() == ".parquet":
-            raise SourceError(
-                f"{file.path.name} is Parquet. Loading takes the .csv or .csv.gz files of the release; "
-                'Parquet files can be read without a database (source.name = "mimic3").'
-            )
-    rows: dict[str, int] = {}
-    present = []
-    with postgres.connection(url, read_only=False) as connection, postgres.translated(url, f"creating {schema}"):
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    for table in (table for table in LOADED if table in files):
-        with postgres.connection(url, read_only=False) as connection, postgres.translated(url, f"loading {table}"):
-            if not replace and _exists(connection, schema, table):
-                present.append(table)
-            else:
-                _load(connection, schema, files[table], progress)
-            rows[table] = _count(connection, schema, table)
-    return LoadedRelease(rows, tuple(present), _checked(rows, schema))
+    ready = [
+        LoadedFile(
+            table=table,
+            path=files[table].path,
+            header=files[table].header,
+            kind=_type,
+            indexes=_INDEXES.get(table, ()),
+            readable=partial(translated, files[table]),
+        )
+        for table in LOADED
+        if table in files
+    ]
+    rows, present = load_files(ready, url, schema, progress, postgres.MIMIC3, replace=replace)
+    return LoadedRelease(rows, present, _checked(rows, schema))
 
 
-def _exists(connection: psycopg.Connection, schema: str, table: str) -> bool:
-    name = sql.Identifier(schema, table).as_string(connection)
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _count(connection: psycopg.Connection, schema: str, table: str) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _load(connection: psycopg.Connection, schema: str, file: TableFile, progress: Progress) -> None:
-    name = sql.Identifier(schema, file.table)
-    with translated(file):
-        header = file.header()
-    columns = [column.strip().lower() for column in header]
-    definitions = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column), _type(column)) for column in columns
-    )
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
-    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, definitions))
-    typed = [sql.Identifier(column) for column in columns if _type(column) != _TEXT]
-    copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, ENCODING 'UTF8', FREEZE true, FORCE_NULL ({}))")
-    statement = copy.format(name, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(typed))
-    with connection.cursor() as cursor:
-        task = progress.task(f"loading {file.path.name}", file.path.stat().st_size, "bytes")
-        with task as bar, translated(file), cursor.copy(statement) as target:
-            _send(file, target.write, bar)
-        copied = cursor.rowcount
-    with progress.task(f"indexing {file.table}"):
-        for column in _INDEXES.get(file.table, ()):
-            index = sql.Identifier(f"{file.table}_{column}_index")
-            connection.execute(sql.SQL("CREATE INDEX {} ON {} ({})").format(index, name, sql.Identifier(column)))
-        connection.execute(sql.SQL("ANALYZE {}").format(name))
-    found = _count(connection, schema, file.table)
-    if found != copied:
-        raise SourceError(f"{file.table.upper()}: {copied} rows were sent and {found} arrived. Load the table again.")
-
-
-def _send(file: TableFile, write: Callable[[bytes], None], bar: ProgressTask) -> None:
-    with file.path.open("rb") as raw:
-        packed = file.path.suffix.lower() == ".gz"
-        content = gzip.GzipFile(fileobj=raw) if packed else raw
-        sent = 0
-        while block := content.read(_BLOCK_BYTES):
-            write(block)
-            bar.advance(raw.tell() - sent)
-            sent = raw.tell()
-
-
-_TEXT = sql.SQL("text")
-
-
-def _type(column: str) -> sql.SQL:
+def _type(column: str) -> str:
     if column in _TIMESTAMPS or column.endswith("time"):
-        return sql.SQL("timestamp")
+        return "timestamp"
     if column in _INTEGERS or column.endswith("_id"):
-        return sql.SQL("integer")
-    return sql.SQL("double precision") if column in _NUMBERS else _TEXT
+        return "integer"
+    return "double precision" if column in _NUMBERS else TEXT
 
 
 def _checked(rows: Mapping[str, int], schema: str) -> str:

@@ -1,0 +1,200 @@
+"""eICU from a PostgreSQL database, in the schema that eicu-code's build makes: the server chooses rows and columns."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from icudl.artifacts import read_json, write_json
+from icudl.errors import SourceError
+from icudl.files import write_atomically
+from icudl.sources import postgres
+from icudl.sources.base import SourceFingerprint, SourceOptions
+from icudl.sources.blocks import Types
+from icudl.sources.eicu.folder import columns_by
+from icudl.sources.eicu.items import FLUIDS, LAB, MAGNESIUM_MEQ, NURSE, RESPIRATORY, URINE, URINE_PATH
+from icudl.sources.eicu.options import EicuPostgresOptions
+from icudl.sources.eicu.reading import EicuTables, EventTable
+from icudl.sources.postgres import Expected
+
+EXPECTED = Expected(
+    "eICU",
+    "eICU 2.0",
+    "Set source.schema to the schema of eICU, or load a release with `icudl db load DIR URL --database eicu`.",
+    "load the release with `icudl db load --database eicu`",
+)
+_KINDS = {pl.Int64: sql.SQL("bigint"), pl.Float64: sql.SQL("double precision"), pl.String: sql.SQL("text")}
+_LABELS = {
+    LAB: sql.SQL("labname::text"),
+    NURSE: sql.SQL("nursingchartcelltypevallabel::text || '|' || nursingchartcelltypevalname::text"),
+    RESPIRATORY: sql.SQL("respchartvaluelabel::text"),
+    FLUIDS: sql.SQL("celllabel::text"),
+}
+"""Label of a row of each long table, as ``items.SERIES`` names it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ServerTable:
+    """A table on a server, as ``reading.EventTable`` asks for it.
+
+    Attributes:
+        table: Its name.
+        schema: Its schema.
+        columns: Columns that are read.
+        url: The connection, for messages.
+        connection: An open transaction.
+    """
+
+    table: str
+    schema: str
+    columns: Types
+    url: str
+    connection: psycopg.Connection
+
+    @property
+    def place(self) -> str:
+        """Schema and name."""
+        return f"{self.schema}.{self.table}"
+
+    def rows(self, labels: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield the needed columns of the rows that may be of these labels."""
+        statement = sql.SQL("SELECT {} FROM {}{}").format(self._columns(), self._name(), self._where(labels))
+        with self.readable():
+            yield from postgres.copied(self.connection, statement, dict(self.columns))
+
+    def whole(self) -> tuple[int, pl.Series]:
+        """Return the rows of the table, of any label, and the stays that have one."""
+        stay = sql.Identifier("patientunitstayid")
+        statement = sql.SQL("SELECT {}::bigint, count(*) FROM {} GROUP BY 1").format(stay, self._name())
+        schema = {"stay": pl.Int64, "rows": pl.Int64}
+        with self.readable():
+            found = pl.concat(postgres.copied(self.connection, statement, schema))
+        return int(found["rows"].sum()), found["stay"]
+
+    def content(self) -> dict[str, Any]:
+        """Return the number of rows and a hash of the needed columns that does not depend on their order."""
+        statement = sql.SQL(
+            "SELECT count(*), coalesce(sum(hashtextextended(ROW({})::text, 0)), 0)::text FROM {}"
+        ).format(self._columns(), self._name())
+        with self.readable():
+            row = self.connection.execute(statement).fetchone()
+        if row is None:
+            raise SourceError(f"Table {self.place} could not be counted. Check the connection and run again.")
+        return {"rows": row[0], "hash": row[1]}
+
+    def readable(self) -> contextlib.AbstractContextManager[None]:
+        """Translate any error of the server into one ``SourceError``."""
+        return postgres.translated(self.url, f"reading {self.table}", EXPECTED)
+
+    def _name(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.table)
+
+    def _columns(self) -> sql.Composed:
+        return sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Identifier(name), _KINDS[kind]) for name, kind in self.columns.items()
+        )
+
+    def _where(self, labels: Sequence[str]) -> sql.Composable:
+        if self.table not in _LABELS:
+            return sql.SQL("")
+        wanted = ["magnesium" if label == MAGNESIUM_MEQ else label for label in labels]
+        where = sql.SQL(" WHERE {} = ANY({})").format(_LABELS[self.table], sql.Literal(wanted))
+        if self.table == FLUIDS and URINE in labels:
+            where += sql.SQL(" OR position({} IN cellpath::text) > 0").format(sql.Literal(URINE_PATH))
+        return where
+
+
+class EicuPostgres(EicuTables):
+    """The eICU tables of a PostgreSQL schema; a read-only account is enough.
+
+    Attributes:
+        restricted: True unless ``source.open_data`` declares the data open.
+        available: Names of the variables that have rules in the chosen tables.
+    """
+
+    Options: ClassVar[type[SourceOptions]] = EicuPostgresOptions
+
+    def __init__(self, options: EicuPostgresOptions, seed: int) -> None:
+        """Take the connection from ``options.url`` and libpq's environment; nothing is opened yet."""
+        super().__init__(options, seed, vitals=options.vitals, by=options.by, is_open=options.open_data)
+        self._url, self._schema, self._by = options.url, options.schema, options.by
+        self.place = f"schema {options.schema!r}"
+
+    def fingerprint(self, memory: Path) -> SourceFingerprint:
+        """Identify the tables by the number and hash of their rows, and by the cleaning rules.
+
+        The first call reads every row. The result is remembered as long as the server counts no change of the table;
+        tables without such counts (partitioned tables, views) are read each time.
+
+        Raises:
+            SourceError: The server cannot be reached, or a table or column is missing.
+        """
+        store = memory / "postgres-hashes.json"
+        remembered: dict[str, Any] = read_json(store) if store.exists() else {}
+        known, contents = dict(remembered), {}
+        with self.opened() as tables:
+            for name, table in tables.items():
+                if not isinstance(table, ServerTable):
+                    continue
+                with table.readable():
+                    state = postgres.state_of(table.connection, self._schema, name)
+                hashed = f"eicu|{state}|{','.join(table.columns)}"
+                key = None if state is None else hashlib.sha256(hashed.encode()).hexdigest()
+                contents[name] = remembered.get(key or "") or table.content()
+                if key is not None:
+                    known[key] = contents[name]
+        if known != remembered:
+            # A hash that cannot be kept is computed again next time.
+            with contextlib.suppress(OSError):
+                memory.mkdir(parents=True, exist_ok=True)
+                write_atomically(store, lambda path: write_json(path, known))
+        details = {"tables": contents, "rules": self.rules.digest}
+        digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
+        return SourceFingerprint(digest=digest, details=details)
+
+    def reach(self) -> str:
+        """Connect and look for the tables; see ``sources.base.DataSource``."""
+        with self.opened() as tables:
+            return f"{', '.join(tables)} in {self.place}"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Mapping[str, EventTable]]:
+        """Open one consistent snapshot and yield the tables that are there.
+
+        Raises:
+            SourceError: The server cannot be reached, PATIENT is missing, or a table lacks a column.
+        """
+        with postgres.connection(self._url, read_only=True) as connection:
+            columns = columns_by(self._by)
+            with postgres.translated(self._url, "looking for tables", EXPECTED):
+                found = connection.execute(
+                    "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c "
+                    "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                    "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+                    "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+                    "GROUP BY 1",
+                    [self._schema, list(columns)],
+                ).fetchall()
+            there = {str(table): set(names) for table, names in found}
+            if "patient" not in there:
+                raise SourceError(f"S{self.place[1:]} lacks patient. {EXPECTED.remedy}")
+            for table, names in there.items():
+                if missing := [column for column in columns[table] if column not in names]:
+                    raise SourceError(
+                        f"{self._schema}.{table} lacks the column{'s' if len(missing) > 1 else ''} "
+                        f"{', '.join(missing)}. Expected the columns of {EXPECTED.edition}."
+                    )
+            yield {
+                name: ServerTable(name, self._schema, columns[name], self._url, connection)
+                for name in columns
+                if name in there
+            }
