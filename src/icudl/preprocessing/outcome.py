@@ -85,11 +85,11 @@ def require_told(told: frozenset[str], options: OutcomeOptions, source: str) -> 
     """
     if options.event not in told:
         ordered = [event for event in EVENTS if event in told]
-        more = (
-            ' Name its column: source.stay_columns = { outcome = "..." }.'
-            if options.event == "column" and source == "table"
-            else ""
-        )
+        named = {
+            "column": ' Name its column: source.stay_columns = { outcome = "..." }.',
+            "readmission": ' Name its columns: source.stay_columns = { patient_id = "...", in_time = "..." }.',
+        }
+        more = named.get(options.event, "") if source == "table" else ""
         raise ConfigError(
             f"outcome.event = {options.event!r} is not told by the source {source!r}, as it is set up here.{more} It "
             f"tells {', '.join(ordered) or 'none'}: choose from these."

@@ -32,8 +32,8 @@ class TableSource(SourceBase):
         restricted: True unless ``source.open_data`` declares the data open.
         population: ``source.population``; without it, tables of all folders count as those of one hospital.
         available: The whole catalogue: which names a table has is known when it is read.
-        outcomes: Deaths in hospital and in the ICU, the length of the stay and, where ``source.stay_columns`` names it,
-            a column of the hospital's own.
+        outcomes: Deaths in hospital and in the ICU, the length of the stay and, where ``source.stay_columns`` names
+            what tells them, readmission and a column of the hospital's own.
     """
 
     Options: ClassVar[type[SourceOptions]] = TableOptions
@@ -52,7 +52,9 @@ class TableSource(SourceBase):
         self._options = options
         self._names = Names.of(options.names, options.units, options.ignore)
         self._stay_columns = columns.checked("stay_columns", options.stay_columns, STAY_COLUMNS)
+        self._tells_readmission = stays.tells_readmission(self._stay_columns)
         self.outcomes = TOLD | ({"column"} if "outcome" in self._stay_columns else frozenset())
+        self.outcomes |= {"readmission"} if self._tells_readmission else frozenset()
         self._value_columns = columns.checked("value_columns", options.value_columns, VALUE_COLUMNS)
         texts.require_format(options.time_format)
         texts.require_zone(options.time_zone)
@@ -73,6 +75,8 @@ class TableSource(SourceBase):
             f"measurements {number}": table.describe() for number, table in enumerate(tables.measurements, 1)
         }
         details = {"tables": described, "units": units.DIGEST}
+        if self._tells_readmission:
+            details["told"] = "readmission"
         digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details=details)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -44,7 +45,7 @@ class Stays:
         starts: stay_id, start (time of admission in microseconds, null where unknown) and end (length of the stay in
             microseconds, null where unknown), sorted by stay_id.
         times: The timestamps read, to find a mixture of zones.
-        outcomes: stay_id, icu_death and, where the table has it, column (``OUTCOMES_SCHEMA``).
+        outcomes: stay_id, icu_death and, where the table has them, readmission_hours and column (``OUTCOMES_SCHEMA``).
     """
 
     table: pl.DataFrame
@@ -86,6 +87,7 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         f"{several(unknown, 'stay has', 'stays have')} no outcome in {name} and {'is' if unknown == 1 else 'are'} left "
         f"out of {len(table):,}. If that is not at random, results are of other patients than yours.",
     )
+    every = table
     table = table.with_columns(died=outcome).filter(pl.col("died").is_not_null() | (not told))
     if table.is_empty():
         raise SourceError(f"No stay of {name} has an outcome. Fill the column {columns.headers['died']!r}.")
@@ -113,6 +115,14 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         stay_number=pl.int_range(1, pl.len() + 1).over("patient_id")
     )
     ordered = ordered.sort("stay_id")
+    back = _next_starts(every, clock, notes) if tells_readmission(options.stay_columns) else None
+    if back is not None:
+        left = pl.col("start") + pl.col("stay_hours") * _MICROSECONDS_PER_HOUR
+        # Stays that overlap are one move after the other.
+        hours = ((pl.col("next_start") - left) / _MICROSECONDS_PER_HOUR).clip(0)
+        ordered = ordered.join(back, on="stay_id", how="left", maintain_order="left").with_columns(
+            readmission_hours=hours
+        )
     end = (pl.col("stay_hours") * _MICROSECONDS_PER_HOUR).round().cast(pl.Int64)
     return Stays(
         ordered.select(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items()),
@@ -124,9 +134,34 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
             .then(False)
             .otherwise(pl.col("death_hours") <= pl.col("stay_hours"))
             .alias("icu_death"),
+            *(["readmission_hours"] if back is not None else []),
             *(["column"] if own else []),
         ),
     )
+
+
+def tells_readmission(stay_columns: Mapping[str, object]) -> bool:
+    """Tell whether ``source.stay_columns`` names what tells when a patient came back: patient and time of admission."""
+    return {"patient_id", "in_time"} <= set(stay_columns)
+
+
+def _next_starts(table: pl.DataFrame, clock: _Clock, notes: Notes) -> pl.DataFrame | None:
+    """Return stay_id and next_start, when the patient's next stay begins; None where that cannot be known of everybody.
+
+    Stays that are left out for want of an outcome are among those that a patient may come back for.
+    """
+    times = table.select("stay_id", "patient_id").with_columns(start=clock.read(table, "in_time"))
+    again = times.filter(pl.col("patient_id").is_duplicated())
+    if unknown := int(again["start"].null_count()):
+        notes.say(
+            f"{several(unknown, 'stay')} of patients with several stays {'has' if unknown == 1 else 'have'} no time of "
+            "admission, so readmission is not told: fill the column to predict it."
+        )
+        return None
+    later = times.sort("patient_id", "start", "stay_id").with_columns(
+        next_start=pl.col("start").shift(-1).over("patient_id")
+    )
+    return later.select("stay_id", "next_start")
 
 
 def _cells(frame: pl.DataFrame, columns: Columns, options: TableOptions) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from icudl.errors import ConfigError, SourceError
+from icudl.preprocessing.outcome import OutcomeOptions, require_told, with_labels
 from icudl.sources.table import TableOptions, TableSource, number_of
 from own_tables import STAYS, counts, read, said, tables_of, write
 
@@ -177,3 +178,27 @@ def test_columns_by_their_names_in_the_configuration(tmp_path: Path) -> None:
 def test_the_population_is_that_of_the_configuration() -> None:
     assert TableSource(TableOptions(), 1).population == "table"
     assert TableSource(TableOptions(population="st. elsewhere"), 1).population == "st. elsewhere"
+
+
+def test_a_patient_comes_back(tmp_path: Path) -> None:
+    stays = "stay_id,FALL,age,sex,died,Aufnahme,out_time\n"
+    stays += "1,9,60,F,0,2024-05-02 08:00,2024-05-04 08:00\n"
+    stays += "2,9,60,F,0,2024-05-06 20:00,2024-05-09 08:00\n"
+    stays += "3,9,60,F,,2024-05-09 07:00,2024-05-12 08:00\n"  # left out, but a return all the same
+    stays += "4,8,60,M,1,2024-05-01 08:00,2024-05-04 08:00\n"
+    values = "stay_id,time,name,value\n1,2024-05-02 09:00,heartrate,80\n"
+    named = {"patient_id": "FALL", "in_time": "Aufnahme"}
+    tables = read(tmp_path / "data", values, stays, stay_columns=named)
+    told = tables.outcomes.select("stay_id", "readmission_hours").rows()
+    assert told == [(1, 60.0), (2, 0.0), (4, None)]
+    labels = with_labels(tables, OutcomeOptions(event="readmission", days=2)).select("stay_id", "label").rows()
+    assert labels == [(1, False), (2, True), (4, None)], "whoever died with no time cannot be told"
+    # Without a statement, and where a time is missing, it is not told.
+    (tmp_path / "data" / "stays.csv").write_text(stays.replace("2024-05-09 07:00", ""), "utf-8")
+    lost = tables_of(tmp_path / "data", stay_columns=named)
+    assert "readmission_hours" not in lost.outcomes.columns
+    assert "1 stay of patients with several stays has no time of admission" in said(lost)
+    plain = TableOptions(path=str(tmp_path / "data"), stay_columns={"in_time": "Aufnahme"})
+    assert "readmission" not in TableSource(plain, 1).outcomes
+    with pytest.raises(ConfigError, match=r"Name its columns: source\.stay_columns = \{ patient_id"):
+        require_told(TableSource(plain, 1).outcomes, OutcomeOptions(event="readmission"), "table")
