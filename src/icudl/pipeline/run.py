@@ -33,7 +33,7 @@ from icudl.pipeline.stages import STAGES, Stage, StageInputs, options_of_tables
 from icudl.pipeline.tuned import TABLE_OF, require_trials, with_choices, without_storage
 from icudl.plugins import Citing, load_plugin, plugin_version
 from icudl.preprocessing.outcome import require_told
-from icudl.sources.base import DataSource, SourceFingerprint, outcomes_told
+from icudl.sources.base import DataSource, SourceFingerprint, VariableOptions, outcomes_told, prepared
 from icudl.store import refusals
 from icudl.store.base import Store, open_store
 from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, content_hash, list_files
@@ -87,7 +87,8 @@ class Pipeline:
         if data not in self._sources:
             options = self.config.data[data].source
             plugin = load_plugin(PLUGINS["source"].group, options.name)
-            self._sources[data] = cast("DataSource", plugin(options, self.config.run.seed))
+            source = cast("DataSource", plugin(options, self.config.run.seed))
+            self._sources[data] = prepared(source, self.config.data[data].variables)
         return self._sources[data]
 
     def fingerprint(self, data: str = "") -> SourceFingerprint:
@@ -450,6 +451,7 @@ class Pipeline:
                 options = entry.source
         plugin = load_plugin(PLUGINS["source"].group, _plugin_name(node.stage, node.tables))
         source = cast("DataSource", plugin(options, manifest.identity.seed))
+        source = prepared(source, cast("VariableOptions", node.tables["variables"]))
         digest = source.fingerprint(self.store.hashes()).digest
         if digest != manifest.identity.fingerprint:
             raise StageError(

@@ -284,6 +284,25 @@ class TellsOutcomes(Protocol):
     outcomes: frozenset[str]
 
 
+@runtime_checkable
+class TakesOwnVariables(Protocol):
+    """A source that is identified by the rows that it reads, and so has to know the variables beside the catalogue."""
+
+    def with_own(self, own: Sequence[Variable]) -> DataSource:
+        """Return the source that reads these variables too; what it knows already changes nothing.
+
+        Raises:
+            ConfigError: A variable names an item that cannot be.
+        """
+        ...
+
+
+def prepared(source: DataSource, variables: VariableOptions) -> DataSource:
+    """Return a source that knows the variables beside the catalogue, before it is asked for its fingerprint."""
+    own = tuple(variables.owned().values())
+    return source.with_own(own) if own and isinstance(source, TakesOwnVariables) else source
+
+
 USUAL_OUTCOMES = frozenset({"hospital_death", "long_stay"})
 """What the table of stays tells."""
 

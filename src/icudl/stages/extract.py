@@ -6,7 +6,7 @@ import dataclasses
 
 from icudl.artifacts import SourceTables
 from icudl.execution.context import RunContext
-from icudl.sources.base import DataSource, VariableOptions, WindowOptions
+from icudl.sources.base import DataSource, VariableOptions, WindowOptions, prepared
 
 
 def extract(source: DataSource, variables: VariableOptions, window: WindowOptions, context: RunContext) -> SourceTables:
@@ -22,6 +22,7 @@ def extract(source: DataSource, variables: VariableOptions, window: WindowOption
         ConfigError: A variable is unknown, or a range is not two ascending numbers.
         SourceError: The source cannot be read, or holds no usable value.
     """
+    source = prepared(source, variables)
     chosen = variables.chosen(source.available)
     tables = source.extract(chosen, window, context)
     read = set(tables.hours["variable"].unique().to_list())

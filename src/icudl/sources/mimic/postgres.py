@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.mimic import sql as queries
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
-from icudl.sources.mimic.layout import Layout
+from icudl.sources.mimic.layout import EXPECTED_ITEM, Layout
 from icudl.sources.mimic.sql import ServerTables
 from icudl.sources.mimic.stays import TOLD, Stays
+from icudl.sources.own_items import with_own_items
 from icudl.sources.postgres import Expected
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
@@ -96,6 +98,14 @@ class MimicPostgres(SourceBase):
             SourceError: The tables contradict themselves or each other.
         """
 
+    def with_own(self, own: Sequence[Variable]) -> MimicPostgres:
+        """Return the source that reads and identifies itself by the rows of these variables too."""
+        made = copy.copy(self)
+        new = [variable for variable in own if variable.name not in self._rules.variables]
+        book = with_own_items(self._rules, new, self._keys(), self.layout.place, EXPECTED_ITEM)
+        made._rules = book  # noqa: SLF001 - of this very class
+        return made
+
     def patients_read(self, tables: ServerTables) -> sql.Composable:  # noqa: ARG002 - for databases that choose
         """Return the condition on the stays that ``stays_of`` keeps."""
         return queries.ALL_PATIENTS
@@ -140,7 +150,7 @@ class MimicPostgres(SourceBase):
             ConfigError: Two of the variables are read from the same item.
             SourceError: The server cannot be reached or goes away, a table or column is missing, or nothing was found.
         """
-        self._require_catalogue(variables)
+        self._require_known(variables)
         files, read = [], []
         with postgres.connection(self._url, read_only=True) as connection:
             for setting in SETTINGS:
@@ -216,15 +226,23 @@ class MimicPostgres(SourceBase):
         self._require_naive_times(types)
         return ServerTables(self._layout, self._schemas, types)
 
-    def _require_catalogue(self, variables: tuple[Variable, ...]) -> None:
-        """Refuse variables beside the catalogue: the fingerprint covers the rows of the rules' items alone."""
+    def _keys(self) -> tuple[str, str]:
+        """Return the names under which a configuration gives items for this source, the surest first."""
         name = type(self).Options().name
-        own = next((variable.name for variable in variables if set(variable.items) & {name, name.split("_")[0]}), "")
-        if own:
-            raise ConfigError(
-                f"[variables.{own}] cannot be read from a server: {name} reads the variables of the catalogue only. "
-                f"Read the tables as files (source {name.split('_')[0]}), or leave the variable out."
-            )
+        return name, name.split("_")[0]
+
+    def _require_known(self, variables: tuple[Variable, ...]) -> None:
+        """Refuse variables that the fingerprint does not cover.
+
+        Raises:
+            ConfigError: A variable beside the catalogue was not told to the source.
+        """
+        for variable in variables:
+            if set(variable.items) & set(self._keys()) and variable.name not in self._rules.variables:
+                raise ConfigError(
+                    f"{variable.name} is read from a server that was not told of it, so its fingerprint does not cover "
+                    "the rows. Tell it first: source = source.with_own([variable])."
+                )
 
     def _shown(self, table: str) -> str:
         """Return a table as the database's documentation writes it, with its schema where there are several."""

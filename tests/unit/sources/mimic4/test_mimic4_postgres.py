@@ -12,16 +12,16 @@ import pytest
 from psycopg import sql
 
 from icudl.artifacts import SourceTables
-from icudl.errors import SourceError
+from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
-from icudl.sources.base import LATE, DataSource, SourceBase, VariableOptions, WindowOptions
+from icudl.sources.base import LATE, DataSource, SourceBase, VariableOptions, WindowOptions, prepared
 from icudl.sources.locating import Survey
 from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.sources.mimic4.files import Mimic4Files
 from icudl.sources.mimic4.options import Mimic4Options, Mimic4PostgresOptions
 from icudl.sources.mimic4.postgres import Mimic4Postgres
 from icudl.stages.extract import extract
-from mimic4_tables import FOLDERS, Hospital, at, busy_hospital
+from mimic4_tables import FOLDERS, Hospital, at, busy_hospital, lab
 
 LATER = ("2014 - 2016", "2017 - 2019")
 
@@ -120,6 +120,32 @@ def test_what_is_stored_late_is_left_out_on_the_server_as_from_files(
     later = [server(database, schemas, by=by).fingerprint(memory).digest for by in ("charted", "stored")]
     assert later[0] == digests[0]
     assert len({*later, *digests}) == 3
+
+
+def test_a_variable_of_ones_own_is_read_and_identified(
+    tmp_path: Path, database: str, schemas: dict[str, str], context: RunContext
+) -> None:
+    hospital = busy_hospital()
+    hospital.labs += [lab(hour + 0.5, 50889, 3.0 * hour) for hour in range(1, 40)]
+    folder = hospital.write(tmp_path / "iv")
+    load(hospital, database, schemas)
+    crp = {"unit": "mg/L", "range": [0, 500], "items": {"mimic4": [50889]}}
+    options = VariableOptions(use=("heartrate",), own={"crp": crp})
+    expected = extract(Mimic4Files(Mimic4Options(path=str(folder)), seed=0), options, WindowOptions(hours=48), context)
+    bare = server(database, schemas)
+    found = extract(bare, options, WindowOptions(hours=48), context)
+    assert (found.hours["variable"] == 1).sum() == 39
+    assert found.hours.equals(expected.hours)
+    assert found.cleaning.equals(expected.cleaning)
+    memory, source = tmp_path / "memory", prepared(bare, options)
+    before = bare.fingerprint(memory).digest, source.fingerprint(memory).digest
+    with psycopg.connect(database) as connection:
+        table = sql.Identifier(schemas["hosp"], "labevents")
+        connection.execute(sql.SQL("UPDATE {} SET valuenum = 7 WHERE itemid = 50889").format(table))
+    assert bare.fingerprint(memory).digest == before[0]
+    assert source.fingerprint(memory).digest not in before
+    with pytest.raises(ConfigError, match=r"crp is read from a server that was not told of it"):
+        bare.extract(options.chosen(bare.available), WindowOptions(hours=48), context)
 
 
 def test_types_of_other_loaders_change_nothing(
