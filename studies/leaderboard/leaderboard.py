@@ -3,8 +3,8 @@
     python studies/leaderboard/leaderboard.py --path DIR --out leaderboard [--add mine.toml] [--seeds 2018 2019]
 
 Set A of PhysioNet 2012 trains, set B is scored, attacked and probed. Every part of every row is kept in the output
-folder: a study that was stopped goes on where it was, and a table of more models or seeds computes what is new. After
-each part the page (``leaderboard.md``) is written anew, of all that is there.
+folder: a study that was stopped goes on where it was, and a table of more models or seeds computes what is new. The
+page (``leaderboard.md``) is made of all that is there; ``--collect`` writes it and computes nothing else.
 """
 
 # ruff: noqa: E402 - the allocator must be set before torch is imported
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[2018, 2019])
     parser.add_argument("--against", default="summary", help="row that the others are compared with")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--collect", action="store_true", help="compute nothing, write the page of what is there")
     parser.add_argument("--page", type=Path, help="where the page goes instead of OUT/leaderboard.md")
     args = parser.parse_args()
     settings = [f"source.path={to_toml(str(Path(args.path).resolve()))}"]
@@ -90,8 +91,9 @@ def main() -> None:
     board = Board(config=config, grid=grid, out=args.out, executor=executor, progress=SilentProgress())
     place = args.page or args.out / "leaderboard.md"
     with single_thread():
-        for said in board.parts(args.models or list(config.models), args.seeds):
-            print(said, flush=True)
+        if not args.collect:
+            for said in board.parts(args.models or list(config.models), args.seeds):
+                print(said, flush=True)
         place.write_text(page_of(board, args.seeds, args.against), "utf-8")
     print(place)
 
