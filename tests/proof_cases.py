@@ -104,7 +104,7 @@ def random_form(seed: int, n_terms: int = 4, size: int = 3, spread: float = 1.0,
 def members(form: AffineForm, unknowns: Tensor, own: Tensor) -> Tensor:
     """The (K, B, n) vectors of a form at (K, B, G) unknowns and (K, B, n) errors of its own."""
     n_terms = form.terms.shape[1]
-    return form.centre + torch.einsum("kbg,bgn->kbn", unknowns[..., :n_terms], form.terms) + own * form.own
+    return form.centre + torch.einsum("kbg,bgn->kbn", unknowns[..., :n_terms], form.terms.double()) + own * form.own
 
 
 def draws(form: AffineForm, count: int = 200, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -120,7 +120,7 @@ def outside(form: AffineForm, vectors: Tensor, unknowns: Tensor) -> int:
     """How many of the (K, B, n) vectors are no members of a form at (K, B, G) unknowns of the changed list."""
     known = unknowns[..., : form.terms.shape[1]]
     missing = form.terms.shape[1] - known.shape[2]
-    middle = form.centre + torch.einsum("kbg,bgn->kbn", known, form.terms[:, : known.shape[2]])
+    middle = form.centre + torch.einsum("kbg,bgn->kbn", known, form.terms[:, : known.shape[2]].double())
     # Unknowns that the operation added may have any value.
-    rest = form.own + (form.terms[:, -missing:].abs().sum(dim=1) if missing else 0.0)
+    rest = form.own + (form.terms[:, -missing:].double().abs().sum(dim=1) if missing else 0.0)
     return int(((vectors - middle).abs() > rest * (1 + 1e-12) + 1e-12).sum())

@@ -102,17 +102,16 @@ class LstmCell(_Gated):
         """See ``Cell.step``."""
         size = self.hidden_size
         hidden, memory = state.part(0, size), state.part(size, 2 * size)
-        from_inputs, from_hidden = self.gates(inputs, hidden)
-        gates = from_inputs.plus(from_hidden)
+        weights = self.weights
+        gates = hidden.linear_with(weights.hidden, weights.hidden_bias, inputs, weights.inputs, weights.input_bias)
         lower, upper = gates.bounds()
         squashed = [sigmoid(lower[:, part], upper[:, part]) for part in (slice(2 * size), slice(3 * size, 4 * size))]
         curbed = tanh(lower[:, 2 * size : 3 * size], upper[:, 2 * size : 3 * size])
         lines = zip(squashed[0], curbed, squashed[1], strict=True)
         gates = gates.through(Line(*(torch.cat(arrays, dim=1) for arrays in lines)))
         enter, forget, candidate, leave = (gates.part(k * size, (k + 1) * size) for k in range(4))
-        memory = forget.times(memory).plus(enter.times(candidate)).shared()
-        hidden = leave.times(_curbed(memory)).shared()
-        return AffineForm.joined([hidden, memory])
+        memory = forget.times(memory).plus(enter.times(candidate))
+        return AffineForm.settled(leave.times(_curbed(memory.shared())), memory)
 
 
 class GruCell(_Gated):

@@ -117,7 +117,7 @@ class Direction:
         order = torch.argsort(journey.steps, descending=True, stable=True)
         steps, start = journey.steps[order], journey.start[order]
         freedom = track.freedom
-        state = AffineForm(state.centre[order], state.terms[order], state.own[order], freedom).shared()
+        state = AffineForm(state.centre[order], state.terms[order], state.own[order], freedom).single().shared()
         batch, size = state.centre.shape
         most = max(most_terms, 2 * self.cell.state_size + size)
         last = AffineForm.exact(torch.zeros_like(state.centre), freedom.values + most + 2 * size, freedom)
@@ -138,12 +138,12 @@ class Direction:
             state, done = state.rows(active), active
             now = start[:active] + sign * step
             matrices = None if weights is None else weights[order[:active], now]
-            state = self._advance(track.at(order[:active], now), state, matrices)
+            state = self._advance(track.at(order[:active], now).single(), state, matrices)
             if state.terms.shape[1] - freedom.values > most:
                 state = state.reduced(most // 2)
             if keep:
                 alone, rows = state.in_values_alone(), order[:active]
-                way.centre[rows, now], way.slope[rows, :, now] = alone.centre, alone.terms
+                way.centre[rows, now], way.slope[rows, :, now] = alone.centre, alone.terms.double()
                 way.own[rows, now] = alone.own
         back = torch.argsort(order)
         return AffineForm(last.centre[back], last.terms[back], last.own[back], freedom), way
