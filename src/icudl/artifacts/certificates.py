@@ -74,6 +74,9 @@ NEARBY_SCHEMA: Schema = {
     "proven": pl.Boolean,  # no such change flips the prediction; otherwise nothing is known
     "bound": pl.Float64,  # logits, smallest possible lead of the present class
 }
+WHOLE_RANGE = 1.0
+"""Share of a range within which a value may be anywhere, wherever it is now."""
+
 TABLES: Mapping[str, Schema] = {
     "stays": CERTIFIED_SCHEMA,
     "values": VALUES_SCHEMA,

@@ -357,13 +357,13 @@ def _certify(store: Store, manifest: Manifest) -> list[Table]:
 
 
 def _nearby(result: Certificates) -> Iterator[Table]:
-    """Return what is proved against small errors of several values, where it was asked for."""
+    """Return what is proved against errors of several values, where it was asked for."""
     from icudl.analysis.numbers.certificates import proved_nearby
 
     near = proved_nearby(result)
     if near:
         table = _table(
-            "Stays proven against small errors of several values", "wrong at once", _right("stays"), _right("proven")
+            "Stays proven against errors of several values", "wrong at once", _right("stays"), _right("proven")
         )
         for each in near:
             table.add_row(each.threat, f"{each.stays:,}", f"{each.proven.value:.0%}")

@@ -39,6 +39,11 @@ class CertifyOptions(Options):
         "Also prove against small errors of several values at once: any one and any two within 5 and 10 % of the range "
         "between the winsor limits, all values within 0.5 and 1 %; several values for networks only.",
     )
+    pairs: bool = option(
+        False,
+        "Also prove that no two values, each anywhere in its range, flip a prediction; for boosted_trees and "
+        "logistic_regression only.",
+    )
     width: float = option(
         0.01,
         "Share of a variable's range between the winsor limits to which the ends of flipping intervals are exact.",

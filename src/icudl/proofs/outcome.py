@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from icudl.artifacts.certificates import (
     NEARBY_SCHEMA,
     PIECES_SCHEMA,
     VALUES_SCHEMA,
+    WHOLE_RANGE,
     CertificateStatus,
     PieceVerdict,
 )
@@ -29,6 +31,7 @@ from icudl.errors import StageError
 from icudl.files import write_atomically
 from icudl.models.base import SequenceClassifier
 from icudl.models.charted.base import RiskModel
+from icudl.proofs.charted.pairs import Pairs
 from icudl.proofs.charted.walk import Walk
 from icudl.proofs.forms.nearby import THREATS, Nearby
 from icudl.proofs.forms.networks import Network
@@ -89,6 +92,20 @@ class ShardProofs:
         return cls(*(pl.concat([getattr(part, name) for part in parts]) for name in names))
 
 
+class Threat(NamedTuple):
+    """Errors of several values.
+
+    Attributes:
+        most: Values that may be wrong at once; 0 for all.
+        within: By which share of the range between the winsor limits.
+        least: The least lead of the present class of a stay, given its position and both numbers.
+    """
+
+    most: int
+    within: float
+    least: Callable[[int, int, float], float]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Looked:
     """The stays of a shard, and those of them that something is to be proved of.
@@ -131,8 +148,12 @@ def prove_network(
     values = NetworkValues.of(chosen, looked.before.says_death[looked.rows])
     prepared = network.prepare(Track.exact(values.features), chosen.lengths)
     found = Search(model, prepared, values, options.width, options.boxes, network.at_once).run()
-    nearby = Nearby(prepared, values) if options.near else None
-    return _tables(found, values, model, looked, checkpoint, shard, nearby, near=options.near)
+    threats = []
+    if options.near:
+        several = Nearby(prepared, values).least
+        one = functools.partial(_one_within, found, values)
+        threats = [Threat(most, within, one if most == 1 else several) for most, within in THREATS]
+    return _tables(found, values, model, looked, checkpoint, shard, threats)
 
 
 def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, options: CertifyOptions) -> ShardProofs:
@@ -157,7 +178,14 @@ def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, option
     chosen = target.select(torch.from_numpy(looked.rows))
     values = Values(chosen, *changeable(chosen))
     found = Walk(values, options.width).run()
-    return _tables(found, values, model, looked, checkpoint, shard, near=options.near)
+    threats = []
+    if options.near:
+        one = functools.partial(_one_within, found, values)
+        threats = [Threat(most, within, one) for most, within in THREATS if most == 1]
+    pairs = Pairs.of(values, found) if options.pairs else None
+    if pairs is not None:
+        threats.append(Threat(2, WHOLE_RANGE, lambda stay, most, within: pairs.least(stay)))  # noqa: ARG005
+    return _tables(found, values, model, looked, checkpoint, shard, threats)
 
 
 def _tables(
@@ -167,9 +195,7 @@ def _tables(
     looked: Looked,
     checkpoint: Checkpoint,
     shard: Shard,
-    nearby: Nearby | None = None,
-    *,
-    near: bool,
+    threats: Sequence[Threat],
 ) -> ShardProofs:
     before, status, rows = looked.before, looked.status, shard.rows[looked.rows]
     pieces = _pieces(found, values, rows)
@@ -180,27 +206,22 @@ def _tables(
         values=table,
         pieces=pieces.select("row", *(name for name in PIECES_SCHEMA if name != "stay_id")),
         flips=flips,
-        nearby=_nearby(found, values, nearby, rows, wanted=near),
+        nearby=_nearby(rows, threats),
     )
 
 
-def _nearby(
-    found: Found, values: Values[Any], nearby: Nearby | None, rows: npt.NDArray[np.int64], *, wanted: bool
-) -> pl.DataFrame:
-    """Return what is proved against small errors; of several values by a pass, where there is a network."""
+def _nearby(rows: npt.NDArray[np.int64], threats: Sequence[Threat]) -> pl.DataFrame:
+    """Return what is proved against errors of several values."""
     table = []
-    threats = [threat for threat in THREATS if wanted and (threat[0] == 1 or nearby is not None)]
     for stay, row in enumerate(rows.tolist()):
-        for most, within in threats:
-            least = _one_within(found, values, stay, within) if most == 1 else -np.inf
-            if most != 1 and nearby is not None:
-                least = nearby.least(stay, most, within)
-            table.append((row, most, within, least > 0, least if np.isfinite(least) else None))
+        for threat in threats:
+            least = threat.least(stay, threat.most, threat.within)
+            table.append((row, threat.most, threat.within, least > 0, least if np.isfinite(least) else None))
     kinds = {"row": pl.Int64} | {name: kind for name, kind in NEARBY_SCHEMA.items() if name != "stay_id"}
     return pl.DataFrame(table, kinds, orient="row")
 
 
-def _one_within(found: Found, values: Values[Any], stay: int, within: float) -> float:
+def _one_within(found: Found, values: Values[Any], stay: int, most: int, within: float) -> float:  # noqa: ARG001
     """Return a least lead while any one value is wrong by up to ``within``, from the pieces that this touches."""
     pieces = found.pieces
     now = values.charted[pieces.value]

@@ -14,10 +14,9 @@ import polars as pl
 from icudl.analysis.numbers.certificates import looked_at
 from icudl.analysis.numbers.single_attacks import Share
 from icudl.artifacts import AttackResult, AttackStatus, Certificates, CertificateStatus
+from icudl.artifacts.certificates import WHOLE_RANGE
 
 ATTACKED = (AttackStatus.SUCCESS.value, AttackStatus.FAILED.value)
-WHOLE_RANGE = 1.0
-"""An error as large as the distance between the winsor limits takes any value anywhere."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from icudl.analysis.numbers.single_attacks import Share
 from icudl.artifacts import Certificates, CertificateStatus
+from icudl.artifacts.certificates import WHOLE_RANGE
 
 PROVED = (CertificateStatus.PROVEN, CertificateStatus.FLIPS, CertificateStatus.UNDECIDED)
 """What a stay that was looked at, or one of its values, is found to be."""
@@ -84,7 +85,8 @@ class Near:
     def threat(self) -> str:
         """What may be wrong, in words."""
         values = {0: "all values", 1: "any one value"}.get(self.most, f"any {self.most} values")
-        return f"{values} within {100 * self.within:g} %"
+        where = "anywhere" if self.within >= WHOLE_RANGE else f"within {100 * self.within:g} %"
+        return f"{values} {where}"
 
 
 def proved_nearby(proofs: Certificates) -> tuple[Near, ...]:

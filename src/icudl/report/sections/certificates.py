@@ -153,10 +153,11 @@ def _nearby(proofs: Certificates) -> list[Table]:
     return [
         Table(
             "proofs-nearby",
-            "Small errors of several values",
+            "Errors of several values",
             columns("Wrong at once", numeric("Stays"), numeric("Proven (95 %)")),
             rows,
-            "Shares of the range between the winsor limits. Of a stay that is not proven nothing is known.",
+            "Shares of the range between the winsor limits; anywhere: in its whole range. Of a stay that is not proven "
+            "nothing is known.",
         )
     ]
 
