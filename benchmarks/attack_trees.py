@@ -42,7 +42,7 @@ from icudl.models.outside.model import OutsideModel
 from icudl.models.outside.options import OutsideOptions
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 
-TREE_MODEL = "one decision tree"
+XGBOOST_MODEL, TREE_MODEL = "XGBoost, 150 trees", "one decision tree"
 TREE = "sklearn.tree._tree.Tree"
 """A type that a .skops file of a decision tree holds."""
 
@@ -234,29 +234,27 @@ def measure(name: str, attack: Callable[[Case], Found], cases: Callable[[], list
     }
 
 
-def fitted(grid: GridDataset, folder: Path) -> dict[str, tuple[OutsideModel, Any]]:
-    """Fit both models on all stays but the test stays; a death weighs as much as all survivors to one."""
+def fitted(name: str, grid: GridDataset, folder: Path) -> tuple[OutsideModel, Any]:
+    """Fit a model on all stays but the test stays; all deaths together weigh as much as all survivors."""
     rows = np.flatnonzero(~grid.is_test)
     inside = np.arange(grid.values.shape[1]) < grid.lengths[:, None]
     hours = np.where(inside[:, :, None], grid.values, np.nan).reshape(len(grid.labels), -1)[rows]
-    labels = grid.labels[rows]
-    weight = float((labels == 0).sum() / (labels == 1).sum())
-    trees = xgboost.XGBClassifier(
-        n_estimators=150, max_depth=3, learning_rate=0.1, subsample=0.7, scale_pos_weight=weight, n_jobs=1,
-        random_state=1,
-    )  # fmt: skip
-    trees.fit(hours, labels).save_model(folder / "trees.json")
-    tree = DecisionTreeClassifier(max_depth=6, min_samples_leaf=20, class_weight="balanced", random_state=1)
-    skops.io.dump(tree.fit(np.nan_to_num(hours, nan=0.0), labels), folder / "tree.skops")
-    stays = stays_of(grid, rows[:512])
-    options = {
-        "XGBoost, 150 trees": (OutsideOptions(file=str(folder / "trees.json"), trained_on="elsewhere"), trees),
-        TREE_MODEL: (
-            OutsideOptions(file=str(folder / "tree.skops"), missing="zero", trained_on="elsewhere", trusted=(TREE,)),
-            tree,
-        ),
-    }
-    return {name: (OutsideModel.fit(each, stays, labels, [1]), own) for name, (each, own) in options.items()}
+    labels, file = grid.labels[rows], folder / "model"
+    if name == TREE_MODEL:
+        estimator = DecisionTreeClassifier(max_depth=6, min_samples_leaf=20, class_weight="balanced", random_state=1)
+        skops.io.dump(estimator.fit(np.nan_to_num(hours, nan=0.0), labels), file.with_suffix(".skops"))
+        options = OutsideOptions(
+            file=str(file.with_suffix(".skops")), missing="zero", trained_on="elsewhere", trusted=(TREE,)
+        )
+    else:
+        weight = float((labels == 0).sum() / (labels == 1).sum())
+        estimator = xgboost.XGBClassifier(
+            n_estimators=150, max_depth=3, learning_rate=0.1, subsample=0.7, scale_pos_weight=weight, n_jobs=1,
+            random_state=1,
+        )  # fmt: skip
+        estimator.fit(hours, labels).save_model(file.with_suffix(".json"))
+        options = OutsideOptions(file=str(file.with_suffix(".json")), trained_on="elsewhere")
+    return OutsideModel.fit(options, stays_of(grid, rows[:512]), labels, [1]), estimator
 
 
 def stays_of(grid: GridDataset, rows: np.ndarray) -> ClinicalStays:
@@ -292,17 +290,19 @@ def main() -> None:
     parser.add_argument("--grid", type=Path, required=True)
     parser.add_argument("--stays", type=int, default=30)
     parser.add_argument("--max-iter", type=int, default=50, help="iterations of HopSkipJump; 50 is ART's default")
-    parser.add_argument("--only", default="", help="attacks whose name contains this")
+    parser.add_argument("--model", default="", help="models whose name contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="attacks whose name contains one of these")
     arguments = parser.parse_args()
     tune_process()
     grid = GridDataset.read(arguments.grid)
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, (model, estimator) in fitted(grid, Path(scratch)).items():
-            rows = right(grid, model, arguments.stays)
-            for title, attack in attacks_on(name, arguments.max_iter).items():
-                if arguments.only in title:
-                    found = measure(title, attack, lambda: cases_of(grid, model, estimator, rows))  # noqa: B023
-                    print(json.dumps({"model": name, "deaths": int(grid.labels[rows].sum())} | found), flush=True)
+    for name in (name for name in (XGBOOST_MODEL, TREE_MODEL) if arguments.model in name):
+        with tempfile.TemporaryDirectory() as scratch:
+            model, estimator = fitted(name, grid, Path(scratch))
+        rows = right(grid, model, arguments.stays)
+        for title, attack in attacks_on(name, arguments.max_iter).items():
+            if any(part in title for part in arguments.only):
+                found = measure(title, attack, lambda: cases_of(grid, model, estimator, rows))  # noqa: B023
+                print(json.dumps({"model": name, "deaths": int(grid.labels[rows].sum())} | found), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Families of models on PhysioNet 2012: how well each predicts, beside how little flips it.
 
     python studies/families/families.py --path DIR --store runs --out families [--stays 200] [--models lstm xgboost]
+        [--page docs/benchmarks/families.md]
 
 The study is ``families.toml``. This script fits XGBoost and LightGBM by their own libraries on the stays that the
 other models are fitted on, runs the study, and writes ``table.md``, ``table.json`` and ``families.svg`` from its
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("families"))
     parser.add_argument("--stays", type=int, default=200, help="stays of set B that every attack is run on")
     parser.add_argument("--models", nargs="+", default=[], help="models to take; all by default")
+    parser.add_argument("--page", type=Path, help="page of the documentation to write tables and figure into")
     parser.add_argument("--set", action="append", default=[], help="a further setting, as of icudl run")
     args = parser.parse_args()
     outside = args.out / "outside"
@@ -72,7 +74,7 @@ def main() -> None:
     division = divide(grid, -1, shared["training"].validation_fraction, config.run.seed)
     fit_outside(grid, shared["inputs"], division, outside, config.run.seed)
     pipeline.update("report")
-    write_results(pipeline, args.out)
+    write_results(pipeline, args.out, args.page)
 
 
 if __name__ == "__main__":

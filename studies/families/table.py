@@ -41,6 +41,8 @@ _PAIRED = (
     "| model | one charted value | one entry error | one charted value, minus the first model's | "
     "one entry error, minus the first model's |"
 )
+BEGIN, END = "<!-- from here on written by studies/families/families.py -->", "<!-- until here -->"
+"""Marks in a page of the documentation."""
 RESAMPLES = 1000
 ATTACKED = (AttackStatus.SUCCESS, AttackStatus.FAILED)
 
@@ -76,8 +78,14 @@ class Row:
         return value, low, high
 
 
-def write_results(pipeline: icudl.Pipeline, folder: Path) -> None:
-    """Write ``table.md``, ``table.json`` and ``families.svg``."""
+def write_results(pipeline: icudl.Pipeline, folder: Path, page: Path | None) -> None:
+    """Write ``table.md``, ``table.json`` and ``families.svg``.
+
+    Args:
+        pipeline: The study, finished.
+        folder: Where the files go.
+        page: A page of the documentation whose part between the two marks is replaced, the figure beside it; or None.
+    """
     grid: GridDataset = pipeline.run("preprocess")
     models, seed = pipeline.config.models, pipeline.config.run.seed
     rows = {name: _row(pipeline, name, grid) for name in models}
@@ -88,7 +96,13 @@ def write_results(pipeline: icudl.Pipeline, folder: Path) -> None:
     write_json(folder / "table.json", {"common": len(common), "reference": reference.name, "rows": found})
     text = _markdown(found, reference, len(common))
     (folder / "table.md").write_text(text, "utf-8")
-    (folder / "families.svg").write_bytes(render(_figure(found)))
+    figure = render(_figure(found))
+    (folder / "families.svg").write_bytes(figure)
+    if page is not None:
+        before, _, rest = page.read_text("utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+        page.with_name("families.svg").write_bytes(figure)
     print(text)
 
 
@@ -175,7 +189,47 @@ def _markdown(found: Sequence[dict[str, Any]], reference: Row, common: int) -> s
             known = own["difference"] is not None
             parts.append(_signed([100 * own[key] for key in keys], 0) if known else "")
         lines.append(f"| {each['model']} | {' | '.join(parts)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _told(found, reference.name)]) + "\n"
+
+
+def _told(found: Sequence[dict[str, Any]], reference: str) -> str:
+    """Return what the tables say, for a clinician."""
+
+    def share(each: dict[str, Any], attack: str = "one_value") -> float:
+        return float(each["attacks"][attack]["share"])
+
+    def words(each: dict[str, Any], attack: str = "one_value") -> str:
+        return f"{each['model']} ({_share(each['attacks'][attack])})"
+
+    hardest, easiest = min(found, key=share), max(found, key=share)
+    best = max(found, key=lambda each: each["scores"]["auroc"][0])
+    slips = sorted(found, key=lambda each: share(each, "entry_error"))
+    fewest = [each["attacks"]["fewest"]["median_changed"] for each in found if each["attacks"]["fewest"]["flipped"]]
+    rarer, oftener = _apart(found, below=True), _apart(found, below=False)
+    sentences = [
+        "**For a clinician.** Every share is one of patients whom the model judged rightly. With one charted number",
+        f"replaced by another that could be real, at the worst place, {words(easiest)} most often says the opposite,",
+        f"{words(hardest)} least often. For one of the mistakes that people make in an entry the shares go from",
+        f"{words(slips[0], 'entry_error')} to {words(slips[-1], 'entry_error')}. Where several numbers may be wrong, a",
+        f"median of {min(fewest):.0f} to {max(fewest):.0f} is enough. The most accurate model is {best['model']}",
+        f"(AUROC {_score(best['scores']['auroc'])}). On the patients that a model and the {reference} both judge",
+        f"rightly, one value flips {_list(rarer)} more rarely than that",
+        f"network, and {_list(oftener)} more often; for the others chance can explain the difference.",
+    ]
+    return " ".join(sentences)
+
+
+def _apart(found: Sequence[dict[str, Any]], *, below: bool) -> list[str]:
+    """Return the models whose paired difference to the first model has an interval on one side of 0."""
+    own = [(each["model"], each["attacks"]["one_value"]) for each in found]
+    known = [(name, attack) for name, attack in own if attack["difference"] is not None]
+    if below:
+        return [name for name, attack in known if attack["difference_high"] < 0]
+    return [name for name, attack in known if attack["difference_low"] > 0]
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) or "no model"
 
 
 def _score(value: Sequence[float]) -> str:
