@@ -42,5 +42,5 @@ def test_from_a_layout_to_a_report(layout: str, work: str, tmp_path: Path) -> No
 def test_a_layout_that_is_unknown_is_one_message(tmp_path: Path) -> None:
     done = icudl("synth", tmp_path / "x", "--layout", "omop", check=False)
     assert done.returncode == 2
-    assert "Known: mimic3, mimic4, eicu, meds, clif, table." in done.stderr
+    assert "Known: mimic3, mimic4, eicu, meds, clif, yaib, table." in done.stderr
     assert "Traceback" not in done.stderr

@@ -59,7 +59,7 @@ def make_grid(flow: list[list[object]]) -> GridDataset:
 def on_its_grid(training: TrainingResult) -> FittedModel:
     """Pair a training with a data set in which each stay is a patient."""
     ids = training.predictions["stay_id"].unique().sort()
-    stays = pl.DataFrame({"stay_id": ids, "patient_id": ids})
+    stays = pl.DataFrame({"stay_id": ids, "patient_id": ids}).with_columns(source_set=pl.lit("a"))
     return FittedModel(training, dataclasses.replace(make_grid([]), stays=stays))
 
 

@@ -194,12 +194,12 @@ def evaluate(
     against_member: str | None,
     against_data: str | None,
 ) -> None:
-    """Score a fitted model, by subgroup, by hospital and beside another model.
+    """Score a fitted model, alone or beside another one.
 
-    All scores have intervals. CHECKPOINT is a result of train, DATA one of preprocess: the data it was fitted on, or
-    others. Stays of patients whom the model has met, in training or in validation, are left out, whatever split, seed,
-    cohort or source they come by. Differences are paired: both models are scored on the same resamples of the stays
-    that are unseen by both.
+    All scores have intervals, and stand by subgroup and hospital as well. CHECKPOINT is a result of train, DATA one of
+    preprocess: the data it was fitted on, or others. Stays of patients whom the model has met, in training or in
+    validation, are left out, whatever split, seed, cohort or source they come by. Differences are paired: both models
+    are scored on the same resamples of the stays that are unseen by both.
     """
     from icudl.analysis.numbers.hospitals import hospital_lines
     from icudl.analysis.numbers.quality import judged
