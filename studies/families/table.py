@@ -41,8 +41,12 @@ _PAIRED = (
     "| model | one charted value | one entry error | one charted value, minus the first model's | "
     "one entry error, minus the first model's |"
 )
-BEGIN, END = "<!-- from here on written by studies/families/families.py -->", "<!-- until here -->"
-"""Marks in a page of the documentation."""
+HEAD = Path(__file__).with_name("page.md")
+"""What a page of the documentation says before the tables."""
+FIGURE = (
+    "![AUROC of each model against the share of its stays that one charted value, or one entry error, flips; the "
+    "tables below hold the same numbers.](families.svg)\n\n"
+)
 RESAMPLES = 1000
 ATTACKED = (AttackStatus.SUCCESS, AttackStatus.FAILED)
 
@@ -84,7 +88,7 @@ def write_results(pipeline: icudl.Pipeline, folder: Path, page: Path | None) -> 
     Args:
         pipeline: The study, finished.
         folder: Where the files go.
-        page: A page of the documentation whose part between the two marks is replaced, the figure beside it; or None.
+        page: A page of the documentation to write, the figure beside it; or None.
     """
     grid: GridDataset = pipeline.run("preprocess")
     models, seed = pipeline.config.models, pipeline.config.run.seed
@@ -99,9 +103,7 @@ def write_results(pipeline: icudl.Pipeline, folder: Path, page: Path | None) -> 
     figure = render(_figure(found))
     (folder / "families.svg").write_bytes(figure)
     if page is not None:
-        before, _, rest = page.read_text("utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+        page.write_text(HEAD.read_text("utf-8") + FIGURE + text, "utf-8")
         page.with_name("families.svg").write_bytes(figure)
     print(text)
 

@@ -71,9 +71,11 @@ def _flips(target: PiecewiseTarget, stays: Tensor, cells: Tensor, now: Tensor, t
     after, stay = now.repeat_interleave(counts) + change, stays.repeat_interleave(counts)
     flips = torch.zeros(len(change), dtype=torch.bool, device=stays.device)
     for row in torch.unique(stays).tolist():
-        for own in (stay == row).nonzero().squeeze(1).split(AT_ONCE):
+        places = (stay == row).nonzero().squeeze(1)
+        for start in range(0, len(places), AT_ONCE):
+            own = places[start : start + AT_ONCE]
             flips[own] = target.single_margins(row, place[own], after[own]) < 0
-    return list(flips.split(counts.tolist()))
+    return list(torch.split(flips, counts.tolist()))
 
 
 def _padded(parts: Sequence[Tensor], length: int) -> Tensor:
