@@ -72,7 +72,9 @@ class Board:
         """Make what is missing, kind by kind, and say what each step was about."""
         every = [(name, seed) for seed in seeds for name in names]
         for name, seed in every:
-            run_member(self._plan(name, seed), JOB, lambda _units: None)
+            plan = self._plan(name, seed)
+            plan.scratch.mkdir(parents=True, exist_ok=True)
+            run_member(plan, JOB, lambda _units: None)
             yield f"{name} (seed {seed}): fitted"
         for attack in self.config.attacks:
             for name, seed in every:
@@ -121,8 +123,7 @@ class Board:
         return finished.checkpoint
 
     def _plan(self, name: str, seed: int) -> Plan:
-        entry, scratch = self.config.models[name], self._folder(name, seed) / "model"
-        scratch.mkdir(parents=True, exist_ok=True)
+        entry = self.config.models[name]
         return Plan(
             grid=self.grid,
             inputs=entry.inputs,
@@ -130,7 +131,7 @@ class Board:
             training=as_given(entry.model, entry.training),
             seed=seed,
             device="cpu",
-            scratch=scratch,
+            scratch=self._folder(name, seed) / "model",
             met_before=met_before(self.grid, entry.model),
             robust=entry.robust,
         )
