@@ -10,7 +10,9 @@ from typing import Any
 from numbers_of_rows import PER, Number
 
 import icudl
+from icudl.config.document import to_toml
 from icudl.config.schema import Config, Model
+from icudl.options import Options
 
 COLUMNS: Mapping[str, str] = {
     "auroc": "AUROC",
@@ -48,7 +50,6 @@ its 95 % interval, over resampled stays, not over seeds.
   rises by a point or more. A blind model is perfectly robust, so this must not fall.
 
 `-` stands where a part was not computed.
-
 """
 
 OUTLOOK = """
@@ -83,23 +84,27 @@ def page(
     for name, found in numbers.items():
         entry = config.models[name]
         cells = [_cell(column, found.get(column)) for column in COLUMNS]
-        lines.append(f"| `{name}` | {training_of(entry)} | {len(seeds[name])} | {' | '.join(cells)} |")
+        lines.append(
+            f"| `{name}` | {training_of(entry, config.shared['inputs'])} | {len(seeds[name])} | {' | '.join(cells)} |"
+        )
     against = str(facts["against"])
     if against in numbers:
         lines += _differences(numbers, against)
     return "\n".join(lines) + "\n" + OUTLOOK
 
 
-def training_of(entry: Model) -> str:
-    """Return what a robust training does, in the words of its options."""
-    if not entry.robust.active:
-        return "usual"
-    usual = type(entry.robust)()
-    return ", ".join(
-        f"{field.name} {getattr(entry.robust, field.name):g}"
-        for field in dataclasses.fields(usual)
-        if getattr(entry.robust, field.name) != getattr(usual, field.name)
-    )
+def training_of(entry: Model, inputs: Options) -> str:
+    """Return what a row changes of the usual inputs and training, in the words of the options."""
+    changed = _differing(entry.inputs, inputs)
+    if entry.robust.active:
+        changed += _differing(entry.robust, type(entry.robust)())
+    return ", ".join(changed) or "usual"
+
+
+def _differing(options: Options, usual: Options) -> list[str]:
+    fields = [field.name for field in dataclasses.fields(options)]
+    changed = {name: getattr(options, name) for name in fields if getattr(options, name) != getattr(usual, name)}
+    return [f"{name} {to_toml(value)}" for name, value in changed.items()]
 
 
 def _cell(column: str, number: Number | None) -> str:
