@@ -161,12 +161,12 @@ def test_coefficients_rounded_without_an_error_are_noticed(monkeypatch: pytest.M
     assert outside(form.single(), vectors, unknowns) > 0
 
 
+TIMES, PLUS = AffineForm.times, AffineForm.plus
 MUTATIONS: dict[str, tuple[str, Callable[[AffineForm, AffineForm], AffineForm]]] = {
     "no squares": ("times", lambda a, b: dataclasses.replace(TIMES(a, b), centre=a.centre * b.centre)),
     "no own error of a product": ("times", lambda a, b: _without_own(TIMES(a, b))),
     "no own error of a sum": ("plus", lambda a, b: _without_own(PLUS(a, b))),
 }
-TIMES, PLUS = AffineForm.times, AffineForm.plus
 
 
 def _without_own(form: AffineForm) -> AffineForm:

@@ -14,7 +14,7 @@ from charted_cases import bound, make_case
 from icudl.attacks.target.charted import PiecewiseChartedTarget
 from icudl.models.charted.window import SUMMARIES, summarise
 from icudl.models.options import BoostedTreesOptions, LogisticOptions, ModelOptions
-from icudl.proofs.charted.boxes import bounds_of, summaries_between
+from icudl.proofs.charted.boxes import bounds_of, summaries_between, summaries_of_two
 from icudl.proofs.charted.pairs import Pairs
 from icudl.proofs.charted.walk import Walk
 from icudl.proofs.values import Values, changeable
@@ -78,6 +78,9 @@ def test_summaries_lie_between_their_ends(data: st.DataObject, count: int, movin
     places = rng.choice(count, min(moving, count), replace=False)
     high[places] += rng.uniform(0, 10, len(places))
     ends = summaries_between(hours, low[None], high[None])
+    # Every value may move, two at once: those that do here are two of them.
+    start = low + rng.choice([0.0, 1.0, rng.random()]) * (high - low)
+    wide = summaries_of_two(hours, start, low - 1, high + 1)
     for _ in range(20):
         series = np.full((1, 12, 1), np.nan)
         share = rng.choice([0.0, 1.0, rng.random()], count)
@@ -85,6 +88,8 @@ def test_summaries_lie_between_their_ends(data: st.DataObject, count: int, movin
         found = summarise(series, np.array([12]), np.zeros((1, 0), np.float32))[0, : len(SUMMARIES) - 1]
         assert (found >= ends[0][0]).all()
         assert (found <= ends[1][0]).all()
+        assert (found >= wide[0]).all()
+        assert (found <= wide[1]).all()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -107,6 +107,47 @@ def summaries_between(hours: npt.NDArray[np.integer], low: Float64s, high: Float
     return ends[0] - room, ends[1] + room
 
 
+def summaries_of_two(
+    hours: npt.NDArray[np.integer], values: Float64s, low: Float64s, high: Float64s
+) -> tuple[Float64s, Float64s]:
+    """Return between which numbers the summaries of one variable lie, but the count, while any two values move.
+
+    Sums move by the two largest of their terms at most, and a deviation, which is a norm, by the norm of the change.
+
+    Args:
+        hours: (n,) hours of its charted values, rising.
+        values: (n,) the values.
+        low: (n,) lower ends.
+        high: (n,) upper ends.
+
+    Returns:
+        (7,) lower and upper ends of the summaries.
+    """
+    count = len(values)
+    late = hours - hours.mean()
+    late = late / max(float((late**2).sum()), 1e-300)
+    rise, fall = high - values, low - values
+    ordered = np.sort(values)
+    third = (ordered[-3], ordered[2]) if count > 2 else (low.min(), high.max())
+    deviation = float(values.std(ddof=1)) if count > 1 else 0.0
+    away = float(np.sqrt(_two_largest(np.maximum(rise, -fall) ** 2) / max(count - 1, 1)))
+    turned = np.maximum(rise * late, fall * late), np.maximum(-rise * late, -fall * late)
+    slope, mean = float(values @ late), float(values.mean())
+    fewest = -_two_largest(-fall), -_two_largest(turned[1])
+    most = _two_largest(rise), _two_largest(turned[0])
+    extremes = ((low.min(), third[0]), (third[1], high.max()))
+    ends = [
+        np.array([end[0], end[-1], *extreme, mean + moved[0] / count, deviation + sign * away, slope + moved[1]])
+        for end, extreme, moved, sign in zip((low, high), extremes, (fewest, most), (-1, 1), strict=True)
+    ]
+    room = NEAR * (1 + np.maximum(np.abs(low), np.abs(high)).max())
+    return ends[0] - room, ends[1] + room
+
+
+def _two_largest(terms: Float64s) -> float:
+    return float(np.sort(terms.clip(min=0))[-2:].sum())
+
+
 def _deviations(low: Float64s, high: Float64s) -> tuple[Float64s, Float64s]:
     """Return the (m,) least (at most) and greatest deviation of the sample.
 

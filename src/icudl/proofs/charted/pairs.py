@@ -1,6 +1,6 @@
 """Any two values of a stay wrong at once, each anywhere in its range: what a model of window summaries cannot do then.
 
-All pairs are covered by boxes: first the values of two variables together, then two values, then parts of their ranges.
+All pairs are covered by boxes: first all values of one or two variables, then two values, then parts of their ranges.
 In a box each window summary lies between two numbers (``boxes``), and so does the score. A model that adds up what it
 makes of each variable needs no boxes for two variables: what each value can do alone is known from its pieces.
 """
@@ -18,13 +18,13 @@ import torch
 from icudl.attacks.target.charted import PiecewiseChartedTarget, PiecewiseScorer
 from icudl.models.charted.base import Float64s
 from icudl.models.charted.window import SUMMARIES
-from icudl.proofs.charted.boxes import N_MOVING, Bounds, bounds_of, is_additive, summaries_between
+from icudl.proofs.charted.boxes import N_MOVING, Bounds, bounds_of, is_additive, summaries_between, summaries_of_two
 from icudl.proofs.charted.walk import ROOM
 from icudl.proofs.pieces import Found, Verdict
 from icudl.proofs.values import Values
 
 AT_ONCE = 128
-BOXES = 4000
+BOXES = 20_000
 """Most boxes bounded for one stay; a stay that needs more is not proven."""
 
 
@@ -110,13 +110,13 @@ class Pairs:
         if not (alone > 0).all():
             return -np.inf
         least = float(alone.min())
-        if is_additive(self.scorer.model):
+        added = is_additive(self.scorer.model)
+        if added:
             least = min(least, self._added(stay, own, alone))
-            boxes = [box for box in self._of_variables(own) if own.variable[box.first] == own.variable[box.second]]
-        else:
-            united, boxes = self._covered(own)
-            least = min(least, united)
-        return least if least <= ROOM else min(least, self._divided(stay, own, deque(boxes)))
+        if least <= ROOM:
+            return least
+        covered, boxes = self._covered(own, across=not added)
+        return min(least, covered, self._divided(stay, own, deque(boxes)))
 
     def _own(self, stay: int) -> _Own:
         which = (self.values.stay == stay).nonzero()[:, 0].numpy()
@@ -142,15 +142,22 @@ class Pairs:
         return now + sum(min(fall, 0.0) for fall in falls[:2]) - ROOM
 
     @staticmethod
-    def _of_variables(own: _Own) -> Iterator[_Box]:
-        """Return a box for each two values."""
-        for first in range(len(own.value)):
-            for second in range(first + 1, len(own.value)):
+    def _of_variables(own: _Own, pair: tuple[int, int]) -> Iterator[_Box]:
+        """Return a box for each two values of two variables, or of one."""
+        one, other = (np.flatnonzero(own.variable == name).tolist() for name in pair)
+        for first in one:
+            for second in other:
+                if pair[0] == pair[1] and second <= first:
+                    continue
                 ends = tuple((float(end[first]), float(end[second])) for end in (own.low, own.high))
                 yield _Box(first, second, ends[0], ends[1])
 
-    def _covered(self, own: _Own) -> tuple[float, list[_Box]]:
-        """Bound all values of two variables together.
+    def _covered(self, own: _Own, *, across: bool) -> tuple[float, list[_Box]]:
+        """Bound all values of a variable together, and those of two.
+
+        Args:
+            own: The values of the stay.
+            across: Whether pairs of values of different variables are asked about, too.
 
         Returns:
             The least lead where that decides, and boxes of two values for all else.
@@ -163,18 +170,26 @@ class Pairs:
                 for place in np.flatnonzero(own.variable == name).tolist()
             ]
             hulls[name] = np.min([low for low, _ in ends], axis=0)[0], np.max([high for _, high in ends], axis=0)[0]
-        both = [(one, other) for number, one in enumerate(names.tolist()) for other in names.tolist()[number + 1 :]]
-        leads = np.concatenate(
-            [self._leads(own, [{name: hulls[name] for name in pair} for pair in part]) for part in _parts(both)]
-            or [np.zeros(0)]
-        )
-        safe = {pair for pair, lead in zip(both, leads.tolist(), strict=True) if lead > ROOM}
-        rest = [
-            box
-            for box in self._of_variables(own)
-            if tuple(sorted((int(own.variable[box.first]), int(own.variable[box.second])))) not in safe
-        ]
-        return float(leads[leads > ROOM].min()) if safe else np.inf, rest
+        alone = [(name, name) for name in names.tolist() if int((own.variable == name).sum()) > 1]
+        pairs = [(one, other) for number, one in enumerate(names.tolist()) for other in names.tolist()[number + 1 :]]
+        moved = [{name: self._any_two(own, name)} for name, _ in alone]
+        if across:
+            moved += [{name: hulls[name] for name in pair} for pair in pairs]
+            alone += pairs
+        starts = range(0, len(moved), AT_ONCE)
+        leads = np.concatenate([self._leads(own, moved[at : at + AT_ONCE]) for at in starts] or [np.zeros(0)])
+        rest = [pair for pair, lead in zip(alone, leads.tolist(), strict=True) if not lead > ROOM]
+        least = float(leads[leads > ROOM].min(initial=np.inf))
+        return least, [box for pair in rest for box in self._of_variables(own, pair)]
+
+    def _any_two(self, own: _Own, variable: int) -> tuple[Float64s, Float64s]:
+        """Return between which numbers the summaries of a variable lie while any two of its values move."""
+        hours, series = self._series(own, variable)
+        low, high = series.copy(), series.copy()
+        for place in np.flatnonzero(own.variable == variable).tolist():
+            at = int(np.searchsorted(hours, own.hour[place]))
+            low[at], high[at] = min(low[at], own.low[place]), max(high[at], own.high[place])
+        return summaries_of_two(hours, series, low, high)
 
     def _divided(self, stay: int, own: _Own, queue: deque[_Box]) -> float:
         """Bound boxes, and cut those that are not decided, until all are or one flips or the budget is spent."""
@@ -208,16 +223,21 @@ class Pairs:
     def _summaries(
         self, own: _Own, variable: int, moving: list[tuple[tuple[int, float, float], ...]]
     ) -> tuple[Float64s, Float64s]:
-        length = int(self.scorer.stays.lengths[own.row])
-        series = self.scorer.stays.values[own.row, :length, variable].astype(np.float64)
-        hours = np.flatnonzero(~np.isnan(series))
-        low = np.repeat(series[hours][None], len(moving), axis=0)
+        hours, series = self._series(own, variable)
+        low = np.repeat(series[None], len(moving), axis=0)
         high = low.copy()
         for row, places in enumerate(moving):
             for place, least, most in places:
                 at = int(np.searchsorted(hours, own.hour[place]))
                 low[row, at], high[row, at] = least, most
         return summaries_between(hours, low, high)
+
+    def _series(self, own: _Own, variable: int) -> tuple[npt.NDArray[np.int64], Float64s]:
+        """Return the hours of a variable's charted values, and the values."""
+        length = int(self.scorer.stays.lengths[own.row])
+        series = self.scorer.stays.values[own.row, :length, variable].astype(np.float64)
+        hours = np.flatnonzero(~np.isnan(series))
+        return hours, series[hours]
 
     def _leads(self, own: _Own, moved: list[dict[int, tuple[Float64s, Float64s]]]) -> Float64s:
         """Return the (n,) least leads while the summaries of some variables lie between numbers."""
@@ -249,8 +269,3 @@ class Pairs:
                     changed[4 * number + corner, cell[0], cell[1]] = min(max(low + share * (high - low), low), high)
         margins = target.select(torch.full((len(changed),), stay)).margin(changed)
         return bool((margins < 0).any())
-
-
-def _parts(pairs: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    for start in range(0, len(pairs), AT_ONCE):
-        yield pairs[start : start + AT_ONCE]
