@@ -75,7 +75,7 @@ def _flips(target: PiecewiseTarget, stays: Tensor, cells: Tensor, now: Tensor, t
         for start in range(0, len(places), AT_ONCE):
             own = places[start : start + AT_ONCE]
             flips[own] = target.single_margins(row, place[own], after[own]) < 0
-    return list(torch.split(flips, counts.tolist()))
+    return list(flips.split_with_sizes(counts.tolist()))
 
 
 def _padded(parts: Sequence[Tensor], length: int) -> Tensor:

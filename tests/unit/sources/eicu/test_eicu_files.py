@@ -11,7 +11,7 @@ import pytest
 from eicu_tables import HEADERS, Hospital, lab, nurse, patient, read
 from icudl.errors import SourceError
 from icudl.sources import blocks
-from icudl.sources.eicu import Eicu, EicuOptions, binning, source
+from icudl.sources.eicu import Eicu, EicuOptions, binning, reading
 from own_tables import counts, means
 
 ROWS = [lab(minute, "potassium", 3 + minute % 5, stay=1 + minute % 2) for minute in range(0, 300, 7)]
@@ -40,7 +40,7 @@ def test_the_size_of_blocks_and_parts_changes_nothing(
     path = hospital.write(tmp_path / "eicu")
     whole = read(path, USE)
     monkeypatch.setattr(blocks, "_BLOCK_BYTES", 200)
-    monkeypatch.setattr(source, "_PART_ROWS", 5)
+    monkeypatch.setattr(reading, "_PART_ROWS", 5)
     monkeypatch.setattr(binning, "_ROWS_PER_PART", 10)
     parts = read(path, USE)
     assert parts.hours.equals(whole.hours)
