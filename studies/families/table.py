@@ -201,22 +201,26 @@ def _told(found: Sequence[dict[str, Any]], reference: str) -> str:
         return float(each["attacks"][attack]["share"])
 
     def words(each: dict[str, Any], attack: str = "one_value") -> str:
-        return f"{each['model']} ({_share(each['attacks'][attack])})"
+        own = each["attacks"][attack]
+        return "{} ({:.0f} %, {:.0f} to {:.0f})".format(
+            each["model"], *(100 * own[key] for key in ("share", "low", "high"))
+        )
 
     hardest, easiest = min(found, key=share), max(found, key=share)
     best = max(found, key=lambda each: each["scores"]["auroc"][0])
     slips = sorted(found, key=lambda each: share(each, "entry_error"))
     fewest = [each["attacks"]["fewest"]["median_changed"] for each in found if each["attacks"]["fewest"]["flipped"]]
     rarer, oftener = _apart(found, below=True), _apart(found, below=False)
+    auroc = "AUROC {:.3f}, {:.3f} to {:.3f}".format(*best["scores"]["auroc"])
     sentences = [
         "**For a clinician.** Every share is one of patients whom the model judged rightly. With one charted number",
-        f"replaced by another that could be real, at the worst place, {words(easiest)} most often says the opposite,",
-        f"{words(hardest)} least often. For one of the mistakes that people make in an entry the shares go from",
+        "replaced by another that could be real, at the worst place, the shares that get the opposite verdict go from",
+        f"{words(hardest)} to {words(easiest)}. For one of the mistakes that people make in an entry they go from",
         f"{words(slips[0], 'entry_error')} to {words(slips[-1], 'entry_error')}. Where several numbers may be wrong, a",
         f"median of {min(fewest):.0f} to {max(fewest):.0f} is enough. The most accurate model is {best['model']}",
-        f"(AUROC {_score(best['scores']['auroc'])}). On the patients that a model and the {reference} both judge",
-        f"rightly, one value flips {_list(rarer)} more rarely than that",
-        f"network, and {_list(oftener)} more often; for the others chance can explain the difference.",
+        f"({auroc}). On the patients that a model and the {reference} both judge",
+        f"rightly, one value flips {_list(rarer)} more rarely than the",
+        f"{reference}, and {_list(oftener)} more often; for the others chance can explain the difference.",
     ]
     return " ".join(sentences)
 
