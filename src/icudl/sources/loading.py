@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import gzip
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,24 @@ from icudl.execution.context import Progress, ProgressTask
 from icudl.sources import postgres
 from icudl.sources.postgres import Expected
 
-TEXT = "text"
 _BLOCK_BYTES = 1 << 20
+
+
+class ColumnType(enum.Enum):
+    """What a column of a loaded table holds."""
+
+    TEXT = enum.auto()
+    INTEGER = enum.auto()
+    DOUBLE = enum.auto()
+    TIMESTAMP = enum.auto()
+
+
+_SQL_TYPES: Mapping[ColumnType, sql.SQL] = {
+    ColumnType.TEXT: sql.SQL("text"),
+    ColumnType.INTEGER: sql.SQL("integer"),
+    ColumnType.DOUBLE: sql.SQL("double precision"),
+    ColumnType.TIMESTAMP: sql.SQL("timestamp"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +60,7 @@ class LoadedFile:
         table: Name of the table.
         path: CSV or CSV.gz, with a header.
         header: Reads the names of its columns.
-        kind: Gives the SQL type of a column, by its name in lower case.
+        kind: Gives the type of a column, by its name in lower case.
         indexes: Columns that are indexed.
         readable: Translates what a reader raises into an error that names the file.
     """
@@ -51,7 +68,7 @@ class LoadedFile:
     table: str
     path: Path
     header: Callable[[], Sequence[str]]
-    kind: Callable[[str], str]
+    kind: Callable[[str], ColumnType]
     indexes: Sequence[str]
     readable: Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -117,13 +134,11 @@ def _load(connection: psycopg.Connection, schema: str, file: LoadedFile, progres
         header = file.header()
     columns = [column.strip().lower() for column in header]
     definitions = sql.SQL(", ").join(
-        # Types are constants of this package, never text of a file.
-        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(file.kind(column)))
-        for column in columns
+        sql.SQL("{} {}").format(sql.Identifier(column), _SQL_TYPES[file.kind(column)]) for column in columns
     )
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, definitions))
-    typed = [sql.Identifier(column) for column in columns if file.kind(column) != TEXT]
+    typed = [sql.Identifier(column) for column in columns if file.kind(column) is not ColumnType.TEXT]
     copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, ENCODING 'UTF8', FREEZE true, FORCE_NULL ({}))")
     statement = copy.format(name, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(typed))
     with connection.cursor() as cursor:

@@ -13,9 +13,9 @@ from icudl.execution.context import Progress
 from icudl.sources.eicu.folder import COLUMNS, find_tables
 from icudl.sources.eicu.postgres import EXPECTED
 from icudl.sources.eicu.releases import departures, release_of
-from icudl.sources.loading import TEXT, LoadedFile, LoadedRelease, load_files
+from icudl.sources.loading import ColumnType, LoadedFile, LoadedRelease, load_files
 
-_KINDS = {pl.Int64: "integer", pl.Float64: "double precision", pl.String: TEXT}
+_KINDS = {pl.Int64: ColumnType.INTEGER, pl.Float64: ColumnType.DOUBLE, pl.String: ColumnType.TEXT}
 _INDEXES: Mapping[str, str] = {
     "lab": "labname",
     "nursecharting": "nursingchartcelltypevalname",
@@ -60,8 +60,8 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
     return LoadedRelease(rows, present, release_of(rows))
 
 
-def _kind(table: str, column: str) -> str:
+def _kind(table: str, column: str) -> ColumnType:
     known = COLUMNS[table].get(column)
     if known is not None:
         return _KINDS[known]
-    return "integer" if column.endswith("offset") else TEXT
+    return ColumnType.INTEGER if column.endswith("offset") else ColumnType.TEXT

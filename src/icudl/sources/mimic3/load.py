@@ -9,7 +9,7 @@ from pathlib import Path
 from icudl.errors import SourceError
 from icudl.execution.context import Progress
 from icudl.sources import postgres
-from icudl.sources.loading import TEXT, LoadedFile, LoadedRelease, load_files
+from icudl.sources.loading import ColumnType, LoadedFile, LoadedRelease, load_files
 from icudl.sources.mimic.folder import find_tables, translated
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic3.layout import LAYOUT
@@ -74,12 +74,12 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
     return LoadedRelease(rows, present, _checked(rows, schema))
 
 
-def _type(column: str) -> str:
+def _type(column: str) -> ColumnType:
     if column in _TIMESTAMPS or column.endswith("time"):
-        return "timestamp"
+        return ColumnType.TIMESTAMP
     if column in _INTEGERS or column.endswith("_id"):
-        return "integer"
-    return "double precision" if column in _NUMBERS else TEXT
+        return ColumnType.INTEGER
+    return ColumnType.DOUBLE if column in _NUMBERS else ColumnType.TEXT
 
 
 def _checked(rows: Mapping[str, int], schema: str) -> str:
