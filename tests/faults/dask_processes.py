@@ -36,7 +36,8 @@ class DaskProcesses:
         try:
             where = folder / "scheduler.json"
             self._start("scheduler", "--port", "0", "--no-show", "--scheduler-file", str(where))
-            wait_for(where.exists)
+            # The scheduler opens the file before it writes it.
+            wait_for(lambda: where.exists() and where.read_text("utf-8").rstrip().endswith("}"))
             self.address = str(json.loads(where.read_text("utf-8"))["address"])
             assert self.address.startswith("tcp://127.0.0.1:")
             for _ in range(workers):

@@ -63,7 +63,11 @@ Entry = TypeVar("Entry")
 
 
 def load_config(
-    path: Path | str | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()
+    path: Path | str | None = None,
+    settings: Sequence[str] = (),
+    *,
+    defaults: Sequence[str] = (),
+    completed: bool = True,
 ) -> Config:
     """Read a configuration.
 
@@ -74,6 +78,7 @@ def load_config(
         path: TOML file; None for the defaults alone.
         settings: ``"table.key=value"`` texts, the value in TOML notation (quotes around strings may be left out).
         defaults: Like ``settings``, but overridden by the file.
+        completed: Whether a study of data alone becomes the default study; an audit brings model and attacks itself.
 
     Raises:
         ConfigError: The file is missing or not TOML, or a key or value is illegal.
@@ -87,7 +92,7 @@ def load_config(
         tree.merge(_read_toml(path), path)
     for setting in settings:
         tree.set(*parse_setting(setting), origin="--set")
-    if tree.says_only_data():
+    if completed and tree.says_only_data():
         study = packaged_study(DEFAULT)
         tree.put_below(_read_toml(study), study)
     return _assemble(tree)

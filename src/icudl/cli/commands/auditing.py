@@ -88,7 +88,7 @@ def audit(
     if not isinstance(options, OutsideOptions):
         raise ConfigError(f"--declare name={options.to_dict()['name']!r} names another model. Leave it out.")
     if Path(data).suffix == ".toml":
-        base = load_config(Path(data), session.settings)
+        base = load_config(Path(data), session.settings, completed=False)
     else:
         base = data_of(session.store(), session.find(data, stage="preprocess"), session.config())
     study = audit_study(base, options, beside=beside, max_stays=max_stays)

@@ -104,7 +104,8 @@ def audit(
     if not isinstance(options, OutsideOptions):
         raise ConfigError(f"The model is {type(options).__name__}. Expected one from outside.")
     defaults = ("execution.executor=serial",)  # a script that is not guarded cannot start processes
-    base = load_config(None, [*_data_settings(folder, values.shape[1], variables), *settings], defaults=defaults)
+    said = [*_data_settings(folder, values.shape[1], variables), *settings]
+    base = load_config(None, said, defaults=defaults, completed=False)
     pipeline = Pipeline(audit_study(base, options, beside=beside, max_stays=max_stays), store)
     page = pipeline.update()[-1]
     return Audit(
