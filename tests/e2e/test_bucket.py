@@ -78,7 +78,15 @@ def test_every_command_works_with_a_bucket(
     require_the_same(bucket, small_study, tmp_path / "checking")
 
 
-@pytest.mark.parametrize("moment", ["extract", "preprocess", "train", "attack"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("extract", marks=pytest.mark.exhaustive),
+        pytest.param("preprocess", marks=pytest.mark.exhaustive),
+        "train",
+        "attack",
+    ],
+)
 def test_a_killed_machine_leaves_nothing_half_written(
     moment: str, bucket: str, small_study: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,9 @@ from study import SETTINGS, VERBS, contents, copy_until, words
 
 from launcher import Launcher
 
+# Both the cluster and the longer study take minutes to make.
+pytestmark = pytest.mark.xdist_group("clusters")
+
 LONGER = (
     *SETTINGS,
     "training.max_epochs=80",
