@@ -38,6 +38,10 @@ class SourceOptions(Options):
 BY = ("charted", "stored")
 """When a value counts as known: at its own time, or when it was stored."""
 
+URL_DOC = (
+    "PostgreSQL database (postgresql://USER@HOST:PORT/DATABASE). What is left out comes from libpq's environment "
+    "variables, service file and .pgpass; best keep the password there."
+)
 BY_DOC = (
     "When a value counts as known: charted, at its own time; or stored: a value that is stored after the end of the "
     "window is left out and counted, where the tables tell when that was."

@@ -1,11 +1,11 @@
-"""Sizes and hashes of the files of a database, remembered for as long as the files stay as they are."""
+"""Hashes of the tables of a database, in files or on a server, remembered while the tables stay as they are."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,21 +33,15 @@ def hash_files(
         memory: Folder of the remembered hashes; created if missing.
         readable: Given a name, translates what a reader raises into an error that names the file.
     """
-    store = memory / "file-hashes.json"
-    remembered = _remembered(store)
+    with remembering(memory / "file-hashes.json") as known:
 
-    def hashed_one(name: str) -> tuple[str, str, int]:
-        with readable(name):
-            return _hash(files[name], remembered)
+        def hashed_one(name: str) -> tuple[str, str, int]:
+            with readable(name):
+                return _hash(files[name], known)
 
-    with ThreadPoolExecutor(max_workers=min(len(files), _MOST_AT_ONCE) or 1) as pool:
-        hashed = dict(zip(files, pool.map(hashed_one, files), strict=True))
-    known = remembered | {key: digest for key, digest, _ in hashed.values()}
-    if known != remembered:
-        # A hash that cannot be kept is computed again next time.
-        with contextlib.suppress(OSError):
-            memory.mkdir(parents=True, exist_ok=True)
-            write_atomically(store, lambda path: write_json(path, known))
+        with ThreadPoolExecutor(max_workers=min(len(files), _MOST_AT_ONCE) or 1) as pool:
+            hashed = dict(zip(files, pool.map(hashed_one, files), strict=True))
+        known.update({key: digest for key, digest, _ in hashed.values()})
     return {name: {"bytes": size, "sha256": digest} for name, (_, digest, size) in hashed.items()}
 
 
@@ -63,7 +57,34 @@ def fingerprint_of(rules: str, tables: Mapping[str, Mapping[str, Any]]) -> Sourc
     return SourceFingerprint(digest=digest, details={"tables": tables, "rules": rules})
 
 
-def _remembered(store: Path) -> dict[str, str]:
+def fingerprint_of_rows(rules: str, tables: Mapping[str, Any]) -> SourceFingerprint:
+    """Return the identity of tables on a server that are read by rules.
+
+    Args:
+        rules: Digest of the cleaning rules.
+        tables: Number and hash of the rows of each table.
+    """
+    details = {"tables": tables, "rules": rules}
+    digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
+    return SourceFingerprint(digest=digest, details=details)
+
+
+@contextlib.contextmanager
+def remembering(store: Path) -> Iterator[dict[str, Any]]:
+    """Yield what a file remembers, and write what is added to it.
+
+    A file that cannot be read or written is done without: what it does not tell is computed again.
+    """
+    remembered = _remembered(store)
+    known = dict(remembered)
+    yield known
+    if known != remembered:
+        with contextlib.suppress(OSError):
+            store.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(store, lambda path: write_json(path, known))
+
+
+def _remembered(store: Path) -> dict[str, Any]:
     with contextlib.suppress(StoreError):
         content = read_json(store)
         if isinstance(content, dict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, URL_DOC, SourceOptions
 
 VITALS = ("nursecharting", "vitalperiodic", "vitalaperiodic")
 """Tables that hold vital signs."""
@@ -42,13 +42,7 @@ class EicuPostgresOptions(SourceOptions):
     """Which PostgreSQL schema of eICU is read, and from which tables vital signs are taken."""
 
     name: str = option("eicu_postgres", NAME_DOC)
-    url: str = option(
-        "",
-        "PostgreSQL database (postgresql://USER@HOST:PORT/DATABASE). What is left out comes from libpq's environment "
-        "variables, service file and .pgpass; best keep the password there.",
-        identity=False,
-        secret=True,
-    )
+    url: str = option("", URL_DOC, identity=False, secret=True)
     schema: str = option("eicu_crd", "Schema of the tables in that database.", identity=False)
     vitals: tuple[str, ...] = option(("nursecharting",), _VITALS_DOC, choices=VITALS)
     by: str = option("charted", BY_DOC, choices=BY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +13,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from icudl.artifacts import read_json, write_json
 from icudl.errors import SourceError
-from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceFingerprint, SourceOptions
 from icudl.sources.blocks import Types
@@ -24,6 +21,7 @@ from icudl.sources.eicu.folder import columns_by
 from icudl.sources.eicu.items import FLUIDS, LAB, MAGNESIUM_MEQ, NURSE, RESPIRATORY, URINE, URINE_PATH
 from icudl.sources.eicu.options import EicuPostgresOptions
 from icudl.sources.eicu.reading import EicuTables, EventTable
+from icudl.sources.hashing import fingerprint_of_rows, remembering
 from icudl.sources.postgres import Expected
 
 EXPECTED = Expected(
@@ -138,10 +136,8 @@ class EicuPostgres(EicuTables):
         Raises:
             SourceError: The server cannot be reached, or a table or column is missing.
         """
-        store = memory / "postgres-hashes.json"
-        remembered: dict[str, Any] = read_json(store) if store.exists() else {}
-        known, contents = dict(remembered), {}
-        with self.opened() as tables:
+        contents = {}
+        with remembering(memory / "postgres-hashes.json") as known, self.opened() as tables:
             for name, table in tables.items():
                 if not isinstance(table, ServerTable):
                     continue
@@ -149,17 +145,10 @@ class EicuPostgres(EicuTables):
                     state = postgres.state_of(table.connection, self._schema, name)
                 hashed = f"eicu|{state}|{','.join(table.columns)}"
                 key = None if state is None else hashlib.sha256(hashed.encode()).hexdigest()
-                contents[name] = remembered.get(key or "") or table.content()
+                contents[name] = known.get(key or "") or table.content()
                 if key is not None:
                     known[key] = contents[name]
-        if known != remembered:
-            # A hash that cannot be kept is computed again next time.
-            with contextlib.suppress(OSError):
-                memory.mkdir(parents=True, exist_ok=True)
-                write_atomically(store, lambda path: write_json(path, known))
-        details = {"tables": contents, "rules": self.rules.digest}
-        digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details=details)
+        return fingerprint_of_rows(self.rules.digest, contents)
 
     def reach(self) -> str:
         """Connect and look for the tables; see ``sources.base.DataSource``."""

@@ -6,7 +6,6 @@ import abc
 import contextlib
 import copy
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,12 +14,13 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from icudl.artifacts import STAYS_SCHEMA, SourceTables, read_json, write_json
+from icudl.artifacts import STAYS_SCHEMA, SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.files import write_atomically
 from icudl.sources import postgres
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
+from icudl.sources.hashing import fingerprint_of_rows, remembering
 from icudl.sources.mimic import sql as queries
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
@@ -120,28 +120,22 @@ class MimicPostgres(SourceBase):
             SourceError: The server cannot be reached, or a table or column is missing.
         """
         items = {table: sorted(self._items(table)) for table in TABLES}
-        store = memory / "postgres-hashes.json"
-        remembered: dict[str, Any] = read_json(store) if store.exists() else {}
-        known, tables = dict(remembered), {}
-        with postgres.connection(self._url, read_only=True) as connection:
+        tables = {}
+        with (
+            remembering(memory / "postgres-hashes.json") as known,
+            postgres.connection(self._url, read_only=True) as connection,
+        ):
             there = self.tables(connection)
             for table in there.types:
                 with self._translated(f"counting {table}"):
                     state = postgres.state_of(connection, self._schemas[table], table)
                     hashed = f"{state}|{items.get(table)}|{','.join(self._layout.columns[table])}"
                     key = None if state is None else hashlib.sha256(hashed.encode()).hexdigest()
-                    content = remembered.get(key or "") or self._content(connection, there, table, items.get(table))
+                    content = known.get(key or "") or self._content(connection, there, table, items.get(table))
                 tables[table] = content
                 if key is not None:
                     known[key] = content
-        if known != remembered:
-            # A hash that cannot be kept is computed again next time.
-            with contextlib.suppress(OSError):
-                memory.mkdir(parents=True, exist_ok=True)
-                write_atomically(store, lambda path: write_json(path, known))
-        details = {"tables": tables, "rules": self._rules.digest}
-        digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
-        return SourceFingerprint(digest=digest, details=details)
+        return fingerprint_of_rows(self._rules.digest, tables)
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Let the server clean and bin the events, in one consistent snapshot, and stream the sums.

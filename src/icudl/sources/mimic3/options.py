@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, URL_DOC, SourceOptions
 
 _ITEMS_DOC = (
     "Item ids of a variable in MIMIC-III instead of those of the rules: { potassium = [50822, 50971] }. An id that "
@@ -34,13 +34,7 @@ class Mimic3PostgresOptions(SourceOptions):
     """Which PostgreSQL schema of MIMIC-III is read, and how."""
 
     name: str = option("mimic3_postgres", NAME_DOC)
-    url: str = option(
-        "",
-        "PostgreSQL database (postgresql://USER@HOST:PORT/DATABASE). What is left out comes from libpq's environment "
-        "variables, service file and .pgpass; best keep the password there.",
-        identity=False,
-        secret=True,
-    )
+    url: str = option("", URL_DOC, identity=False, secret=True)
     schema: str = option("mimiciii", "Schema of the tables in that database.", identity=False)
     by: str = option("charted", BY_DOC, choices=BY)
     items: Mapping[str, Any] = option({}, _ITEMS_DOC)

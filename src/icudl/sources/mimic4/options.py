@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icudl.options import option
-from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, SourceOptions
+from icudl.sources.base import BY, BY_DOC, NAME_DOC, PATH_DOC, URL_DOC, SourceOptions
 
 YEAR_GROUPS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
 """Values of anchor_year_group in all versions; the last is new in version 3.0."""
@@ -43,13 +43,7 @@ class Mimic4PostgresOptions(SourceOptions):
     """Which PostgreSQL schemas of MIMIC-IV are read, and how."""
 
     name: str = option("mimic4_postgres", NAME_DOC)
-    url: str = option(
-        "",
-        "PostgreSQL database (postgresql://USER@HOST:PORT/DATABASE). What is left out comes from libpq's environment "
-        "variables, service file and .pgpass; best keep the password there.",
-        identity=False,
-        secret=True,
-    )
+    url: str = option("", URL_DOC, identity=False, secret=True)
     hosp_schema: str = option(
         "mimiciv_hosp", "Schema of patients, admissions and labevents in that database.", identity=False
     )
