@@ -49,7 +49,8 @@ its 95 % interval, over resampled stays, not over seeds.
 * **Derangements answered**: of the records in which a derangement is charted over the last day, the share whose risk
   rises by a point or more. A blind model is perfectly robust, so this must not fall.
 
-`-` stands where a part was not computed.
+`-` stands where a part was not computed, and a row that was not computed is left out. The calibration error (ECE) of
+resampled stays is larger on average than that of all of them, so its interval may lie above the number.
 """
 
 OUTLOOK = """

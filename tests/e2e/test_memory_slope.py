@@ -56,7 +56,7 @@ def test_a_stay_of_the_grid_takes_little_more_than_its_cells(tmp_path: Path) -> 
     assert slope("preparation", (2_000, 20_000), tmp_path) < 12 * cells
 
 
-@pytest.mark.exhaustive  # four minutes; the analysis of attacks below is as strict about memory
+@pytest.mark.exhaustive  # it attacks 50,000 stays, which takes four minutes
 def test_an_attack_holds_neither_the_data_nor_the_results(tmp_path: Path) -> None:
     """A stay has 5.5 kB of hourly values and counts; its row of the table of stays is what is held."""
     sizes = (10_000, 40_000)
