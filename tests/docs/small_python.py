@@ -43,12 +43,18 @@ def cut_small() -> None:
     """Let every configuration that is read from now on be a small one; what the page sets itself stands."""
     whole = loading.load_config
 
-    def small(path: Path | None = None, settings: Sequence[str] = (), *, defaults: Sequence[str] = ()) -> Config:
+    def small(
+        path: Path | None = None,
+        settings: Sequence[str] = (),
+        *,
+        defaults: Sequence[str] = (),
+        completed: bool = True,
+    ) -> Config:
         keys = {setting.partition("=")[0] for setting in settings} - {"source.patients"}
-        asked = whole(path, settings, defaults=defaults)
+        asked = whole(path, settings, defaults=defaults, completed=completed)
         added = [item for item in SMALL if item.partition("=")[0] not in keys and has_option(asked, item)]
         kept = [setting for setting in settings if not setting.startswith("source.patients=")]
-        return whole(path, (*added, *kept), defaults=defaults)
+        return whole(path, (*added, *kept), defaults=defaults, completed=completed)
 
     loading.load_config = small
 
