@@ -169,8 +169,8 @@ def server(_: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from icudl.sources.mimic.postgres import SETTINGS
     from icudl.sources.mimic.sql import sums_of
     from icudl.sources.mimic3 import Mimic3Postgres, Mimic3PostgresOptions
-    from icudl.sources.postgres import connection
     from icudl.sources.rules import mimic3_rules
+    from icudl.sources.servers.postgres import connection
     from icudl.variables import STUDY_VARIABLES
 
     seconds = 0.0

@@ -11,7 +11,7 @@ import polars as pl
 
 import icudl
 from icudl.analysis.intervals import wilson
-from icudl.analysis.numbers.pairs import flip_differences
+from icudl.analysis.numbers.attacks.pairs import flip_differences
 from icudl.artifacts import AttackResult, AttackStatus, GridDataset, TrainingResult, write_json
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, render, styled
 from icudl.training.scores.evaluation import compare

@@ -11,7 +11,7 @@ import polars as pl
 from rows import DRAWN, Row
 
 from icudl.analysis.intervals import resamples, wilson
-from icudl.analysis.numbers.responsiveness import RISE
+from icudl.analysis.numbers.models.responsiveness import RISE
 from icudl.artifacts import AttackResult, AttackStatus, GridDataset, Probes
 from icudl.training.scores.evaluation import bootstrap_weights
 from icudl.training.scores.metrics import Scored, all_scores

@@ -11,7 +11,7 @@ import polars as pl
 
 from icudl.analysis.conditions import ExampleSet
 from icudl.artifacts import AttackResult
-from icudl.artifacts.stored import ROW_GROUP
+from icudl.artifacts.files.stored import ROW_GROUP
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

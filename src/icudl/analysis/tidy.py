@@ -14,7 +14,7 @@ import polars as pl
 
 from icudl.artifacts import AttackResult, Certificates, GridDataset, Probes
 from icudl.artifacts.base import Schema
-from icudl.artifacts.stored import ROW_GROUP
+from icudl.artifacts.files.stored import ROW_GROUP
 from icudl.variables import Variable
 
 BLOCK = 2048

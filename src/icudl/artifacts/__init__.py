@@ -6,20 +6,13 @@ files are Parquet, safetensors and JSON, so nothing here can execute code when i
 
 from __future__ import annotations
 
-from icudl.artifacts.attack import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, AttackStatus
+from icudl.artifacts.attacks.certificates import Certificates, CertificateStatus, PieceVerdict
+from icudl.artifacts.attacks.examples import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, AttackStatus
+from icudl.artifacts.attacks.susceptibility import SusceptibilityResult
 from icudl.artifacts.base import Artifact, Floats, Schema, Warned, check_schema
-from icudl.artifacts.certificates import Certificates, CertificateStatus, PieceVerdict
-from icudl.artifacts.checkpoint import MET_BEFORE, Checkpoint, FeatureScaler
-from icudl.artifacts.codecs import read_json, write_json
-from icudl.artifacts.grid import FLOW_SCHEMA, GridDataset
-from icudl.artifacts.lineage import LineageEntry
-from icudl.artifacts.member import FINAL, Member
-from icudl.artifacts.objective import Direction, Objective
-from icudl.artifacts.outcome import HOSPITAL_DEATH, Outcome
-from icudl.artifacts.probes import Probes
-from icudl.artifacts.report import Report
-from icudl.artifacts.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
-from icudl.artifacts.source_tables import (
+from icudl.artifacts.data.grid import FLOW_SCHEMA, GridDataset
+from icudl.artifacts.data.outcome import HOSPITAL_DEATH, Outcome
+from icudl.artifacts.data.source_tables import (
     CLEANING_SCHEMA,
     HOURS_SCHEMA,
     OUTCOMES_SCHEMA,
@@ -27,9 +20,16 @@ from icudl.artifacts.source_tables import (
     SourceTables,
     no_outcomes,
 )
-from icudl.artifacts.susceptibility import SusceptibilityResult
-from icudl.artifacts.training import HISTORY_SCHEMA, TrainingResult, network_histories
-from icudl.artifacts.tuning import TRIALS_SCHEMA, TrialState, TuningResult
+from icudl.artifacts.files.codecs import read_json, write_json
+from icudl.artifacts.lineage import LineageEntry
+from icudl.artifacts.models.checkpoint import MET_BEFORE, Checkpoint, FeatureScaler
+from icudl.artifacts.models.member import FINAL, Member
+from icudl.artifacts.models.objective import Direction, Objective
+from icudl.artifacts.models.probes import Probes
+from icudl.artifacts.models.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
+from icudl.artifacts.models.training import HISTORY_SCHEMA, TrainingResult, network_histories
+from icudl.artifacts.models.tuning import TRIALS_SCHEMA, TrialState, TuningResult
+from icudl.artifacts.report import Report
 
 __all__ = [
     "ATTACKED_SCHEMA",

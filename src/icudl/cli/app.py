@@ -5,21 +5,21 @@ from __future__ import annotations
 import click
 
 from icudl import __version__
-from icudl.cli.commands.auditing import audit
-from icudl.cli.commands.carding import card
-from icudl.cli.commands.comparing import compare, diff
-from icudl.cli.commands.configuring import config_group
 from icudl.cli.commands.data import database_group, synth
 from icudl.cli.commands.doctor import doctor
-from icudl.cli.commands.exporting import export
-from icudl.cli.commands.inspecting import list_results, show, status, verify
-from icudl.cli.commands.keeping import clean, plugins
 from icudl.cli.commands.locating import locate
-from icudl.cli.commands.results import figures, open_report, trials
-from icudl.cli.commands.running import STAGE_COMMANDS, demo, run
-from icudl.cli.commands.scoring import evaluate, predict
-from icudl.cli.commands.tabling import table
-from icudl.cli.commands.tuning import train, tune_group
+from icudl.cli.commands.results.carding import card
+from icudl.cli.commands.results.comparing import compare, diff
+from icudl.cli.commands.results.exporting import export
+from icudl.cli.commands.results.inspecting import list_results, show, status, verify
+from icudl.cli.commands.results.keeping import clean, plugins
+from icudl.cli.commands.results.showing import figures, open_report, trials
+from icudl.cli.commands.results.tabling import table
+from icudl.cli.commands.studies.auditing import audit
+from icudl.cli.commands.studies.configuring import config_group
+from icudl.cli.commands.studies.running import STAGE_COMMANDS, demo, run
+from icudl.cli.commands.studies.scoring import evaluate, predict
+from icudl.cli.commands.studies.tuning import train, tune_group
 from icudl.cli.completion import completion
 
 WELCOME = """ICU Deep Learning {version}

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from icudl.options import masked
-from icudl.sources.counting import extraction_seconds
+from icudl.sources.reading.counting import extraction_seconds
 
 if TYPE_CHECKING:
     from icudl.cli.session import Session

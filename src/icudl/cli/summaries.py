@@ -11,11 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from icudl.analysis.numbers.attacks.verdicts import reversed_verdicts
 from icudl.analysis.numbers.comparison import FEWEST_DEATHS as FEWEST_TOLD
 from icudl.analysis.numbers.comparison import Estimate
-from icudl.analysis.numbers.hospitals import HospitalLine
-from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, RISE, responsiveness
-from icudl.analysis.numbers.verdicts import reversed_verdicts
+from icudl.analysis.numbers.models.hospitals import HospitalLine
+from icudl.analysis.numbers.models.responsiveness import FEWEST_STAYS, RISE, responsiveness
 from icudl.artifacts import (
     HOSPITAL_DEATH,
     AttackResult,
@@ -358,7 +358,7 @@ def _certify(store: Store, manifest: Manifest) -> list[Table]:
 
 def _nearby(result: Certificates) -> Iterator[Table]:
     """Return what is proved against errors of several values, where it was asked for."""
-    from icudl.analysis.numbers.certificates import proved_nearby
+    from icudl.analysis.numbers.proofs.certificates import proved_nearby
 
     near = proved_nearby(result)
     if near:
@@ -372,7 +372,7 @@ def _nearby(result: Certificates) -> Iterator[Table]:
 
 def _both_sides(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
     """Return the fewest wrong values that flip predictions, where proofs and attacks are about the same stays."""
-    from icudl.analysis.numbers.both_sides import both_sides
+    from icudl.analysis.numbers.proofs.both_sides import both_sides
 
     def about(manifest: Manifest) -> tuple[str, ...]:
         """Return what was proved about or attacked: the fitted model and the data set."""

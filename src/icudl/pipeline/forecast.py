@@ -23,8 +23,8 @@ from icudl.models.options import ChartedOptions, ModelOptions, SequenceOptions
 from icudl.pipeline.estimates import need_of
 from icudl.pipeline.graph import Node
 from icudl.sources.base import DataSource, SourceOptions
-from icudl.sources.counting import extraction_seconds
 from icudl.sources.locating import Locating, Location, Survey
+from icudl.sources.reading.counting import extraction_seconds
 from icudl.store.manifest import Manifest
 from icudl.training.options import TrainingOptions
 

@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 
 from icudl import __version__
-from icudl.analysis.numbers.responsiveness import responsiveness
-from icudl.analysis.numbers.verdicts import reversed_verdicts
+from icudl.analysis.numbers.attacks.verdicts import reversed_verdicts
+from icudl.analysis.numbers.models.responsiveness import responsiveness
 from icudl.artifacts import (
     HOSPITAL_DEATH,
     AttackResult,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from icudl.artifacts import FLOW_SCHEMA, SourceTables
-from icudl.artifacts.outcome import HOSPITAL_DEATH_EVENT
+from icudl.artifacts.data.outcome import HOSPITAL_DEATH_EVENT
 from icudl.errors import SourceError
 from icudl.options import Options, option
 from icudl.preprocessing.grid import window_lengths

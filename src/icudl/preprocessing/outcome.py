@@ -8,7 +8,7 @@ from typing import ClassVar
 import polars as pl
 
 from icudl.artifacts import SourceTables
-from icudl.artifacts.outcome import EVENTS, HOSPITAL_DEATH, HOSPITAL_DEATH_EVENT, Outcome
+from icudl.artifacts.data.outcome import EVENTS, HOSPITAL_DEATH, HOSPITAL_DEATH_EVENT, Outcome
 from icudl.errors import ConfigError, SourceError
 from icudl.options import Options, option
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import Checkpoint, GridDataset
-from icudl.artifacts.probes import TABLES, Probes
+from icudl.artifacts.models.probes import TABLES, Probes
 from icudl.attacks.base import TargetModel
 from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
 from icudl.attacks.run.shards import Shard, bind_charted_shard, bind_shard, unseen_member

@@ -14,7 +14,7 @@ import polars as pl
 import torch
 
 from icudl.artifacts import Checkpoint
-from icudl.artifacts.certificates import (
+from icudl.artifacts.attacks.certificates import (
     FLIPS_SCHEMA,
     NEARBY_SCHEMA,
     PIECES_SCHEMA,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.artifacts import Checkpoint, GridDataset
-from icudl.artifacts.certificates import TABLES, Certificates
+from icudl.artifacts.attacks.certificates import TABLES, Certificates
 from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
 from icudl.attacks.run.shards import Shard, unseen_member
 from icudl.execution.base import Tick

@@ -18,7 +18,7 @@ from icudl.sources.locating import (
     MissingTable,
     Survey,
 )
-from icudl.sources.names import UNKNOWN_NAME, count_unknown_names, rows_of_variables
+from icudl.sources.reading.names import UNKNOWN_NAME, count_unknown_names, rows_of_variables
 
 __all__ = [
     "UNKNOWN_NAME",

@@ -281,8 +281,8 @@ class TellsOutcomes(Protocol):
     """A source that says which outcomes its data tell.
 
     Attributes:
-        outcomes: Some of ``icudl.artifacts.outcome.EVENTS``. A table [outcome] that asks for another is refused before
-            anything is read.
+        outcomes: Some of ``icudl.artifacts.data.outcome.EVENTS``. A table [outcome] that asks for another is refused
+            before anything is read.
     """
 
     outcomes: frozenset[str]

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from icudl.artifacts import HOSPITAL_DEATH, SourceTables
-from icudl.artifacts.outcome import EVENTS
+from icudl.artifacts.data.outcome import EVENTS
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
 from icudl.preprocessing.outcome import COLUMNS

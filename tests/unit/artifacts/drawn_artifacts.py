@@ -43,8 +43,14 @@ from icudl.artifacts import (
     TrainingResult,
     TuningResult,
 )
-from icudl.artifacts.certificates import CERTIFIED_SCHEMA, FLIPS_SCHEMA, NEARBY_SCHEMA, PIECES_SCHEMA, VALUES_SCHEMA
-from icudl.artifacts.probes import PROBED_SCHEMA, RESPONSES_SCHEMA, SLIPS_SCHEMA, VERDICTS_SCHEMA
+from icudl.artifacts.attacks.certificates import (
+    CERTIFIED_SCHEMA,
+    FLIPS_SCHEMA,
+    NEARBY_SCHEMA,
+    PIECES_SCHEMA,
+    VALUES_SCHEMA,
+)
+from icudl.artifacts.models.probes import PROBED_SCHEMA, RESPONSES_SCHEMA, SLIPS_SCHEMA, VERDICTS_SCHEMA
 from icudl.variables import Variable
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)

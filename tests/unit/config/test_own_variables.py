@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from icudl.artifacts.codecs import variables_from_json, variables_to_json
+from icudl.artifacts.files.codecs import variables_from_json, variables_to_json
 from icudl.config.document import json_schema, key_table, to_document
 from icudl.config.load import load_config
 from icudl.errors import ConfigError

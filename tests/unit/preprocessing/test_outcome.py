@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icudl.artifacts import OUTCOMES_SCHEMA, SourceTables
-from icudl.artifacts.outcome import EVENTS
+from icudl.artifacts.data.outcome import EVENTS
 from icudl.errors import ConfigError, SourceError
 from icudl.preprocessing.cohort import CohortOptions, select_cohort
 from icudl.preprocessing.outcome import COLUMNS, OutcomeOptions, described, require_told

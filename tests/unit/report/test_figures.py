@@ -12,9 +12,9 @@ import pytest
 from susceptibility_cases import make_attack, random_attack
 from training_cases import empty_training, make_training
 
-from icudl.analysis.numbers.histograms import PROPERTIES
-from icudl.analysis.numbers.quality import FittedModel, precision_recall_points, roc_points
-from icudl.analysis.numbers.searches import history_table, importance_table, slices_table
+from icudl.analysis.numbers.attacks.histograms import PROPERTIES
+from icudl.analysis.numbers.models.quality import FittedModel, precision_recall_points, roc_points
+from icudl.analysis.numbers.models.searches import history_table, importance_table, slices_table
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import (

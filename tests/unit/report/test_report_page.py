@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
-from icudl.artifacts.checkpoint import MET_BEFORE
+from icudl.artifacts.models.checkpoint import MET_BEFORE
 from icudl.execution.context import RunContext
 from icudl.models.outside.options import OutsideOptions
 from icudl.report.build import build_report, embed

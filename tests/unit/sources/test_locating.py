@@ -123,7 +123,7 @@ def test_rows_tell_the_release(tmp_path: Path) -> None:
 def test_a_release_that_small_tables_leave_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Hospital(labs=[lab(hour, 51006, 20) for hour in range(4)]).write(tmp_path / "iv")
     size = (folder / "hosp" / "labevents.csv").stat().st_size
-    monkeypatch.setattr("icudl.sources.counting.LARGEST_COUNTED", size - 1)
+    monkeypatch.setattr("icudl.sources.reading.counting.LARGEST_COUNTED", size - 1)
     found = located_in(folder, releases=RELEASES)
     assert {table.name: table.rows for table in found.tables}["labevents"] is None
     assert "MIMIC-IV v3.0 and MIMIC-IV v3.1; --count tells them apart" in found.notes[0]

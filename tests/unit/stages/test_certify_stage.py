@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from attack_cases import make_case
-from icudl.analysis.numbers.certificates import flips_of, proved_nearby
+from icudl.analysis.numbers.proofs.certificates import flips_of, proved_nearby
 from icudl.artifacts import Certificates, CertificateStatus
-from icudl.artifacts.certificates import PIECES_SCHEMA
+from icudl.artifacts.attacks.certificates import PIECES_SCHEMA
 from icudl.attacks.run.shards import divide
 from icudl.errors import StageError
 from icudl.execution.context import RunContext, SilentProgress

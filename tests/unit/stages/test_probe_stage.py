@@ -11,7 +11,7 @@ import pytest
 
 from attack_cases import make_case
 from icudl.artifacts import GridDataset, Probes, TrainingResult
-from icudl.artifacts.probes import TABLES
+from icudl.artifacts.models.probes import TABLES
 from icudl.errors import StageError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.quality import model_names
+from icudl.analysis.numbers.models.quality import model_names
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult
-from icudl.artifacts.stored import ROW_GROUP
+from icudl.artifacts.files.stored import ROW_GROUP
 from icudl.training.scores.evaluation import compare
 
 COMPARED = ("auroc", "auprc", "brier", "ece")

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, GridDataset, Schema
-from icudl.artifacts.stored import TableFile, TableFiles, join_tables, write_table
+from icudl.artifacts.files.stored import TableFile, TableFiles, join_tables, write_table
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import STATUSES, CellColumns, FurtherTable, ShardOutcome, StayColumns
 from icudl.attacks.run.shards import Part, unseen_member

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
-from icudl.artifacts.stored import forget_pages
+from icudl.artifacts.files.stored import forget_pages
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
 from icudl.attacks.target.charted import ChartedTarget, bind_charted

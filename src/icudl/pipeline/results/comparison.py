@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from icudl.analysis.numbers.attacks.pairs import flip_differences
+from icudl.analysis.numbers.attacks.verdicts import reversal_difference, reversed_verdicts
 from icudl.analysis.numbers.comparison import COMPARED
-from icudl.analysis.numbers.pairs import flip_differences
-from icudl.analysis.numbers.responsiveness import responsiveness
-from icudl.analysis.numbers.verdicts import reversal_difference, reversed_verdicts
+from icudl.analysis.numbers.models.responsiveness import responsiveness
 from icudl.artifacts import HOSPITAL_DEATH, AttackResult, GridDataset, Outcome, Probes, Scores, TrainingResult
 from icudl.errors import StoreError
 from icudl.execution.threads import single_thread

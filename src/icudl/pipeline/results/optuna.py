@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from icudl.analysis.numbers.searches import distributions_of, parameters_of
+from icudl.analysis.numbers.models.searches import distributions_of, parameters_of
 from icudl.artifacts import Direction, TrialState, TuningResult
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import polars as pl
 
 from icudl.analysis.numbers.comparison import AttackLine, JudgedOn, attack_line, judged_on, models_side_by_side
-from icudl.analysis.numbers.quality import own_models
+from icudl.analysis.numbers.models.quality import own_models
 from icudl.artifacts import AttackResult, Scores, SusceptibilityResult, TrainingResult
 from icudl.errors import StoreError
 from icudl.execution.threads import single_thread

@@ -12,10 +12,10 @@ import polars as pl
 
 from icudl import __version__
 from icudl.analysis import tidy
-from icudl.analysis.numbers.quality import own_models
+from icudl.analysis.numbers.models.quality import own_models
 from icudl.analysis.tidy import TABLES, Frames, TidyTable
 from icudl.artifacts import AttackResult, Certificates, Probes, Scores, TrainingResult
-from icudl.artifacts.stored import ROW_GROUP
+from icudl.artifacts.files.stored import ROW_GROUP
 from icudl.errors import StoreError
 from icudl.execution.context import Progress
 from icudl.pipeline.results.gathered import Gathered

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from icudl.analysis.numbers.pairs import flip_differences
-from icudl.analysis.numbers.verdicts import reversed_verdicts
+from icudl.analysis.numbers.attacks.pairs import flip_differences
+from icudl.analysis.numbers.attacks.verdicts import reversed_verdicts
 from icudl.artifacts import AttackResult, Certificates, Probes, Scores, TrainingResult
-from icudl.artifacts.training import network_histories
+from icudl.artifacts.models.training import network_histories
 from icudl.options import masked
 from icudl.pipeline.provenance import PROVED, used_options
 from icudl.pipeline.stages import STAGES

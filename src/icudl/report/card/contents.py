@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from icudl.analysis.numbers.certificates import proved_by_class
-from icudl.analysis.numbers.responsiveness import responsiveness
-from icudl.analysis.numbers.single_attacks import Share
-from icudl.analysis.numbers.verdicts import reversed_verdicts
+from icudl.analysis.numbers.attacks.single_attacks import Share
+from icudl.analysis.numbers.attacks.verdicts import reversed_verdicts
+from icudl.analysis.numbers.models.responsiveness import responsiveness
+from icudl.analysis.numbers.proofs.certificates import proved_by_class
 from icudl.artifacts import (
     AttackResult,
     AttackStatus,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from icudl.analysis.numbers.quality import (
+from icudl.analysis.numbers.models.quality import (
     Curve,
     Judged,
     calibration_groups,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.histograms import PROPERTIES, Histogram, property_histogram, risk_histogram
+from icudl.analysis.numbers.attacks.histograms import PROPERTIES, Histogram, property_histogram, risk_histogram
 from icudl.report.charts.descriptions import Axis, Bar, Bars
 from icudl.report.elements import Figure, FigureGrid
 from icudl.report.names import CONDITION_SWITCH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.maps import CellMap, importance_map, measure_map
+from icudl.analysis.numbers.attacks.maps import CellMap, importance_map, measure_map
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Heat, Line, Lines, Numbers
 from icudl.report.elements import Figure, Switch

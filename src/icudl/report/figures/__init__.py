@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from icudl.analysis.measures import MEASURES
-from icudl.analysis.numbers import searches
-from icudl.analysis.numbers.quality import FittedModel
+from icudl.analysis.numbers.models import searches
+from icudl.analysis.numbers.models.quality import FittedModel
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TuningResult
 from icudl.report.figures import attack, cohort, heatmaps, histograms, importance, quality, robustness, tuning
 from icudl.report.figures.style import FORMATS, render

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES
-from icudl.analysis.numbers.maps import colour_limit, measure_map
+from icudl.analysis.numbers.attacks.maps import colour_limit, measure_map
 from icudl.artifacts import SusceptibilityResult
 from icudl.report.figures.style import (
     COLOUR_MAP,

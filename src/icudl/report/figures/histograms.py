@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, EXAMPLES
-from icudl.analysis.numbers.histograms import BINS, PROPERTIES, property_histogram
+from icudl.analysis.numbers.attacks.histograms import BINS, PROPERTIES, property_histogram
 from icudl.artifacts import SusceptibilityResult
 from icudl.report.figures.style import CONDITION_COLOURS, CONDITION_LABELS, new_figure, say_nothing_found, styled
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.maps import colour_limit
-from icudl.analysis.numbers.maps import importance_map as importance_cells
+from icudl.analysis.numbers.attacks.maps import colour_limit
+from icudl.analysis.numbers.attacks.maps import importance_map as importance_cells
 from icudl.artifacts import SusceptibilityResult
 from icudl.report.figures.style import (
     COLOUR_MAP,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from icudl.analysis.numbers.quality import (
+from icudl.analysis.numbers.models.quality import (
     SPLITS,
     Band,
     Curve,

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS, attacked_stays
-from icudl.analysis.numbers.maps import single_value_maps
-from icudl.analysis.numbers.single_attacks import within_budgets
+from icudl.analysis.numbers.attacks.maps import single_value_maps
+from icudl.analysis.numbers.attacks.single_attacks import within_budgets
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackResult
 from icudl.report.figures.style import (

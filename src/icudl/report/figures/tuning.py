@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from icudl.analysis.numbers.searches import LOG_RATIO, history_table, importance_table, score_name, slices_table
+from icudl.analysis.numbers.models.searches import LOG_RATIO, history_table, importance_table, score_name, slices_table
 from icudl.artifacts import TrialState, TuningResult
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, say_nothing_found, styled
 

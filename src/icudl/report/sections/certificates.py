@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from icudl.analysis.numbers.both_sides import both_sides
-from icudl.analysis.numbers.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.proofs.both_sides import both_sides
+from icudl.analysis.numbers.proofs.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
 from icudl.artifacts import AttackResult, Certificates, CertificateStatus
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table

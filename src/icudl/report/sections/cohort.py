@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from icudl.analysis.numbers.cohort import how_often_measured
+from icudl.analysis.numbers.cohorts.coverage import how_often_measured
 from icudl.artifacts import GridDataset, SourceTables
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table

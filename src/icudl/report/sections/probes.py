@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from icudl.analysis.numbers.responsiveness import FEWEST_STAYS, RISE, Response, Responsiveness, responsiveness
-from icudl.analysis.numbers.verdicts import Reversed, Slipped, reversed_verdicts, slips_by_kind
+from icudl.analysis.numbers.attacks.verdicts import Reversed, Slipped, reversed_verdicts, slips_by_kind
+from icudl.analysis.numbers.models.responsiveness import FEWEST_STAYS, RISE, Response, Responsiveness, responsiveness
 from icudl.probes.derangements import COURSES
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines, Variants
 from icudl.report.elements import Block, Entry, Figure, Listing, Note, Section, Switch, Table

@@ -20,7 +20,7 @@ from icudl.analysis.numbers.comparison import (
     judged_on,
     models_side_by_side,
 )
-from icudl.analysis.numbers.quality import own_models
+from icudl.analysis.numbers.models.quality import own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
 from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat

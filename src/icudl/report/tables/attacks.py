@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP, FlippedShare, few_changes, flipped_by_group
 from icudl.analysis.numbers.comparison import FEWEST_ATTACKED, AttackLine, Flips
-from icudl.analysis.numbers.groups import SMALLEST_GROUP, FlippedShare, few_changes, flipped_by_group
 from icudl.report.elements import Entry
 from icudl.report.names import short_threat, subgroup_name
 from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, is_small, share

@@ -6,9 +6,9 @@ import dataclasses
 import enum
 import math
 
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.single_attacks import Share
 from icudl.analysis.numbers.comparison import Estimate
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
-from icudl.analysis.numbers.single_attacks import Share
 from icudl.report.elements import Entry
 from icudl.report.wording import percent
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from icudl.analysis.numbers.characteristics import Category, Characteristics, Quantity, Spread, characteristics
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.cohorts.characteristics import Category, Characteristics, Quantity, Spread, characteristics
 from icudl.artifacts import GridDataset
 from icudl.report.elements import Entry
 from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, is_small

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.comparison import COMPARED, FEWEST_DEATHS, Estimate, JudgedOn, ModelLine
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.report.elements import Entry
 from icudl.report.names import METRIC_NAMES, SPLIT_NAMES, predictor_name, subgroup_name
 from icudl.report.tables.base import NOTHING, Kind, Line, PaperTable, counted, estimated, is_small

@@ -22,7 +22,7 @@ from icudl.sources.clif.items import (
     Category,
     rule_of,
 )
-from icudl.sources.names import MOST_NAMES, UNKNOWN_NAME
+from icudl.sources.reading.names import MOST_NAMES, UNKNOWN_NAME
 from icudl.sources.rules import ItemRule, RuleBook
 from icudl.sources.table import texts
 from icudl.variables import Variable

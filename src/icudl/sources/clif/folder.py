@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from icudl.errors import SourceError
-from icudl.sources.blocks import ENDINGS, TableFile, Types
 from icudl.sources.clif.items import ASSESSMENTS, BREATHS, DEVICE, FIO2_SET, LABS, RESPIRATORY, VITALS
+from icudl.sources.reading.blocks import ENDINGS, TableFile, Types
 
 EDITION = "CLIF 2.1"
 PREFIX = "clif_"

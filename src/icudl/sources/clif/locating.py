@@ -9,10 +9,10 @@ import polars as pl
 from icudl.errors import SourceError
 from icudl.sources.clif import items
 from icudl.sources.clif.folder import COLUMNS, PREFIX, REQUIRED, files_of
-from icudl.sources.counting import rows_in
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
 from icudl.sources.mimic4.layout import POPULATION as MIMIC4_POPULATION
-from icudl.sources.unreadable import UNREADABLE
+from icudl.sources.reading.counting import rows_in
+from icudl.sources.reading.unreadable import UNREADABLE
 
 LOOKED_FOR = "CLIF: clif_patient, clif_hospitalization and clif_adt as .parquet, .csv or .csv.gz"
 MIMIC_HOSPITAL = "mimic"

@@ -12,7 +12,6 @@ from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.blocks import TableFile
 from icudl.sources.clif import items
 from icudl.sources.clif.clock import Clock
 from icudl.sources.clif.events import Items, entries
@@ -20,10 +19,11 @@ from icudl.sources.clif.folder import COLUMNS, PREFIX, find_tables
 from icudl.sources.clif.locating import LOOKED_FOR, MIMIC_HOSPITAL, located
 from icudl.sources.clif.options import ClifOptions
 from icudl.sources.clif.stays import stays_of
-from icudl.sources.events import EventBins
-from icudl.sources.hashing import fingerprint_of, hash_files
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic4.layout import POPULATION as MIMIC4_POPULATION
+from icudl.sources.reading.blocks import TableFile
+from icudl.sources.reading.events import EventBins
+from icudl.sources.reading.hashing import fingerprint_of, hash_files
 from icudl.sources.rules import MOST_ITEMS
 from icudl.sources.table.reading import Notes, several, shown
 from icudl.sources.table.texts import require_zone

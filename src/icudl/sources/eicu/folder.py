@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from icudl.errors import ConfigError, SourceError, suggestion
-from icudl.sources.blocks import ENDINGS, TableFile, Types
 from icudl.sources.eicu.items import CUFF, FLUIDS, LAB, MONITOR, NURSE, RESPIRATORY
+from icudl.sources.reading.blocks import ENDINGS, TableFile, Types
 
 _WHOLE, _REAL, _TEXT = pl.Int64, pl.Float64, pl.String
 COLUMNS: Mapping[str, Types] = {

@@ -13,7 +13,7 @@ from icudl.execution.context import Progress
 from icudl.sources.eicu.folder import COLUMNS, find_tables
 from icudl.sources.eicu.postgres import EXPECTED
 from icudl.sources.eicu.releases import departures, release_of
-from icudl.sources.loading import ColumnType, LoadedFile, LoadedRelease, load_files
+from icudl.sources.servers.loading import ColumnType, LoadedFile, LoadedRelease, load_files
 
 _KINDS = {pl.Int64: ColumnType.INTEGER, pl.Float64: ColumnType.DOUBLE, pl.String: ColumnType.TEXT}
 _INDEXES: Mapping[str, str] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from icudl.errors import SourceError
-from icudl.sources.counting import rows_in
 from icudl.sources.eicu import items
 from icudl.sources.eicu.folder import COLUMNS, find_tables
 from icudl.sources.eicu.releases import RELEASES, departures
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
+from icudl.sources.reading.counting import rows_in
 
 
 def located(folder: Path, plugin: str, survey: Survey) -> Location | None:

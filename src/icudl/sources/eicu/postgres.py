@@ -14,15 +14,15 @@ import psycopg
 from psycopg import sql
 
 from icudl.errors import SourceError
-from icudl.sources import postgres
 from icudl.sources.base import SourceFingerprint, SourceOptions
-from icudl.sources.blocks import Types
 from icudl.sources.eicu.folder import columns_by
 from icudl.sources.eicu.items import FLUIDS, LAB, MAGNESIUM_MEQ, NURSE, RESPIRATORY, URINE, URINE_PATH
 from icudl.sources.eicu.options import EicuPostgresOptions
 from icudl.sources.eicu.reading import EicuTables, EventTable
-from icudl.sources.hashing import fingerprint_of_rows, remembering
-from icudl.sources.postgres import Expected
+from icudl.sources.reading.blocks import Types
+from icudl.sources.reading.hashing import fingerprint_of_rows, remembering
+from icudl.sources.servers import postgres
+from icudl.sources.servers.postgres import Expected
 
 EXPECTED = Expected(
     "eICU",

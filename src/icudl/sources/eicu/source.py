@@ -12,14 +12,14 @@ import polars as pl
 
 from icudl.errors import SourceError
 from icudl.sources.base import SourceFingerprint, SourceOptions
-from icudl.sources.blocks import TableFile
 from icudl.sources.eicu import items
 from icudl.sources.eicu.folder import check_files, find_tables
 from icudl.sources.eicu.locating import located
 from icudl.sources.eicu.options import EicuOptions
 from icudl.sources.eicu.reading import EicuTables, EventTable
-from icudl.sources.hashing import fingerprint_of, hash_files
 from icudl.sources.locating import Location, Survey
+from icudl.sources.reading.blocks import TableFile
+from icudl.sources.reading.hashing import fingerprint_of, hash_files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import polars as pl
 from icudl.artifacts import read_json
 from icudl.errors import SourceError, StoreError
 from icudl.sources.meds.codes import is_one_of
-from icudl.sources.unreadable import UNREADABLE
+from icudl.sources.reading.unreadable import UNREADABLE
 
 REQUIRED = ("subject_id", "time", "code", "numeric_value")
 """Columns that are needed. The standard lets a data set leave out the last; nothing was measured there."""

@@ -11,7 +11,7 @@ from icudl.sources.locating import LocatedTable, Location, Survey
 from icudl.sources.meds.codes import code_table, is_one_of
 from icudl.sources.meds.folder import Shard, description, listed_codes, shards_of
 from icudl.sources.meds.ready import EVENTS, READY, ready
-from icudl.sources.unreadable import UNREADABLE
+from icudl.sources.reading.unreadable import UNREADABLE
 from icudl.variables import CATALOGUE
 
 LOOKED_FOR = "MEDS: data/**/*.parquet with subject_id, time, code and numeric_value, and metadata/"

@@ -13,8 +13,6 @@ from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
-from icudl.sources.events import EventBins
-from icudl.sources.hashing import hash_files
 from icudl.sources.locating import Location, Survey
 from icudl.sources.meds.codes import code_table
 from icudl.sources.meds.folder import Shard, shards_of
@@ -22,6 +20,8 @@ from icudl.sources.meds.locating import LOOKED_FOR, etl_of, located
 from icudl.sources.meds.options import MedsOptions
 from icudl.sources.meds.ready import RESULT, ready
 from icudl.sources.meds.stays import stays_of
+from icudl.sources.reading.events import EventBins
+from icudl.sources.reading.hashing import hash_files
 from icudl.sources.table.reading import Notes
 from icudl.variables import CATALOGUE, Variable
 

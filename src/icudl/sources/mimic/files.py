@@ -15,7 +15,6 @@ from icudl.errors import SourceError
 from icudl.execution.context import Progress, RunContext
 from icudl.files import write_atomically
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
-from icudl.sources.hashing import fingerprint_of
 from icudl.sources.locating import Location, Survey
 from icudl.sources.mimic.binning import KEPT_SCHEMA, binned, classified, cleaning_table, tallied, totalled
 from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, moment, require_event_tables, translated
@@ -24,6 +23,7 @@ from icudl.sources.mimic.locating import located, looked_for
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic.stays import TOLD, StayIndex, Stays
 from icudl.sources.own_items import with_own_items
+from icudl.sources.reading.hashing import fingerprint_of
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
 

@@ -14,11 +14,11 @@ from typing import IO, Any, cast
 import polars as pl
 
 from icudl.errors import SourceError
-from icudl.sources.hashing import hash_files
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.rows import Block, BrokenRow, Wanted, whole_rows
+from icudl.sources.reading.hashing import hash_files
+from icudl.sources.reading.unreadable import DAMAGED, UNREADABLE
 from icudl.sources.rules import RuleBook
-from icudl.sources.unreadable import DAMAGED, UNREADABLE
 from icudl.variables import Variable
 
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"

@@ -8,11 +8,11 @@ from typing import Any
 
 from icudl.artifacts import read_json
 from icudl.errors import IcudlError, SourceError
-from icudl.sources.counting import rows_in
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
 from icudl.sources.mimic.folder import TableFile, files_of
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.releases import departures, releases_of
+from icudl.sources.reading.counting import rows_in
 from icudl.sources.rules import RuleBook
 
 TELLING_TABLES = ("patients", "icustays")

@@ -18,9 +18,7 @@ from icudl.artifacts import STAYS_SCHEMA, SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.files import write_atomically
-from icudl.sources import postgres
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions, cautions_of_stored
-from icudl.sources.hashing import fingerprint_of_rows, remembering
 from icudl.sources.mimic import sql as queries
 from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
@@ -28,8 +26,10 @@ from icudl.sources.mimic.layout import EXPECTED_ITEM, Layout
 from icudl.sources.mimic.sql import ServerTables
 from icudl.sources.mimic.stays import TOLD, Stays
 from icudl.sources.own_items import with_own_items
-from icudl.sources.postgres import Expected
+from icudl.sources.reading.hashing import fingerprint_of_rows, remembering
 from icudl.sources.rules import TABLES, RuleBook
+from icudl.sources.servers import postgres
+from icudl.sources.servers.postgres import Expected
 from icudl.variables import Variable
 
 SETTINGS = ("SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off")

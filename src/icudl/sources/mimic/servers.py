@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import psycopg
 from psycopg import sql
 
-from icudl.sources import postgres
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
 from icudl.sources.mimic.layout import Layout
 from icudl.sources.mimic.locating import SMALL_TABLES, TELLING_TABLES, is_demo
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.rules import RuleBook
+from icudl.sources.servers import postgres
 
 _TABLES = """
 SELECT c.relname, n.nspname, pg_table_size(c.oid),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from icudl.errors import SourceError
 from icudl.execution.context import Progress
-from icudl.sources import postgres
-from icudl.sources.loading import ColumnType, LoadedFile, LoadedRelease, load_files
 from icudl.sources.mimic.folder import find_tables, translated
 from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic3.layout import LAYOUT
+from icudl.sources.servers import postgres
+from icudl.sources.servers.loading import ColumnType, LoadedFile, LoadedRelease, load_files
 
 LOADED: tuple[str, ...] = (
     "patients",

@@ -14,8 +14,8 @@ from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic3.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.stays import stays_of
-from icudl.sources.postgres import MIMIC3
 from icudl.sources.rules import RuleBook, mimic3_rules
+from icudl.sources.servers.postgres import MIMIC3
 
 
 class Mimic3Postgres(MimicPostgres):

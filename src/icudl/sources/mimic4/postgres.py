@@ -16,8 +16,8 @@ from icudl.sources.mimic.stays import Stays
 from icudl.sources.mimic4.layout import CITATIONS, LAYOUT, POPULATION
 from icudl.sources.mimic4.options import Mimic4PostgresOptions
 from icudl.sources.mimic4.stays import stays_of
-from icudl.sources.postgres import Expected
 from icudl.sources.rules import RuleBook, mimic4_rules
+from icudl.sources.servers.postgres import Expected
 
 _TABLES = {
     folder: tuple(table for table in LAYOUT.columns if LAYOUT.folders[table][0] == folder) for folder in ("hosp", "icu")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from icudl.errors import SourceError
-from icudl.sources.counting import rows_in
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
 from icudl.sources.physionet2012.files import find_sets, holds_sets
+from icudl.sources.reading.counting import rows_in
 
 RECORDS_OF_A_SET = 4000
 """Records of each of the sets a, b and c."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from icudl.sources.hourly import HOURLY
+from icudl.sources.reading.hourly import HOURLY
 from icudl.sources.rules import EVERYTHING, ItemRule, RuleBook, Span
 
 IONISED = "Calcium, ionised"

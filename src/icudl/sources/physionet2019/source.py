@@ -12,13 +12,13 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, STAYS_SCHEMA, SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
-from icudl.sources import hourly
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.locating import LocatedTable, Location, Survey
 from icudl.sources.own_items import column_of, with_own_items
 from icudl.sources.physionet2019.columns import LABELS, MEASURED, SERIES, rule_book
 from icudl.sources.physionet2019.options import PhysioNet2019Options
 from icudl.sources.physionet2019.records import RecordSet, find_sets, read_rows
+from icudl.sources.reading import hourly
 from icudl.variables import Variable
 
 HIDDEN_AGE_YEARS = 91.4

@@ -17,8 +17,8 @@ import polars as pl
 
 from icudl.errors import PluginError, SourceError, suggestion
 from icudl.files import hash_file
+from icudl.sources.reading.unreadable import UNREADABLE
 from icudl.sources.table.texts import BLANKS
-from icudl.sources.unreadable import UNREADABLE
 
 ENDINGS = (".csv", ".csv.gz", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")

@@ -12,7 +12,7 @@ import polars as pl
 
 from icudl.errors import SourceError
 from icudl.files import hash_file
-from icudl.sources.unreadable import UNREADABLE
+from icudl.sources.reading.unreadable import UNREADABLE
 
 FILES: tuple[str, ...] = ("dyn", "sta", "outc")
 """Hourly values, descriptors and outcomes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from icudl.sources.hourly import HOURLY
+from icudl.sources.reading.hourly import HOURLY
 from icudl.sources.rules import CANONICAL, ItemRule, RuleBook, Unit
 
 SERIES: Mapping[str, tuple[str, str]] = {

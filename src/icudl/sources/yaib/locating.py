@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from icudl.errors import SourceError
-from icudl.sources.counting import rows_in
 from icudl.sources.locating import LocatedTable, Location, MissingTable, Survey
+from icudl.sources.reading.counting import rows_in
 from icudl.sources.yaib.cohort import FILES, Cohort, files_in, readable
 
 ID_RANGES: dict[str, tuple[int, int]] = {

@@ -12,10 +12,11 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, OUTCOMES_SCHEMA, STAYS_SCHEMA, SourceTables, no_outcomes
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
-from icudl.sources import count_unknown_names, hourly
+from icudl.sources import count_unknown_names
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.locating import Location, Survey
 from icudl.sources.own_items import column_of, with_own_items
+from icudl.sources.reading import hourly
 from icudl.sources.yaib.cohort import Cohort, find_cohort
 from icudl.sources.yaib.columns import LABELS, OTHER, SERIES, rule_book
 from icudl.sources.yaib.locating import located

@@ -11,7 +11,7 @@ import pytest
 
 from attack_cases import attack_and_die_once, make_case
 from icudl.artifacts import AttackResult, GridDataset
-from icudl.artifacts.stored import ROW_GROUP, TableFile, forget_pages, join_tables, map_arrays, write_table
+from icudl.artifacts.files.stored import ROW_GROUP, TableFile, forget_pages, join_tables, map_arrays, write_table
 from icudl.attacks.options import AttackOptions, GreedyOptions, ProjectedGradientOptions, SweepOptions
 from icudl.attacks.run import assembly, runner
 from icudl.errors import StoreError

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from icudl.analysis import tidy
-from icudl.cli.commands.exporting import TABLES
+from icudl.cli.commands.results.exporting import TABLES
 from report_study import fake_study, of_one_attack
 
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icudl.analysis.numbers.characteristics import Category
+from icudl.analysis.numbers.cohorts.characteristics import Category
 from icudl.analysis.numbers.comparison import attack_line
-from icudl.cli.commands.tabling import KINDS
+from icudl.cli.commands.results.tabling import KINDS
 from icudl.report.elements import Entry
 from icudl.report.sections.side_by_side import model_lines
 from icudl.report.study import StudyResults

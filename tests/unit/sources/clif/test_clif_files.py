@@ -9,8 +9,8 @@ import pytest
 
 from clif_tables import Hospital, lab, read, vital
 from icudl.errors import SourceError
-from icudl.sources import blocks
 from icudl.sources.clif import Clif, ClifOptions
+from icudl.sources.reading import blocks
 from own_tables import means
 
 USE = ("heartrate", "creatinine")

@@ -10,8 +10,8 @@ import pytest
 
 from eicu_tables import HEADERS, Hospital, lab, nurse, patient, read
 from icudl.errors import SourceError
-from icudl.sources import blocks
 from icudl.sources.eicu import Eicu, EicuOptions, binning, reading
+from icudl.sources.reading import blocks
 from own_tables import counts, means
 
 ROWS = [lab(minute, "potassium", 3 + minute % 5, stay=1 + minute % 2) for minute in range(0, 300, 7)]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icudl.errors import SourceError
-from icudl.sources import events
 from icudl.sources.locating import Survey
 from icudl.sources.meds import Meds, MedsOptions, folder
 from icudl.sources.meds.folder import decimals
+from icudl.sources.reading import events
 from meds_data import DataSet, event, person, read, stay, study_folder
 from own_tables import means
 

@@ -17,12 +17,12 @@ from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.options import masked
-from icudl.sources import postgres
 from icudl.sources.base import DataSource, VariableOptions, WindowOptions
 from icudl.sources.locating import Survey
 from icudl.sources.mimic3.load import load_release
 from icudl.sources.mimic3.options import Mimic3PostgresOptions
 from icudl.sources.mimic3.postgres import Mimic3Postgres
+from icudl.sources.servers import postgres
 from icudl.stages.extract import extract
 from icudl.variables import STUDY_NAMES
 

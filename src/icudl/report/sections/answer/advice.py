@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.comparison import AttackLine, ModelLine, overlap, telling_models
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.headline import Headline, Question
 from icudl.report.elements import Advice
 from icudl.report.sections.answer.notes import ENOUGH_DEATHS

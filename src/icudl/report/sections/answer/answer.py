@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from icudl.analysis.numbers.certificates import proved_by_class
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.comparison import (
     FEWEST_ATTACKED,
     FEWEST_DEATHS,
@@ -13,8 +13,8 @@ from icudl.analysis.numbers.comparison import (
     ModelLine,
     telling_models,
 )
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.headline import Headline, Question
+from icudl.analysis.numbers.proofs.certificates import proved_by_class
 from icudl.artifacts import CertificateStatus
 from icudl.report.elements import Answer, Fact, SharesPicture, StayPicture
 from icudl.report.names import SPLIT_NAMES

@@ -6,7 +6,7 @@ import math
 
 from icudl.analysis.numbers.comparison import AttackLine, overlap
 from icudl.analysis.numbers.headline import Headline, Question
-from icudl.analysis.numbers.quality import own_models
+from icudl.analysis.numbers.models.quality import own_models
 from icudl.report.names import predictor_in_sentence
 from icudl.report.study import StudyResults
 from icudl.report.wording import count, percent

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.analysis.numbers.certificates import flips_of, looked_at
+from icudl.analysis.numbers.proofs.certificates import flips_of, looked_at
 from icudl.artifacts import AttackResult, Certificates, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.report.elements import Explorer, Section
 from icudl.report.names import STATUS_NAMES

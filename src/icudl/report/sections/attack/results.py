@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from icudl.analysis.numbers.attacks.sizes import sizes_of_changes
 from icudl.analysis.numbers.comparison import FEWEST_ATTACKED, AttackLine
 from icudl.analysis.numbers.headline import ONE_AT_A_TIME
-from icudl.analysis.numbers.sizes import sizes_of_changes
 from icudl.artifacts import AttackResult
 from icudl.report.charts.histograms import histogram_grid
 from icudl.report.elements import Block, Entry, Note, Section, Table

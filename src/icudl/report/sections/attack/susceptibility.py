@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.report.charts.maps import hours_figure, map_figure, ranking_figure
 from icudl.report.elements import (

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
-from icudl.analysis.numbers.both_sides import Missed, missed_by_sweep
-from icudl.analysis.numbers.comparison import FEWEST_ATTACKED
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
-from icudl.analysis.numbers.maps import single_value_maps
-from icudl.analysis.numbers.single_attacks import (
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.maps import single_value_maps
+from icudl.analysis.numbers.attacks.single_attacks import (
     Share,
     entry_errors,
     random_errors,
     single_values_at_risk,
     within_budgets,
 )
+from icudl.analysis.numbers.comparison import FEWEST_ATTACKED
+from icudl.analysis.numbers.proofs.both_sides import Missed, missed_by_sweep
 from icudl.artifacts import AttackResult, Certificates
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.charts.maps import heat

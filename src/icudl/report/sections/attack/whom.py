@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
-from icudl.analysis.numbers.groups import (
+from icudl.analysis.numbers.attacks.groups import (
     SMALLEST_GROUP,
     FlippedShare,
     few_changes,
     flipped_by_group,
     flipped_by_risk,
 )
-from icudl.analysis.numbers.single_attacks import Share
+from icudl.analysis.numbers.attacks.single_attacks import Share
 from icudl.artifacts import GridDataset
 from icudl.report.charts.descriptions import Axis, Dot, Dots, Line, Lines
 from icudl.report.elements import Block, Figure, Section, Switch

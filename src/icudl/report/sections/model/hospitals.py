@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from icudl.analysis.numbers.comparison import FEWEST_DEATHS, Estimate
-from icudl.analysis.numbers.hospitals import HospitalLine, HospitalScores
+from icudl.analysis.numbers.models.hospitals import HospitalLine, HospitalScores
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Entry, Figure, Switch, Table
 from icudl.report.wording import columns, count, interval, numeric, rounded, row

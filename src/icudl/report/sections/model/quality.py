@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from icudl.analysis.numbers.groups import SMALLEST_GROUP
-from icudl.analysis.numbers.hospitals import HospitalLine, hospital_lines
-from icudl.analysis.numbers.quality import Judged, judged, model_names, own_models
+from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.models.hospitals import HospitalLine, hospital_lines
+from icudl.analysis.numbers.models.quality import Judged, judged, model_names, own_models
 from icudl.models.build import read_options
 from icudl.models.outside.options import OutsideOptions
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc

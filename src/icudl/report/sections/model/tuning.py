@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from icudl.analysis.numbers.searches import (
+from icudl.analysis.numbers.models.searches import (
     LOG_RATIO,
     finished,
     history_table,

@@ -1,0 +1,1 @@
+"""What the stays of a cohort are like, and how often each variable was measured."""

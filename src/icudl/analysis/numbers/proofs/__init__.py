@@ -1,0 +1,1 @@
+"""What proofs show, alone and beside attacks."""

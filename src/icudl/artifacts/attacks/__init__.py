@@ -1,0 +1,1 @@
+"""What attacks and proofs hand on: adversarial examples, their measures, certificates."""

@@ -1,0 +1,1 @@
+"""Commands about results: list, show, compare, export, write tables and cards, clean."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, and the loading of files into schemas."""
