@@ -167,8 +167,8 @@ def test_an_option_of_an_entry_is_no_matter_of_its_neighbours(entry: str, plugin
         study = {**study, "models.first.model": "boosted_trees", "models.second.model": "logistic_regression"}
     settings, options, offenders = {**study, f"{entry}.{key}": plugin}, options_class(table, plugin), []
     for field in dataclasses.fields(options):
-        if field.name == SEAMS[table][1] or (needs_pieces(table, plugin) and field.name == "threat_model"):
-            continue  # a name is no option, and the only other threat model is refused
+        if field.name == SEAMS[table][1] or len(field.metadata["choices"] or ()) == 1:
+            continue  # a name is no option, and where there is one choice there is no other value
         found = changed(ids, settings, options, field, entry)
         expected = below(NODES_OF[entry][table]) if field.metadata["identity"] else set()
         if found != expected:

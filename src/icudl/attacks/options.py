@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from icudl.options import Options, option
 
 NAME_DOC = "Attack plug-in: proximal, greedy, pgd, sweep, exact_value, entry_errors, noise; foolbox or art."
+CHARTED_DOC = "What may change: measured (charted values only), the one threat model of this attack."
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 KAPPA_SPACE: Mapping[str, Any] = {"attack.kappa": {"low": 0.0, "high": 2.0}}
@@ -158,6 +159,7 @@ class ExactValueOptions(AttackOptions):
     needs_pieces: ClassVar[bool] = True
 
     name: str = option("exact_value", NAME_DOC)
+    threat_model: str = option("measured", CHARTED_DOC, choices=("measured",))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,7 @@ class EntryErrorOptions(AttackOptions):
     needs_gradient: ClassVar[bool] = False
 
     name: str = option("entry_errors", NAME_DOC)
+    threat_model: str = option("measured", CHARTED_DOC, choices=("measured",))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
