@@ -167,7 +167,9 @@ def _extract(_store: Store, manifest: Manifest) -> list[Table]:
     totals: dict[str, int] = {}
     for row in manifest.counts["cleaning"]:
         totals[row["rule"]] = totals.get(row["rule"], 0) + row["rows"]
-    table = _table("Cleaning: measurements touched by each rule", "rule", _right("rows"))
+    _, _, data = manifest.name.partition("/")
+    title = f"Cleaning of {escape(data)}" if data else "Cleaning"
+    table = _table(f"{title}: measurements touched by each rule", "rule", _right("rows"))
     for rule, rows in totals.items():
         table.add_row(escape(rule), f"{rows:,}")
     return [table]
@@ -175,7 +177,8 @@ def _extract(_store: Store, manifest: Manifest) -> list[Table]:
 
 def _preprocess(_store: Store, manifest: Manifest) -> list[Table]:
     columns = ("removed", "stays", "patients", "deaths")
-    table = _table("Cohort", "criterion", *map(_right, columns))
+    _, _, data = manifest.name.partition("/")
+    table = _table(f"Cohort of {escape(data)}" if data else "Cohort", "criterion", *map(_right, columns))
     for row in manifest.counts["attrition"]:
         table.add_row(escape(row["criterion"]), *(f"{row[column]:,}" for column in columns))
     return [table]

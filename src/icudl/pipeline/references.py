@@ -12,13 +12,16 @@ from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
 LATEST = "latest"
+MODEL = "train"
+"""The stage whose result the bare name of a model means."""
 
 
 def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence[Step] = ()) -> Manifest:
     """Return the manifest of the result that a reference means.
 
     The reference is tried in this order: ``latest`` and ``STAGE/latest``; a name in the plan; the name under which a
-    result was made (the newest of several); ``STAGE/ID``; the beginning of an id that only one result has.
+    result was made (the newest of several); the name of a model, which means its training; ``STAGE/ID``; the beginning
+    of an id that only one result has.
 
     Args:
         store: Store that holds the results.
@@ -33,6 +36,7 @@ def find_result(store: Store, reference: str, *, stage: str = "", plan: Sequence
         _latest(store, reference, stage)
         or _planned(store, reference, stage, plan)
         or _named(store, reference, stage)
+        or _model(store, reference, stage, plan)
         or _by_id(store, reference, stage)
     )
     if stage and manifest.node != stage:
@@ -84,6 +88,12 @@ def _named(store: Store, reference: str, stage: str) -> Manifest | None:
     wanted = _spellings(reference, stage)
     found = newest_first([item for item in store.manifests() if item.name in wanted])
     return found[0] if found else None
+
+
+def _model(store: Store, reference: str, stage: str, plan: Sequence[Step]) -> Manifest | None:
+    if stage or not reference or "/" in reference:
+        return None
+    return _planned(store, reference, MODEL, plan) or _named(store, reference, MODEL)
 
 
 def _by_id(store: Store, reference: str, stage: str) -> Manifest:

@@ -68,6 +68,8 @@ def started(manifest: Manifest) -> str:
     [
         ("train/lstm", "", "10"),
         ("lstm", "train", "10"),
+        ("lstm", "", "10"),
+        ("gru", "", "12"),
         ("train/gru", "", "12"),
         ("latest", "", "13"),
         ("latest", "train", "12"),

@@ -21,7 +21,8 @@ def list_results(session: Session, stage: str, limit: int) -> None:
     A line tells name, id, date, key options, headline score and size.
 
     Wherever a command asks for a result, give its name, its id, the unique beginning of its id, `latest` or
-    `STAGE/latest`. Where several results have one name, the name means the newest.
+    `STAGE/latest`. The name of a model means its training. Where several results have one name, the name means the
+    newest.
     """
     from icudl.cli.listing import listing, listing_table
     from icudl.errors import ConfigError, suggestion
