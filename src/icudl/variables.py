@@ -99,7 +99,11 @@ STUDY_NAMES: tuple[str, ...] = tuple(variable.name for variable in STUDY_VARIABL
 
 
 def select(
-    names: Iterable[str], available: Collection[str] | None = None, own: Mapping[str, Variable] | None = None
+    names: Iterable[str],
+    available: Collection[str] | None = None,
+    own: Mapping[str, Variable] | None = None,
+    *,
+    key: str = "variables.use",
 ) -> tuple[Variable, ...]:
     """Return the variables with these names, in this order.
 
@@ -107,6 +111,7 @@ def select(
         names: Names in the catalogue, or ``"all"`` alone for every available variable in the catalogue's order.
         available: Names of the variables that the source measures; None if it may measure any variable.
         own: Variables beside the catalogue, by name; ``"all"`` takes them too.
+        key: Option that the names were read from, for messages.
 
     Raises:
         ConfigError: A name is unknown or given twice, ``"all"`` is not alone, or ``names`` is empty.
@@ -117,16 +122,16 @@ def select(
     chosen: dict[str, Variable] = {}
     for name in names:
         if name == ALL:
-            raise ConfigError(f"variables.use names {ALL!r} beside others. Give {ALL!r} alone, or names.")
+            raise ConfigError(f"{key} names {ALL!r} beside others. Give {ALL!r} alone, or names.")
         if name not in known:
             raise ConfigError(
-                f"variables.use names {name!r}, which is not in the catalogue."
+                f"{key} names {name!r}, which is not in the catalogue."
                 + suggestion(name, known)
                 + f" Known: {', '.join(known)}. A variable of your own is a table [variables.{name}]."
             )
         if name in chosen:
-            raise ConfigError(f"variables.use names {name!r} twice. Name each variable once.")
+            raise ConfigError(f"{key} names {name!r} twice. Name each variable once.")
         chosen[name] = known[name]
     if not chosen:
-        raise ConfigError("variables.use is empty. Name at least one variable.")
+        raise ConfigError(f"{key} is empty. Name at least one variable.")
     return tuple(chosen.values())

@@ -38,6 +38,7 @@ from icudl.options import Options, masked, scheme_of, types_of
 from icudl.plugins import registered
 from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions, unprovable
+from icudl.variables import ALL, CATALOGUE
 
 MODEL_PATHS = ("file", "trained_stays")
 
@@ -276,12 +277,15 @@ def _assemble(tree: _Tree) -> Config:
     _require_names({"data": data, "models": models, "attacks": attacks})
     for name, attack in attacks.items():
         _require_targets(f"attacks.{name}.on", attack.on, models, data)
+        key = "attack.variables" if name == MAIN else f"attacks.{name}.variables"
+        _require_variables(key, attack.attack.variables, next(iter(_main_first(data).values())))
     for table in OPTIONAL:
         _require_targets(f"{table}.on", on[table], models, data)
     certify = probe = None
     if (CertifyOptions.table,) in tree.tables:
         certify = Certify(options=cast("CertifyOptions", shared[CertifyOptions.table]), on=on[CertifyOptions.table])
         _require_provable(certify, models)
+        _require_variables("certify.variables", certify.options.variables, next(iter(_main_first(data).values())))
     if (ProbeOptions.table,) in tree.tables:
         probe = Probe(options=cast("ProbeOptions", shared[ProbeOptions.table]), on=on[ProbeOptions.table])
     _require_declared(models)
@@ -406,6 +410,22 @@ def _require_targets(key: str, on: Sequence[str], models: Mapping[str, Model], d
             raise ConfigError(
                 f"{key} names {target!r}, which is neither a model nor a data set of this study."
                 f"{suggestion(target, known)} Models: {', '.join(models)}; data sets: {', '.join(data)}."
+            )
+
+
+def _require_variables(key: str, names: Sequence[str], data: DataSet) -> None:
+    """Check names of variables that may change: with an unknown one nothing could, and no prediction would flip.
+
+    Raises:
+        ConfigError: The main data set is not asked for one of them.
+    """
+    asked = data.variables.use if data.variables.use != (ALL,) else tuple(CATALOGUE)
+    known = list(dict.fromkeys((*asked, *data.variables.own)))
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{key} names {name!r}, which is no variable of this study.{suggestion(name, known)} "
+                f"Variables: {', '.join(known)}."
             )
 
 

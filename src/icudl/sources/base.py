@@ -181,7 +181,8 @@ class VariableOptions(Options):
         own = self.owned()
         asked = self.use if self.use == (ALL,) else (*self.use, *(name for name in own if name not in self.use))
         variables = select(asked, available, own)
-        select(self.ranges or self.use, own=own)
+        if self.ranges:
+            select(self.ranges, own=own, key="variables.ranges")
         spans = {name: _span(f"variables.ranges.{name}", span) for name, span in self.ranges.items()}
         return tuple(
             dataclasses.replace(variable, low=spans[variable.name][0], high=spans[variable.name][1])

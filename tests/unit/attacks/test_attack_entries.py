@@ -455,3 +455,12 @@ def test_single_cell_optimum_by_exhaustion(case: tuple[GridDataset, TrainingResu
     assert greedy.found[single].all()
     needed = torch.count_nonzero(greedy.best[single].flatten(1), dim=1)
     assert (needed == 1).double().mean() > 0.8
+
+
+@pytest.mark.parametrize("threat_model", ["grid", "measured"])
+def test_a_variable_that_the_data_lack_cannot_be_the_one_that_changes(
+    case: tuple[GridDataset, TrainingResult], context: RunContext, threat_model: str
+) -> None:
+    options = dataclasses.replace(MEASURED, threat_model=threat_model, variables=("lactat",))
+    with pytest.raises(AttackError, match=r"'lactat' is to be changed.*no variable of the data"):
+        run(case, options, context)

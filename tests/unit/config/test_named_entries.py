@@ -211,3 +211,24 @@ def test_a_robust_training_is_a_matter_of_networks() -> None:
         load_config(None, [*both, "models.trees.robust.consistency=1"])
     with pytest.raises(ConfigError, match=r"\[robust\].*does not learn in epochs"):
         load_config(None, ["model.name=boosted_trees", "robust.error_rate=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (['attack.variables=["lactat"]'], "attack.variables"),
+        (['attacks.one.attack="sweep"', 'attacks.one.variables=["lactat"]'], "attacks.one.variables"),
+        (['certify.variables=["lactat"]'], "certify.variables"),
+        (['variables.use=["lactate"]', 'attack.variables=["ph"]'], "attack.variables"),
+    ],
+)
+def test_only_variables_of_the_study_may_be_said_to_change(settings: list[str], key: str) -> None:
+    """With an unknown one nothing may change: no prediction would flip, and all would be proven."""
+    with pytest.raises(ConfigError, match=rf"{key} names '(lactat|ph)', which is no variable of this study.*lactate"):
+        load_config(settings=settings)
+
+
+def test_own_variables_and_all_variables_may_be_said_to_change() -> None:
+    own = ['variables.crp={unit="mg/L", range=[0, 500], items={mimic4=[50889]}}', 'attack.variables=["crp"]']
+    assert load_config(settings=own).attacks["main"].attack.variables == ("crp",)
+    load_config(settings=['variables.use=["all"]', 'attack.variables=["gcs"]'])

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from icudl.errors import AttackError, suggestion
 from icudl.models.base import within_length
 from icudl.preprocessing.charted import Entries, Filling, charted_means, straight_clinical, straight_unit
 from icudl.preprocessing.scaling import ModelInputs
@@ -104,9 +105,20 @@ class Cells:
         )
 
     def only(self, variables: Sequence[Variable], names: Collection[str]) -> Self:
-        """Lock all variables except those named. Without names all variables stay free."""
+        """Lock all variables except those named. Without names all variables stay free.
+
+        Raises:
+            AttackError: A name is none of the variables: with all of them locked, no prediction could flip.
+        """
         if not names:
             return self
+        known = [variable.name for variable in variables]
+        for name in names:
+            if name not in known:
+                raise AttackError(
+                    f"{name!r} is to be changed, but it is no variable of the data.{suggestion(name, known)} "
+                    f"Variables: {', '.join(known)}."
+                )
         free = torch.tensor([variable.name in names for variable in variables], device=self.values.device)
         return dataclasses.replace(self, attackable=self.attackable & free)
 
