@@ -10,8 +10,10 @@ from typing import ClassVar
 
 import polars as pl
 
+from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
-from icudl.sources.base import SourceFingerprint, SourceOptions
+from icudl.execution.context import RunContext
+from icudl.sources.base import SourceFingerprint, SourceOptions, WindowOptions
 from icudl.sources.eicu import items
 from icudl.sources.eicu.folder import check_files, find_tables
 from icudl.sources.eicu.locating import located
@@ -20,6 +22,8 @@ from icudl.sources.eicu.reading import EicuTables, EventTable
 from icudl.sources.locating import Location, Survey
 from icudl.sources.reading.blocks import TableFile
 from icudl.sources.reading.hashing import fingerprint_of, hash_files
+from icudl.sources.reading.unreadable import cut_off
+from icudl.variables import Variable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,12 @@ class Eicu(EicuTables):
         files = {name: table.path for name, table in found.items()}
         tables = hash_files(files, memory, lambda name: found[name].readable())
         return fingerprint_of(self.rules.digest, tables)
+
+    def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
+        """Read the tables as ``EicuTables`` does; warn of files that a copy may have left cut off."""
+        tables = super().extract(variables, window, context)
+        warnings = cut_off(table.path for table in self._tables().values())
+        return dataclasses.replace(tables, warnings=(*tables.warnings, *warnings))
 
     def reach(self) -> str:
         """Look for the tables and their columns; see ``sources.base.DataSource``."""

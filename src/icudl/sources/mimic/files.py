@@ -24,6 +24,7 @@ from icudl.sources.mimic.releases import departures, release_of
 from icudl.sources.mimic.stays import TOLD, StayIndex, Stays
 from icudl.sources.own_items import with_own_items
 from icudl.sources.reading.hashing import fingerprint_of
+from icudl.sources.reading.unreadable import cut_off
 from icudl.sources.rules import TABLES, RuleBook
 from icudl.variables import Variable
 
@@ -131,7 +132,7 @@ class MimicFiles(SourceBase):
             variables,
             window.hours,
             population=self.population,
-            warnings=(*_warnings(rows, self.layout), *cautions),
+            warnings=(*_warnings(rows, self.layout), *cut_off(tables[name].path for name in rows), *cautions),
             outcomes=stays.outcomes,
         )
 

@@ -66,10 +66,14 @@ class TableFile:
         Raises:
             SourceError: A row has more or fewer fields than the header, or its quotes do not match.
         """
+        yield from self._whole(items)
+
+    def _whole(self, items: Iterable[int] | None) -> Iterator[Block]:
         header = self.header()
-        column = header.index(self._match(header)["itemid"])
+        names = self._match(header)
+        wanted = None if items is None else Wanted.of(header.index(names["itemid"]), items)
         try:
-            yield from whole_rows(self.path, len(header), Wanted.of(column, items))
+            yield from whole_rows(self.path, len(header), wanted)
         except BrokenRow as row:
             raise self._cut(f"line {row.line}", row.fields, len(header)) from None
 
@@ -116,22 +120,16 @@ class TableFile:
         return next(csv.reader(io.StringIO(lines[0])), [])
 
     def require_whole_rows(self) -> None:
-        """Read a CSV file row by row and check that each has all its fields: polars fills what a row lacks with nulls.
-
-        The check is meant for small tables. It takes a line break in a field as the sign of a quote that nothing
-        closes.
+        """Check that each row of a CSV file has all its fields: polars fills what a row lacks with nulls.
 
         Raises:
-            SourceError: A row has more or fewer fields than the header, or a field runs over several lines.
+            SourceError: A row has more or fewer fields than the header, or its quotes do not match.
         """
         if self.is_parquet:
             return
-        with translated(self), self._opened() as handle:
-            rows = csv.reader(io.TextIOWrapper(handle, "utf-8-sig", "replace", newline=""))
-            header = next(rows, [])
-            for row in rows:
-                if row and (len(row) != len(header) or any("\n" in field for field in row)):
-                    raise self._cut(f"line {rows.line_num}", len(row), len(header))
+        with translated(self):
+            for _ in self._whole(None):
+                pass
 
     def _opened(self) -> IO[bytes]:
         open_file = gzip.open if self.path.suffix.lower() == ".gz" else open

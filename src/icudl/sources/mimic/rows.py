@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from icudl.sources.reading.blocks import fields_of
+
 _COMMA, _NEWLINE, _RETURN, _QUOTE, _ZERO = b',\n\r"0'
 # What is read at once and what is checked at once stays in a processor's cache while it is looked at several times.
 _PIECE_BYTES = 1 << 15
@@ -100,7 +102,7 @@ def _place(items: npt.NDArray[np.uint64], factor: np.uint64) -> npt.NDArray[np.u
     return (items * factor) >> np.uint64(64 - _HASH_BITS)
 
 
-def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
+def whole_rows(path: Path, n_fields: int, wanted: Wanted | None) -> Iterator[Block]:
     """Yield the rows below the header, in order.
 
     A thread reads and inflates the next block meanwhile.
@@ -108,7 +110,7 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
     Args:
         path: A file that ends in ``.csv`` or ``.gz``.
         n_fields: How many fields each row must have.
-        wanted: Which rows are of interest.
+        wanted: Which rows are of interest; None where the rows are only to be checked.
 
     Raises:
         BrokenRow: A row has more or fewer fields, a blank line is not the last, a quote is not closed in its line, or
@@ -132,7 +134,7 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted) -> Iterator[Block]:
                     filled, empty = _told_apart(part, n_fields, line + 1)
                     found, lines = len(filled), part.count(b"\n")
                 else:
-                    filled, empty = _picked(part, ends, wanted), 0
+                    filled, empty = [] if wanted is None else _picked(part, ends, wanted), 0
                     found = lines = len(ends)
                 # Blank lines may stand below the last row only.
                 if blank and found:
@@ -239,7 +241,7 @@ def _told_apart(part: bytes, n_fields: int, first_line: int) -> tuple[list[bytes
         if not text.strip():
             blank = blank or number
             continue
-        fields = _fields_of(text)
+        fields = fields_of(text)
         if blank or fields != n_fields:
             raise BrokenRow(blank or number, 1 if blank else fields)
         filled.append(text + b"\n")
@@ -306,19 +308,3 @@ def _picked(part: bytes, ends: Places, wanted: Wanted) -> list[bytes]:
     is_plain &= (width <= 8) & ((item & np.uint64(0xFF)) != _ZERO)
     is_kept = wanted.has(item) | ~is_plain
     return [part[start:stop] for start, stop in zip(starts[is_kept].tolist(), stops[is_kept].tolist(), strict=True)]
-
-
-def _fields_of(line: bytes) -> int:
-    """Return how many fields a line has; 0 where its quotes do not match."""
-    outside = line.removesuffix(b"\r").split(b'"')
-    if len(outside) % 2 == 0:
-        return 0
-    for position, part in enumerate(outside):
-        if position % 2 or len(outside) == 1:
-            continue
-        # Between two quoted parts there is a separator, or nothing where a quote is doubled.
-        opens = position == 0 or part == b"" or part.startswith(b",")
-        closes = position == len(outside) - 1 or part == b"" or part.endswith(b",")
-        if not (opens and closes):
-            return 0
-    return 1 + sum(part.count(b",") for part in outside[::2])

@@ -113,15 +113,13 @@ class TableFile:
         """Check that each line has as many fields as the header; polars fills what a row lacks with nulls."""
         for text in block.removesuffix(b"\n").split(b"\n"):
             line += 1
-            if b'"' not in text:
-                fields = text.count(b",") + 1
-            else:
-                try:
-                    fields = len(next(csv.reader([text.decode("utf-8").rstrip("\r")], strict=True), []))
-                except csv.Error:
-                    fields = 0
+            fields = fields_of(text)
             if fields != width:
-                found = f"{fields} fields where the header has {width}" if fields else "a quote that nothing closes"
+                found = (
+                    f"{fields} fields where the header has {width}"
+                    if fields
+                    else "a quote that nothing closes, or one within a field"
+                )
                 raise SourceError(
                     f"{self.path.name}: line {line} has {found}. A copy or download broke off, or the file was edited: "
                     f"give the table as {self.edition} ships it."
@@ -145,3 +143,23 @@ class TableFile:
                 f"{reason}. Give the {self.table.upper()} table as {self.edition} ships it; download a damaged file "
                 "again."
             ) from error
+
+
+def fields_of(line: bytes) -> int:
+    """Return how many fields a line of a CSV file has; 0 where its quotes do not match.
+
+    Quotes match if they stand at both ends of a field, or doubled between them. Elsewhere some readers take a quote for
+    a character and others for the begin of a field that may run over many lines.
+    """
+    outside = line.removesuffix(b"\r").split(b'"')
+    if len(outside) % 2 == 0:
+        return 0
+    for position, part in enumerate(outside):
+        if position % 2 or len(outside) == 1:
+            continue
+        # Between two quoted parts there is a separator, or nothing where a quote is doubled.
+        opens = position == 0 or part == b"" or part.startswith(b",")
+        closes = position == len(outside) - 1 or part == b"" or part.endswith(b",")
+        if not (opens and closes):
+            return 0
+    return 1 + sum(part.count(b",") for part in outside[::2])

@@ -144,8 +144,13 @@ def _load(connection: psycopg.Connection, schema: str, file: LoadedFile, progres
     with connection.cursor() as cursor:
         task = progress.task(f"loading {file.path.name}", file.path.stat().st_size, "bytes")
         with task as bar, file.readable(), cursor.copy(statement) as target:
-            _send(file, target.write, bar)
+            lines = _send(file, target.write, bar)
         copied = cursor.rowcount
+    if copied != lines - 1:
+        raise SourceError(
+            f"{file.path.name} has {lines - 1} lines below its header, of which the server made {copied} rows: a quote "
+            "that nothing closes swallows the lines behind it. A copy or download broke off, or the file was edited."
+        )
     with progress.task(f"indexing {file.table}"):
         for column in file.indexes:
             index = sql.Identifier(f"{file.table}_{column}_index")
@@ -156,12 +161,16 @@ def _load(connection: psycopg.Connection, schema: str, file: LoadedFile, progres
         raise SourceError(f"{file.table.upper()}: {copied} rows were sent and {found} arrived. Load the table again.")
 
 
-def _send(file: LoadedFile, write: Callable[[bytes], None], bar: ProgressTask) -> None:
+def _send(file: LoadedFile, write: Callable[[bytes], None], bar: ProgressTask) -> int:
+    """Send a file's content and return how many lines it has."""
+    lines, last = 0, b"\n"
     with file.path.open("rb") as raw:
         packed = file.path.suffix.lower() == ".gz"
         content = gzip.GzipFile(fileobj=raw) if packed else raw
         sent = 0
         while block := content.read(_BLOCK_BYTES):
             write(block)
+            lines, last = lines + block.count(b"\n"), block[-1:]
             bar.advance(raw.tell() - sent)
             sent = raw.tell()
+    return lines + (last != b"\n")

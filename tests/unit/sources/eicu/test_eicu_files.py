@@ -62,6 +62,10 @@ def test_a_table_that_lies_elsewhere(hospital: Hospital, tmp_path: Path) -> None
         (lambda text: text.replace(",potassium,4,", ",potassium,", 1), "fields where the header has 10"),
         (lambda text: text.replace(",potassium,4,", ",potassium,4,,", 1), "has 11 fields where the header has 10"),
         (lambda text: text.replace("potassium", '"potassium', 1), "a quote that nothing closes"),
+        (
+            lambda text: text.replace("\n", '"\n', 3).replace('"\n', "\n", 1),
+            "a quote that nothing closes, or one within",
+        ),
         (lambda text: text.replace("labname", "labnam", 1), "lacks the column labname"),
         (lambda text: text.replace(",potassium,4,", ",potassium,four,", 1), "cannot be read"),
         (lambda text: "", "lacks the columns"),
@@ -79,6 +83,17 @@ def test_a_truncated_file_is_refused(hospital: Hospital, tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(SourceError, match="truncated or damaged"):
         read(path.parent, USE)
+
+
+def test_a_file_cut_within_its_last_value_is_told(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.nursecharting = [nurse(61, "Heart Rate", "Heart Rate", "120.25", stay=2)]
+    path = hospital.write(tmp_path / "eicu", packed=False) / "nursecharting.csv"
+    assert not read(path.parent, USE).warnings
+    path.write_bytes(path.read_bytes()[:-2])
+    cut = read(path.parent, USE)
+    assert (2, 1, "heartrate", 120.2, 1) in means(cut)
+    (warning,) = cut.warnings
+    assert warning.startswith("nursecharting.csv has no line break at its end: its last value may be cut")
 
 
 def test_a_comma_in_quotes_is_no_field(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 import uuid
@@ -230,6 +231,23 @@ def test_load_of_bad_folders(tmp_path: Path, database: str, schema: str) -> None
     (folder / "LABEVENTS.csv.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceError, match=r"LABEVENTS\.csv\.gz cannot be read: the compressed file is truncated"):
         load_release(folder, database, schema, SilentProgress())
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_a_load_that_quotes_swallow_rows_of_is_refused(ending: str, tmp_path: Path, database: str, schema: str) -> None:
+    folder = Hospital(charts=[chart(hour, 211, 80 + hour) for hour in range(9)]).write(tmp_path / "hospital")
+    path = folder / "CHARTEVENTS.csv"
+    lines = path.read_text("utf-8").splitlines()
+    lines[3], lines[6] = lines[3] + '"', lines[6] + '"'
+    path.unlink()
+    write = gzip.compress if ending == "csv.gz" else bytes
+    (folder / f"CHARTEVENTS.{ending}").write_bytes(write("\n".join(lines).encode()))
+    with pytest.raises(
+        SourceError, match=rf"CHARTEVENTS.{ending} has 9 lines below its header, .* made 6 rows: a quote"
+    ):
+        load_release(folder, database, schema, SilentProgress())
+    (folder / f"CHARTEVENTS.{ending}").write_bytes(write("\n".join(lines).replace('"', "").encode()))
+    assert load_release(folder, database, schema, SilentProgress()).rows["chartevents"] == 9
 
 
 # Bad input
