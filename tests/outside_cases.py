@@ -161,6 +161,16 @@ def in_probabilities(features: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-heart(features) + 4.0))
 
 
+def two_probabilities(features: np.ndarray) -> np.ndarray:
+    death = in_probabilities(features)
+    return np.stack([1.0 - death, death], axis=1)
+
+
+def two_logits(features: np.ndarray) -> np.ndarray:
+    """Columns whose softmax is that of ``two_probabilities``."""
+    return np.stack([np.full(len(features), 3.0), heart(features) - 1.0], axis=1)
+
+
 def without_number(features: np.ndarray) -> np.ndarray:
     return features[:, 0]
 

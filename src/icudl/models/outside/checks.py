@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import Float64s, Predictor, logits_of
+from icudl.models.outside.predictor import Float64s, Predictor, logits_of, one_column
 
 SAME = 1e-3
 """Logits count as equal if they differ by less than this, or by less than this share of a logit above 1."""
@@ -40,15 +40,18 @@ def output_of(predictor: Predictor, declared: str) -> str:
     return declared
 
 
-def require_sound(predictor: Predictor, output: str, features: Float64s, lengths: npt.NDArray[np.int64]) -> None:
+def require_sound(predictor: Predictor, features: Float64s, lengths: npt.NDArray[np.int64]) -> None:
     """Call a model on some stays, and see whether its answers make sense.
 
     Raises:
         StageError: A score is no number, lies where its kind cannot lie, changes from call to call, or depends on the
             stays beside it.
     """
-    first = predictor.raw(features, lengths)
-    _require_numbers(predictor, first, features)
+    given, output = predictor.given(features, lengths), predictor.output
+    _require_numbers(predictor, given, features)
+    if given.ndim == 2:
+        _require_kind_of_columns(predictor, output, given)
+    first = one_column(given, output) if given.ndim == 2 else given
     _require_kind(predictor, output, first)
     _require_same(predictor, output, first, predictor.raw(features, lengths), "the second time", _RANDOM)
     few = min(len(features), 6)
@@ -63,7 +66,7 @@ _MIXED = "mixes the stays of a batch: batch normalisation in training mode, or a
 
 
 def _require_numbers(predictor: Predictor, raw: Float64s, features: Float64s) -> None:
-    wrong = int((~np.isfinite(raw)).sum())
+    wrong = int((~np.isfinite(raw)).reshape(len(raw), -1).any(axis=1).sum())
     if not wrong:
         return
     gaps = float(np.isnan(features).mean())
@@ -74,6 +77,24 @@ def _require_numbers(predictor: Predictor, raw: Float64s, features: Float64s) ->
         else " None of its features is NaN, so the model itself is at fault."
     )
     raise StageError(f"{predictor.name} gives no finite number for {wrong:,} of {len(raw):,} stays.{advice}")
+
+
+def _require_kind_of_columns(predictor: Predictor, output: str, columns: Float64s) -> None:
+    """Two columns are taken apart by what they are, so a wrong word about them would give a wrong score in silence."""
+    shares = bool((columns >= 0.0).all() and (columns <= 1.0).all())
+    adding = shares and bool((np.abs(columns.sum(axis=1) - 1.0) < SAME).all())
+    low, high = float(columns.min()), float(columns.max())
+    if output == "logit" and adding:
+        raise StageError(
+            f"{predictor.name} gives two columns that add up to 1 for each of {len(columns):,} stays: probabilities of "
+            "survival and death, not logits. Say output = 'probability'."
+        )
+    if output == "probability" and not adding:
+        raise StageError(
+            f"{predictor.name} gives two columns with numbers from {low:.3g} to {high:.3g} that do not add up to 1, so "
+            "they are not the probabilities of survival and death. If they are logits, say output = 'logit'; if not, "
+            "let it give one number a stay."
+        )
 
 
 def _require_kind(predictor: Predictor, output: str, raw: Float64s) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -77,12 +78,13 @@ class OutsideModel(ChartedModel):
     @functools.cached_property
     def predictor(self) -> Predictor:
         """The model itself."""
-        return read_predictor(self.options, self.arrays["file"].tobytes())
+        predictor = read_predictor(self.options, self.arrays["file"].tobytes())
+        return dataclasses.replace(predictor, output=output_of(predictor, self.options.output))
 
-    @functools.cached_property
+    @property
     def output(self) -> str:
         """What it gives: ``"probability"`` or ``"logit"``."""
-        return output_of(self.predictor, self.options.output)
+        return self.predictor.output
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -98,7 +100,7 @@ class OutsideModel(ChartedModel):
         """Check the model on some stays; see ``checks.require_sound``."""
         some = stays.select(slice(0, PROBED))
         features, lengths = self.layout.features(some), np.asarray(some.lengths, np.int64)
-        require_sound(self.predictor, self.output, features, lengths)
+        require_sound(self.predictor, features, lengths)
         thresholds = self._thresholds(stays)
         require_thresholds(thresholds, stays)
 
@@ -199,7 +201,7 @@ class WithSlopes:
         model, layout = self.model, self.model.layout
         if model.predictor.sloped is None:
             raise StageError(f"{model.predictor.name} offers no gradient.")
-        raw, slopes = model.predictor.sloped(layout.features(stays), np.asarray(stays.lengths, np.int64))
+        raw, slopes = model.predictor.sloped(layout.features(stays), np.asarray(stays.lengths, np.int64), model.output)
         outer = model.line[0] * slopes_of_logits(raw, model.output)
         weighted = slopes * outer.reshape(-1, *[1] * (slopes.ndim - 1))
         return model.line[0] * logits_of(raw, model.output) + model.line[1], layout.pulled_back(weighted, stays)

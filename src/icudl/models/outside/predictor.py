@@ -29,24 +29,35 @@ class Predictor:
         name: What it is, for messages.
         call: From (n, C) features, or (n, T, C), in double precision, and (n,) lengths to what the model gives.
         gives: ``"probability"`` or ``"logit"`` where the file or the interface says it; else "".
+        output: The same, once it is settled by what the file says and what the model's table declares.
         n_features: C of a flat row, where the file says it; else None.
         slack: Logits by which the score of a stay may differ by the stays beside it.
         levels: For each feature the sorted numbers at which the score may jump, where it is constant between them;
             None for any other model.
-        sloped: From features and lengths to (n,) numbers, as ``raw`` gives them, and their derivatives in the shape of
-            the features; None for a model that offers none.
+        sloped: From features, lengths and ``output`` to (n,) numbers, as ``raw`` gives them, and their derivatives in
+            the shape of the features; None for a model that offers none.
     """
 
     name: str
     call: Callable[[Float64s, npt.NDArray[np.int64]], Any]
     gives: str = ""
+    output: str = ""
     n_features: int | None = None
     slack: float = ROUNDING
     levels: Mapping[int, Float64s] | None = None
-    sloped: Callable[[Float64s, npt.NDArray[np.int64]], tuple[Float64s, Float64s]] | None = None
+    sloped: Callable[[Float64s, npt.NDArray[np.int64], str], tuple[Float64s, Float64s]] | None = None
 
     def raw(self, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
         """Return one number a stay, as the model gives it: (n,), from (n,), (n, 1) or two columns.
+
+        Raises:
+            StageError: The call fails, or gives something else.
+        """
+        found = self.given(features, lengths)
+        return one_column(found, self.output) if found.ndim == 2 else found
+
+    def given(self, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
+        """Return what the model gives: (n,), or two columns where it gives one for each outcome.
 
         Raises:
             StageError: The call fails, or gives something else.
@@ -63,13 +74,21 @@ class Predictor:
             ) from error
         n = len(features)
         if found.shape == (n, 2):
-            return found[:, 1] if self.gives == "probability" else found[:, 1] - found[:, 0]
+            return found
         if found.shape in {(n,), (n, 1)}:
             return found.reshape(n)
         raise StageError(
             f"{self.name} gives an array of shape {found.shape} for {n} stays. Expected one number a stay, or two "
             "columns: survival and death."
         )
+
+
+def one_column(columns: Any, output: str) -> Any:
+    """Return (n,) numbers from (n, 2), survival and death: the probability of death, or its logit.
+
+    Two logits are a softmax away from probabilities, so the logit of death is their difference.
+    """
+    return columns[:, 1] if output == "probability" else columns[:, 1] - columns[:, 0]
 
 
 def logits_of(raw: Float64s, output: str) -> Float64s:

@@ -51,6 +51,12 @@ def test_what_is_said_is_enough() -> None:
         ),
         ({"object": OBJECT.format("heart"), "output": "probability"}, "are no probabilities. .* say output = 'logit'"),
         ({"object": OBJECT.format("in_probabilities")}, "look like probabilities, not logits"),
+        ({"object": OBJECT.format("two_probabilities")}, "two columns that add up to 1 .* Say output = 'probability'"),
+        (
+            {"object": OBJECT.format("two_logits"), "output": "probability"},
+            "two columns with numbers from .* not add up to 1",
+        ),
+        ({"object": OBJECT.format("two_probabilities"), "output": "auto"}, "does not say whether"),
         ({"object": OBJECT.format("heart"), "output": "auto"}, "does not say whether"),
         ({"object": OBJECT.format("at_random")}, "another score the second time: .* draws random numbers"),
         ({"object": OBJECT.format("mixing")}, "alone than among others: .* mixes the stays"),
@@ -81,6 +87,13 @@ def test_each_fault_is_named(declared: dict, words: str) -> None:
     with pytest.raises(StageError) as raised:
         cases.fitted(STAYS, **{"missing": "nan", "output": "logit"} | declared)
     assert _matches(words, str(raised.value))
+
+
+@pytest.mark.parametrize(("name", "output"), [("two_probabilities", "probability"), ("two_logits", "logit")])
+def test_two_columns_are_survival_and_death(name: str, output: str) -> None:
+    one = cases.fitted(STAYS, object=OBJECT.format("in_probabilities"), output="probability")
+    two = cases.fitted(STAYS, object=OBJECT.format(name), output=output)
+    assert two.logits(STAYS) == pytest.approx(one.logits(STAYS), abs=1e-9)
 
 
 def test_a_wrong_number_of_features_is_named(tmp_path: Path) -> None:

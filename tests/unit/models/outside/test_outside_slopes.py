@@ -23,31 +23,36 @@ NETWORK = {"input": "grid", "missing": "zero", "output": "logit"}
 class Row(torch.nn.Module):
     """A bent function of a flat row, in double precision, so that its differences can be measured."""
 
-    def __init__(self, n_features: int, *, probability: bool = False) -> None:
+    def __init__(self, n_features: int, *, probability: bool = False, columns: int = 1) -> None:
         super().__init__()
         weight = np.random.default_rng(n_features).normal(size=n_features)
         self.weight = torch.nn.Parameter(torch.tensor(weight))
         self.probability = probability
+        self.columns = columns
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         logit = torch.sin(inputs / 40.0) @ self.weight
+        if self.columns == 2:
+            both = torch.stack([0.3 - logit / 2, 0.3 + logit / 2], dim=1)
+            return torch.softmax(both, dim=1) if self.probability else both
         return torch.sigmoid(logit) if self.probability else logit
 
 
 ROW, WITH_MASKS, RISK = Row(N_CELLS), Row(2 * N_CELLS), Row(N_CELLS, probability=True)
+BOTH_LOGITS, BOTH_RISKS = Row(N_CELLS, columns=2), Row(N_CELLS, probability=True, columns=2)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     missing=st.sampled_from(["zero", "forward", "linear"]),
     order=st.sampled_from(["hours", "variables"]),
-    kind=st.sampled_from(["ROW", "WITH_MASKS", "RISK"]),
+    kind=st.sampled_from(["ROW", "WITH_MASKS", "RISK", "BOTH_LOGITS", "BOTH_RISKS"]),
     units=st.sampled_from([{}, {"creatinine": "umol/L"}]),
     cell=st.integers(0, 10_000),
 )
 def test_slopes_are_differences_of_the_logit(missing: str, order: str, kind: str, units: dict, cell: int) -> None:
     """Through the unit, the order and the gaps that a value fills; cells without a value have none."""
-    output = "probability" if kind == "RISK" else "logit"
+    output = "probability" if "RISK" in kind else "logit"
     model = cases.fitted(
         STAYS, object=f"{__name__}:{kind}", missing=missing, order=order, units=units, output=output,
         masks=kind == "WITH_MASKS", variables=cases.NAMES[::-1],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor
+from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, one_column
 
 
 def find(name: str) -> Any:
@@ -101,12 +101,12 @@ def of_module(name: str, module: Any) -> Predictor:
         with torch.no_grad():
             return given(torch.from_numpy(np.ascontiguousarray(features)).to(first), lengths).double().cpu()
 
-    def sloped(features: Any, lengths: Any) -> tuple[Float64s, Float64s]:
+    def sloped(features: Any, lengths: Any, output: str) -> tuple[Float64s, Float64s]:
         inputs = torch.from_numpy(np.ascontiguousarray(features)).to(first).requires_grad_()
         try:
             with torch.enable_grad():
                 raw = given(inputs, lengths)
-                raw = raw[:, 1] - raw[:, 0] if raw.shape == (len(features), 2) else raw.reshape(len(features))
+                raw = one_column(raw, output) if raw.shape == (len(features), 2) else raw.reshape(len(features))
                 (slopes,) = torch.autograd.grad(raw.sum(), inputs)
         except RuntimeError as error:
             raise StageError(
