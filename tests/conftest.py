@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 # What is imported to collect the tests lives as long as the process: looking for garbage among it takes seconds.
 gc.disable()
+
+# Pytest rewrites the assertions of every test file and compiles it, ten seconds of processor time in each process.
+# What was made once is kept, whatever the environment says.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Set before anything imports torch or polars: each process computes with one thread (docs/decisions/0004).
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -127,7 +127,6 @@ def is_noticed(copy: Path, tests: tuple[str, ...]) -> bool:
 
 def _run(copy: Path, tests: tuple[str, ...]) -> int:
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-    sys.dont_write_bytecode = True
     sys.path.insert(0, str(copy))
     os.environ["PYTHONPATH"] = str(copy)
     nothing = os.open(os.devnull, os.O_WRONLY)
@@ -154,12 +153,19 @@ def survivors(module: str, sample: int, seed: int, copy: Path) -> tuple[int, lis
         chosen = sorted(random.Random(seed).sample(chosen, sample), key=lambda mutant: mutant.line)
     unnoticed = []
     for mutant in chosen:
-        target.write_text(mutant.text, "utf-8")
+        _replace(target, mutant.text)
         if not is_noticed(copy, TESTS[module]):
             unnoticed.append(mutant)
             print(f"{module}:{mutant.line}: {mutant.what}", flush=True)
-    target.write_text(source, "utf-8")
+    _replace(target, source)
     return len(chosen), unnoticed
+
+
+def _replace(module: Path, text: str) -> None:
+    """Write a module, and remove what was compiled from another text of the same size and second."""
+    module.write_text(text, "utf-8")
+    for compiled in module.parent.glob(f"__pycache__/{module.stem}.*"):
+        compiled.unlink()
 
 
 @contextlib.contextmanager
