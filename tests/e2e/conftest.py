@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -11,9 +12,19 @@ from command_line import SMALL, icudl
 
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that holds the small study, from extract to report; nobody writes to it."""
-    store = tmp_path_factory.mktemp("study") / "runs"
-    icudl("run", "--store", store, settings=SMALL)
+    """A store that holds the small study, from extract to report; nobody writes to it.
+
+    The processes of pytest-xdist, whose folders lie side by side, share one: the second waits for the first.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if own.name.startswith("popen-") else own
+    store = place / "small-study"
+    with (place / "small-study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not store.exists():
+            unfinished = tmp_path_factory.mktemp("study") / "runs"
+            icudl("run", "--store", unfinished, settings=SMALL)
+            unfinished.rename(store)
     return store
 
 
