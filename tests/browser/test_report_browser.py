@@ -1,4 +1,7 @@
-"""The report opened in a browser: it draws, it is usable by mouse and by keyboard, it is silent and accessible."""
+"""The report opened in a browser: it draws, it is usable by mouse and by keyboard, it is silent and accessible.
+
+The default suite opens one report, in ``test_report_of_a_run.py``.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from icudl.report.options import ReportOptions
 from icudl.report.study import StudyResults
 from report_study import MARKUP, fake_study, fake_table, of_one_attack
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("report-browser")]
 
 Open = Callable[..., Any]
 
-WIDTHS = (360, 1400, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 1920)))
-"""Of a phone and a screen; of a tablet and a wide screen, where little else happens."""
+WIDTHS = (360, 768, 1400, 1920)
+"""Of a phone, a tablet, a screen, and a wide screen."""
 
 
 def open_table(page: Any, details: str) -> Any:
@@ -385,7 +388,6 @@ def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) ->
     assert opened.complaints == []
 
 
-@pytest.mark.slow  # a page of its own; tests/unit/report reads the same picture without a browser
 def test_the_picture_of_restricted_data_shows_no_stay(open_report: Open, tmp_path: Path) -> None:
     opened = open_report(write_page(fake_table(80, restricted=True), tmp_path), unfolded=False)
     assert opened.page.locator("#picture > .plot > svg rect").count() == 100
@@ -436,21 +438,13 @@ def test_a_table_that_shows_less_than_it_holds_says_so(open_report: Open, table_
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"),
-    [
-        (1280, "light"),
-        pytest.param(1280, "dark", marks=pytest.mark.slow),
-        pytest.param(390, "light", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
 def test_axe_finds_nothing_serious(open_report: Open, study_page: Path, width: int, scheme: str) -> None:
     page = open_report(study_page, width=width, scheme=scheme).page
     open_table(page, "#ranking details.data")
     assert violations(page, {"serious", "critical"}) == []
 
 
-@pytest.mark.slow  # axe walks thousands of elements; the default suite lets it walk the report of one model
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (360, "dark")])
 def test_axe_finds_nothing_in_the_report_of_a_table(
     open_report: Open, table_page: Path, width: int, scheme: str

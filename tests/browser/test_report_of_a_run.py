@@ -1,4 +1,4 @@
-"""Reports of real runs, opened in a browser: the synthetic hospital, and PhysioNet 2012 with 2,000 attacked stays."""
+"""Reports opened in a browser: a made-up one, the synthetic hospital, and PhysioNet 2012 with 2,000 attacked stays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 
 from icudl.config.load import load_config
 from icudl.pipeline.run import Pipeline
+from icudl.report.build import build_report
+from icudl.report.options import ReportOptions
+from report_study import fake_study
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 SMALL = (
     "split.folds=3",
@@ -44,6 +47,14 @@ def page_of(folder: Path, *settings: str) -> Path:
     return path
 
 
+def test_a_report_is_drawn_and_usable(open_report: Callable[..., Any], tmp_path: Path) -> None:
+    """What the default suite sees of a browser; the slow tests try everything on the page."""
+    path = tmp_path / "index.html"
+    path.write_text(build_report(fake_study(60), ReportOptions()).html, "utf-8")
+    check(open_report(path))
+
+
+@pytest.mark.slow
 def test_the_report_of_the_synthetic_hospital(open_report: Callable[..., Any], tmp_path: Path) -> None:
     path = page_of(tmp_path, "source.patients=300", "training.max_epochs=2", "attack.iterations=20")
     check(open_report(path))
