@@ -44,8 +44,14 @@ FACTORIES |= {f"pgd-{norm}": with_options("pgd", norm=norm) for norm in ("l1", "
 FACTORIES |= {f"{name}-plain": with_options(name, refine=False) for name in ("proximal", "greedy")}
 
 
+VARIANTS = {"proximal-ista", "proximal-rmsprop", "proximal-sgd", "pgd-l1"}
+"""Rules and norms that differ little from others; the default suite only looks how near they come to the optimum."""
+
+
 @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", FACTORIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in FACTORIES]
+)
 def test_contract(name: str, check: object) -> None:
     check(FACTORIES[name])
 

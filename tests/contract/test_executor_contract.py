@@ -25,6 +25,8 @@ EXECUTORS: dict[str, Callable[[], Executor]] = {
     "processes-2": lambda: ProcessExecutor(2),
     "dask-2": lambda: DaskExecutor(workers=2),
 }
+DASK = pytest.param("dask-2", marks=[pytest.mark.slow, pytest.mark.xdist_group("dask-contract")])
+"""Start and end take ten seconds; the default suite has tests/unit/execution/test_dask_executor.py."""
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +45,12 @@ def open_executor() -> Iterator[Callable[[str], Executor]]:
         yield open_once
 
 
-@pytest.fixture(params=list(EXECUTORS))
+@pytest.fixture(params=["serial", "processes-1", "processes-2", DASK])
 def executor(request: pytest.FixtureRequest, open_executor: Callable[[str], Executor]) -> Executor:
     return open_executor(request.param)
 
 
-@pytest.fixture(params=["processes-2", "dask-2"])
+@pytest.fixture(params=["processes-2", DASK])
 def pool(request: pytest.FixtureRequest, open_executor: Callable[[str], Executor]) -> Executor:
     """Executors whose jobs run in processes that can die."""
     return open_executor(request.param)
@@ -74,7 +76,7 @@ def test_made_from_options() -> None:
             assert executor.workers == (1 if name == "serial" else 2)
 
 
-@pytest.mark.parametrize("name", ["processes-2", pytest.param("dask-2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["processes-2", DASK])
 def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(
     name: str, open_executor: Callable[[str], Executor]
 ) -> None:

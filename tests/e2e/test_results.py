@@ -63,8 +63,13 @@ def test_evaluate_pools_the_folds_and_compares_two_models(small_study: Path) -> 
     drawn = icudl(*words).stdout
     assert "By subgroup" in drawn
     assert "Against the other model, paired" in drawn
+    compared = json.loads(icudl("compare", first, second, "--store", small_study, "--json").stdout)
+    scores = [row for row in compared["scores"] if row["result"] == second and row["metric"] == "auroc"]
+    assert all(row["difference"] is not None for row in scores)
+    assert {"model.readout", "training.final"} <= {row["option"] for row in compared["options"]}
 
 
+@pytest.mark.slow  # tests/unit/training/test_fold_ensemble.py attacks them, too
 def test_the_models_of_all_folds_as_one_predict_evaluate_and_are_attacked(small_study: Path, tmp_path: Path) -> None:
     settings = (*SMALL, "model.readout=mean", "training.final=folds")
     train = icudl("train", "--store", small_study, settings=settings).stdout.strip()

@@ -20,7 +20,7 @@ def located(layout: str, place: Path) -> Path:
     return study
 
 
-@pytest.mark.parametrize("layout", ["meds", "clif"])
+@pytest.mark.parametrize("layout", ["meds", pytest.param("clif", marks=pytest.mark.slow)])
 def test_from_a_layout_to_a_grid(layout: str, tmp_path: Path) -> None:
     study = located(layout, tmp_path)
     icudl("run", "--to", "preprocess", "--config", study, "--store", tmp_path / "runs", settings=("split.folds=2",))

@@ -37,6 +37,8 @@ importance_stays = 4
 """
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("table")]
+
 CELLS = {
     *("extract", "extract/elsewhere", "preprocess", "preprocess/elsewhere"),
     *("train/lstm", "train/gru", "score/lstm/elsewhere", "score/gru/elsewhere"),
@@ -164,7 +166,6 @@ def test_two_reports_are_compared_cell_by_cell(table: Path, tmp_path: Path) -> N
     assert any("train/lstm" in result for result in results)
 
 
-@pytest.mark.slow  # a search, and every model and attack once more
 def test_after_a_search_show_manifest_and_report_agree_with_the_checkpoint(table: Path) -> None:
     """Sizes that the search may draw are others than the configuration's, which no reader may be told."""
     settings = [

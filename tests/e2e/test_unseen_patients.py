@@ -78,6 +78,7 @@ def hospital(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hospital:
     return Hospital(tmp_path / "runs", capsys)
 
 
+@pytest.mark.slow  # three trainings; tests/unit/training/test_external_data.py asks the same of made-up stays
 def test_no_met_patient_is_scored_whatever_the_split(hospital: Hospital) -> None:
     (train, home), (_, other) = hospital.first, hospital.second
     assert hospital.grid(home).population == hospital.grid(other).population

@@ -177,6 +177,7 @@ def workers_of(pid: int) -> list[int]:
     return spawned[1:]
 
 
+@pytest.mark.slow  # the contract of executors loses a worker, too
 @NEEDS_PROC
 def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: Path) -> None:
     """More than the buffer of a pipe holds: a parent that writes it into a pipe would wait for a dead process."""
@@ -203,6 +204,7 @@ def test_kept_workers_serve_the_next_call_and_hold_nothing_meanwhile(tmp_path: P
     assert not any(map(is_alive, first))
 
 
+@pytest.mark.slow  # four workers
 @NEEDS_PROC
 def test_a_kept_worker_that_was_killed_while_idle_costs_nothing(tmp_path: Path) -> None:
     with ProcessExecutor(2) as executor:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from target import Target
 
 HERE = Path(__file__).resolve().parent
-QUICK = {"manifest": 1000, "tables": 100, "mimic3": 150}
-"""Inputs of the default suite where they are not 300; a second or two a target."""
+QUICK = {"manifest": 400, "tables": 50, "mimic3": 75}
+"""Inputs of the default suite where they are not 120; about a second a target."""
 SLOW = {"tables": 800, "mimic3": 800}
 """Inputs of the slow tests where they are not 1,500; these two readers take longest."""
 
@@ -50,7 +50,7 @@ def check(target: Target, folder: Path, inputs: int) -> None:
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 def test_an_input_is_read_or_refused(target: Target, folder: Path) -> None:
-    check(target, folder, QUICK.get(target.name, 300))
+    check(target, folder, QUICK.get(target.name, 120))
 
 
 @pytest.mark.slow

@@ -139,6 +139,7 @@ def test_an_extra_file_is_found_and_named(name: str, store: FolderStore, verify:
         (folder / name).unlink()
 
 
+@pytest.mark.slow  # the default suite edits each of its values
 def test_any_byte_of_a_manifest_that_is_flipped_is_found(store: FolderStore, verify: Verify) -> None:
     manifest, folder = of(store, "extract")
     path = folder / MANIFEST
@@ -307,7 +308,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    ["flipped", "stray", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cut", "missing"))],
+)
 def test_commands_refuse_damaged_artifacts(
     damage: str, sound: FolderStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,6 +136,7 @@ def test_what_is_wrong_with_a_worker(facts: Facts, words: str) -> None:
     assert bool(objection) == bool(words)
 
 
+@pytest.mark.slow  # a cluster of its own
 def test_nothing_listens_beyond_the_loopback() -> None:
     pytest.importorskip("distributed")
     import psutil

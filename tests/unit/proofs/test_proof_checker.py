@@ -49,8 +49,18 @@ def proved(tmp_path: Path, model: Any, inputs: InputOptions, threat_model: str) 
     [
         (LstmOptions(hidden_size=4, fc_size=3), InputOptions(), "grid"),
         (GruOptions(hidden_size=4, fc_size=3, readout="max", activation="gelu"), EVERY_INPUT, "measured"),
-        (LstmOptions(hidden_size=3, fc_size=0, n_layers=2, readout="last_hour"), EVERY_INPUT, "grid"),
-        (LstmSummaryOptions(hidden_size=3, fc_size=0, readout="attention"), EVERY_INPUT, "measured"),
+        pytest.param(
+            LstmOptions(hidden_size=3, fc_size=0, n_layers=2, readout="last_hour"),
+            EVERY_INPUT,
+            "grid",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            LstmSummaryOptions(hidden_size=3, fc_size=0, readout="attention"),
+            EVERY_INPUT,
+            "measured",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_it_confirms_what_was_proved(tmp_path: Path, model: Any, inputs: InputOptions, threat_model: str) -> None:

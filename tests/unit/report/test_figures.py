@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Container, Iterable
 
 import matplotlib as mpl
 import numpy as np
@@ -127,7 +128,16 @@ def empty() -> dict[type, object]:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in {"heatmap_gmp", "heatmap_gap", "heatmap_s"}])
+def drawn(names: Iterable[str], quick: Container[str]) -> list[object]:
+    """Parameters of which the default suite takes the quick ones."""
+    return [pytest.param(name, marks=[] if name in quick else [pytest.mark.slow]) for name in names]
+
+
+TAKE_LONG = {"perturbation_histograms", "heatmap_gmp", "heatmap_gap", "heatmap_s"}
+"""Six seconds of histograms, and heat maps that differ from ``heatmap_gpp`` in their measure only."""
+
+
+@pytest.mark.parametrize("name", drawn(FIGURES, set(FIGURES) - TAKE_LONG))
 def test_figure_of_a_full_artifact(name, full):
     spec = FIGURES[name]
     artifact = full[spec.artifact]
@@ -136,14 +146,16 @@ def test_figure_of_a_full_artifact(name, full):
     assert spec.title
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("heatmap_") or name == "heatmap_s"])
+@pytest.mark.parametrize(
+    "name", drawn(FIGURES, {"roc", "discovery", "heatmap_s", "tuning_history", "cohort_attrition"})
+)
 def test_figure_of_an_empty_artifact(name, empty):
     spec = FIGURES[name]
     assert render(spec.draw(empty[spec.artifact]), "svg").startswith(MAGIC["svg"])
     assert isinstance(spec.table(empty[spec.artifact]), pl.DataFrame)
 
 
-@pytest.mark.parametrize("kind", MAGIC)
+@pytest.mark.parametrize("kind", drawn(MAGIC, {"png", "svg"}))
 def test_same_bytes_on_every_run_and_whatever_the_settings_around(kind, full):
     spec = FIGURES["smallest_change"]
     once = render(spec.draw(full[spec.artifact]), kind)

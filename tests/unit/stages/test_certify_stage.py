@@ -111,6 +111,7 @@ def test_a_damaged_proof_is_unsound(made: Certificates) -> None:
         assert faults(damaged)
 
 
+@pytest.mark.slow  # all proofs once more; tests/unit/attacks/run kills a shard
 def test_a_killed_run_goes_on(tmp_path: Path, made: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     case, calls = make_case(N_STAYS), 0
     real = run.prove_shard

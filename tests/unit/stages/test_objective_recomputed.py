@@ -130,7 +130,17 @@ def attacked_with(
     return attacked_with
 
 
-@pytest.mark.parametrize("objective", ["sparsity", "sparse_small", "sparse_small_max", "max_num_nonzero_perts"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "sparse_small",
+        # A search each; what an objective is worth is read from made-up examples in tests/unit/search.
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("sparsity", "sparse_small_max", "max_num_nonzero_perts")
+        ),
+    ],
+)
 def test_the_value_of_an_attack_trial_is_a_sum_over_its_examples(
     objective: str,
     grid: GridDataset,

@@ -99,9 +99,10 @@ def test_no_member_touches_the_stays_it_scores(grid):
     ("model", "training"),
     [
         (MODEL, NETWORK_ONLY),
-        (
+        pytest.param(
             LstmSummaryOptions(hidden_size=4, fc_size=4),
             dataclasses.replace(NETWORK_ONLY, teacher="boosted_trees", ema_decay=0.9),
+            marks=pytest.mark.slow,  # seven seconds of trees
         ),
         (
             SummaryOptions(),

@@ -138,7 +138,7 @@ def test_isotonic_risks_are_those_of_the_curve_and_decide_as_the_logits_do(grid,
     [
         pytest.param("refit", "isotonic", marks=pytest.mark.slow),
         pytest.param("folds", "platt", marks=pytest.mark.exhaustive),
-        ("folds", "isotonic"),
+        pytest.param("folds", "isotonic", marks=pytest.mark.slow),
     ],
 )
 def test_the_attack_flips_the_calibrated_decision(context, tmp_path, final, calibration):

@@ -88,7 +88,9 @@ def test_labels_of_validation_stays_reach_the_weights_and_nothing_else_is_fitted
     assert calibration == "platt" or np.array_equal(*curves)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize(
+    "share", [0.1, pytest.param(0.5, marks=pytest.mark.slow), 0.8, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_a_member_killed_in_either_fit_ends_with_the_same_bytes(tmp_path, share, monkeypatch):
     straight = _run(_plan(tmp_path / "straight", ensemble=2))
     epochs = sum(2 * len(history) - PLAIN.patience for history in straight.histories)

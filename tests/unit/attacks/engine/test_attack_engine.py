@@ -32,7 +32,11 @@ def features_of(dtype: torch.dtype, lengths: list[int]) -> tuple[torch.Tensor, t
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["uni", "bi"])
 @pytest.mark.parametrize("n_layers", [1, 3])
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-@pytest.mark.parametrize("lengths", [[7, 7, 7], [3, 7, 1, 5], [4]], ids=["full", "ragged", "single"])
+@pytest.mark.parametrize(
+    "lengths",
+    [pytest.param([7, 7, 7], marks=pytest.mark.slow), [3, 7, 1, 5], pytest.param([4], marks=pytest.mark.slow)],
+    ids=["full", "ragged", "single"],
+)
 def test_equal_to_autograd(name: str, n_layers: int, bidirectional: bool, readout: str, lengths: list[int]) -> None:
     model = model_of(name=name, n_layers=n_layers, bidirectional=bidirectional, readout=readout)
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):

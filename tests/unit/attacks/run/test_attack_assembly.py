@@ -34,7 +34,7 @@ def written(result: AttackResult, folder: Path) -> dict[str, bytes]:
     [SMALL, ProjectedGradientOptions(iterations=3, batch_size=7), SweepOptions(batch_size=7)],
     ids=lambda options: options.name,
 )
-@pytest.mark.parametrize("shuffled", [False, True], ids=["sorted", "shuffled"])
+@pytest.mark.parametrize("shuffled", [pytest.param(False, marks=pytest.mark.slow), True], ids=["sorted", "shuffled"])
 def test_blocks_give_the_same_bytes(
     options: AttackOptions, shuffled: bool, context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

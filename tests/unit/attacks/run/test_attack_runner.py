@@ -154,7 +154,10 @@ def test_stay_with_nothing_charted(case: tuple[GridDataset, TrainingResult], con
     assert len(stays) == 30
 
 
-@pytest.mark.parametrize("name", ["greedy", "pgd", "sweep", "entry_errors", "noise"])
+@pytest.mark.parametrize(
+    "name",
+    ["sweep", "entry_errors", *(pytest.param(name, marks=pytest.mark.slow) for name in ("greedy", "pgd", "noise"))],
+)
 def test_finished_shards_are_read_as_they_were_computed(
     name: str, case: tuple[GridDataset, TrainingResult], context: RunContext, tmp_path: Path
 ) -> None:

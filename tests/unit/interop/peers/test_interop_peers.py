@@ -54,7 +54,11 @@ PEERS = {
     "art DeepFool": (ArtAttack, "DeepFool", {"max_iter": 20}, needs_art),
     "art PGD": (ArtAttack, "ProjectedGradientDescent", {"eps": 0.5, "max_iter": 20, "num_random_init": 1}, needs_art),
 }
-EACH_PEER = [pytest.param(name, marks=case[3], id=name) for name, case in PEERS.items()]
+EACH_PEER = [
+    # Projected gradients take longest; one attack of each library shows that the default suite can run them.
+    pytest.param(name, marks=[case[3], *([pytest.mark.slow] if "PGD" in name else [])], id=name)
+    for name, case in PEERS.items()
+]
 
 
 def factory(name: str, **more: Any) -> Callable[[], PeerAttack]:
