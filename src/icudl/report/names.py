@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.headline import ONE_AT_A_TIME
-from icudl.artifacts import AttackStatus
+from icudl.artifacts import AttackStatus, LineageEntry
 from icudl.report.elements import Switch
+from icudl.report.wording import listed, percent
+from icudl.training.robust.options import RobustOptions
 
 SPLIT_NAMES = {"test": "held-out test stays", "out-of-fold": "out-of-fold stays", "external": "external stays"}
 
@@ -94,6 +96,28 @@ def predictor_name(plugin: str) -> str:
     """Return the name of a model or baseline at the beginning of a line."""
     words = PREDICTOR_NAMES.get(plugin, plugin)
     return words[:1].upper() + words[1:]
+
+
+def robust_training(lineage: Sequence[LineageEntry], model: str) -> str:
+    """Say how a model was trained against wrong and missing values; "" where it was trained as usual.
+
+    Args:
+        lineage: Of the study.
+        model: Name of the model.
+    """
+    for made in lineage:
+        if made.node == "train" and made.name in ("train", f"train/{model}") and RobustOptions.table in made.options:
+            told = RobustOptions.from_dict(made.options[RobustOptions.table])
+            parts = {
+                f"errors of entry in {percent(told.error_rate)} of the values": told.error_rate,
+                f"{percent(told.value_dropout)} of the values left out": told.value_dropout,
+                f"{percent(told.variable_dropout)} of the variables left out": told.variable_dropout,
+                f"{percent(told.adversarial_share)} of the loss on records changed on purpose": told.adversarial_share,
+                f"weight {told.consistency:g} on consistency with records changed on purpose": told.consistency,
+            }
+            words = [part for part, amount in parts.items() if amount > 0]
+            return f"robust training: {listed(words)}" if words else ""
+    return ""
 
 
 def threat_name(threat_model: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -11,10 +13,11 @@ import polars as pl
 import pytest
 
 from attack_cases import make_case
-from icudl.artifacts import METRICS_SCHEMA, PREDICTIONS_SCHEMA, LineageEntry, TrainingResult
+from icudl.artifacts import METRICS_SCHEMA, PREDICTIONS_SCHEMA, LineageEntry, Outcome, TrainingResult
 from icudl.report.card.chai import NAMESPACE, to_xml
 from icudl.report.card.contents import Card, Described, ToFill, make_card
 from icudl.report.card.writers import to_html, to_markdown
+from icudl.training.robust.options import RobustOptions
 
 N_STAYS = 30
 NASTY = "<script>alert(1)</script> | & x"
@@ -66,6 +69,26 @@ def test_a_card_tells_the_scores_of_its_model_and_of_groups_that_are_no_handful(
     assert "| test | 0.2500 | 0.5000 |" in text
     assert "f00d" in text
     assert "`icudl verify --rerun train/abc`" in text
+
+
+def test_a_card_speaks_of_the_outcome_that_its_model_predicts(card: Card) -> None:
+    outcome = Outcome(event="long_stay", phrase="ICU stay longer than 7 days")
+    grid = dataclasses.replace(card.described.grid, outcome=outcome)
+    told = make_card(dataclasses.replace(card.described, grid=grid))
+    text, xml = to_markdown(told), to_xml(told)
+    assert "gives the risk of ICU stay longer than 7 days" in text
+    assert "ICU stay longer than 7 days" in xml
+    assert re.search(r"\b(deaths?|died|mortality|survivors?)\b", f"{text}{xml}", re.IGNORECASE) is None
+    assert "risk of death in hospital" in to_markdown(card)
+
+
+def test_a_card_tells_how_its_model_was_made_robust(card: Card) -> None:
+    robust = {"robust": RobustOptions(adversarial_share=0.5, value_dropout=0.1).to_dict()}
+    lineage = [dataclasses.replace(entry, options=robust) for entry in card.described.lineage]
+    told = to_markdown(make_card(dataclasses.replace(card.described, lineage=lineage)))
+    words = "10.0 % of the values left out and 50.0 % of the loss on records changed on purpose."
+    assert f"Robust training: {words}" in told
+    assert "Robust training" not in to_markdown(card)
 
 
 def test_what_was_not_measured_is_a_limit(card: Card) -> None:

@@ -43,7 +43,7 @@ def to_xml(card: Card) -> str:
     )
     summary = _fill(root, "ModelSummary", Summary=model)
     keywords = ET.SubElement(summary, _name("Keywords"))
-    for word in ("intensive care", "mortality", of.training.model):
+    for word in ("intensive care", of.grid.outcome.phrase, of.training.model):
         ET.SubElement(keywords, _name("Keyword")).text = word
     _fill(
         root,
@@ -65,7 +65,7 @@ def to_xml(card: Card) -> str:
     _fill(
         trust,
         "AISystemFacts",
-        OutcomesAndOutputs="Risk of death in hospital, between 0 and 1.",
+        OutcomesAndOutputs=f"Risk of the outcome between 0 and 1: {of.grid.outcome.phrase}.",
         ModelType=of.training.model,
         InputDataSource=of.grid.population or "unknown",
         OutputAndInputDataTypes=f"Hourly means over {checkpoint.n_hours} hours of: {variables}.",

@@ -24,6 +24,8 @@ from icudl.artifacts import (
     Scores,
     TrainingResult,
 )
+from icudl.report.names import robust_training
+from icudl.report.vocabulary import Vocabulary
 from icudl.report.wording import count, percent
 
 FEWEST_DEATHS = 100
@@ -152,9 +154,11 @@ class Card:
 
 
 def make_card(of: Described) -> Card:
-    """Gather a card."""
-    usefulness, fairness, safety = _usefulness(of), _fairness(of), _safety(of)
-    limits = _limits(of)
+    """Gather a card, in the words of the outcome that the model predicts."""
+    given = (*of.grid.flow["criterion"], *of.scores, *of.attacks, *of.certificates, *of.probes, of.name)
+    words = Vocabulary.of(of.grid.outcome, given)
+    usefulness, fairness, safety = (words.value(measure(of)) for measure in (_usefulness, _fairness, _safety))
+    limits = words.value(_limits(of))
     chapters = (
         Chapter("Model", _model(of)),
         Chapter(
@@ -189,7 +193,7 @@ def make_card(of: Described) -> Card:
     return Card(
         title=f"Model card: {of.name}",
         described=of,
-        chapters=chapters,
+        chapters=words.value(chapters),
         usefulness=usefulness,
         fairness=fairness,
         safety=safety,
@@ -205,8 +209,9 @@ def _model(of: Described) -> tuple[str | Grid, ...]:
         f"{checkpoint.n_hours} hours of an ICU stay and gives the risk of death in hospital. Members: {members}."
     )
     variables = ", ".join(f"{each.label} ({each.unit})" if each.unit else each.label for each in checkpoint.variables)
+    robust = robust_training(of.lineage, of.name)
     return (
-        what,
+        f"{what} {robust[:1].upper()}{robust[1:]}." if robust else what,
         f"Variables: {variables}. Descriptors: {', '.join(checkpoint.static_names) or 'none'}.",
         Grid(
             ("Member", "Threshold of the verdict"),

@@ -23,7 +23,14 @@ from icudl.analysis.numbers.comparison import (
 from icudl.analysis.numbers.models.quality import own_models
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Switch, Table
-from icudl.report.names import CONDITION_NAMES, METRIC_NAMES, SPLIT_NAMES, predictor_name, short_threat
+from icudl.report.names import (
+    CONDITION_NAMES,
+    METRIC_NAMES,
+    SPLIT_NAMES,
+    predictor_name,
+    robust_training,
+    short_threat,
+)
 from icudl.report.sections.answer.conclusions import attack_sentence, models_sentence
 from icudl.report.sections.model.quality import judged_stays
 from icudl.report.study import StudyResults
@@ -114,7 +121,7 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, c
     names = {model.name: own_models(model.training) for model in study.models}
     rows = tuple(
         row(
-            _model_entry(line, names, chapters),
+            _model_entry(line, names, chapters, "" if line.baseline else robust_training(study.lineage, line.model)),
             Entry(_stays_name(line), None, f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}"),
             *(_told(line, line.scores.get(name)) for name in COMPARED),
             _told(line, line.difference, signed=True),
@@ -137,11 +144,14 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, c
     )
 
 
-def _model_entry(line: ModelLine, names: Mapping[str, Sequence[str]], chapters: Mapping[str, str]) -> Entry:
+def _model_entry(
+    line: ModelLine, names: Mapping[str, Sequence[str]], chapters: Mapping[str, str], robust: str
+) -> Entry:
     if line.baseline:
         return Entry(predictor_name(line.model), None, f"baseline{f' of {line.beside}' if line.beside else ''}")
     plugins = names[line.model]
-    return Entry(line.model, None, predictor_name(plugins[0] if plugins else line.model), chapters[line.model])
+    what = predictor_name(plugins[0] if plugins else line.model)
+    return Entry(line.model, None, f"{what}, {robust}" if robust else what, chapters[line.model])
 
 
 def _models_figure(lines: Sequence[ModelLine]) -> Figure:
