@@ -11,9 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from icudl.artifacts import HOSPITAL_DEATH, Outcome
 from icudl.config.document import to_toml
 from icudl.config.schema import PLUGINS, class_of
 from icudl.errors import IcudlError
+from icudl.report.vocabulary import Vocabulary
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
 
@@ -113,7 +115,9 @@ def headline(manifest: Manifest) -> str:  # noqa: PLR0911 - one case per stage
         case "extract":
             return f"{counts['stays']:,} stays, {counts['hourly_values']:,} hourly values"
         case "preprocess":
-            return f"{counts['stays']:,} stays, {counts['deaths']:,} deaths, {counts['test_stays']:,} held out"
+            outcome = Outcome(**counts["outcome"]) if "outcome" in counts else HOSPITAL_DEATH
+            deaths = Vocabulary.of(outcome).text("deaths")
+            return f"{counts['stays']:,} stays, {counts['deaths']:,} {deaths}, {counts['test_stays']:,} held out"
         case "train" | "score":
             return "; ".join(
                 f"AUROC {score['auroc']:.3f} on {score['stays']:,} {split} stays"

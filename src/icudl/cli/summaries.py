@@ -30,6 +30,7 @@ from icudl.artifacts import (
     TrialState,
     TuningResult,
 )
+from icudl.pipeline.results.comparison import outcome_of
 from icudl.report.vocabulary import Vocabulary
 from icudl.store.base import Store
 from icudl.store.manifest import Manifest
@@ -67,7 +68,7 @@ def summary(store: Store, manifest: Manifest) -> list[Table]:
         "probe": _probe,
     }
     maker = makers.get(manifest.node)
-    return _in_words(maker(store, manifest), _outcome(store, manifest)) if maker else []
+    return in_words(maker(store, manifest), outcome_of(store, manifest)) if maker else []
 
 
 def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
@@ -85,7 +86,7 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
         own = [manifest for manifest in manifests if manifest.node == stage]
         if stage in combined and len(own) > 1:
             scored = [item for item in manifests if item.node == "score"] if stage == "train" else []
-            tables += _in_words(combined[stage](store, [*own, *scored]), _outcome(store, own[0]))
+            tables += in_words(combined[stage](store, [*own, *scored]), outcome_of(store, own[0]))
         elif stage != "score" or len(manifests) == 1:
             tables += [table for manifest in own for table in summary(store, manifest)]
         if stage == "certify":
@@ -93,15 +94,8 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
     return tables
 
 
-def _outcome(store: Store, manifest: Manifest) -> Outcome:
-    """Return what an artifact is about: the outcome of the data set that it was made from."""
-    grid = manifest.identity.upstream.get("preprocess")
-    counts = manifest.counts if grid is None else store.manifest(grid.node, grid.id).counts
-    return Outcome(**counts["outcome"]) if "outcome" in counts else HOSPITAL_DEATH
-
-
-def _in_words(tables: list[Table], outcome: Outcome) -> list[Table]:
-    """Put titles and headings, which speak of deaths, into the words of another outcome."""
+def in_words(tables: list[Table], outcome: Outcome) -> list[Table]:
+    """Put titles and headings, which speak of deaths, into the words of another outcome; return the same tables."""
     words = Vocabulary.of(outcome)
     for table in tables:
         table.title, table.caption = (

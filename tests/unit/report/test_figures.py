@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Container, Iterable
 
 import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.text import Text
 from susceptibility_cases import make_attack, random_attack
 from training_cases import empty_training, make_training
 
@@ -26,12 +28,23 @@ from icudl.artifacts import (
     Direction,
     GridDataset,
     Objective,
+    Outcome,
     SusceptibilityResult,
     TrainingResult,
     TuningResult,
 )
 from icudl.errors import ConfigError
-from icudl.report.figures import FIGURES, figures_of, heatmaps, histograms, quality, render, robustness
+from icudl.report.figures import (
+    FIGURES,
+    figures_of,
+    heatmaps,
+    histograms,
+    put_into_words,
+    quality,
+    render,
+    robustness,
+)
+from icudl.report.vocabulary import Vocabulary
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -165,6 +178,21 @@ def test_same_bytes_on_every_run_and_whatever_the_settings_around(kind, full):
     assert once == again
     assert once.startswith(MAGIC[kind])
     assert len(once) > 5_000
+
+
+@pytest.mark.parametrize("name", ["calibration", "discovery", "smallest_change"])
+def test_a_figure_speaks_of_the_outcome_that_was_predicted(name, full):
+    spec = FIGURES[name]
+    figure = spec.draw(full[spec.artifact])
+    assert said_of_deaths(figure)
+    put_into_words(figure, Vocabulary.of(Outcome(event="long_stay", phrase="ICU stay longer than 7 days")))
+    assert not said_of_deaths(figure)
+
+
+def said_of_deaths(figure):
+    render(figure)  # which labels the ticks
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    return re.findall(r"death|died|surviv|mortality", words, re.IGNORECASE)
 
 
 def test_figures_of_an_artifact_are_those_of_its_type(full):

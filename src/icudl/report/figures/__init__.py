@@ -21,12 +21,12 @@ from icudl.analysis.numbers.models import searches
 from icudl.analysis.numbers.models.quality import FittedModel
 from icudl.artifacts import AttackResult, GridDataset, SusceptibilityResult, TuningResult
 from icudl.report.figures import attack, cohort, heatmaps, histograms, importance, quality, robustness, tuning
-from icudl.report.figures.style import FORMATS, render
+from icudl.report.figures.style import FORMATS, put_into_words, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "FORMATS", "FigureSpec", "figures_of", "render"]
+__all__ = ["FIGURES", "FORMATS", "FigureSpec", "figures_of", "put_into_words", "render"]
 
 
 class FigureSpec(NamedTuple):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from icudl.report.vocabulary import Vocabulary
+
 Parameters = ParamSpec("Parameters")
 
 FORMATS = ("png", "svg", "pdf")
@@ -81,6 +83,20 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def put_into_words(figure: Figure, words: Vocabulary) -> None:
+    """Put the texts of a figure, which speak of deaths, into the words of another outcome."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter
+
+    for text in figure.findobj(Text):
+        text.set_text(words.text(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                axis.set_major_formatter(FixedFormatter([words.text(label) for label in formatter.seq]))
 
 
 def render(figure: Figure, format: str = "svg", dpi: int = 200) -> bytes:  # noqa: A002 - what matplotlib calls it

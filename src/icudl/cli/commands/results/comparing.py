@@ -44,8 +44,9 @@ def compare(session: Session, references: tuple[str, ...], samples: int, page: P
     differ are listed. --page writes all of it with figures, drawn like a report.
     """
     from icudl.cli.comparison import comparison_tables
+    from icudl.cli.summaries import in_words
     from icudl.errors import ConfigError
-    from icudl.pipeline.results.comparison import comparison
+    from icudl.pipeline.results.comparison import comparison, outcome_of
 
     if len(references) < 2:
         raise ConfigError("`icudl compare` was given one result. Give two or more; `icudl list` shows all results.")
@@ -56,7 +57,8 @@ def compare(session: Session, references: tuple[str, ...], samples: int, page: P
     if page is not None:
         _write_page(session.store(), manifests, found, page)
         session.say(f"The comparison as a page: {escape(str(page))}")
-    session.emit("\n\n".join(map(session.drawn, comparison_tables(found))), found.to_dict())
+    tables = in_words(comparison_tables(found), outcome_of(session.store(), manifests[0]))
+    session.emit("\n\n".join(map(session.drawn, tables)), found.to_dict())
 
 
 def _write_page(store: Store, manifests: list[Manifest], found: Comparison, page: Path) -> None:

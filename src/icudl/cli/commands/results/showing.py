@@ -166,7 +166,9 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     A report stands for all results it was made from.
     """
     from icudl.errors import ConfigError
-    from icudl.report.figures import FORMATS, figures_of, render
+    from icudl.pipeline.results.comparison import outcome_of
+    from icudl.report.figures import FORMATS, figures_of, put_into_words, render
+    from icudl.report.vocabulary import Vocabulary
 
     if file_format not in FORMATS:
         raise ConfigError(f"--format {file_format!r} is unknown. Expected one of {', '.join(FORMATS)}.")
@@ -177,11 +179,14 @@ def figures(session: Session, reference: str, file_format: str, out: Path) -> No
     for place, (prefix, item) in enumerate(chosen, start=1):
         drawn = _drawn(session, item)
         specs = figures_of(drawn)
+        outcome = Vocabulary.of(outcome_of(session.store(), item))
         words = f"Drawing {item.name} ({place} of {len(chosen)})"
         with session.progress().task(words, total=len(specs), unit="figures") as bar:
             for name, spec in specs.items():
                 stem = f"{prefix}{name}"
-                (out / f"{stem}.{file_format}").write_bytes(render(spec.draw(drawn), file_format))
+                figure = spec.draw(drawn)
+                put_into_words(figure, outcome)
+                (out / f"{stem}.{file_format}").write_bytes(render(figure, file_format))
                 spec.table(drawn).write_csv(out / f"{stem}.csv")
                 written.append(str(out / f"{stem}.{file_format}"))
                 bar.advance()

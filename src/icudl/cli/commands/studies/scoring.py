@@ -151,7 +151,7 @@ def _require_same_patients(ours: Scoring, others: Scoring) -> None:
 )
 @shared_options
 def predict(session: Session, checkpoint: str, data: str, member: str, out: Path) -> None:
-    """Write the risk of death of each stay.
+    """Write the risk of each stay: of death in hospital, or of the outcome that the model predicts.
 
     CHECKPOINT is a result of train, DATA one of preprocess. Stays of patients whom the model has met, in training or in
     validation, are left out, whatever split, seed, cohort or source they come by.
@@ -203,7 +203,7 @@ def evaluate(
     """
     from icudl.analysis.numbers.models.hospitals import hospital_lines
     from icudl.analysis.numbers.models.quality import judged
-    from icudl.cli.summaries import differences_table, hospitals_table, scores_table, subgroups_table
+    from icudl.cli.summaries import differences_table, hospitals_table, in_words, scores_table, subgroups_table
     from icudl.errors import ConfigError
     from icudl.execution.threads import single_thread
     from icudl.training.scores.evaluation import compare, score_predictions
@@ -234,4 +234,4 @@ def evaluate(
             session.say(f"Differences: {both:,} stays are unseen by both models; {left_out:,} are left out.")
             result |= {"differences": differences.to_dicts(), "differences_left_out": left_out}
             result |= {"against_left_out": others.left_out, "against_notes": list(others.notes)}
-    session.emit("\n\n".join(map(session.drawn, tables)), result)
+    session.emit("\n\n".join(map(session.drawn, in_words(tables, ours.grid.outcome))), result)
