@@ -70,14 +70,20 @@ def run_blocks() -> None:
         print("done", file=answers, flush=True)
 
 
+def command_line(words: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    from icudl.cli import main
+
+    if not (words and words[0] in READS_ONLY):
+        cut_small()
+    sys.argv = ["icudl", *words]
+    return main()
+
+
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
-    if not (what == "icudl" and words and words[0] in READS_ONLY):
-        cut_small()
     if what == "blocks":
+        cut_small()
         run_blocks()
     else:
-        from icudl.cli import main
-
-        sys.argv = ["icudl", *words]
-        sys.exit(main())
+        sys.exit(command_line(words))

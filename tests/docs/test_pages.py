@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,19 +45,37 @@ def script_of(page: Path, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make_icudl(folder: Path) -> None:
-    """Put a command ``icudl`` into ``folder``."""
+def make_icudl(folder: Path, server: str = "") -> None:
+    """Put a command ``icudl`` into ``folder``: one that imports for itself, or one that asks a server."""
     command = folder / "icudl"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "small_python.py"}" icudl "$@"\n', "utf-8")
+    own, asking = f'"{HERE / "small_python.py"}" icudl', f'-S "{HERE / "command_call.py"}" "{server}"'
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {asking if server else own} "$@"\n', "utf-8")
     command.chmod(0o755)
 
 
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[str]:
+    """Address of a server of the command ``icudl``."""
+    # Not below pytest's own folder: the address of a socket has hundred characters at most.
+    folder = tempfile.mkdtemp(prefix="icudl-pages-")
+    address = f"{folder}/socket"
+    words = [sys.executable, str(HERE / "command_server.py"), address]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield address
+        server.terminate()
+    shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("page", PARAMETERS)
-def test_the_blocks_of_a_page_run(page: Path, plugins: Path, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run(page: Path, plugins: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The pages read first start an interpreter for each call, as their readers do."""
     programs, work = tmp_path / "programs", tmp_path / "work"
     programs.mkdir()
     work.mkdir()
-    make_icudl(programs)
+    is_first = str(page.relative_to(REPOSITORY)) in FIRST_READ
+    make_icudl(programs, "" if is_first else request.getfixturevalue("command_server"))
     shutil.copytree(REPOSITORY / "configs", work / "configs")
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
