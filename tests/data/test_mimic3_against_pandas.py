@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pandas_extraction import hourly_means
 
 from icudl.execution.context import RunContext
 from icudl.sources.base import WindowOptions
@@ -13,7 +14,6 @@ from icudl.sources.mimic3.files import Mimic3Files
 from icudl.sources.mimic3.options import Mimic3Options
 from icudl.sources.synthetic.source import write_hospital
 from icudl.variables import STUDY_VARIABLES
-from pandas_extraction import hourly_means
 
 ROUNDING = 1e-6
 """Values are summed as whole millionths of their unit (docs/decisions/0020)."""

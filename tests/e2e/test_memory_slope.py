@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def rise(work: str, size: int, folder: Path) -> int:
     done = subprocess.run(
-        [sys.executable, TESTS / "memory_probe.py", work, str(size), folder],
+        [sys.executable, TESTS / "processes" / "memory_probe.py", work, str(size), folder],
         capture_output=True, text=True, check=True, timeout=600,
     )  # fmt: skip
     return int(done.stdout)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 # The targets use the hand-made tables and studies of the other tests.
-for _folder in ("", "unit", "unit/sources/physionet2012"):
+for _folder in ("made/cases", "made/tables", "unit", "unit/sources/physionet2012"):
     _path = str(Path(__file__).resolve().parents[1] / _folder)
     if _path not in sys.path:
         sys.path.append(_path)

@@ -1,6 +1,6 @@
 """Peak memory of one piece of work in a process of its own.
 
-    python tests/memory_probe.py WORK SIZE [FOLDER]
+    python tests/processes/memory_probe.py WORK SIZE [FOLDER]
 
 Prints the bytes by which the peak of the resident memory rose above what the process held when the work began.
 """
@@ -16,6 +16,9 @@ from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# A script has the folder of its own file only.
+sys.path += [str(Path(__file__).resolve().parents[1] / "made" / room) for room in ("cases", "tables")]
 
 import numpy as np
 import polars as pl
