@@ -52,3 +52,8 @@ def icudl(*words: str | Path, check: bool = True, settings: Sequence[str] = ()) 
     ended = _launcher().run([*words, *more])
     assert not check or ended.code == 0, ended.stderr
     return subprocess.CompletedProcess([*words, *more], ended.code, ended.stdout, ended.stderr)
+
+
+def reference(store: Path, node: str) -> str:
+    """The first result of a stage: the shared study's own, whatever other tests added."""
+    return f"{node}/{min((store / node).iterdir(), key=lambda path: (path / 'manifest.json').stat().st_mtime_ns).name}"

@@ -5,12 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import SMALL, icudl
-
-
-def reference(store: Path, node: str) -> str:
-    """The first result of a stage: the shared study's own, whatever other tests added."""
-    return f"{node}/{min((store / node).iterdir(), key=lambda path: (path / 'manifest.json').stat().st_mtime_ns).name}"
+from command_line import SMALL, icudl, reference
 
 
 def test_predict_scores_only_stays_that_the_member_has_not_seen(small_study: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+FOLDER = Path(__file__).resolve().parents[3] / "notebooks"
 PICTURES = {"icu_deep_learning": 10, "default_study": 1, "audit_your_model": 0}
 """Notebooks, and how many pictures each shows at least."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 sys.path.append(str(TESTS / "unit"))
 
 from mimic3_tables import Hospital, chart, write_table

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import icudl
-from test_results import reference
+from command_line import icudl, reference
 
 
 def test_tables_of_a_report_tell_what_evaluate_tells(small_study: Path, tmp_path: Path) -> None:

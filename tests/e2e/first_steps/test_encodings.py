@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import icudl
-from test_results import reference
+from command_line import icudl, reference
 
 LATIN = (pytest.param("latin-1", marks=pytest.mark.slow), "cp1252")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 MEANT = ("src", "tests", "docs", "scripts", "configs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 
 
@@ -85,7 +85,7 @@ def test_the_end_to_end_tests_pass_on_the_wheel(installed: Path, tmp_path: Path)
     """The tests are copied away from the repository, so that nothing of it can be imported by accident."""
     shutil.copytree(REPOSITORY / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
-    chosen = ["test_results.py", "test_user_mistakes.py"]
+    chosen = ["results/test_results.py", "first_steps/test_user_mistakes.py"]
     done = subprocess.run(
         [installed, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
          *(f"tests/e2e/{name}" for name in chosen)],
