@@ -128,7 +128,7 @@ DEFECTS = (
         "pipeline/stages.py",
         "to_dict(identity_only=True) for name, table in tables.items()}",
         "to_dict(identity_only=True) for name, table in list(tables.items())[:1]}",
-        ("meta/test_identity.py",),
+        ("meta/identity/test_identity.py",),
     ),
     Defect(
         "11-unknown-keys-pass",

@@ -40,7 +40,7 @@ def test_a_script_without_the_guard_ends_with_a_sentence_and_no_hang(executor: s
     assert "execution.executor to serial" in last
 
 
-@pytest.mark.slow  # it trains, with and without workers; tests/faults/test_workers.py runs scripts with the guard
+@pytest.mark.slow  # it trains, with and without workers; tests/faults/runs/test_workers.py runs scripts with the guard
 @pytest.mark.parametrize("cure", ["guard", "serial"])
 def test_either_cure_that_the_sentence_names_works(cure: str, tmp_path: Path) -> None:
     if cure == "serial":

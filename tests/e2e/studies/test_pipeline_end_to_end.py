@@ -106,7 +106,7 @@ def test_every_stage_recomputes_to_the_same_bytes(small_study: Path) -> None:
     assert done.stdout.count("recomputed, identical") == len(COMPUTED)
 
 
-@pytest.mark.exhaustive  # tests/faults/test_clusters.py compares a study with searches
+@pytest.mark.exhaustive  # tests/faults/runs/test_clusters.py compares a study with searches
 def test_serial_and_parallel_give_the_same_bytes(small_study: Path, tmp_path: Path) -> None:
     store = tmp_path / "parallel"
     icudl("run", "--store", store, settings=PARALLEL)
@@ -140,7 +140,7 @@ def test_tables_joined_from_blocks_are_the_same_even_after_a_kill_between_them(
     assert not list(store.glob(".scratch/*"))
 
 
-@pytest.mark.exhaustive  # tests/faults/test_kills.py kills a smaller study more often
+@pytest.mark.exhaustive  # tests/faults/runs/test_kills.py kills a smaller study more often
 @pytest.mark.parametrize("stage", ["train", "attack"])
 def test_a_killed_stage_resumes_to_the_same_ids_and_bytes(small_study: Path, tmp_path: Path, stage: str) -> None:
     store = tmp_path / "killed"

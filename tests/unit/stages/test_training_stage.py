@@ -215,7 +215,7 @@ def test_what_another_machine_finished_is_not_fitted_again(grid, context, tmp_pa
     assert second.done
 
 
-@pytest.mark.exhaustive  # tests/faults/test_clusters.py compares whole studies
+@pytest.mark.exhaustive  # tests/faults/runs/test_clusters.py compares whole studies
 def test_processes_give_the_same_files_as_one(grid, context, tmp_path):
     serial = _files(_run(grid, context, QUICK), tmp_path / "serial")
     shutil.rmtree(context.scratch)

@@ -110,7 +110,7 @@ def test_studies_that_differ_do_not_share_trials(grid, context):
     assert len(list(context.scratch.iterdir())) == 3
 
 
-@pytest.mark.exhaustive  # tests/faults/test_clusters.py compares whole studies with searches
+@pytest.mark.exhaustive  # tests/faults/runs/test_clusters.py compares whole studies with searches
 def test_processes_find_the_same_trials(grid, context, tmp_path):
     serial = _tune(grid, _fresh(context, tmp_path, "serial"))
     parallel = _tune(grid, dataclasses.replace(context, executor=ProcessExecutor(2)))

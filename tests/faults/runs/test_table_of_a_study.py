@@ -89,7 +89,7 @@ def made(config: Path, launcher: Launcher) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "executor",
-    # tests/faults/test_clusters.py compares a study of one of each from processes.
+    # tests/faults/runs/test_clusters.py compares a study of one of each from processes.
     [pytest.param("processes", marks=pytest.mark.exhaustive), "dask"],
 )
 def test_whoever_runs_the_jobs(executor: str, made: Path, config: Path, launcher: Launcher, tmp_path: Path) -> None:
