@@ -290,6 +290,7 @@ def _assemble(tree: _Tree) -> Config:
         probe = Probe(options=cast("ProbeOptions", shared[ProbeOptions.table]), on=on[ProbeOptions.table])
     _require_declared(models)
     _require_robust(tree, models)
+    _require_read(tree, models)
     _require_offers(attacks, models)
     _require_external(tree, data)
     chosen: dict[str, Any] = {"run": shared["run"], "analysis": shared["analysis"], "report": shared["report"]}
@@ -471,6 +472,23 @@ def _require_robust(tree: _Tree, models: Mapping[str, Model]) -> None:
                 f"[{'.'.join(where)}] is set, but {entry.model.name!r} does not learn in epochs, in which records "
                 "could be altered. Leave the table out, or choose a network."
             )
+
+
+def _require_read(tree: _Tree, models: Mapping[str, Model]) -> None:
+    """Check that a model reads what its own tables set; a shared table may hold more (``Config.unread``).
+
+    Raises:
+        ConfigError: A value would do nothing.
+    """
+    for name, entry in models.items():
+        for table, keys in entry.model.READS.items():
+            where = ".".join(("models", name, table))
+            idle = [key for key in tree.tables.get(("models", name, table), {}) if key not in keys]
+            if idle:
+                raise ConfigError(
+                    f"{where}.{idle[0]} ({tree.origins[f'{where}.{idle[0]}']}) does nothing: {entry.model.name!r} does "
+                    f"not read it. Leave it out. Of [{table}] it reads {', '.join(keys)}."
+                )
 
 
 def _default_attack(models: Mapping[str, Model]) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -269,6 +269,19 @@ class Config:
         return BY_DEFAULT in self.origins.values()
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """Dotted keys that are set in a table which models share, and that no model of the study reads."""
+        tables = {table for entry in self.models.values() for table in entry.model.READS}
+        set_here = (key for key, origin in self.origins.items() if origin != BY_DEFAULT and key.count(".") == 1)
+        split = (key.split(".") for key in set_here)
+        return tuple(
+            f"{table}.{key}"
+            for table, key in split
+            if table in tables
+            and all(key not in entry.model.READS.get(table, (key,)) for entry in self.models.values())
+        )
+
+    @property
     def main(self) -> str:
         """Name of the data set that models are fitted on."""
         return next(name for name, entry in self.data.items() if entry.role.role == "main")

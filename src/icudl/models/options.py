@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from icudl.options import Options, option
@@ -35,6 +35,8 @@ class ModelOptions(Options):
         imputed: Whether the model reads the filled-in grid; otherwise it reads charted values with their gaps.
         piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
         learns_in_epochs: Whether the model is a network that is fitted here, epoch by epoch.
+        READS: The keys that the model reads of a table which all kinds of models share; a table that is not here is
+            read whole. What a model does not read, its own table cannot set.
     """
 
     table: ClassVar[str] = "model"
@@ -44,6 +46,7 @@ class ModelOptions(Options):
     imputed: ClassVar[bool] = True
     piecewise: ClassVar[bool] = False
     learns_in_epochs: ClassVar[bool] = True
+    READS: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     name: str = option("lstm", NAME_DOC)
     ensemble_size: int = option(
@@ -156,14 +159,19 @@ class TransformerOptions(SequenceOptions):
 class ChartedOptions(ModelOptions):
     """Options that the models of charted values share.
 
-    Of ``[inputs]`` they read ``statics`` and the winsor limits, in whose units changes are measured; of ``[training]``
-    what divides, calibrates and scores: validation_fraction, fit_again, calibration, final, threshold,
-    bootstrap_samples.
+    Of ``[inputs]`` they read the static descriptors, and the limits in whose units changes are measured; of
+    ``[training]`` what divides, calibrates and scores.
     """
 
     differentiable: ClassVar[bool] = False
     imputed: ClassVar[bool] = False
     learns_in_epochs: ClassVar[bool] = False
+    READS: ClassVar[Mapping[str, Sequence[str]]] = {
+        "inputs": ("statics", "winsor_low", "winsor_high", "scaling"),
+        "training": (
+            "validation_fraction", "fit_again", "calibration", "final", "threshold", "bootstrap_samples",
+        ),
+    }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

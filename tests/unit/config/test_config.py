@@ -10,8 +10,9 @@ import pytest
 
 from icudl.config.document import json_schema, key_table, options_by_table, to_document
 from icudl.config.load import load_config
-from icudl.config.schema import FAMILIES, OPTIONAL, TABLES
+from icudl.config.schema import FAMILIES, OPTIONAL, SHARED, TABLES
 from icudl.errors import ConfigError
+from icudl.plugins import options_of, registered
 from icudl.proofs.options import CertifyOptions
 
 
@@ -136,3 +137,29 @@ def test_proofs_are_asked_for_by_their_table(tmp_path: Path) -> None:
 def test_proofs_that_cannot_be_made_are_refused(settings: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         load_config(None, settings)
+
+
+def test_what_a_model_does_not_read_its_own_table_cannot_set() -> None:
+    both = ["models.gru.model=gru", "models.trees.model=boosted_trees"]
+    words = r"models.trees.training.max_epochs \(--set\) does nothing: 'boosted_trees' does not read it"
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, [*both, "models.trees.training.max_epochs=3"])
+    with pytest.raises(ConfigError, match=r"models.trees.inputs.channels .* Of \[inputs\] it reads statics"):
+        load_config(None, [*both, 'models.trees.inputs.channels=["value"]'])
+    own = load_config(None, [*both, "models.trees.training.fit_again=true", "models.gru.training.max_epochs=3"])
+    assert own.models["trees"].training.fit_again
+
+
+def test_shared_options_that_no_model_reads_are_named() -> None:
+    settings = ["training.max_epochs=3", "training.threshold=youden", "inputs.imputation=forward", "run.seed=3"]
+    alone = load_config(None, ["model.name=boosted_trees", *settings])
+    assert alone.unread == ("training.max_epochs", "inputs.imputation")
+    assert load_config(None, ["model.name=gru", *settings]).unread == ()
+    both = ["models.gru.model=gru", "models.trees.model=boosted_trees"]
+    assert load_config(None, [*both, *settings]).unread == ()
+
+
+@pytest.mark.parametrize("model", sorted(registered("icudl.models")))
+def test_models_name_keys_that_exist(model: str) -> None:
+    for table, keys in options_of("icudl.models", model).READS.items():
+        assert set(keys) <= {field.name for field in dataclasses.fields(SHARED[table])}

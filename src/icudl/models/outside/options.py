@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +38,10 @@ class OutsideOptions(ChartedOptions):
 
     # Of the contract: a configuration refuses to search over a model that is not trained.
     SPACE: ClassVar[Mapping[str, Any]] = {"model.threshold": {"low": 0.05, "high": 0.95}}
+    READS: ClassVar[Mapping[str, Sequence[str]]] = {
+        **ChartedOptions.READS,
+        "training": ("validation_fraction", "calibration", "threshold", "bootstrap_samples"),
+    }
 
     name: str = option("outside", NAME_DOC)
     ensemble_size: int = option(1, "One: a model from outside is what it is.", low=1, high=1)

@@ -86,6 +86,7 @@ def studies(session: Session) -> None:
 @shared_options
 def check(session: Session, file: Path | None) -> None:
     """Check every key, type, limit and plug-in name of FILE, or of --config."""
+    from icudl.cli.commands.studies.running import say_unread
     from icudl.errors import ConfigError
     from icudl.pipeline.graph import build_graph
     from icudl.pipeline.run import check_plugins
@@ -95,6 +96,7 @@ def check(session: Session, file: Path | None) -> None:
     config = session.config(file)
     check_plugins(config)
     build_graph(config)
+    say_unread(session, config)
     session.emit("The configuration is valid.", {"valid": True})
 
 

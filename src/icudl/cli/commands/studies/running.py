@@ -11,6 +11,7 @@ from rich.markup import escape
 from icudl.cli.session import Session, examples, foretold, shared_options
 
 if TYPE_CHECKING:
+    from icudl.config.schema import Config
     from icudl.pipeline.plan import Listener
     from icudl.pipeline.run import Pipeline
     from icudl.store.manifest import Manifest
@@ -75,6 +76,7 @@ def run(session: Session, target: str, dry_run: bool, mlflow: str | None, experi
 
     pipeline = session.pipeline()
     check_plugins(pipeline.config)
+    say_unread(session, pipeline.config)
     steps = pipeline.plan(target)
     told = pipeline.forecast(steps)
     data = [
@@ -124,6 +126,7 @@ def bring_up_to_date(
     plan = pipeline.plan(target)
     if pipeline.config.is_by_default:
         session.say("Only data are configured, so this is the default study. `icudl config show` prints it.")
+    say_unread(session, pipeline.config)
     if all(step.done for step in plan):
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
@@ -133,6 +136,16 @@ def bring_up_to_date(
     results = [session.emit_artifact(manifest) for manifest in _asked_for(pipeline, target, manifests)]
     if session.as_json:
         session.emit("", results[0] if len(results) == 1 else results)
+
+
+def say_unread(session: Session, config: Config) -> None:
+    """Name what is set and does nothing in this study."""
+    if config.unread:
+        plural = len(config.unread) > 1
+        session.say(
+            f"[yellow]![/] {', '.join(config.unread)} {'do' if plural else 'does'} nothing here: no model of this "
+            f"study reads {'them' if plural else 'it'}."
+        )
 
 
 def _asked_for(pipeline: Pipeline, target: str, manifests: Sequence[Manifest]) -> list[Manifest]:
