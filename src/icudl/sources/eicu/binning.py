@@ -76,13 +76,14 @@ def entries(table: str, rows: pl.DataFrame, known: Sequence[Item] = LABELS) -> p
 
     Args:
         table: Name of the table.
-        rows: Its rows.
+        rows: Its rows; blanks around their texts do not count.
         known: The items; their positions are their numbers.
 
     Returns:
         stay_id, minute, item, value (null where it is no number), odd_unit (a unit that is known for the variable, and
         not the one that the rules expect), revised, and stored (the minute of its entry; null where it is not known).
     """
+    rows = rows.with_columns(pl.col(pl.String).str.strip_chars())
     labels = pl.DataFrame(
         [(label, number) for number, (of, label) in enumerate(known) if of == table],
         schema={"label": pl.String, "item": pl.Int64},

@@ -158,7 +158,7 @@ def rule_book(vitals: tuple[str, ...]) -> RuleBook:
         # The coma scale is charted by nurses only.
         read = [item for item in items if item[0] not in left_out or variable == "gcs"]
         rules += [_rule(variable, item) for item in read]
-    identity = repr((rules, LABELS, URINE_LABELS, NO_URINE_LABELS))
+    identity = repr((rules, LABELS, URINE_LABELS, NO_URINE_LABELS, "texts are trimmed"))
     return RuleBook(tuple(rules), hashlib.sha256(identity.encode()).hexdigest())
 
 

@@ -30,12 +30,13 @@ EXPECTED = Expected(
     "Set source.schema to the schema of eICU, or load a release with `icudl db load DIR URL --database eicu`.",
     "load the release with `icudl db load --database eicu`",
 )
-_KINDS = {pl.Int64: sql.SQL("bigint"), pl.Float64: sql.SQL("double precision"), pl.String: sql.SQL("text")}
+_KINDS: Mapping[type[pl.DataType], sql.SQL] = {pl.Int64: sql.SQL("bigint"), pl.Float64: sql.SQL("double precision")}
+_WHOLE_TYPES = ("int2", "int4", "int8")
 _LABELS = {
-    LAB: sql.SQL("labname::text"),
-    NURSE: sql.SQL("nursingchartcelltypevallabel::text || '|' || nursingchartcelltypevalname::text"),
-    RESPIRATORY: sql.SQL("respchartvaluelabel::text"),
-    FLUIDS: sql.SQL("celllabel::text"),
+    LAB: sql.SQL("btrim(labname::text)"),
+    NURSE: sql.SQL("btrim(nursingchartcelltypevallabel::text) || '|' || btrim(nursingchartcelltypevalname::text)"),
+    RESPIRATORY: sql.SQL("btrim(respchartvaluelabel::text)"),
+    FLUIDS: sql.SQL("btrim(celllabel::text)"),
 }
 """Label of a row of each long table, as ``items.SERIES`` names it."""
 
@@ -48,6 +49,7 @@ class ServerTable:
         table: Its name.
         schema: Its schema.
         columns: Columns that are read.
+        types: The type of each column on the server (``pg_type.typname``).
         url: The connection, for messages.
         connection: An open transaction.
     """
@@ -55,6 +57,7 @@ class ServerTable:
     table: str
     schema: str
     columns: Types
+    types: Mapping[str, str]
     url: str
     connection: psycopg.Connection
 
@@ -71,8 +74,8 @@ class ServerTable:
 
     def whole(self) -> tuple[int, pl.Series]:
         """Return the rows of the table, of any label, and the stays that have one."""
-        stay = sql.Identifier("patientunitstayid")
-        statement = sql.SQL("SELECT {}::bigint, count(*) FROM {} GROUP BY 1").format(stay, self._name())
+        stay = self._column("patientunitstayid")
+        statement = sql.SQL("SELECT {}, count(*) FROM {} GROUP BY 1").format(stay, self._name())
         schema = {"stay": pl.Int64, "rows": pl.Int64}
         with self.readable():
             found = pl.concat(postgres.copied(self.connection, statement, schema))
@@ -97,9 +100,16 @@ class ServerTable:
         return sql.Identifier(self.schema, self.table)
 
     def _columns(self) -> sql.Composed:
-        return sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Identifier(name), _KINDS[kind]) for name, kind in self.columns.items()
-        )
+        return sql.SQL(", ").join(self._column(name) for name in self.columns)
+
+    def _column(self, name: str) -> sql.Composed:
+        """Return a column as the value that files give, whatever type a loader chose; 1.5 is no whole number."""
+        kind, column = self.columns[name], sql.Identifier(name)
+        if kind is pl.String:
+            return sql.SQL("btrim({}::text)").format(column)
+        if kind is pl.Int64 and self.types[name] not in _WHOLE_TYPES:
+            return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(column)
+        return sql.SQL("{}::{}").format(column, _KINDS[kind])
 
     def _where(self, labels: Sequence[str]) -> sql.Composable:
         if self.table not in _LABELS:
@@ -166,24 +176,25 @@ class EicuPostgres(EicuTables):
             columns = columns_by(self._by)
             with postgres.translated(self._url, "looking for tables", EXPECTED):
                 found = connection.execute(
-                    "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c "
+                    "SELECT c.relname, json_object_agg(a.attname, t.typname) FROM pg_class c "
                     "JOIN pg_namespace n ON n.oid = c.relnamespace "
                     "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+                    "JOIN pg_type t ON t.oid = a.atttypid "
                     "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
                     "GROUP BY 1",
                     [self._schema, list(columns)],
                 ).fetchall()
-            there = {str(table): set(names) for table, names in found}
+            there: dict[str, dict[str, str]] = {str(table): types for table, types in found}
             if "patient" not in there:
                 raise SourceError(f"S{self.place[1:]} lacks patient. {EXPECTED.remedy}")
-            for table, names in there.items():
-                if missing := [column for column in columns[table] if column not in names]:
+            for table, types in there.items():
+                if missing := [column for column in columns[table] if column not in types]:
                     raise SourceError(
                         f"{self._schema}.{table} lacks the column{'s' if len(missing) > 1 else ''} "
                         f"{', '.join(missing)}. Expected the columns of {EXPECTED.edition}."
                     )
             yield {
-                name: ServerTable(name, self._schema, columns[name], self._url, connection)
+                name: ServerTable(name, self._schema, columns[name], there[name], self._url, connection)
                 for name in columns
                 if name in there
             }

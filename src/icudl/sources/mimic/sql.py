@@ -39,7 +39,14 @@ _SQL_TYPES: Mapping[type[pl.DataType], sql.SQL] = {
     pl.Int16: sql.SQL("smallint"),
     pl.Float64: sql.SQL("float8"),
 }
-_MOMENT = sql.SQL("floor(date_part('epoch', {}::timestamp))::bigint")
+_MOMENT = sql.SQL("floor(date_part('epoch', {}))::bigint")
+# A cast of text to timestamp leaves a zone out without a word, and takes days and months in an order of the session.
+# The text that no cast accepts makes the server name the value.
+_WRITTEN_TIME = sql.SQL(
+    "CASE WHEN btrim({text}) ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]+)?)?$' "
+    "THEN {text}::timestamp ELSE ('no YYYY-MM-DD HH:MM:SS without a zone: ' || {text})::timestamp END"
+)
+_TIME_TYPES = ("timestamp", "date")
 _WHOLE_TYPES = ("int2", "int4", "int8")
 
 ALL_PATIENTS = sql.SQL("true")
@@ -67,7 +74,8 @@ class ServerTables:
     def read(self, table: str, column: str) -> sql.Composable:
         """Return a column of the table called ``event`` as the value that files give, whatever type a loader chose.
 
-        A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed.
+        A whole number may be in a column of numbers or text; one with decimals is an error. Text is trimmed. A time
+        that is written as text has the form that files have.
         """
         identifier, dtype = sql.Identifier("event", column), self.layout.columns[table][column]
         if dtype in (pl.Int64, pl.Int32):
@@ -76,6 +84,8 @@ class ServerTables:
             return sql.SQL("regexp_replace(btrim({}::text), '[.]0+$', '')::bigint").format(identifier)
         if dtype is pl.String:
             return sql.SQL("btrim({}::text)").format(identifier)
+        if dtype is pl.Datetime and self.types[table].get(column) not in _TIME_TYPES:
+            return _WRITTEN_TIME.format(text=sql.SQL("{}::text").format(identifier))
         return sql.SQL("{}::{}").format(identifier, _HASHES[dtype][1])
 
 
@@ -88,7 +98,7 @@ def rows_of(tables: ServerTables, table: str) -> sql.Composed:
     """
     columns = [
         sql.SQL("{} AS {}").format(
-            _MOMENT.format(sql.Identifier(name)) if dtype is pl.Datetime else tables.read(table, name),
+            _MOMENT.format(tables.read(table, name)) if dtype is pl.Datetime else tables.read(table, name),
             sql.Identifier(name),
         )
         for name, dtype in tables.layout.columns[table].items()
@@ -129,10 +139,10 @@ def sums_of(
         stays=tables.name("icustays"),
         patients=patients,
         events=tables.name(table),
-        intime=_MOMENT.format(sql.Identifier("intime")),
-        outtime=_MOMENT.format(sql.Identifier("outtime")),
-        moment=_MOMENT.format(sql.Identifier("event", "charttime")),
-        stored=_MOMENT.format(sql.Identifier("event", STORED)) if told else sql.SQL("NULL::bigint"),
+        intime=_MOMENT.format(tables.read("icustays", "intime")),
+        outtime=_MOMENT.format(tables.read("icustays", "outtime")),
+        moment=_MOMENT.format(tables.read(table, "charttime")),
+        stored=_MOMENT.format(tables.read(table, STORED)) if told else sql.SQL("NULL::bigint"),
         value=sql.Identifier("event", value_column(table, tables.layout)),
         flag=_flag(table, tables.layout),
         window=sql.Literal(window_hours * 3600),

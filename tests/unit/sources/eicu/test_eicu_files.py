@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from eicu_tables import HEADERS, Hospital, lab, nurse, patient, read
+from eicu_tables import HEADERS, Hospital, lab, nurse, patient, read, respiratory
 from icudl.errors import SourceError
 from icudl.sources.eicu import Eicu, EicuOptions, binning, reading
 from icudl.sources.reading import blocks
@@ -94,6 +94,24 @@ def test_a_file_cut_within_its_last_value_is_told(hospital: Hospital, tmp_path: 
     assert (2, 1, "heartrate", 120.2, 1) in means(cut)
     (warning,) = cut.warnings
     assert warning.startswith("nursecharting.csv has no line break at its end: its last value may be cut")
+
+
+def test_blanks_around_texts_do_not_count(tmp_path: Path) -> None:
+    use = ("creatinine", "magnesium", "heartrate", "fio2")
+    found = []
+    for blank in ("", " "):
+        hospital = Hospital(
+            patient=[patient(1)],
+            lab=[
+                lab(5, f"creatinine{blank}", 1.5, f"{blank}mg/dL"),
+                lab(5, f"{blank}magnesium", 1.7, f"mEq/L{blank}"),
+            ],
+            nursecharting=[nurse(5, f"Heart Rate{blank}", f"{blank}Heart Rate", f"80{blank}")],
+            respiratorycharting=[respiratory(5, f"FiO2{blank}", f"40%{blank}")],
+        )
+        found.append(means(read(hospital.write(tmp_path / f"eicu{len(blank)}"), use)))
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
 
 
 def test_a_comma_in_quotes_is_no_field(tmp_path: Path) -> None:

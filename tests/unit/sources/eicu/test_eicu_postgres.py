@@ -20,6 +20,7 @@ from icudl.cli import main
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.sources.base import LATE, SourceBase, WindowOptions
+from icudl.sources.eicu.folder import COLUMNS
 from icudl.sources.eicu.load import load_release
 from icudl.sources.eicu.options import EicuOptions, EicuPostgresOptions
 from icudl.sources.eicu.postgres import EicuPostgres
@@ -45,8 +46,16 @@ def busy_hospital(stays: int = 9) -> Hospital:
         for _ in range(30):
             minute = rng.randrange(-60, 3500)
             late = minute + rng.choice((0, 40, 600))
-            unit = rng.choice(("mg/dL", "mEq/L", ""))
-            of.lab.append(lab(minute, "creatinine", round(rng.uniform(0.5, 9), 2), stay=stay, revised=late))
+            unit = rng.choice(("mg/dL", "mEq/L", " mEq/L ", ""))
+            of.lab.append(
+                lab(
+                    minute,
+                    rng.choice(("creatinine", "creatinine ")),
+                    round(rng.uniform(0.5, 9), 2),
+                    stay=stay,
+                    revised=late,
+                )
+            )
             of.lab.append(lab(minute, "magnesium", round(rng.uniform(1, 3), 1), unit, stay=stay, revised=late))
             of.lab.append(lab(minute, "ionized calcium", round(rng.uniform(1, 5), 2), "mmol/L", stay=stay))
             of.lab.append(lab(minute, "CRP", rng.randrange(1, 300), "mg/L", stay=stay))
@@ -59,7 +68,9 @@ def busy_hospital(stays: int = 9) -> Hospital:
             of.nursecharting.append(nurse(minute, "Pain Score", 'Pain, "worst"', 3, stay=stay))
             of.vitalperiodic.append(vitals(minute, stay=stay, heartrate=rng.randrange(60, 99), sao2=97))
             of.vitalaperiodic.append(vitals(minute, stay=stay, noninvasivesystolic=rng.randrange(90, 150)))
-            of.respiratorycharting.append(respiratory(minute, "FiO2", rng.choice(("40%", "0.5", "1")), stay=stay))
+            of.respiratorycharting.append(
+                respiratory(minute, "FiO2", rng.choice(("40%", "40% ", "0.5", "1")), stay=stay)
+            )
             of.intakeoutput.append(fluid(minute, rng.choice(("Urine", "Foley", "Stool")), 100, stay=stay))
     return of
 
@@ -111,6 +122,49 @@ def test_server_and_files_give_the_same_bits_to_every_client(
     with psycopg.connect(database) as connection:
         connection.execute(sql.SQL("UPDATE {} SET hospitalid = 8").format(sql.Identifier(schema, "patient")))
     assert ("stored", source.fingerprint(tmp_path / "memory-0").digest) not in digests
+
+
+WRITTEN = {
+    pl.Int64: ("numeric(12,2)", "text", "float8", "char(20)", "bigint", "varchar(30)"),
+    pl.Float64: ("text", "numeric(30,9)", "varchar(30)", "float8", "char(30)"),
+    pl.String: ("char(90)", "varchar(120)", "text"),
+}
+"""Types that loaders of eICU have given columns of each kind."""
+
+
+def test_types_of_other_loaders_change_nothing(
+    tmp_path: Path, database: str, schema: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = busy_hospital().write(tmp_path / "eicu")
+    load_release(folder, database, schema, SilentProgress())
+    expected = read(Eicu(EicuOptions(path=str(folder), vitals=VITALS), 1), context)
+    source = EicuPostgres(EicuPostgresOptions(url=database, schema=schema, vitals=VITALS), 1)
+    known = source.fingerprint(tmp_path / "known").digest
+    for number, client in enumerate(CLIENTS):
+        for name, value in client.items():
+            monkeypatch.setenv(name, value)
+        with psycopg.connect(database) as connection:
+            for table, columns in COLUMNS.items():
+                changes = []
+                for place, (column, kind) in enumerate(columns.items()):
+                    written = WRITTEN[kind][(place + 2 * number) % len(WRITTEN[kind])]
+                    through = "::text" if kind is pl.String else "::text::numeric"
+                    changes.append(
+                        sql.SQL("ALTER {0} TYPE {1} USING {0}{2}::{1}").format(
+                            sql.Identifier(column), sql.SQL(written), sql.SQL(through)
+                        )
+                    )
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(schema, table), sql.SQL(", ").join(changes))
+                )
+        same(read(source, context), expected)
+        assert source.fingerprint(tmp_path / f"typed-{number}").digest == known
+    with psycopg.connect(database) as connection:
+        table = sql.Identifier(schema, "patient")
+        halved = "ALTER TABLE {} ALTER hospitalid TYPE numeric(9,1) USING hospitalid::text::numeric + 0.5"
+        connection.execute(sql.SQL(halved).format(table))
+    with pytest.raises(SourceError, match=r"A value cannot be read .*1\.5"):
+        read(source, context)
 
 
 def test_a_variable_of_ones_own_is_read_from_the_server(

@@ -110,6 +110,9 @@ def test_types_and_clients_change_neither_values_nor_fingerprint(
         ("icustays.icustay_id", "numeric", "icustay_id + 0.5", "200.5"),
         ("chartevents.itemid", "text", "'item ' || itemid", "item 211"),
         ("labevents.charttime", "text", "'yesterday morning'", "yesterday morning"),
+        ("chartevents.charttime", "text", "charttime || '+02'", "without a zone: 2150-01-01 10:00:00.02"),
+        ("icustays.intime", "varchar", "intime || ' EST'", "without a zone: 2150-01-01 10:00:00 EST"),
+        ("admissions.deathtime", "char(40)", "to_char(deathtime, 'DD/MM/YYYY')", "without a zone: 03/01/2150"),
     ],
 )
 def test_what_is_no_such_value_is_an_error(

@@ -18,6 +18,7 @@ from icudl.sources.base import LATE, DataSource, SourceBase, VariableOptions, Wi
 from icudl.sources.locating import Survey
 from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.sources.mimic4.files import Mimic4Files
+from icudl.sources.mimic4.layout import LAYOUT
 from icudl.sources.mimic4.options import Mimic4Options, Mimic4PostgresOptions
 from icudl.sources.mimic4.postgres import Mimic4Postgres
 from icudl.stages.extract import extract
@@ -148,34 +149,63 @@ def test_a_variable_of_ones_own_is_read_and_identified(
         bare.extract(options.chosen(bare.available), WindowOptions(hours=48), context)
 
 
-def test_types_of_other_loaders_change_nothing(
-    tmp_path: Path, database: str, schemas: dict[str, str], context: RunContext
+WRITTEN = {
+    pl.Int64: ("numeric(12,2)", "text", "float8", "char(20)", "bigint", "varchar(30)"),
+    pl.Float64: ("text", "numeric(30,9)", "varchar(30)", "float8", "char(30)"),
+    pl.String: ("char(90)", "varchar(120)", "text"),
+    pl.Datetime: ("text", "timestamp(3)", "char(40)", "timestamp", "varchar(30)"),
+}
+"""Types that loaders of MIMIC-IV have given columns of each kind."""
+CLIENTS = (
+    {"PGTZ": "UTC", "PGDATESTYLE": "ISO, MDY"},
+    {"PGTZ": "America/New_York", "PGDATESTYLE": "SQL, DMY"},
+    {"PGTZ": "Asia/Kolkata", "PGDATESTYLE": "German, YMD"},
+)
+
+
+def test_types_of_other_loaders_and_clients_change_nothing(
+    tmp_path: Path, database: str, schemas: dict[str, str], context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital = busy_hospital(rows=200)
     folder = hospital.write(tmp_path / "iv")
     load(hospital, database, schemas)
     known = server(database, schemas).fingerprint(tmp_path / "before").digest
-    with psycopg.connect(database) as connection:
-        for kind, table, column, other in (
-            ("hosp", "patients", "subject_id", "text"),
-            ("hosp", "patients", "anchor_year_group", "char(40)"),
-            ("hosp", "patients", "anchor_age", "numeric(5,1)"),
-            ("icu", "icustays", "subject_id", "numeric(12,2)"),
-            ("icu", "icustays", "stay_id", "text"),
-            ("hosp", "labevents", "itemid", "text"),
-        ):
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
-                    sql.Identifier(schemas[kind], table), sql.Identifier(column), sql.SQL(other)
-                )
-            )
     expected = read(Mimic4Files(Mimic4Options(path=str(folder), year_groups=LATER), seed=0), context)
-    found = read(server(database, schemas, year_groups=LATER), context)
     assert expected.hours.height > 50
-    assert found.stays.equals(expected.stays)
-    assert found.hours.equals(expected.hours)
-    assert found.cleaning.equals(expected.cleaning)
-    assert server(database, schemas).fingerprint(tmp_path / "after").digest == known
+    for number, client in enumerate(CLIENTS):
+        with psycopg.connect(database) as connection:
+            for table, columns in LAYOUT.columns.items():
+                changes = []
+                for place, (column, narrow) in enumerate(columns.items()):
+                    kind = {pl.Int32: pl.Int64}.get(narrow, narrow)
+                    written = WRITTEN[kind][(place + 2 * number) % len(WRITTEN[kind])]
+                    through = {pl.String: "::text", pl.Datetime: "::text::timestamp"}.get(kind, "::text::numeric")
+                    changes.append(
+                        sql.SQL("ALTER {0} TYPE {1} USING {0}{2}::{1}").format(
+                            sql.Identifier(column), sql.SQL(written), sql.SQL(through)
+                        )
+                    )
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} {}").format(
+                        sql.Identifier(schemas[FOLDERS["3.1"][table]], table), sql.SQL(", ").join(changes)
+                    )
+                )
+        for name, value in client.items():
+            monkeypatch.setenv(name, value)
+        found = read(server(database, schemas, year_groups=LATER), context)
+        assert found.stays.equals(expected.stays)
+        assert found.hours.equals(expected.hours)
+        assert found.hours["mean"].to_numpy().tobytes() == expected.hours["mean"].to_numpy().tobytes()
+        assert found.cleaning.equals(expected.cleaning)
+        assert server(database, schemas).fingerprint(tmp_path / f"after-{number}").digest == known
+        for name in client:
+            monkeypatch.delenv(name)
+    with psycopg.connect(database) as connection:
+        table = sql.Identifier(schemas["icu"], "icustays")
+        zoned = sql.SQL("ALTER TABLE {} ALTER intime TYPE timestamptz USING intime::text::timestamptz")
+        connection.execute(zoned.format(table))
+    with pytest.raises(SourceError, match=r"icustays.intime hold times with a time zone"):
+        read(server(database, schemas), context)
 
 
 def test_what_is_missing_is_said(database: str, schemas: dict[str, str], context: RunContext) -> None:
