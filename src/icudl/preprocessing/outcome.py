@@ -134,11 +134,11 @@ def with_labels(tables: SourceTables, options: OutcomeOptions) -> pl.DataFrame:
         )
     label = {
         "hospital_death": pl.col("died"),
-        "icu_death": pl.col("icu_death") if "icu_death" in columns else pl.lit(None),
+        "icu_death": pl.col("icu_death"),
         "long_stay": pl.col("stay_hours") > horizon,
-        "death_within_days": _death_by(horizon) if "followed_hours" in columns else pl.lit(None),
-        "readmission": _readmitted(options.days) if "readmission_hours" in columns else pl.lit(None),
-        "column": pl.col("column") if "column" in columns else pl.lit(None),
+        "death_within_days": _death_by(horizon),
+        "readmission": _readmitted(options.days),
+        "column": pl.col("column"),
     }[options.event]
     own = options.event == "column" and "column_hours" in stays.columns
     return stays.select(

@@ -96,7 +96,7 @@ def choose_stays(grid: GridDataset, options: Choice, context: RunContext, met_be
 def draw_stays(grid: GridDataset, rows: Rows, max_stays: int, context: RunContext) -> Rows:
     """Return at most ``max_stays`` of the stays at ``rows``, sorted; all of them where it is 0.
 
-    Survivors and deaths are drawn in proportion, with at least one of each outcome that occurs.
+    Survivors and deaths are drawn in proportion, with at least one death where there is one.
     """
     if max_stays == 0 or max_stays >= len(rows):
         return rows

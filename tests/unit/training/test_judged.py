@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from attack_cases import make_case
-from icudl.artifacts import MET_BEFORE, GridDataset, TrainingResult
+from icudl.artifacts import FINAL, MET_BEFORE, GridDataset, TrainingResult
 from icudl.attacks.options import AttackOptions
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions
-from icudl.training.judged import Choice, judged_stays
+from icudl.training.judged import Choice, draw_stays, judged_stays
+from training_grids import make_grid
 
 CHOICES = (
     AttackOptions(split="both"), CertifyOptions(split="both", max_stays=0), ProbeOptions(split="both", max_stays=0)
@@ -50,3 +51,36 @@ def test_whom_a_model_met_before_is_left_out(
     assert rows.tolist() == np.flatnonzero(~np.isin(grid.patient_ids, met)).tolist()
     with pytest.raises(StageError, match="met"):
         judged_stays(grid, having_met(training, np.unique(grid.patient_ids)), options, context, other)
+
+
+def test_external_data_need_the_final_model(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
+    grid, training = case
+    folds = {member: checkpoint for member, checkpoint in training.checkpoints.items() if member != str(FINAL)}
+    with pytest.raises(StageError, match="The training has no final model"):
+        judged_stays(grid, dataclasses.replace(training, checkpoints=folds), CHOICES[0], context, grid)
+
+
+@pytest.mark.parametrize(
+    ("deaths", "survivors", "most", "expected"),
+    [
+        (20, 40, 15, (5, 10)),
+        (1, 59, 10, (1, 9)),
+        (2, 58, 10, (1, 9)),
+        (0, 60, 10, (0, 10)),
+        (59, 1, 30, (30, 0)),
+        (60, 0, 30, (30, 0)),
+        (20, 40, 60, (20, 40)),
+        (20, 40, 0, (20, 40)),
+    ],
+)
+def test_deaths_and_survivors_are_drawn_in_proportion(
+    deaths: int, survivors: int, most: int, expected: tuple[int, int], context: RunContext
+) -> None:
+    grid = make_grid(70)
+    labels = np.zeros(70, np.int8)
+    labels[5 : 5 + deaths] = 1
+    rows = np.arange(5, 5 + deaths + survivors)
+    drawn = draw_stays(dataclasses.replace(grid, labels=labels), rows, most, context)
+    assert (int((labels[drawn] == 1).sum()), int((labels[drawn] == 0).sum())) == expected
+    assert set(drawn) <= set(rows)
+    assert np.all(np.diff(drawn) > 0)

@@ -85,6 +85,10 @@ def test_without_weights_there_is_one_result():
     )
 
 
+def test_a_certain_risk_lies_in_the_last_bin():
+    assert metrics.calibration_error(np.array([1, 0]), np.array([1.0, 1.0])) == pytest.approx([0.5])
+
+
 def test_calibration_error_by_hand():
     # Bin [.2, .3): mean risk .2, no death: gap .2 over two stays. Bin [.9, 1]: mean risk .95, half die: gap .45.
     assert _values(_scored([0, 0, 0, 1], [0.2, 0.2, 0.9, 1.0]))["ece"] == pytest.approx((2 * 0.2 + 2 * 0.45) / 4)
