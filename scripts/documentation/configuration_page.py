@@ -63,7 +63,7 @@ name.
 
 An override such as `[models.small.training]` holds only what differs from the shared table `[training]` for this entry.
 From the command line: `--set models.small.training.learning_rate=3e-3`. Trees and logistic regression read a part of
-`[training]` and `[inputs]`: their own tables may set no more, and what no model of the study reads is named before a run.
+`[training]` and `[inputs]`: their own tables may set no more. What no model of the study reads is named before a run.
 
 * A name is a letter followed by letters, digits, `-` or `_`. A data set, a model and an attack cannot have the same
   name, except `main`. `latest` is no name.
