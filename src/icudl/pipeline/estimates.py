@@ -1,8 +1,8 @@
 """Memory and disk that a stage will need, estimated before it begins, and a warning where the machine has less.
 
 An estimate follows from the number of cells (stays, hours, variables) and of processes. The bytes are those measured by
-``tests/processes/memory_probe.py`` and named in ``docs/reliability.md``, rounded up. Extraction is not estimated: what it needs
-depends on how much of the tables is kept, which only reading tells.
+``tests/processes/memory_probe.py`` and named in ``docs/reliability.md``, rounded up. Extraction is not estimated: what
+it needs depends on how much of the tables is kept, which only reading tells.
 """
 
 from __future__ import annotations
