@@ -16,9 +16,11 @@ from psycopg import sql
 from icudl.errors import SourceError
 from icudl.sources.base import SourceFingerprint, SourceOptions
 from icudl.sources.eicu.folder import columns_by
-from icudl.sources.eicu.items import FLUIDS, LAB, MAGNESIUM_MEQ, NURSE, RESPIRATORY, URINE, URINE_PATH
+from icudl.sources.eicu.items import EVENT_TABLES, FLUIDS, LAB, MAGNESIUM_MEQ, NURSE, RESPIRATORY, URINE, URINE_PATH
+from icudl.sources.eicu.locating import located_on_server
 from icudl.sources.eicu.options import EicuPostgresOptions
 from icudl.sources.eicu.reading import EicuTables, EventTable
+from icudl.sources.locating import Location, Survey
 from icudl.sources.reading.blocks import Types
 from icudl.sources.reading.hashing import fingerprint_of_rows, remembering
 from icudl.sources.servers import postgres
@@ -136,6 +138,17 @@ class EicuPostgres(EicuTables):
         super().__init__(options, seed, vitals=options.vitals, by=options.by, is_open=options.open_data)
         self._url, self._schema, self._by = options.url, options.schema, options.by
         self.place = f"schema {options.schema!r}"
+
+    @classmethod
+    def looked_for(cls) -> str:
+        """Say which tables are looked for; see ``sources.locating.LocatingAddress``."""
+        return f"eICU: a schema with patient and one of {', '.join(EVENT_TABLES)}"
+
+    @classmethod
+    def locate_address(cls, url: str, survey: Survey) -> Location | None:
+        """Look for a schema of eICU; see ``sources.locating.LocatingAddress``."""
+        options = EicuPostgresOptions()
+        return located_on_server(url, options.name, options.schema, survey)
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:
         """Identify the tables by the number and hash of their rows, and by the cleaning rules.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+DEMO = "eICU-CRD Demo v2.0"
+
 RELEASES: Mapping[str, Mapping[str, int]] = {
     "eICU-CRD v2.0": {
         "patient": 200_859,
@@ -14,7 +16,7 @@ RELEASES: Mapping[str, Mapping[str, int]] = {
         "respiratorycharting": 20_168_176,
         "intakeoutput": 12_030_289,
     },
-    "eICU-CRD Demo v2.0": {
+    DEMO: {
         "patient": 2_520,
         "vitalaperiodic": 274_088,
         "respiratorycharting": 176_089,

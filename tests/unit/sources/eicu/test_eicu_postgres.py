@@ -25,6 +25,8 @@ from icudl.sources.eicu.load import load_release
 from icudl.sources.eicu.options import EicuOptions, EicuPostgresOptions
 from icudl.sources.eicu.postgres import EicuPostgres
 from icudl.sources.eicu.source import Eicu
+from icudl.sources.locating import Survey
+from icudl.sources.mimic3.postgres import Mimic3Postgres
 from icudl.variables import Variable, select
 
 CLIENTS = (
@@ -177,6 +179,33 @@ def test_a_variable_of_ones_own_is_read_from_the_server(
     found = read(EicuPostgres(EicuPostgresOptions(url=database, schema=schema), 1), context, variables)
     same(found, expected)
     assert (found.hours["variable"] == 1).sum() > 100
+
+
+def test_a_server_is_searched_for_its_schema(tmp_path: Path, own_database: str) -> None:
+    assert EicuPostgres.locate_address(own_database, Survey()) is None
+    folder = busy_hospital(2).write(tmp_path / "eicu")
+    load_release(folder, own_database, "hospital", SilentProgress())
+    with psycopg.connect(own_database) as connection:
+        # Another database's table of the same name, and a schema of eICU without any event.
+        connection.execute("CREATE TABLE public.patient (id integer); CREATE TABLE public.lab (id integer)")
+        connection.execute("CREATE SCHEMA half; CREATE TABLE half.patient AS TABLE hospital.patient")
+        connection.execute("DROP TABLE hospital.intakeoutput")
+    found = EicuPostgres.locate_address(own_database, Survey())
+    assert found is not None
+    assert found.is_readable
+    assert found.source == "eicu_postgres"
+    assert found.settings == {"url": own_database, "schema": "hospital"}
+    assert found.database == "eICU-CRD, version unknown on PostgreSQL"
+    assert found.stays == 2
+    assert [(table.name, table.file, table.rows) for table in found.tables[:2]] == [
+        ("patient", "hospital.patient", 2),
+        ("lab", "hospital.lab", None),
+    ]
+    assert [(table.name, table.variables) for table in found.missing] == [("intakeoutput", ("urine", "weight"))]
+    counted = EicuPostgres.locate_address(own_database, Survey(counts_all=True))
+    assert counted is not None
+    assert {table.name: table.rows for table in counted.tables}["lab"] == 2 * 150
+    assert Mimic3Postgres.locate_address(own_database, Survey()) is None
 
 
 def test_a_load_goes_on_and_what_is_missing_is_said(
