@@ -21,9 +21,8 @@ from icudl.sources.reading.blocks import fields_of
 
 _COMMA, _NEWLINE, _RETURN, _QUOTE, _ZERO = b',\n\r"0'
 # What is read at once and what is checked at once stays in a processor's cache while it is looked at several times.
-_PIECE_BYTES = 1 << 15
+_PIECE_BYTES = 1 << 14
 _CHECKED_BYTES = 1 << 19
-# A queue costs as much for a small block as for a large one.
 _BLOCK_BYTES = 1 << 21
 _GZIP = 31
 _HASH_BITS = 12
@@ -36,6 +35,7 @@ _LARGEST = 2**64 - 1
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,34 +121,34 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted | None) -> Iterator[Blo
     """
     pieces = _inflated if path.suffix.lower() == ".gz" else _plain
     line, blank, is_first = 1, 0, True
-    for block in _ahead(lambda: _cut_at_lines(pieces(path))):
-        content = block
-        if is_first:
-            content, is_first = block[block.find(b"\n") + 1 :], False
-        if content:
-            kept: list[bytes] = []
-            rows = 0
+    for block in _ahead(lambda: _gathered(_cut_at_lines(pieces(path)))):
+        kept: list[bytes] = []
+        rows = 0
+        for lines in block:
+            content = lines
+            if is_first:
+                content, is_first = lines[lines.find(b"\n") + 1 :], False
             for part in _parts(content):
                 ends = _ends_of(part, n_fields)
                 if ends is None:
                     filled, empty = _told_apart(part, n_fields, line + 1)
-                    found, lines = len(filled), part.count(b"\n")
+                    found, below = len(filled), part.count(b"\n")
                 else:
                     filled, empty = [] if wanted is None else _picked(part, ends, wanted), 0
-                    found = lines = len(ends)
+                    found = below = len(ends)
                 # Blank lines may stand below the last row only.
                 if blank and found:
                     raise BrokenRow(blank, 1)
                 blank = blank or empty
                 kept += filled
                 rows += found
-                line += lines
-            yield Block(b"".join(kept), rows)
+                line += below
+        yield Block(b"".join(kept), rows)
 
 
 def _plain(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as handle:
-        while piece := handle.read(_BLOCK_BYTES):
+        while piece := handle.read(_CHECKED_BYTES // 2):
             yield piece
 
 
@@ -172,27 +172,38 @@ def _inflated(path: Path) -> Iterator[bytes]:
 
 
 def _cut_at_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    gathered: list[bytes] = []
-    size = 0
+    """Yield whole lines, those that end in a piece at once; each piece is copied once."""
+    begun: list[bytes | memoryview] = []
     for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= _BLOCK_BYTES and (end := piece.rfind(b"\n") + 1):
-            gathered[-1] = piece[:end]
-            yield b"".join(gathered)
-            gathered, size = [piece[end:]], len(piece) - end
-    rest = b"".join(gathered)
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*begun, memoryview(piece)[:end]))
+            begun = [piece[end:]]
+        else:
+            begun.append(piece)
+    rest = b"".join(begun)
     if rest:
-        yield rest if rest.endswith(b"\n") else rest + b"\n"
+        yield rest + b"\n"
 
 
-def _ahead(blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+def _gathered(parts: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield some parts at once: a queue costs as much for a small one as for a large one."""
+    gathered: list[bytes] = []
+    for part in parts:
+        gathered.append(part)
+        if sum(map(len, gathered)) >= _BLOCK_BYTES:
+            yield gathered
+            gathered = []
+    yield gathered
+
+
+def _ahead(blocks: Callable[[], Iterator[list[bytes]]]) -> Iterator[list[bytes]]:
     """Yield what an iterator yields, made in a thread that is one block ahead."""
-    made: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=1)
+    made: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(maxsize=1)
     is_wanted = threading.Event()
     is_wanted.set()
 
-    def put(item: bytes | BaseException | None) -> bool:
+    def put(item: list[bytes] | BaseException | None) -> bool:
         while is_wanted.is_set():
             try:
                 made.put(item, timeout=0.1)
@@ -251,59 +262,53 @@ def _told_apart(part: bytes, n_fields: int, first_line: int) -> tuple[list[bytes
 def _ends_of(part: bytes, n_fields: int) -> Places | None:
     """Return where each field of each row ends, (rows, n_fields), if every line is a whole row, else None."""
     text: Bytes = np.frombuffer(part, np.uint8)
-    marks = text == _NEWLINE
-    lines = np.count_nonzero(marks)
-    marks |= text == _COMMA
+    newlines = text == _NEWLINE
+    marks = text == _COMMA
+    marks |= newlines
+    if b'"' in part and not _quotes_match(text, newlines, marks):
+        return None
     places = np.flatnonzero(marks)
-    if b'"' in part:
-        outside = _outside_quotes(text, places)
-        if outside is None:
-            return None
-        places = outside
+    lines = np.count_nonzero(newlines)
     if len(places) != lines * n_fields:
         return None
     # As many newlines as rows, and each where a row ends: none is anywhere else.
     ends = places.reshape(lines, n_fields)
-    return ends if (text[ends[:, -1]] == _NEWLINE).all() else None
+    return ends if newlines[ends[:, -1]].all() else None
 
 
-def _outside_quotes(text: Bytes, places: Places) -> Places | None:
-    """Return those of the commas and newlines that no pair of quotes holds; None where quotes do not match.
+def _quotes_match(text: Bytes, newlines: Marks, marks: Marks) -> bool:
+    """Take the marks between each pair of quotes away; False where quotes do not match.
 
-    Quotes match if they stand at both ends of a field, or doubled between them, and both in one line.
+    Two pairs with nothing between them are a pair in which a quote is doubled: what they hold is the same.
     """
     quotes = np.flatnonzero(text == _QUOTE)
     if len(quotes) % 2:
-        return None
+        return False
     opening, closing = quotes[::2], quotes[1::2]
     before, after = text[opening - 1], text[closing + 1]
     begins = (before == _COMMA) | (before == _NEWLINE) | (before == _QUOTE) | (opening == 0)
     finishes = (after == _COMMA) | (after == _NEWLINE) | (after == _QUOTE) | (after == _RETURN)
     if not (begins.all() and finishes.all()):
-        return None
-    bounds = np.searchsorted(places, quotes)
-    first, last = bounds[::2], bounds[1::2]
-    held = last > first
-    if not held.any():
-        return places
-    first, last = first[held], last[held]
-    counts = last - first
-    # first, first + 1, ..., last - 1 of each pair, one pair after the other.
-    within = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-    return None if (text[places[within]] == _NEWLINE).any() else np.delete(places, within)
+        return False
+    counts = closing - opening
+    # Every place from an opening quote to the one before its closing quote, one pair after the other.
+    within = np.arange(counts.sum()) + np.repeat(opening - (np.cumsum(counts) - counts), counts)
+    marks[within] = False
+    return not newlines[within].any()
 
 
 def _picked(part: bytes, ends: Places, wanted: Wanted) -> list[bytes]:
     """Return the lines that are of a wanted item, and those whose item is not a plain number of up to eight digits."""
     stops = ends[:, -1] + 1
-    starts = np.concatenate([[0], stops[:-1]])
+    starts = np.empty_like(stops)
+    starts[0], starts[1:] = 0, stops[:-1]
     place = starts if wanted.column == 0 else ends[:, wanted.column - 1] + 1
     width = ends[:, wanted.column] - place
     # The eight bytes from each place on, as one number; those beyond the field are blotted out.
-    padded = part + bytes(8)
-    eights = np.ndarray((len(part),), "<u8", padded, strides=(1,))
-    item = eights[place] & _FIRST_BYTES[np.minimum(width, 8)]
-    digits = item | _ZEROS & ~_FIRST_BYTES[np.minimum(width, 8)]
+    eights = np.ndarray((len(part),), "<u8", part + bytes(8), strides=(1,))
+    inside = _FIRST_BYTES[np.minimum(width, 8)]
+    item = eights[place] & inside
+    digits = item | _ZEROS & ~inside
     is_plain = ((digits | (digits + _SIXES)) & _HIGH) == _ZEROS
     is_plain &= (width <= 8) & ((item & np.uint64(0xFF)) != _ZERO)
     is_kept = wanted.has(item) | ~is_plain
