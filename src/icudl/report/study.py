@@ -133,6 +133,11 @@ class StudyResults:
         return next(data for data in self.data if data.role == MAIN)
 
     @property
+    def of_main(self) -> str:
+        """What follows stays of the main data set in a sentence: " of ward"; nothing where there is no other."""
+        return f" of {self.main.name}" if len(self.data) > 1 else ""
+
+    @property
     def external(self) -> tuple[DataResults, ...]:
         """The data sets that nothing was fitted on."""
         return tuple(data for data in self.data if data.role != MAIN)

@@ -144,7 +144,7 @@ def _evidence(study: StudyResults, models: Sequence[ModelLine], told: Headline |
     if deaths < ENOUGH_DEATHS:
         return Advice(
             "Do not rely on these numbers yet",
-            f"{count(deaths, 'death')} in the stays judged, and a verdict takes {ENOUGH_DEATHS}: run the study on more "
+            f"{count(deaths, 'death')} in the stays judged, and evidence takes {ENOUGH_DEATHS}: run the study on more "
             "patients.",
             "evidence",
         )

@@ -94,7 +94,7 @@ def _picture(study: StudyResults, options: ReportOptions, told: Headline) -> Sta
 def _facts(study: StudyResults, models: Sequence[ModelLine], told: Headline | None) -> tuple[Fact, ...]:
     facts = [_how_well(study, models, told)]
     if told is None:
-        facts.append(Fact("How fragile", "–", f"fewer than {FEWEST_ATTACKED} stays of {study.main.name} attacked"))
+        facts.append(Fact("How fragile", "–", f"fewer than {FEWEST_ATTACKED} stays{study.of_main} attacked"))
     else:
         facts += [_how_fragile(told), *_how_many(told)]
     facts.append(_how_sure(study, models))
@@ -167,8 +167,8 @@ def _how_sure(study: StudyResults, models: Sequence[ModelLine]) -> Fact:
     deaths = max(judged, default=0)
     thin = deaths < ENOUGH_DEATHS
     detail = (
-        f"in the stays judged; a verdict takes {ENOUGH_DEATHS}: no evidence yet"
+        f"in the stays judged: no evidence yet, that takes {ENOUGH_DEATHS} or more"
         if thin
-        else f"in the stays judged; a verdict takes {ENOUGH_DEATHS}"
+        else f"in the stays judged; to tell how good a model is takes {ENOUGH_DEATHS} or more"
     )
     return Fact("How sure", count(deaths, "death"), detail, warning=thin)

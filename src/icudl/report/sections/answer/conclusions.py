@@ -47,12 +47,10 @@ def models_sentence(study: StudyResults, models: Sequence[ModelLine]) -> str:
     if not told:
         return (
             f"The page does not say how well the models predict: fewer than {FEWEST_DEATHS} patients died in the "
-            f"stays of {study.main.name} on which they are judged."
+            f"stays{study.of_main} on which they are judged."
         )
     first = told[0]
-    where = (
-        f"On {count(first.stays, SPLIT_NAMES[first.split][:-1])} of {study.main.name} ({count(first.deaths, 'death')})"
-    )
+    where = f"On {count(first.stays, SPLIT_NAMES[first.split][:-1])}{study.of_main} ({count(first.deaths, 'death')})"
     return f"{where}, {_range_of_scores(told)}{_differing(study, told)}."
 
 
@@ -91,8 +89,8 @@ def attack_sentence(study: StudyResults, attacks: Sequence[AttackLine], attack: 
     subject = f"The attack “{attack}”"
     if not told:
         return (
-            f"The page does not say what {subject[0].lower()}{subject[1:]} flips on {study.main.name}: it was run on "
-            f"fewer than {FEWEST_ATTACKED} stays of each model."
+            f"The page does not say what {subject[0].lower()}{subject[1:]} flips: it was run on fewer than "
+            f"{FEWEST_ATTACKED} stays{study.of_main} of each model."
         )
     subject += _may_change(told)
     least, most = told[0], told[-1]

@@ -39,7 +39,7 @@ def notes(study: StudyResults, models: Sequence[ModelLine]) -> tuple[Note, ...]:
         reason = "the patients are synthetic, and too few" if is_synthetic(study) else "too few"
         found.append(
             Note(
-                f"These metrics are no evidence: {reason} died ({listed(thin)}; a verdict takes {ENOUGH_DEATHS}). "
+                f"These metrics are no evidence: {reason} died ({listed(thin)}; evidence takes {ENOUGH_DEATHS}). "
                 "Read this page as a demonstration of the method.",
                 "warning",
             )

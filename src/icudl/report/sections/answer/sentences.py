@@ -78,7 +78,7 @@ def beside_sentences(study: StudyResults, told: Headline) -> tuple[str, ...]:
     low, high = flips.share.low, flips.share.high
     interval = "" if low is None or high is None else f"; 95 % interval {percent(low)} to {percent(high)}"
     texts = [
-        f"That is {flips.flipped:,} of {count(flips.attacked, 'attacked stay')} of {study.main.name}{interval}. "
+        f"That is {flips.flipped:,} of {count(flips.attacked, 'attacked stay')}{study.of_main}{interval}. "
         f"{_models(told)}".rstrip()
     ]
     further = [sentence for question in Question if (sentence := _other(told, question))]
