@@ -12,6 +12,7 @@ import polars as pl
 import icudl
 from icudl.analysis.intervals import wilson
 from icudl.analysis.numbers.attacks.pairs import flip_differences
+from icudl.analysis.numbers.attacks.verdicts import Reversed, reversed_verdicts
 from icudl.artifacts import AttackResult, AttackStatus, GridDataset, TrainingResult, write_json
 from icudl.report.figures.style import MUTED, PALETTE, new_figure, render, styled
 from icudl.training.scores.evaluation import compare
@@ -31,7 +32,7 @@ NAMES = {
 }
 _ATTACKS = (
     "| model | right | one charted value, on a grid | the same, exactly | one entry error | several values | "
-    "fewest, median (middle half) |"
+    "fewest, median (middle half) | verdicts reversed per 1,000 |"
 )
 _COMMON = (
     "On the {common} stays that every model gets right. Differences are paired, on the stays that the model and the "
@@ -59,11 +60,13 @@ class Row:
         name: Of the model, for people.
         training: Its scores.
         attacks: Its attacks by name, as tables of stays with their patients.
+        reversed: Verdicts that errors of entry reverse, at the usual rate.
     """
 
     name: str
     training: TrainingResult
     attacks: dict[str, pl.DataFrame]
+    reversed: Reversed
 
     @property
     def predictions(self) -> pl.DataFrame:
@@ -115,7 +118,8 @@ def _row(pipeline: icudl.Pipeline, name: str, grid: GridDataset) -> Row:
         if entry.concerns(name, pipeline.config.models):
             result: AttackResult = pipeline.run(f"attack/{name}/{attack}")
             attacks[attack] = result.stays.join(patients, on="stay_id", how="left", maintain_order="left")
-    return Row(NAMES[name], pipeline.run(f"train/{name}"), attacks)
+    usual = next(each for each in reversed_verdicts(pipeline.run(f"probe/{name}")) if each.level == "usual")
+    return Row(NAMES[name], pipeline.run(f"train/{name}"), attacks, usual)
 
 
 def _require_same_stays(rows: dict[str, Row]) -> None:
@@ -133,6 +137,7 @@ def _right_for_all(rows: dict[str, Row]) -> set[int]:
 def _numbers(row: Row, reference: Row, stays: pl.DataFrame, common: set[int], seed: int) -> dict[str, Any]:
     scores = {metric: row.score(metric) for metric in ("auroc", "auprc", "ece")}
     found: dict[str, Any] = {"model": row.name, "stays": row.predictions.height, "scores": scores, "attacks": {}}
+    found["reversed"] = [row.reversed.value, row.reversed.low, row.reversed.high]
     found["deaths"] = int(row.predictions["label"].sum())
     if row is not reference:
         table = compare(row.predictions, reference.predictions, stays, RESAMPLES, seed)
@@ -166,7 +171,7 @@ def _markdown(found: Sequence[dict[str, Any]], reference: Row, common: int) -> s
     lines += [
         "",
         _ATTACKS,
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for each in found:
         attacks = each["attacks"]
@@ -175,7 +180,7 @@ def _markdown(found: Sequence[dict[str, Any]], reference: Row, common: int) -> s
         middle = "" if not fewest["flipped"] else "{:.0f} ({:.0f}-{:.0f})".format(
             fewest["median_changed"], *fewest["quartiles"]
         )  # fmt: skip
-        lines.append(f"| {each['model']} | {fewest['attacked']} | {' | '.join(shares)} | {middle} |")
+        lines.append(f"| {each['model']} | {fewest['attacked']} | {' | '.join(shares)} | {middle} | {_rate(each)} |")
     lines += [
         "",
         _COMMON.format(common=common, reference=reference.name),
@@ -212,12 +217,15 @@ def _told(found: Sequence[dict[str, Any]], reference: str) -> str:
     fewest = [each["attacks"]["fewest"]["median_changed"] for each in found if each["attacks"]["fewest"]["flipped"]]
     rarer, oftener = _apart(found, below=True), _apart(found, below=False)
     auroc = "AUROC {:.3f}, {:.3f} to {:.3f}".format(*best["scores"]["auroc"])
+    rates = sorted(found, key=lambda each: each["reversed"][0])
+    fewer, more = (f"{rates[end]['model']} ({_rate(rates[end])})" for end in (0, -1))
     sentences = [
         "**For a clinician.** Every share is one of patients whom the model judged rightly. With one charted number",
         "replaced by another that could be real, at the worst place, the shares that get the opposite verdict go from",
         f"{words(hardest)} to {words(easiest)}. For one of the mistakes that people make in an entry they go from",
         f"{words(slips[0], 'entry_error')} to {words(slips[-1], 'entry_error')}. Where several numbers may be wrong, a",
-        f"median of {min(fewest):.0f} to {max(fewest):.0f} is enough. The most accurate model is {best['model']}",
+        f"median of {min(fewest):.0f} to {max(fewest):.0f} is enough. As often as people make such mistakes, they",
+        f"reverse from {fewer} to {more} of 1,000 verdicts. The most accurate model is {best['model']}",
         f"({auroc}). On the patients that a model and the {reference} both judge",
         f"rightly, one value flips {_list(rarer)} more rarely than the",
         f"{reference}, and {_list(oftener)} more often; for the others chance can explain the difference.",
@@ -248,6 +256,10 @@ def _signed(value: Sequence[float], digits: int) -> str:
 
 def _percent(value: Sequence[float]) -> str:
     return "{:.0f} % ({:.0f} to {:.0f})".format(*(100 * each for each in value))
+
+
+def _rate(each: dict[str, Any]) -> str:
+    return "{:.1f} ({:.1f} to {:.1f})".format(*each["reversed"])
 
 
 def _share(attack: dict[str, Any] | None) -> str:
