@@ -218,7 +218,9 @@ def _told(found: Sequence[dict[str, Any]], reference: str) -> str:
     rarer, oftener = _apart(found, below=True), _apart(found, below=False)
     auroc = "AUROC {:.3f}, {:.3f} to {:.3f}".format(*best["scores"]["auroc"])
     rates = sorted(found, key=lambda each: each["reversed"][0])
-    fewer, more = (f"{rates[end]['model']} ({_rate(rates[end])})" for end in (0, -1))
+    fewer, more = (
+        "{} ({:.1f}, {:.1f} to {:.1f})".format(rates[end]["model"], *rates[end]["reversed"]) for end in (0, -1)
+    )
     sentences = [
         "**For a clinician.** Every share is one of patients whom the model judged rightly. With one charted number",
         "replaced by another that could be real, at the worst place, the shares that get the opposite verdict go from",
