@@ -23,10 +23,13 @@ from icudl.execution.pool.executor import ProcessExecutor
 
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="other processes are read from /proc")
 
+FOLDERS = [str(folder) for folder in Path(__file__).resolve().parents[:2]]
+"""From which a script imports this file and what it imports."""
+
 RUN_WITH_MUCH_TO_SEND = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_workers import length_and_job
 from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
@@ -36,7 +39,7 @@ if __name__ == "__main__":
 RUN_AND_WAIT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_workers import say_and_sleep
 from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
@@ -46,7 +49,7 @@ if __name__ == "__main__":
 FILL = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_workers import fill
 from icudl.execution.pool.executor import ProcessExecutor
 if __name__ == "__main__":
@@ -153,7 +156,7 @@ def test_a_worker_that_the_kernel_kills_for_memory_loses_nothing(
     """Two workers side by side need more than there is, one does not."""
     group = memory_group(1_900_000_000)
     script = tmp_path / "run.py"
-    script.write_text(FILL.format(folder=str(Path(__file__).parent)), "utf-8")
+    script.write_text(FILL.format(folders=FOLDERS), "utf-8")
     done = subprocess.run(
         [sys.executable, script, group, tmp_path], capture_output=True, text=True, timeout=300, check=False
     )
@@ -182,7 +185,7 @@ def workers_of(pid: int) -> list[int]:
 def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: Path) -> None:
     """More than the buffer of a pipe holds: a parent that writes it into a pipe would wait for a dead process."""
     script = tmp_path / "run.py"
-    script.write_text(RUN_WITH_MUCH_TO_SEND.format(folder=str(Path(__file__).parent)), "utf-8")
+    script.write_text(RUN_WITH_MUCH_TO_SEND.format(folders=FOLDERS), "utf-8")
     run = subprocess.Popen([sys.executable, script], start_new_session=True, stdout=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: workers_of(run.pid), pause=0.001)
@@ -219,7 +222,7 @@ def test_a_kept_worker_that_was_killed_while_idle_costs_nothing(tmp_path: Path) 
 @NEEDS_PROC
 def test_no_process_outlives_a_run_that_was_killed_alone(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
-    script.write_text(RUN_AND_WAIT.format(folder=str(Path(__file__).parent)), "utf-8")
+    script.write_text(RUN_AND_WAIT.format(folders=FOLDERS), "utf-8")
     run = subprocess.Popen([sys.executable, script, tmp_path], start_new_session=True)
     try:
         wait_until(lambda: len(list(tmp_path.glob("[01].*"))) == 2)
