@@ -21,7 +21,7 @@ from icudl.sources.mimic.folder import TableFile, find_tables, hash_tables, mome
 from icudl.sources.mimic.layout import EXPECTED_ITEM, STORED, Layout
 from icudl.sources.mimic.locating import located, looked_for
 from icudl.sources.mimic.releases import departures, release_of
-from icudl.sources.mimic.stays import TOLD, StayIndex, Stays
+from icudl.sources.mimic.stays import TOLD, StayIndex, Stays, rules_of_stays
 from icudl.sources.own_items import with_own_items
 from icudl.sources.reading.hashing import fingerprint_of
 from icudl.sources.reading.unreadable import cut_off
@@ -86,7 +86,7 @@ class MimicFiles(SourceBase):
         Raises:
             SourceError: The folder or a table is missing or unreadable.
         """
-        return fingerprint_of(self._rules.digest, hash_tables(self._tables(), memory))
+        return fingerprint_of(rules_of_stays(self._rules), hash_tables(self._tables(), memory))
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Read, clean and bin the tables in one pass each; memory grows with the values kept, not with the tables.

@@ -24,7 +24,7 @@ from icudl.sources.mimic.binning import cleaning_table, hours_of_sums
 from icudl.sources.mimic.folder import require_event_tables
 from icudl.sources.mimic.layout import EXPECTED_ITEM, Layout
 from icudl.sources.mimic.sql import ServerTables
-from icudl.sources.mimic.stays import TOLD, Stays
+from icudl.sources.mimic.stays import TOLD, Stays, rules_of_stays
 from icudl.sources.own_items import with_own_items
 from icudl.sources.reading.hashing import fingerprint_of_rows, remembering
 from icudl.sources.rules import TABLES, RuleBook
@@ -135,7 +135,7 @@ class MimicPostgres(SourceBase):
                 tables[table] = content
                 if key is not None:
                     known[key] = content
-        return fingerprint_of_rows(self._rules.digest, tables)
+        return fingerprint_of_rows(rules_of_stays(self._rules), tables)
 
     def extract(self, variables: tuple[Variable, ...], window: WindowOptions, context: RunContext) -> SourceTables:
         """Let the server clean and bin the events, in one consistent snapshot, and stream the sums.

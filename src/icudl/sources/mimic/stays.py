@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA, OUTCOMES_SCHEMA, STAYS_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources.mimic.layout import Layout
+from icudl.sources.rules import RuleBook
 
 HIDDEN_AGE_YEARS = 91.4
 """MIMIC hides ages above 89; 91.4 is the median age that MIMIC-III gives for them."""
@@ -30,6 +32,12 @@ TOLD: frozenset[str] = frozenset({"hospital_death", "icu_death", "death_within_d
 UNREADABLE_SEX = "unreadable code"
 DEATH_BY_TIME = "death time without the flag: a death"
 DEATH_BY_FLAG = "death flag without a time: a death at an unknown hour"
+DEATH_AFTER_DISCHARGE = "death time after hospital discharge: a death in hospital"
+DEATH_BEFORE_STAY = "death before the ICU stay: not alive in the window"
+DEATH_IN_EARLIER_ADMISSION = "death in an earlier admission: not alive in the window"
+
+_VERSION = 2
+"""Of the rules below. 2: three rules about deaths that lie elsewhere than in the admission are counted."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +69,10 @@ def joined_stays(
     for deaths in hospital only. Stays for which the two disagree are counted. The column gender is read without blanks
     around it, in either case; a code other than F and M is unknown and counted.
 
+    A death time after the discharge is a death in hospital, and counted. A patient who died before the stay, be it in
+    an earlier admission (organ donors have a second one), was dead from then on: the stay is counted, and no cohort
+    of patients who are alive in the window holds it.
+
     A patient died in the ICU if deathtime is not after outtime; that is not known of a death without a time. A death
     after discharge is that of dod, whose time of day is not told: it counts as the end of the day.
 
@@ -81,7 +93,9 @@ def joined_stays(
     check.unique(admissions, "admissions", "hadm_id")
     check.unique(icustays, "icustays", layout.stay)
     check.stays(patients, admissions, icustays)
+    deaths = admissions.group_by("subject_id").agg(first_death=pl.col("deathtime").min())
     joined = icustays.join(patients, on="subject_id").join(admissions, on=["subject_id", "hadm_id"])
+    joined = joined.join(deaths, on="subject_id", how="left", maintain_order="left")
     check.outcomes(joined)
     sex = pl.col("gender").str.strip_chars().str.to_uppercase().replace("", None)
     flagged, timed = (pl.col("hospital_expire_flag") == 1).fill_null(value=False), pl.col("deathtime").is_not_null()
@@ -89,6 +103,9 @@ def joined_stays(
         (sex.is_not_null() & ~sex.is_in(["F", "M"])).sum().alias("sex"),
         (timed & ~flagged).sum().alias("timed"),
         (flagged & ~timed).sum().alias("flagged"),
+        (pl.col("deathtime") > pl.col("dischtime")).sum().alias("discharged"),
+        (_own_death() < pl.col("intime")).sum().alias("before"),
+        (pl.col("first_death") < pl.min_horizontal("intime", _own_death())).sum().alias("earlier"),
     ).row(0)
     order = ["subject_id", "intime", layout.stay]
     table = (
@@ -113,23 +130,33 @@ def joined_stays(
         .with_columns(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items())
         .sort("stay_id")
     )
-    rules = (("sex", UNREADABLE_SEX), ("died", DEATH_BY_TIME), ("died", DEATH_BY_FLAG))
+    died = (DEATH_BY_TIME, DEATH_BY_FLAG, DEATH_AFTER_DISCHARGE, DEATH_BEFORE_STAY, DEATH_IN_EARLIER_ADMISSION)
+    rules = (("sex", UNREADABLE_SEX), *(("died", rule) for rule in died))
     rows = [(*rule, count) for rule, count in zip(rules, counts, strict=True) if count]
     cleaning = pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
     return Stays(table, cleaning, _outcomes(joined.sort(order), admissions, layout))
+
+
+def rules_of_stays(book: RuleBook) -> str:
+    """Return the identity of a rule book together with the rules of stays, for the fingerprint of a source."""
+    return hashlib.sha256(f"{book.digest}, stays {_VERSION}".encode()).hexdigest()
+
+
+def _own_death() -> pl.Expr:
+    """Return the death that admission and patient tell; a day counts as its end."""
+    return pl.coalesce("deathtime", pl.col("dod") + _SECONDS_PER_DAY)
 
 
 def _outcomes(joined: pl.DataFrame, admissions: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Return how stays ended, from patients, admissions and stays joined and sorted by patient and time."""
     last = admissions.group_by("subject_id").agg(last_discharge=pl.col("dischtime").max())
     died = (pl.col("hospital_expire_flag") == 1).fill_null(value=False) | pl.col("deathtime").is_not_null()
-    day_over = pl.col("dod") + _SECONDS_PER_DAY
     followed = pl.col("last_discharge") + int(layout.follow_up_days * _SECONDS_PER_DAY)
     back = pl.col("intime").shift(-1).over("subject_id") - pl.col("outtime")
     columns = {
         "stay_id": pl.col(layout.stay),
         "icu_death": pl.when(died).then(pl.col("deathtime") <= pl.col("outtime")).otherwise(False),
-        "any_death_hours": (pl.coalesce("deathtime", day_over) - pl.col("intime")) / _SECONDS_PER_HOUR,
+        "any_death_hours": (pl.min_horizontal("first_death", _own_death()) - pl.col("intime")) / _SECONDS_PER_HOUR,
         "followed_hours": (followed - pl.col("intime")) / _SECONDS_PER_HOUR,
         # Stays that overlap by some minutes are one move after the other.
         "readmission_hours": back.clip(0) / _SECONDS_PER_HOUR,

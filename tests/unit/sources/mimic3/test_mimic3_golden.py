@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from mimic3_tables import HEADERS, Hospital, admission, cells, chart, lab, patient, read, rule_counts, stay
+from mimic3_tables import HEADERS, Hospital, admission, at, cells, chart, lab, patient, read, rule_counts, stay
 
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
@@ -197,6 +197,25 @@ def test_flag_or_time_says_that_a_patient_died_and_disagreement_is_counted(tmp_p
         "death time without the flag: a death": 1,
         "death flag without a time: a death at an unknown hour": 1,
     }
+
+
+def test_deaths_that_lie_elsewhere_are_counted(tmp_path: Path, context: RunContext) -> None:
+    """Patients 1 to 5: after discharge, before the stay, a donor's second admission, the day before, in the stay."""
+    admissions = [admission(101, death=501), admission(102, subject=2, death=-1), admission(103, subject=3, death=20)]
+    admissions += [admission(104, subject=4), admission(105, subject=5, death=40), admission(133, subject=3)]
+    patients = [patient(k) for k in range(1, 6)]
+    patients[3][HEADERS["PATIENTS"].split().index("DOD")] = at(-34)[:10] + " 00:00:00"
+    stays = [stay(200 + k, 0, 50, subject=k, hadm=100 + k) for k in range(1, 6)]
+    stays.append(stay(233, 60, 90, subject=3, hadm=133))
+    hospital = Hospital(stays=stays, admissions=admissions, patients=patients)
+    tables = read(hospital.write(tmp_path / "hospital"), context)
+    assert rule_counts(tables, "died") == {
+        "death time after hospital discharge: a death in hospital": 1,
+        "death before the ICU stay: not alive in the window": 2,
+        "death in an earlier admission: not alive in the window": 1,
+    }
+    assert tables.stays["died"].to_list() == [True, True, True, False, True, False]
+    assert tables.outcomes["any_death_hours"].to_list() == [501, -1, 20, -10, 40, -40]
 
 
 @pytest.mark.parametrize("flag", [None, 2])
