@@ -74,7 +74,8 @@ def joined_stays(
     of patients who are alive in the window holds it.
 
     A patient died in the ICU if deathtime is not after outtime; that is not known of a death without a time. A death
-    after discharge is that of dod, whose time of day is not told: it counts as the end of the day.
+    after discharge is that of dod, whose time of day is not told: it counts as the end of the day. Where dod is empty
+    throughout, nobody was followed after discharge.
 
     Args:
         patients: subject_id, gender, dod, and what ``age_years`` needs.
@@ -151,7 +152,9 @@ def _outcomes(joined: pl.DataFrame, admissions: pl.DataFrame, layout: Layout) ->
     """Return how stays ended, from patients, admissions and stays joined and sorted by patient and time."""
     last = admissions.group_by("subject_id").agg(last_discharge=pl.col("dischtime").max())
     died = (pl.col("hospital_expire_flag") == 1).fill_null(value=False) | pl.col("deathtime").is_not_null()
-    followed = pl.col("last_discharge") + int(layout.follow_up_days * _SECONDS_PER_DAY)
+    # MIMIC-IV 1.0 has the column dod without a single day in it: nobody was followed.
+    days = layout.follow_up_days if joined["dod"].is_not_null().any() else 0
+    followed = pl.col("last_discharge") + int(days * _SECONDS_PER_DAY)
     back = pl.col("intime").shift(-1).over("subject_id") - pl.col("outtime")
     columns = {
         "stay_id": pl.col(layout.stay),

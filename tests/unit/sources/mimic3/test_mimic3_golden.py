@@ -216,6 +216,11 @@ def test_deaths_that_lie_elsewhere_are_counted(tmp_path: Path, context: RunConte
     }
     assert tables.stays["died"].to_list() == [True, True, True, False, True, False]
     assert tables.outcomes["any_death_hours"].to_list() == [501, -1, 20, -10, 40, -40]
+    followed = tables.outcomes["followed_hours"].to_list()
+    for person in patients:
+        person[HEADERS["PATIENTS"].split().index("DOD")] = None
+    unknown = read(hospital.write(tmp_path / "without days of death"), context).outcomes["followed_hours"].to_list()
+    assert followed[0] > unknown[0] == 500, "where no day of death is known, nobody was followed after discharge"
 
 
 @pytest.mark.parametrize("flag", [None, 2])
