@@ -1,6 +1,7 @@
 """Networks and baselines on PhysioNet 2012: cross-validation on sets A and B, and train on A, test on B.
 
     python studies/physionet2012/study.py --path DIR --out physionet2012 [--lists study all] [--models lstm gru]
+        [--fitted-once] [--summary-share 0.5] [--part b]
 
 Every fitted member is kept in the output folder, so a study that was stopped goes on where it was. Writes ``table.md``
 and ``table.json``: each score with its 95 % interval, and paired differences to ``--against``.
@@ -56,15 +57,19 @@ def grids(args: argparse.Namespace, names: tuple[str, ...], context: RunContext)
 def score(
     grid: GridDataset, folds: list[int], contender: Contender, variables: str, scratch: Path, args: Any
 ) -> Scored:
-    """Fit the members and pool what they predict about the stays they were not fitted on."""
+    """Fit the members and pool what they predict about the stays (``args.part``) that they were not fitted on."""
     scratch.mkdir(parents=True, exist_ok=True)
+    training = dataclasses.replace(contender.training, fit_again=contender.training.fit_again and not args.fitted_once)
+    model = contender.model_for(variables)
+    if args.summary_share is not None and hasattr(model, "summary_share"):
+        model = dataclasses.replace(model, summary_share=args.summary_share)
     if contender.first:
         _take_over(scratch.with_name(contender.first), scratch)
     plan = Plan(
         grid=grid,
         inputs=dataclasses.replace(contender.inputs, statics=STATICS[variables]),
-        model=contender.model_for(variables),
-        training=contender.training,
+        model=model,
+        training=training,
         seed=args.seed,
         device="cpu",
         scratch=scratch,
@@ -74,6 +79,8 @@ def score(
     finished = executor.map(run_member, jobs, shared=plan)
     rows = np.concatenate([member.scored for member in finished])
     order = np.argsort(rows)
+    if args.part:
+        order = order[grid.stays["source_set"].to_numpy()[rows[order]] == args.part]
     return Scored(
         grid.labels[rows[order]],
         np.concatenate([member.probabilities for member in finished])[order],
@@ -98,6 +105,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--protocols", nargs="+", choices=("cv", "a-to-b"), default=["cv", "a-to-b"])
     parser.add_argument("--against", nargs="+", choices=CONTENDERS, default=["study2018", "boosted_trees"])
+    parser.add_argument("--fitted-once", action="store_true", help="no model is fitted again on its validation stays")
+    parser.add_argument("--summary-share", type=float, help="weight of the window summaries, for all lists")
+    parser.add_argument("--part", choices=("a", "b"), default="", help="score the stays of this set only")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2018)
@@ -113,7 +123,10 @@ def main() -> None:
             folds = list(range(args.folds)) if protocol == "cv" else [-1]
             scored: dict[str, Scored] = {}
             for model in args.models:
-                scratch = args.out / "members" / name / protocol / model
+                settings = ("-once" if args.fitted_once else "") + (
+                    f"-{args.summary_share}" if args.summary_share else ""
+                )
+                scratch = args.out / f"members{settings}" / name / protocol / model
                 scored[model] = score(data[protocol], folds, CONTENDERS[model], name, scratch, args)
                 rows.append(_row(name, protocol, model, scored, args.against))
                 print(_line(rows[-1]), flush=True)
