@@ -100,6 +100,7 @@ def test_variables_and_descriptors_are_matched_by_name() -> None:
     assert aligned.stays.equals(grid.stays)
     assert missing_names(shuffled(grid), checkpoint) == ()
     assert unused_names(shuffled(grid), checkpoint) == (STUDY_VARIABLES[9].name,)
+    assert np.shares_memory(align_grid(grid, checkpoint).values, grid.values), "a mapped file is not read as a whole"
 
 
 def test_what_is_missing_is_filled_with_the_training_median() -> None:
