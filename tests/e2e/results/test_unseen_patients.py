@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import psycopg
 import pytest
 from command_line import SMALL
+from psycopg import sql
 from sklearn.metrics import roc_auc_score
 
 from icudl.artifacts import GridDataset, TrainingResult
@@ -24,9 +28,15 @@ OTHER = (*HOSPITAL, "run.seed=7", "cohort.min_age_years=30", "variables.use=['he
 class Hospital:
     """A store, and one training on each of two splits of the same patients."""
 
-    def __init__(self, store: Path, capture: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self,
+        store: Path,
+        capture: pytest.CaptureFixture[str],
+        first: tuple[str, ...] = HOSPITAL,
+        second: tuple[str, ...] = OTHER,
+    ) -> None:
         self.store, self._capture = store, capture
-        self.first, self.second = self._trained(HOSPITAL), self._trained(OTHER)
+        self.first, self.second = self._trained(first), self._trained(second)
 
     def _trained(self, settings: tuple[str, ...]) -> tuple[str, str]:
         words = [word for setting in settings for word in ("--set", setting)]
@@ -74,6 +84,14 @@ class Hospital:
 
 
 @pytest.fixture
+def schema(database: str) -> Iterator[str]:
+    name = f"unseen {uuid.uuid4().hex[:8]}"
+    yield name
+    with psycopg.connect(database) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
 def hospital(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hospital:
     return Hospital(tmp_path / "runs", capsys)
 
@@ -103,6 +121,24 @@ def test_no_met_patient_is_scored_whatever_the_split(hospital: Hospital) -> None
 
     _only_who_is_new_to_both_is_compared(hospital)
     _what_cannot_be_told_is_refused(hospital)
+
+
+@pytest.mark.slow  # the rule is that of the test above; here both routes of one database meet
+def test_files_and_server_are_one_hospital(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str
+) -> None:
+    folder = str(tmp_path / "tables")
+    assert main(["synth", folder, "--patients", "256"]) == 0
+    assert main(["db", "load", folder, database, "--schema", schema]) == 0
+    both = [setting for setting in HOSPITAL if not setting.startswith("source.")]
+    files = (*both, "source.name=mimic3", f"source.path={folder}")
+    server = (*both, "source.name=mimic3_postgres", f"source.url={database}", f"source.schema={schema}")
+    other = [setting for setting in OTHER if setting not in HOSPITAL]
+    hospital = Hospital(tmp_path / "runs", capsys, files, (*server, *other))
+    (train, home), (_, elsewhere) = hospital.first, hospital.second
+    _members_score_only_who_is_new(hospital, train, home, elsewhere)
+    _folds_score_their_own(hospital, train, home, elsewhere)
+    _only_who_is_new_to_both_is_compared(hospital)
 
 
 def _members_score_only_who_is_new(hospital: Hospital, train: str, home: str, other: str) -> None:
