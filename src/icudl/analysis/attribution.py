@@ -30,10 +30,13 @@ from icudl.models.build import load_model
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
 
 BATCH = 64
-"""Stays whose gradients are computed at once."""
+"""Stays that one job explains."""
 
-ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""(B, T, F) cells -> (B,) scores and their (B, T, F) gradient."""
+ROWS = 256
+"""Records whose gradients are computed at once: of a few stays, those at many nodes of the quadrature."""
+
+ScoreAndGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(n,) positions of stays and their (n, T, F) cells -> (n,) scores and their (n, T, F) gradient."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,18 +61,21 @@ def integrated_gradients(score: ScoreAndGradient, values: Tensor, baseline: Tens
     """Attribute the scores of stays to their cells.
 
     Args:
-        score: Returns score and gradient of all B stays.
+        score: Returns score and gradient of records of the B stays.
         values: (B, T, F).
         baseline: (B, T, F).
         steps: Nodes of the quadrature.
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    path = values - baseline
+    path, stays = values - baseline, torch.arange(len(values), device=values.device)
     mean = torch.zeros_like(values, dtype=torch.float64)
-    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        _, gradient = score(baseline + float(node) * path)
-        mean += float(weight) * gradient.double()
-    rise = score(values)[0].double() - score(baseline)[0].double()
+    at_once = max(1, ROWS // max(1, len(values)))
+    for start in range(0, steps, at_once):
+        share = torch.from_numpy((nodes[start : start + at_once] + 1) / 2).to(values)[:, None, None, None]
+        weight = torch.from_numpy(weights[start : start + at_once] / 2).to(mean)
+        _, gradient = score(stays.repeat(len(share)), (baseline + share * path).flatten(0, 1))
+        mean += torch.tensordot(weight, gradient.view(len(share), *values.shape).double(), dims=1)
+    rise = score(stays, values)[0].double() - score(stays, baseline)[0].double()
     return Attributions((path.double() * mean).cpu().numpy(), rise.cpu().numpy())
 
 
@@ -126,9 +132,10 @@ def attribute_job(data: AttributionData, job: AttributionJob, tick: Tick) -> Att
 def _towards_death(target: CheckpointTarget) -> ScoreAndGradient:
     """Return the target's score, positive towards death for stays of either class, up to a constant."""
 
-    def score(values: Tensor) -> tuple[Tensor, Tensor]:
-        margin, gradient = target.margin_and_gradient(values)
-        return target.sign * margin, target.sign[:, None, None] * gradient
+    def score(stays: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = target.select(stays)
+        margin, gradient = chosen.margin_and_gradient(values)
+        return chosen.sign * margin, chosen.sign[:, None, None] * gradient
 
     return score
 

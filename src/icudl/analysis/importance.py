@@ -134,15 +134,18 @@ def importance_tables(
 
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     """Return Spearman's rank correlation, ties at their mean rank; NaN where one side is constant or below 3 points."""
-    x, y = _ranks(np.asarray(one, float)), _ranks(np.asarray(other, float))
-    x, y = x - x.mean(), y - y.mean()
+    return _correlation(_centred_ranks(np.asarray(one, float)), _centred_ranks(np.asarray(other, float)))
+
+
+def _correlation(x: Doubles, y: Doubles) -> float:
     norm = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / norm if len(x) > 2 and norm > 0 else float("nan")
 
 
-def _ranks(values: Doubles) -> Doubles:
+def _centred_ranks(values: Doubles) -> Doubles:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
+    ranks = np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
+    return np.asarray(ranks - ranks.mean())
 
 
 def _levels(size: Doubles) -> dict[str, Doubles]:
@@ -200,8 +203,9 @@ def _draw(part: Explained, drawn: npt.NDArray[np.uint16], cells: CellStatistics,
     if part.examples.n:
         levels = _levels(importance)
         for level, values in _measures(cells).items():
+            ranks = _centred_ranks(levels[level])
             for name in COMPARED:
-                draws.setdefault(f"{level}|{name}", []).append(spearman(levels[level], values[name]))
+                draws.setdefault(f"{level}|{name}", []).append(_correlation(ranks, _centred_ranks(values[name])))
 
 
 def _variable_rows(condition: str, part: Explained, variables: tuple[Variable, ...], draws: Doubles) -> pl.DataFrame:

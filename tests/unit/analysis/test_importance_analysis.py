@@ -13,6 +13,7 @@ from susceptibility_cases import make_attack
 
 from attack_cases import make_case
 from icudl.analysis.attribution import (
+    ROWS,
     AttributionData,
     AttributionJob,
     Attributions,
@@ -109,13 +110,19 @@ def test_attributions_add_up_and_padding_gets_none(case: tuple[GridDataset, Trai
 
 def test_attributions_of_a_quadratic_score_by_hand():
     # f = x0 ** 2 + 3 x1; from (1, 1) to (2, 0): IG_0 = 2 ** 2 - 1 ** 2 = 3, IG_1 = 3 * (0 - 1) = -3.
-    def score(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    # Of the second stay, whose score is twice as steep, twice as much.
+    def score(stays: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        steepness = 1.0 + stays
         x0, x1 = values[:, 0, 0], values[:, 0, 1]
-        return x0**2 + 3 * x1, torch.stack([2 * x0, torch.full_like(x1, 3.0)], dim=1)[:, None, :]
+        slopes = torch.stack([2 * x0, torch.full_like(x1, 3.0)], dim=1)
+        return steepness * (x0**2 + 3 * x1), (steepness[:, None] * slopes)[:, None, :]
 
-    found = integrated_gradients(score, torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[1.0, 1.0]]]), 4)
-    assert found.cells.ravel() == pytest.approx([3.0, -3.0], abs=1e-6)
-    assert found.rise == pytest.approx([0.0], abs=1e-6)
+    values, baseline = torch.tensor([[[2.0, 0.0]]] * 2), torch.tensor([[[1.0, 1.0]]] * 2)
+    # Nodes in one call, or some in each of several.
+    for steps in (4, ROWS + 3):
+        found = integrated_gradients(score, values, baseline, steps)
+        assert found.cells.ravel() == pytest.approx([3.0, -3.0, 6.0, -6.0], abs=1e-5)
+        assert found.rise == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 def test_spearman_by_hand_and_with_ties():
