@@ -51,7 +51,7 @@ def synth(
 @click.group("db", invoke_without_command=True)
 @click.pass_context
 def database_group(context: click.Context) -> None:
-    """Work with a PostgreSQL database of MIMIC-III or eICU."""
+    """Work with a PostgreSQL database of MIMIC-III, MIMIC-IV or eICU."""
     show_commands(context)
 
 
@@ -59,25 +59,31 @@ def database_group(context: click.Context) -> None:
     "load",
     epilog=examples(
         "icudl db load /data/mimiciii postgresql://owner@localhost/mimic",
+        "icudl db load /data/mimiciv/3.1 postgresql://owner@localhost/mimic --database mimic4",
         "icudl db load /data/eicu-crd postgresql://owner@localhost/eicu --database eicu",
     ),
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("url")
-@click.option("--database", default="mimic3", show_default=True, type=click.Choice(["mimic3", "eicu"]))
-@click.option("--schema", help="Schema to fill.  [default: mimiciii or eicu_crd]")
+@click.option("--database", default="mimic3", show_default=True, type=click.Choice(["mimic3", "mimic4", "eicu"]))
+@click.option(
+    "--schema",
+    help="Schema to fill; of MIMIC-IV the part before _hosp and _icu.  [default: mimiciii, mimiciv or eicu_crd]",
+)
 @click.option("--replace", is_flag=True, help="Load tables again that the schema already holds.")
 @shared_options
 def load(session: Session, directory: Path, url: str, database: str, schema: str | None, replace: bool) -> None:
-    """Load a release of MIMIC-III or eICU into PostgreSQL.
+    """Load a release of MIMIC-III, MIMIC-IV or eICU into PostgreSQL.
 
     Creates the tables and indexes that the reader needs. DIRECTORY holds the release's .csv or .csv.gz files, URL is
     postgresql://USER@HOST:PORT/DATABASE; the password is best kept in .pgpass or PGPASSWORD.
     """
     from icudl.sources.eicu.load import load_release as load_eicu
     from icudl.sources.mimic3.load import load_release as load_mimic3
+    from icudl.sources.mimic4.load import load_release as load_mimic4
 
-    load_release, usual = (load_eicu, "eicu_crd") if database == "eicu" else (load_mimic3, "mimiciii")
+    loaders = {"mimic3": (load_mimic3, "mimiciii"), "mimic4": (load_mimic4, "mimiciv"), "eicu": (load_eicu, "eicu_crd")}
+    load_release, usual = loaders[database]
     schema = schema or usual
     loaded = load_release(directory, url, schema, session.progress(), replace=replace)
     lines = [

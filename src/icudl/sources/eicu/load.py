@@ -43,6 +43,7 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
     """
     ready = [
         LoadedFile(
+            schema=schema,
             table=name,
             path=table.path,
             header=table.header,
@@ -52,7 +53,7 @@ def load_release(folder: Path, url: str, schema: str, progress: Progress, *, rep
         )
         for name, table in find_tables(folder, {}).items()
     ]
-    rows, present = load_files(ready, url, schema, progress, EXPECTED, replace=replace)
+    rows, present = load_files(ready, url, progress, EXPECTED, replace=replace)
     if wrong := departures(rows):
         raise SourceError(
             f"Schema {schema!r}: {'; '.join(wrong)}. Download the files again and load them with --replace."

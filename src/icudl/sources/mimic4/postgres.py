@@ -19,9 +19,10 @@ from icudl.sources.mimic4.stays import stays_of
 from icudl.sources.rules import RuleBook, mimic4_rules
 from icudl.sources.servers.postgres import Expected
 
-_TABLES = {
+TABLES = {
     folder: tuple(table for table in LAYOUT.columns if LAYOUT.folders[table][0] == folder) for folder in ("hosp", "icu")
 }
+"""Tables of each schema."""
 
 
 class Mimic4Postgres(MimicPostgres):
@@ -42,15 +43,15 @@ class Mimic4Postgres(MimicPostgres):
     expected = Expected(
         "MIMIC-IV",
         "MIMIC-IV",
-        "Set source.hosp_schema and source.icu_schema to the schemas of MIMIC-IV, which the build scripts of "
-        "mimic-code make and fill, or read its files (source mimic4).",
-        "load the release with the build scripts of mimic-code",
+        "Set source.hosp_schema and source.icu_schema to the schemas of MIMIC-IV, load a release with "
+        "`icudl db load DIR URL --database mimic4`, or read its files (source mimic4).",
+        "load the release with `icudl db load --database mimic4`",
     )
 
     def __init__(self, options: Mimic4PostgresOptions, seed: int) -> None:
         """Take the connection from ``options.url`` and libpq's environment; nothing is opened yet."""
-        hospital = dict.fromkeys(_TABLES["hosp"], options.hosp_schema)
-        unit = dict.fromkeys(_TABLES["icu"], options.icu_schema)
+        hospital = dict.fromkeys(TABLES["hosp"], options.hosp_schema)
+        unit = dict.fromkeys(TABLES["icu"], options.icu_schema)
         super().__init__(
             options,
             seed,
@@ -70,15 +71,15 @@ class Mimic4Postgres(MimicPostgres):
     @classmethod
     def looked_for(cls) -> str:
         """Say which tables are looked for; see ``sources.locating.LocatingAddress``."""
-        return f"MIMIC-IV: schemas with {', '.join(_TABLES['hosp'])} and with {', '.join(_TABLES['icu'])}"
+        return f"MIMIC-IV: schemas with {', '.join(TABLES['hosp'])} and with {', '.join(TABLES['icu'])}"
 
     @classmethod
     def locate_address(cls, url: str, survey: Survey) -> Location | None:
         """Look for schemas of MIMIC-IV; see ``sources.locating.LocatingAddress``."""
         options = Mimic4PostgresOptions()
         groups = {
-            "hosp_schema": (options.hosp_schema, _TABLES["hosp"]),
-            "icu_schema": (options.icu_schema, _TABLES["icu"]),
+            "hosp_schema": (options.hosp_schema, TABLES["hosp"]),
+            "icu_schema": (options.icu_schema, TABLES["icu"]),
         }
         return located(url, LAYOUT, options.name, mimic4_rules(), groups, survey)
 

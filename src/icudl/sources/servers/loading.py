@@ -57,6 +57,7 @@ class LoadedFile:
     """A file and the table that it becomes.
 
     Attributes:
+        schema: Schema of the table.
         table: Name of the table.
         path: CSV or CSV.gz, with a header.
         header: Reads the names of its columns.
@@ -65,6 +66,7 @@ class LoadedFile:
         readable: Translates what a reader raises into an error that names the file.
     """
 
+    schema: str
     table: str
     path: Path
     header: Callable[[], Sequence[str]]
@@ -74,9 +76,9 @@ class LoadedFile:
 
 
 def load_files(
-    files: Sequence[LoadedFile], url: str, schema: str, progress: Progress, expected: Expected, *, replace: bool
+    files: Sequence[LoadedFile], url: str, progress: Progress, expected: Expected, *, replace: bool
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Create the schema and a table for each file, and copy the rows into them.
+    """Create a table for each file, and the schemas that are not there, and copy the rows into them.
 
     Each table is one transaction, so a load that breaks off leaves whole tables only; run it again and it goes on with
     the tables that are missing.
@@ -84,7 +86,6 @@ def load_files(
     Args:
         files: What to load, in this order.
         url: Database (``postgres.connection``); the account must be allowed to create schema and tables.
-        schema: Schema to fill.
         progress: Shows the bytes read.
         expected: The database, for messages.
         replace: Drop existing tables and load them again.
@@ -103,17 +104,18 @@ def load_files(
             )
     rows: dict[str, int] = {}
     present = []
-    doing = f"creating {schema}"
-    with postgres.connection(url, read_only=False) as connection, postgres.translated(url, doing, expected):
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    for schema in dict.fromkeys(file.schema for file in files):
+        doing = f"creating {schema}"
+        with postgres.connection(url, read_only=False) as connection, postgres.translated(url, doing, expected):
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     for file in files:
         doing = f"loading {file.table}"
         with postgres.connection(url, read_only=False) as connection, postgres.translated(url, doing, expected):
-            if not replace and _exists(connection, schema, file.table):
+            if not replace and _exists(connection, file.schema, file.table):
                 present.append(file.table)
             else:
-                _load(connection, schema, file, progress)
-            rows[file.table] = _count(connection, schema, file.table)
+                _load(connection, file, progress)
+            rows[file.table] = _count(connection, file.schema, file.table)
     return rows, tuple(present)
 
 
@@ -128,8 +130,8 @@ def _count(connection: psycopg.Connection, schema: str, table: str) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _load(connection: psycopg.Connection, schema: str, file: LoadedFile, progress: Progress) -> None:
-    name = sql.Identifier(schema, file.table)
+def _load(connection: psycopg.Connection, file: LoadedFile, progress: Progress) -> None:
+    name = sql.Identifier(file.schema, file.table)
     with file.readable():
         header = file.header()
     columns = [column.strip().lower() for column in header]
@@ -156,7 +158,7 @@ def _load(connection: psycopg.Connection, schema: str, file: LoadedFile, progres
             index = sql.Identifier(f"{file.table}_{column}_index")
             connection.execute(sql.SQL("CREATE INDEX {} ON {} ({})").format(index, name, sql.Identifier(column)))
         connection.execute(sql.SQL("ANALYZE {}").format(name))
-    found = _count(connection, schema, file.table)
+    found = _count(connection, file.schema, file.table)
     if found != copied:
         raise SourceError(f"{file.table.upper()}: {copied} rows were sent and {found} arrived. Load the table again.")
 

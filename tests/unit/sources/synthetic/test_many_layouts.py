@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from icudl.artifacts import GridDataset, SourceTables
+from icudl.cli import main
 from icudl.errors import ConfigError
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -227,6 +228,30 @@ def test_meds_is_in_the_official_layout(hospitals: Hospitals) -> None:
     codes = pl.read_parquet(folder / "metadata" / "codes.parquet")
     assert set(codes["code"]) == set(events["code"])
     assert codes.schema["parent_codes"] == pl.List(pl.String)
+
+
+def test_servers_give_the_grids_of_the_files_and_of_each_other(
+    hospitals: Hospitals, own_database: str, tmp_path: Path
+) -> None:
+    """Load by ``icudl db load``, find by what ``icudl locate`` asks, and read."""
+    grids = {}
+    for layout in ("mimic3", "mimic4", "eicu"):
+        assert main(["db", "load", str(hospitals.folder(layout)), own_database, "--database", layout, "--quiet"]) == 0
+        plugin = load_plugin("icudl.sources", f"{layout}_postgres")
+        found = plugin.locate_address(own_database, Survey())
+        assert found is not None
+        more = {"vitals": ("nursecharting", "vitalperiodic")} if layout == "eicu" else {}
+        options = options_of("icudl.sources", f"{layout}_postgres")(**found.settings, **more)
+        read = plugin(options, SEED).extract(STUDY_VARIABLES, WindowOptions(), _context(tmp_path / layout))
+        assert read.cleaning.equals(hospitals.tables(layout).cleaning)
+        grids[layout] = one = grid_of(read, tmp_path / f"{layout}-grid")
+        other = hospitals.grid(layout)
+        for array in ("values", "counts", "lengths", "labels", "statics", "folds", "is_test"):
+            assert getattr(one, array).tobytes() == getattr(other, array).tobytes(), (layout, array)
+        assert one.stays.equals(other.stays, null_equal=True)
+        assert one.flow.equals(other.flow)
+    same(grids["mimic3"], grids["mimic4"], NAMES)
+    same(grids["mimic4"], grids["eicu"], [name for name in NAMES if name != "potassium"])
 
 
 @pytest.mark.parametrize("layout", ["mimic4", "eicu", "meds", "clif", "yaib"])
