@@ -65,6 +65,11 @@ _SUGGESTED = {normal(text): variable for variable, texts in SPOKEN.items() for t
 }
 _OWN = {normal(name): name for name in CATALOGUE} | {normal(each.label): name for name, each in CATALOGUE.items()}
 _WITH_UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
+_LIKE_A_UNIT = re.compile(
+    r"[%°]|/\s*([dmunµμ]?l|mm3|min|h|hr|d|day|24h|kg)$|^([kh]pa|mm ?hg|cm ?h2o|m?bar|lbs?|[mun]?mol|[mcd]?l)$",
+    re.IGNORECASE,
+)
+"""What tells a unit in brackets from a remark such as "Heart rate (monitor)"."""
 _UREA = ("urea", "harnstoff", "uree", "urée", "ureum")
 _NITROGEN = ("nitrogen", "bun", "stickstoff", "azote")
 
@@ -144,23 +149,33 @@ class Names:
 
         A name is looked up as it is written, then by its letters and digits alone; then the same without a unit in
         brackets at its end ("Creatinine [umol/L]"), which is its unit unless the configuration states another.
+
+        Raises:
+            ConfigError: A name that is known with its brackets has a unit there that is none of its variable.
         """
         if name in self.ignore:
             return None
         variable, is_guess = self._variable(name)
-        own = None
         parts = _WITH_UNIT.match(name)
+        is_whole = variable is not None
         if variable is None and parts:
             variable, is_guess = self._variable(parts["name"])
-            own = units.conversion(variable, parts["unit"]) if variable in CATALOGUE else None
-            if own is None:
-                return None
         if variable is None:
+            return None
+        own = units.conversion(variable, parts["unit"]) if parts and variable in CATALOGUE else None
+        if parts and own is None and not is_whole:
             return None
         if variable not in CATALOGUE:
             return Meaning(variable, None, is_guess)
         stated = self.units.get(name, self.units.get(variable))
-        return Meaning(variable, units.conversion(variable, stated) if stated is not None else own, is_guess)
+        if stated is not None:
+            return Meaning(variable, units.conversion(variable, stated), is_guess)
+        if parts and own is None and _LIKE_A_UNIT.search(parts["unit"]):
+            raise ConfigError(
+                f"The name {name!r} has the unit {parts['unit']!r}, which is no unit of {variable} that is known here. "
+                f"Known: {units.known_units(variable)}. State the unit in source.units, or convert the values."
+            )
+        return Meaning(variable, own, is_guess)
 
     def _variable(self, name: str) -> tuple[str | None, bool]:
         if name in self.names:
@@ -185,6 +200,11 @@ def nearest(name: str) -> str:
         return by_word[0]
     near = difflib.get_close_matches(text, list(_SUGGESTED), n=1, cutoff=0.7)
     return _SUGGESTED[near[0]] if near else ""
+
+
+def has_brackets(name: str) -> bool:
+    """Tell whether a name ends with brackets, which may hold its unit."""
+    return _WITH_UNIT.match(name) is not None
 
 
 def speaks_of_urea(name: str) -> bool:

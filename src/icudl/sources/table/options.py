@@ -71,6 +71,8 @@ class TableOptions(SourceOptions):
     survivals: tuple[str, ...] = option(
         (), 'Further texts in the column of outcomes that mean survival; "" if survivors have an empty cell.'
     )
+    females: tuple[str, ...] = option((), 'Further texts in the column of sex that mean female, for example "Vrouw".')
+    males: tuple[str, ...] = option((), "Further texts in the column of sex that mean male.")
     time_unit: str = option(
         "auto",
         "Unit of times given as numbers since ICU admission; auto: minutes if the column's name says so, else hours.",

@@ -16,7 +16,7 @@ from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, Win
 from icudl.sources.table import cleaning, columns, files, measurements, stays, texts, units
 from icudl.sources.table.columns import STAY_COLUMNS, VALUE_COLUMNS
 from icudl.sources.table.files import Tables
-from icudl.sources.table.naming import Names
+from icudl.sources.table.naming import Names, has_brackets
 from icudl.sources.table.options import TableOptions
 from icudl.sources.table.reading import Notes, shown
 from icudl.variables import CATALOGUE, Variable
@@ -60,9 +60,9 @@ class TableSource(SourceBase):
         texts.require_zone(options.time_zone)
         if options.separator and len(options.separator) != 1:
             raise ConfigError(f"source.separator = {options.separator!r}. Expected one character.")
-        both = sorted(set(options.deaths) & set(options.survivals))
-        if both:
-            raise ConfigError(f"source.deaths and source.survivals both hold {both[0]!r}. Keep one of the two.")
+        for one, other in (("deaths", "survivals"), ("females", "males")):
+            if both := sorted(set(getattr(options, one)) & set(getattr(options, other))):
+                raise ConfigError(f"source.{one} and source.{other} both hold {both[0]!r}. Keep one of the two.")
 
     def fingerprint(self, memory: Path) -> SourceFingerprint:  # noqa: ARG002 - the files are hashed each time
         """Identify the tables by the hashes of their files and of the conversions of units.
@@ -77,6 +77,8 @@ class TableSource(SourceBase):
         details = {"tables": described, "units": units.DIGEST}
         if self._tells_readmission:
             details["told"] = "readmission"
+        if any(map(has_brackets, self._options.names)):
+            details["units in brackets of stated names"] = "read"
         digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
         return SourceFingerprint(digest=digest, details=details)
 

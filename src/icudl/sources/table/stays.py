@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -100,7 +100,7 @@ def stays_of(frame: pl.DataFrame, columns: Columns, options: TableOptions, sourc
         patient_id=table["patient_id"],
         admission_id=table["admission_id"],
         age_years=_age(table, notes),
-        sex=_sex(table, notes),
+        sex=_sex(table, options, notes),
         icu_type=_text(table, "icu_type"),
         height_cm=_measure(table, "height_cm", HEIGHTS, decimal, notes),
         weight_kg=_measure(table, "weight_kg", WEIGHTS, decimal, notes),
@@ -206,7 +206,7 @@ def _distinct(table: pl.DataFrame, name: str, notes: Notes) -> pl.DataFrame:
 
 
 def _outcome(table: pl.DataFrame, role: str, options: TableOptions, name: str) -> pl.Series:
-    own = {text.strip().casefold() for text in options.deaths}, {text.strip().casefold() for text in options.survivals}
+    own = _folded(options.deaths), _folded(options.survivals)
     deaths, survivals = (DEATHS - own[1]) | own[0], (SURVIVALS - own[0]) | own[1]
     text = pl.col(role).str.to_lowercase()
     died = pl.when(text.is_in(sorted(deaths))).then(True).when(text.is_in(sorted(survivals))).then(False)
@@ -222,8 +222,8 @@ def _outcome(table: pl.DataFrame, role: str, options: TableOptions, name: str) -
             )
         raise SourceError(
             f"{several(len(strange), 'outcome')} of {name} cannot be read: {frequent(strange)}. Expected death or "
-            "survival, as 1 and 0, yes and no, died and alive. Say what others mean: "
-            f'source.deaths = ["..."], source.survivals = [{strange.unique().sort()[0]!r}].'
+            "survival, as 1 and 0, yes and no, died and alive. Name each of the others in source.deaths or in "
+            "source.survivals, by what it means."
         )
     return outcome
 
@@ -319,14 +319,25 @@ def _age(table: pl.DataFrame, notes: Notes) -> pl.Series:
     return _within(age.alias("age_years"), table["age"], AGES, notes)
 
 
-def _sex(table: pl.DataFrame, notes: Notes) -> pl.Series:
+def _folded(texts: Sequence[str]) -> frozenset[str]:
+    return frozenset(text.strip().casefold() for text in texts)
+
+
+def _sex(table: pl.DataFrame, options: TableOptions, notes: Notes) -> pl.Series:
     if "sex" not in table.columns:
         return pl.Series("sex", [None] * len(table), dtype=pl.String)
     text = pl.col("sex").str.to_lowercase()
-    coded = pl.when(text.is_in(sorted(FEMALE))).then(pl.lit("F")).when(text.is_in(sorted(MALE))).then(pl.lit("M"))
+    own = _folded(options.females), _folded(options.males)
+    females, males = (FEMALE - own[1]) | own[0], (MALE - own[0]) | own[1]
+    coded = pl.when(text.is_in(sorted(females))).then(pl.lit("F")).when(text.is_in(sorted(males))).then(pl.lit("M"))
     sex = table.select(coded.alias("sex")).to_series()
     strange = table.filter(sex.is_null() & table["sex"].is_not_null())["sex"]
-    notes.count("sex", "unreadable code", len(strange), f"Codes of sex that are read as unknown: {often(strange)}.")
+    notes.count(
+        "sex",
+        "unreadable code",
+        len(strange),
+        f"Codes of sex that are read as unknown: {often(strange)}. Name them in source.females or source.males.",
+    )
     return sex
 
 

@@ -66,6 +66,19 @@ def test_a_unit_in_brackets_behind_a_name(tmp_path: Path) -> None:
     assert "'Creatinine [umol/L]' is creatinine" in said(tables)
 
 
+def test_brackets_behind_a_name_that_is_stated(tmp_path: Path) -> None:
+    own = {"Kalzium [mmol/L]": "calcium_total", "Crea (mmHg)": "creatinine", "HF (rectal/oral)": "heartrate"}
+    rows = "stay_id,time,name,value\n1,1,Kalzium [mmol/L],2.2\n1,2,HF (rectal/oral),80\n"
+    use = ("calcium_total", "heartrate", "creatinine")
+    tables = read(tmp_path / "data", rows, use=use, names=own)
+    assert means(tables) == [(1, 1, "calcium_total", pytest.approx(8.817, abs=1e-3), 1), (1, 2, "heartrate", 80.0, 1)]
+    both = f"{rows}1,3,Crea (mmHg),9\n"
+    with pytest.raises(ConfigError, match=r"'Crea \(mmHg\)' has the unit 'mmHg', which is no unit of creatinine"):
+        read(tmp_path / "data", both, use=use, names=own)
+    tables = read(tmp_path / "data", both, names=own, units={"Crea (mmHg)": "umol/L"}, use=("creatinine",))
+    assert counts(tables, "creatinine")["read"] == 1
+
+
 def test_unknown_names_are_listed_with_rows_and_what_they_may_mean(tmp_path: Path) -> None:
     rows = HEAD + many("heartrate", ["80"]) + many("HF", ["80"] * 3) + many("Kreatinin", ["1"]) + many("mood", ["2"])
     tables = read(tmp_path / "data", rows)

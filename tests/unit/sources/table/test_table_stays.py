@@ -114,6 +114,10 @@ def test_codes_of_sex_that_nobody_knows(tmp_path: Path) -> None:
     assert column(tables, "sex") == [None, None, "M"]
     assert counts(tables, "sex") == {"unreadable code": 2}
     assert "X" not in said(tables), "a text that few rows have stays out of what is kept"
+    stated = tables_of(tmp_path / "data", females=("x",), males=("w",))
+    assert column(stated, "sex") == ["F", "F", "M"]
+    with pytest.raises(ConfigError, match=r"source\.females and source\.males both hold 'X'"):
+        tables_of(tmp_path / "data", females=("X",), males=("X",))
 
 
 @pytest.mark.parametrize(
