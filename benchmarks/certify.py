@@ -68,22 +68,22 @@ def decided_at_once(values: NetworkValues, network: Prepared, *, intervals: bool
 
 
 def compare(grid: GridDataset, checkpoint: Checkpoint, threat_model: str, n_stays: int, n_values: int) -> None:
-    """Decide values drawn from some stays one by one with eight unknowns a unit, and as the stage does it."""
-    values, model = sample(grid, checkpoint, threat_model, n_stays, n_values)
-    print(f"{values.cell.shape[1]} values of {n_stays} stays", flush=True)
+    """Decide values drawn from some stays by forms, and all values of these stays alongside the unchanged stays."""
     spent = []
-    for name, terms, grouped in (("one by one, 8 terms", 8, False), ("in groups, 4 terms", 4, True)):
-        network = make_network(model, terms)
+    for name, count, alongside in (("forms", n_values, False), ("alongside", 10**6, True)):
+        values, model = sample(grid, checkpoint, threat_model, n_stays, count)
+        network, total = make_network(model, 4), values.cell.shape[1]
         begun = time.process_time()
         prepared = network.prepare(Track.exact(values.features), values.target.lengths)
         reading = time.process_time() - begun
-        found = Search(model, prepared, values, 0.01, 10**6, network.at_once, grouped=grouped).run()
-        spent.append(time.process_time() - begun - reading)
+        search = Search(model, prepared, values, 0.01, 10**6, network.at_once, alongside=alongside)
+        found = search.run()
+        spent.append((time.process_time() - begun - reading) / total)
         still_open = int((found.pieces.verdict == Verdict.OPEN).sum())
         print(
-            f"{name}: {1000 * spent[-1] / n_values:.0f} ms CPU a value and {reading / n_stays:.2f} s a stay, "
-            f"{int((~found.witness.isnan()).sum())} values flip, {still_open} pieces open, "
-            f"{int(found.boxes.sum())} intervals bounded alone",
+            f"{name}: {total} values of {n_stays} stays, {1000 * spent[-1]:.0f} ms CPU a value and "
+            f"{reading / n_stays:.2f} s a stay, {int((~found.witness.isnan()).sum())} values flip, {still_open} pieces "
+            f"open, {int(found.boxes.sum())} intervals bounded alone",
             flush=True,
         )
     print(f"ratio {spent[0] / spent[1]:.2f}")

@@ -169,7 +169,7 @@ def test_groups_bound_each_of_their_values(case: str) -> None:
     values, model, _ = searched(case, n_stays=4)
     network = make_network(model, 8).prepare(Track.exact(values.features), values.target.lengths)
     search = Search(model, network, values, 0.01, 1000)
-    queue, _, _ = search._tried()
+    queue, _, _ = search._tried(torch.arange(len(values.lower)))
     groups = Groups(network, values)
     queue = queue.where(~queue.flipped & (queue.low <= values.charted[queue.value]))
     queue = queue.where(values.charted[queue.value] <= queue.high)

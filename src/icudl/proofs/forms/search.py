@@ -4,11 +4,15 @@ The model itself is tried at a few points first, so that a flip that is easy to 
 where the class changes. Each piece between two cuts is then bounded by affine forms. The bounds are linear in the
 value: where they decide a part of the piece, that part is done, and the rest is tried again on its own, where bounds
 are tighter.
+
+Where a network can, all values of a stay are bounded at once alongside the unchanged stay (``alongside``), and whole
+ranges are bounded before the model is tried: most of them hold.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +27,12 @@ POINTS = 9
 
 NARROWEST = 4
 """A piece is cut until it is this many times narrower than the width to which ends are exact."""
+
+ALONGSIDE = 1024
+"""Pieces bounded at once alongside the unchanged stay."""
+
+NARROW = 1 / 16
+"""Pieces at most so wide get forms of their own where what runs alongside decides nothing."""
 
 _LEAST_GAIN = 0.2
 """Share of a piece that its bounds must decide; below that it is cut in the middle."""
@@ -39,6 +49,7 @@ class Search:
         budget: Most pieces to bound for one stay.
         at_once: Passes bounded at once.
         grouped: Whether values are tried in groups before they are tried one by one.
+        alongside: Whether values pass alongside the unchanged stay where the network can, in place of groups.
     """
 
     def __init__(
@@ -51,9 +62,11 @@ class Search:
         at_once: int = 8,
         *,
         grouped: bool = True,
+        alongside: bool = True,
     ) -> None:
         self.model, self.network, self.values = model, network, values
         self.width, self.budget, self.at_once, self.grouped = width, budget, at_once, grouped
+        self.alongside = alongside and network.runs_alongside
         n_values = values.cell.shape[1]
         self.boxes = torch.zeros(n_values, dtype=torch.int64)
         self.witness = torch.full((n_values,), torch.nan, dtype=torch.float64)
@@ -61,12 +74,18 @@ class Search:
 
     def run(self) -> Found:
         """Search until everything is decided or the budget is spent."""
-        queue, done, strength = self._tried()
+        every = torch.arange(len(self.values.lower))
         spent = torch.zeros(len(self.values.features), dtype=torch.int64)
-        finished = [done]
-        if self.grouped:
-            decided, queue, spent = Groups(self.network, self.values).decide(queue, strength)
-            finished.append(decided)
+        if self.alongside:
+            whole, left = self._whole(every, spent)
+            queue, done, _ = self._tried(left)
+            finished = [whole, done]
+        else:
+            queue, done, strength = self._tried(every)
+            finished = [done]
+            if self.grouped:
+                decided, queue, spent = Groups(self.network, self.values).decide(queue, strength)
+                finished.append(decided)
         while len(queue.value):
             affordable = self._affordable(queue, spent)
             finished.append(queue.where(~affordable))
@@ -103,18 +122,41 @@ class Search:
                 self.witness[value] = place
         return margins
 
-    def _tried(self) -> tuple[Pieces, Pieces, Tensor]:
-        """Try the model at equally spaced points.
+    def _whole(self, which: Tensor, spent: Tensor) -> tuple[Pieces, Tensor]:
+        """Bound the whole range of values before anything is tried.
+
+        Args:
+            which: Values.
+            spent: (B,) pieces bounded for each stay, which these are added to.
 
         Returns:
-            The pieces to bound, the edges between them, and how far each value moved the margin.
+            The ranges that hold, and the values that are left.
         """
-        lower, upper = self.values.lower, self.values.upper
+        lower, upper = self.values.lower[which], self.values.upper[which]
+        queue = Pieces.to_bound(which, lower, upper, torch.zeros_like(which, dtype=torch.bool))
+        affordable = self._affordable(queue, spent)
+        queue = queue.where(affordable)
+        if not len(queue.value):
+            return queue, which
+        spent += torch.bincount(self.values.stay[queue.value], minlength=len(spent))
+        self.boxes += torch.bincount(queue.value, minlength=len(self.boxes))
+        band = self._alongside(queue)
+        bound = band.centre - band.rest - band.slope[:, 0].abs()
+        holds = bound > 0
+        decided = dataclasses.replace(queue, verdict=torch.full_like(queue.value, Verdict.HOLDS), bound=bound)
+        return decided.where(holds), torch.cat([queue.value[~holds], which[~affordable]]).sort().values
+
+    def _tried(self, which: Tensor) -> tuple[Pieces, Pieces, Tensor]:
+        """Try the model at equally spaced points of the ranges of some values.
+
+        Returns:
+            The pieces to bound, the edges between them, and how far each value of the stays moved the margin.
+        """
+        lower, upper = self.values.lower[which], self.values.upper[which]
         n_values = len(lower)
         shares = torch.linspace(0, 1, POINTS, dtype=torch.float64)
         points = lower[:, None] * (1 - shares) + upper[:, None] * shares
         points[:, 0], points[:, -1] = lower, upper
-        which = torch.arange(n_values)
         margins = self._margins(which.repeat_interleave(POINTS), points.flatten()).view(n_values, POINTS)
         flips = margins < 0
         pieces = Pieces.to_bound(
@@ -123,7 +165,9 @@ class Search:
             points[:, 1:].flatten(),
             flips[:, :-1].flatten(),
         )
-        return *self._cut(pieces, flips[:, 1:].flatten()), margins.amax(dim=1) - margins.amin(dim=1)
+        strength = torch.zeros(len(self.boxes), dtype=torch.float64)
+        strength[which] = (margins.amax(dim=1) - margins.amin(dim=1)).double()
+        return *self._cut(pieces, flips[:, 1:].flatten()), strength
 
     def _cut(self, pieces: Pieces, flipped_above: Tensor) -> tuple[Pieces, Pieces]:
         """Cut pieces whose ends differ around the place where the class changes.
@@ -158,6 +202,28 @@ class Search:
 
     def _bounded(self, queue: Pieces) -> Band:
         """Bound the lead of the present class on each piece."""
+        if not self.alongside:
+            return self._by_forms(queue)
+        band = self._alongside(queue)
+        lead = torch.where(queue.flipped, -band.centre, band.centre) - band.rest - band.slope[:, 0].abs()
+        hard = ((lead <= 0) & (queue.high - queue.low <= NARROW)).nonzero()[:, 0]
+        if len(hard):
+            again = self._by_forms(queue.where(hard))
+            for array, better in zip(band, again, strict=True):
+                array[hard] = better
+        return band
+
+    def _alongside(self, queue: Pieces) -> Band:
+        """Bound the lead of the present class on each piece, hundreds of pieces at once."""
+        values = self.values
+        found, order = [], torch.argsort(values.stay[queue.value], stable=True)
+        for chosen in torch.split(order, ALONGSIDE):
+            part = queue.where(chosen)
+            found.append(self.network.alongside(values.passes(part.value, part.low, part.high)))
+        return self._of_present_class(queue, found, order)
+
+    def _by_forms(self, queue: Pieces) -> Band:
+        """Bound the lead of the present class on each piece, each by forms of its own."""
         values = self.values
         reach = values.reach(queue.value) != 0
         order = torch.argsort(reach.int().argmax(dim=1), stable=True)
@@ -166,7 +232,11 @@ class Search:
             chosen = order[start : start + self.at_once]
             part = queue.where(chosen)
             bands.append(self.network.band(values.passes(part.value, part.low, part.high)))
-        back = torch.argsort(order)
+        return self._of_present_class(queue, bands, order)
+
+    def _of_present_class(self, queue: Pieces, bands: Sequence[Band], order: Tensor) -> Band:
+        """Return bounds of the leads of the present class; ``bands`` are of the pieces of a queue in some order."""
+        values, back = self.values, torch.argsort(order)
         centre, slope, rest = (torch.cat(arrays)[back] for arrays in zip(*bands, strict=True))
         sign = values.sign[values.stay[queue.value]]
         return Band(sign * (centre - values.target.shift), sign[:, None] * slope, rest)
@@ -194,6 +264,9 @@ class Search:
         partly = (share > _LEAST_GAIN) & (slope != 0)
         done, rest = self._split(queue.where(partly), root[partly], base[partly], slope[partly])
         halved, edges = self._halve(queue.where(~partly))
+        if self.alongside:
+            halved, further = self._halve(halved)
+            edges = Pieces.joined([edges, further])
         return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, halved])
 
     def _split(self, queue: Pieces, root: Tensor, base: Tensor, slope: Tensor) -> tuple[Pieces, Pieces]:

@@ -1,0 +1,188 @@
+"""Bounds alongside the unchanged stay: no point outside, near the truth, and a rule that is changed is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from icudl.models.base import SequenceClassifier
+from icudl.models.options import GruOptions, LstmOptions, LstmSummaryOptions, ModelOptions
+from icudl.proofs.forms import alongside
+from icudl.proofs.forms.alongside import Noisy
+from icudl.proofs.forms.networks import Band, Passes, Prepared, make_network
+from icudl.proofs.forms.passes import Track
+from icudl.proofs.forms.relaxations import Line, sigmoid, tanh
+from proof_cases import LENGTHS, band_of, make_model, moving, window_model, wrong_points
+
+
+def prepared(model: SequenceClassifier, features: Tensor) -> Prepared:
+    return make_network(model, 8).prepare(Track.exact(features.double()), LENGTHS)
+
+
+def elsewhere(passes: Passes, by: float) -> Passes:
+    """The same passes, the middle of whose ranges is not the value of the unchanged stay."""
+    track = passes.track
+    return passes._replace(track=Track(track.centre + by * track.slope[:, 0], track.slope, track.own))
+
+
+def bounds(model: SequenceClassifier, half: float, by: float = 0.0) -> tuple[Band, Passes]:
+    features, passes = moving(half)
+    passes = elsewhere(passes, by)
+    return prepared(model, features).alongside(passes), passes
+
+
+OPTIONS = [
+    LstmOptions(
+        hidden_size=5, fc_size=fc_size, readout=readout, bidirectional=both, activation=first, fc_activation=last
+    )
+    for readout, both, fc_size, first, last in (
+        ("last_hour", True, 4, "relu", "tanh"),
+        ("last_hour", False, 0, "tanh", "identity"),
+        ("final", True, 4, "identity", "relu"),
+        ("final", True, 0, "gelu", "identity"),
+        ("final", False, 4, "tanh", "gelu"),
+    )
+]
+
+
+@pytest.mark.parametrize("by", [0.0, 0.9])
+@pytest.mark.parametrize("half", [0.0, 0.02, 0.5, 5.0])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda each: f"{each.readout}-{each.bidirectional}-{each.fc_size}")
+def test_no_point_lies_outside(options: ModelOptions, half: float, by: float) -> None:
+    model = make_model(options)
+    band, passes = bounds(model, half, by)
+    assert wrong_points(model, band, passes, 21) == 0
+
+
+def test_bounds_of_small_changes_are_those_of_forms() -> None:
+    model = make_model(LstmOptions(hidden_size=5, fc_size=4, readout="final"))
+    features, passes = moving(0.05)
+    band, forms = prepared(model, features).alongside(passes), band_of(model, features, passes, 100)
+    assert torch.allclose(band.slope, forms.slope, rtol=0.02, atol=1e-4)
+    assert bool((band.rest <= 1.5 * forms.rest + 1e-4).all())
+    # Wider changes make more noise.
+    wider, _ = bounds(model, 0.2)
+    assert bool((wider.rest > band.rest).all())
+
+
+def test_noise_without_end_says_nothing() -> None:
+    model = make_model(LstmOptions(hidden_size=5, fc_size=4, readout="final"), scale=300.0)
+    band, _ = bounds(model, 1e30)
+    assert not bool(torch.stack([band.centre, band.rest]).isnan().any())
+
+
+def test_which_networks_run_alongside() -> None:
+    features, _ = moving(0.1)
+    small: dict[str, Any] = {"hidden_size": 3, "fc_size": 0}
+    runs = {
+        "one layer": LstmOptions(**small, readout="final"),
+        "ensemble": LstmOptions(**small, readout="final", ensemble_size=2),
+        "windows": LstmSummaryOptions(**small, readout="final"),
+    }
+    others = {
+        "gru": GruOptions(**small),
+        "layers": LstmOptions(**small, n_layers=2),
+        "attention": LstmOptions(**small, readout="attention"),
+    }
+    for wanted, cases in ((True, runs), (False, others)):
+        for options in cases.values():
+            windows = isinstance(options, LstmSummaryOptions)
+            model = window_model(options, observed=False) if windows else make_model(options)
+            assert prepared(model, features).runs_alongside is wanted
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "windows"])
+def test_means_of_networks_are_bounded(kind: str) -> None:
+    if kind == "windows":
+        model = window_model(LstmSummaryOptions(hidden_size=4, fc_size=0, readout="final"), observed=False)
+    else:
+        model = make_model(LstmOptions(hidden_size=4, fc_size=0, readout="final", ensemble_size=2))
+    band, passes = bounds(model, 0.3)
+    assert wrong_points(model, band, passes, 21) == 0
+
+
+def _certain(rule: Callable[..., Line]) -> Callable[..., Line]:
+    """The relaxation without its error."""
+
+    def changed(lower: Tensor, upper: Tensor) -> Line:
+        line = rule(lower, upper)
+        return line._replace(error=torch.zeros_like(line.error))
+
+    return changed
+
+
+def _same_slopes(form: Noisy, line: Line, slope: Tensor) -> Noisy:
+    """``through`` as if the slopes were those of the unchanged stay."""
+    found = THROUGH(form, line, slope)
+    return dataclasses.replace(found, fresh=(found.fresh - (line.slope - slope).abs() * form.known).clamp(min=0))
+
+
+def _first_order(form: Noisy, other: Noisy, at: Tensor, other_at: Tensor) -> Noisy:
+    """``times`` without the product of what moves."""
+    found = TIMES(form, other, at, other_at)
+    return dataclasses.replace(found, fresh=(found.fresh - (form.moves * other.moves).abs() / 2).clamp(min=0))
+
+
+def _unchanged_values(form: Noisy, other: Noisy, at: Tensor, other_at: Tensor) -> Noisy:
+    """``times`` as if both factors were where they are in the unchanged stay."""
+    found = TIMES(form, other, at, other_at)
+    away = (form.middle - at).abs() * other.known + (other.middle - other_at).abs() * form.known
+    away = away + form.moves.abs() * other.noise + other.moves.abs() * form.noise
+    return dataclasses.replace(found, fresh=(found.fresh - away).clamp(min=0))
+
+
+def outside_of_product(times: Callable[..., Noisy], seed: int) -> int:
+    """How many products of members of two random sets lie outside of what ``times`` says."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(2, 4, 1, 3, generator=generator, dtype=torch.float64)
+    one, other = (Noisy(each[0], each[1], each[2].abs(), each[3].abs()) for each in numbers)
+    at, other_at = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    found = times(one, other, at, other_at)
+    draws = 2 * torch.rand(5, 400, 3, generator=generator, dtype=torch.float64) - 1
+    draws[:, :200] = draws[:, :200].sign()
+    e, known, other_known = draws[0], draws[1] * one.known, draws[2] * other.known
+    values = one.middle + e * one.moves + known + draws[3] * one.fresh
+    other_values = other.middle + e * other.moves + other_known + draws[4] * other.fresh
+    expected = found.middle + e * found.moves + at * other_known + other_at * known
+    return int(((values * other_values - expected).abs() > found.fresh + 1e-12).sum())
+
+
+THROUGH, TIMES = Noisy.through, Noisy.times
+
+
+def test_no_product_lies_outside_and_a_changed_rule_is_noticed() -> None:
+    assert sum(outside_of_product(TIMES, seed) for seed in range(50)) == 0
+    for changed in (_first_order, _unchanged_values):
+        assert sum(outside_of_product(changed, seed) for seed in range(50)) > 0
+
+
+MUTATIONS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "sigmoid": (alongside, "sigmoid", _certain(sigmoid)),
+    "tanh": (alongside, "tanh", _certain(tanh)),
+    "slopes": (Noisy, "through", _same_slopes),
+    "noise": (alongside, "_noise", lambda errors, seen: torch.zeros(len(errors), len(seen), dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_changed_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, mutation: str) -> None:
+    # One unit, so that no other error covers for the one that is missing.
+    options = LstmOptions(hidden_size=1, fc_size=0, activation="identity", bidirectional=False, readout="final")
+    cases = [(make_model(options, scale=scale, seed=seed), half) for seed, scale, half in PLACES]
+    monkeypatch.setattr(*MUTATIONS[mutation])
+    assert any(wrong_points(model, *bounds(model, half, 0.9), 21) > 0 for model, half in cases)
+
+
+PLACES = [(seed, scale, half) for scale, half in ((4.0, 0.5), (8.0, 2.0), (4.0, 2.0)) for seed in range(4)]
+
+
+def test_no_point_of_these_networks_lies_outside() -> None:
+    options = LstmOptions(hidden_size=1, fc_size=0, activation="identity", bidirectional=False, readout="final")
+    for seed, scale, half in PLACES:
+        model = make_model(options, scale=scale, seed=seed)
+        assert wrong_points(model, *bounds(model, half, 0.9), 21) == 0
