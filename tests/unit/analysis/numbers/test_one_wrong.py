@@ -1,0 +1,81 @@
+"""Verdicts that one wrong value reverses, from what is proved of whole ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from icudl.analysis.numbers.proofs.one_wrong import reversed_by_one
+from icudl.artifacts import Certificates
+from icudl.artifacts.attacks.certificates import (
+    CERTIFIED_SCHEMA,
+    FLIPS_SCHEMA,
+    NEARBY_SCHEMA,
+    PIECES_SCHEMA,
+    VALUES_SCHEMA,
+)
+from icudl.variables import STUDY_VARIABLES
+
+FLIPS_ABOVE = {(1, 3): 0.75, (1, 4): None, (2, 0): None, (3, 0): 0.0}
+"""By stay and hour, from which part of its range a value flips its stay; None for one that does not."""
+EDGE = 0.01
+
+
+def rows(schema: Any, lines: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame([dict.fromkeys(schema) | line for line in lines], dict(schema))
+
+
+def proofs() -> Certificates:
+    """Three stays looked at, one of them flipped by any number, and one that the model gets wrong."""
+    stays = {1: ("flips", 2), 2: ("proven", 1), 3: ("flips", 1), 4: ("misclassified", 0)}
+    values, pieces = [], []
+    for (stay, hour), start in FLIPS_ABOVE.items():
+        place = {"stay_id": stay, "hour": hour, "variable": 2}
+        values.append(place | {"verdict": "proven" if start is None else "flips", "lower": -1.0, "upper": 3.0})
+        cuts = [(0.0, 1.0, "holds")] if start is None else [(start, 1.0, "flips")]
+        if start:
+            cuts += [(0.0, start - EDGE, "holds"), (start - EDGE, start, "edge")]
+        pieces += [place | {"low": -1 + 4 * low, "high": -1 + 4 * high, "verdict": what} for low, high, what in cuts]
+    return Certificates(
+        stays=rows(
+            CERTIFIED_SCHEMA,
+            [{"stay_id": stay, "status": status, "values": number} for stay, (status, number) in stays.items()],
+        ),
+        values=rows(VALUES_SCHEMA, values),
+        pieces=rows(PIECES_SCHEMA, pieces),
+        flips=pl.DataFrame(schema=dict(FLIPS_SCHEMA)),
+        nearby=pl.DataFrame(schema=dict(NEARBY_SCHEMA)),
+        variables=STUDY_VARIABLES,
+        n_hours=48,
+        threat_model="measured",
+        options={},
+    )
+
+
+def test_wrong_numbers_that_are_drawn_reverse_as_many() -> None:
+    rate = 0.2
+    (found,) = reversed_by_one(proofs(), {"usual": rate})
+    rng = np.random.default_rng(0)
+    draws, reversed_ = 40_000, 0
+    for stay in (1, 2, 3):
+        starts = [start for (own, _), start in FLIPS_ABOVE.items() if own == stay]
+        wrong = rng.random((draws, len(starts))) < rate
+        at = rng.random((draws, len(starts)))
+        flips = at >= np.array([2.0 if start is None else start for start in starts])
+        reversed_ += int((wrong & flips)[wrong.sum(axis=1) == 1].sum())
+    drawn = 1000 * reversed_ / (3 * draws)
+    assert found.least == pytest.approx(drawn, rel=0.03)
+    assert found.stays == 3
+    # An edge of a hundredth of the range is all that is not known.
+    assert found.most - found.least == pytest.approx(1000 * rate * (1 - rate) * EDGE / 3)
+    assert found.worst == pytest.approx(1000 * (rate * (1 - rate) + rate) / 3)
+    assert found.low <= found.least <= found.most <= found.high <= found.worst_high
+
+
+def test_nothing_goes_wrong_where_nothing_can() -> None:
+    (found,) = reversed_by_one(proofs(), {"never": 0.0})
+    assert (found.least, found.most, found.worst, found.one_wrong) == (0.0, 0.0, 0.0, 0.0)
+    assert reversed_by_one(proofs().__class__(**(vars(proofs()) | {"stays": proofs().stays[3:]})), {"usual": 0.1}) == ()
