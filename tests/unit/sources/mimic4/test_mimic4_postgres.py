@@ -215,7 +215,12 @@ def test_what_is_missing_is_said(database: str, schemas: dict[str, str], context
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schemas["icu"], table)))
     with pytest.raises(SourceError) as caught:
         read(server(database, schemas), context)
-    for words in (f"lack {schemas['icu']}.chartevents.", "source.hosp_schema", "source.icu_schema", "--database mimic4"):
+    for words in (
+        f"lack {schemas['icu']}.chartevents.",
+        "source.hosp_schema",
+        "source.icu_schema",
+        "--database mimic4",
+    ):
         assert words in str(caught.value)
     with pytest.raises(SourceError, match=r"Schemas 'nowhere' and 'icu .*' lack nowhere.patients, nowhere.admissions"):
         server(database, {"hosp": "nowhere", "icu": schemas["icu"]}).reach()
