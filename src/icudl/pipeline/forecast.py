@@ -48,7 +48,7 @@ RATES: Mapping[str, tuple[float, float]] = {
     "entry_errors on boosted_trees": (0.3, 0.07),
     "noise on network": (0.3, 0.21),
     "noise on boosted_trees": (0.3, 0.22),
-    "analyse network": (0.3, 0.25),
+    "analyse network": (0.7, 0.06),
     "analyse boosted_trees": (0.7, 0.0),
     "analyse logistic_regression": (0.2, 0.0),
     "report": (0.2, 0.17),
