@@ -19,7 +19,7 @@ import numpy as np
 
 from icudl.attacks.options import AttackOptions
 from icudl.config.schema import Config
-from icudl.models.options import ChartedOptions, ModelOptions, SequenceOptions
+from icudl.models.options import ChartedOptions, ModelOptions, SequenceOptions, SummaryOptions
 from icudl.pipeline.estimates import need_of
 from icudl.pipeline.graph import Node
 from icudl.sources.base import DataSource, SourceOptions
@@ -64,6 +64,7 @@ KEPT = {"physionet2012": 1.0, "physionet2019": 1.0, "yaib": 1.0}
 _KEPT = 0.5
 _STAYS_A_PATIENT = 1.25  # of the synthetic hospital
 _WIDTH = 48
+_OF_SUMMARIES = 0.4  # a network on summaries, beside one of _WIDTH units that reads the hours as well
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,6 +191,8 @@ def _fitting(options: ModelOptions, training: TrainingOptions, stays: int, hours
 
 def _size(options: ModelOptions, hours: int) -> float:
     """Return how long a network takes for a stay, beside one of 48 units over 48 hours."""
+    if isinstance(options, SummaryOptions):
+        return _OF_SUMMARIES
     width = options.hidden_size if isinstance(options, SequenceOptions) else _WIDTH
     return float(hours / 48 * (0.6 + 0.4 * (width / _WIDTH) ** 1.5))
 
