@@ -10,6 +10,7 @@ import polars as pl
 from icudl.errors import SourceError
 from icudl.sources.clif.items import ASSESSMENTS, BREATHS, DEVICE, FIO2_SET, LABS, RESPIRATORY, VITALS
 from icudl.sources.reading.blocks import ENDINGS, TableFile, Types
+from icudl.sources.reading.listing import listed
 
 EDITION = "CLIF 2.1"
 PREFIX = "clif_"
@@ -100,10 +101,9 @@ def find_tables(folder: Path) -> dict[str, TableFile]:
             tables[table] = TableFile(table, paths[0], COLUMNS[table], EDITION, OPTIONAL)
     missing = [f"{PREFIX}{table}" for table in REQUIRED if table not in tables]
     if missing:
-        seen = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise SourceError(
-            f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .parquet, .csv or .csv.gz); found: {seen}. "
-            "Give the folder of the CLIF tables."
+            f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .parquet, .csv or .csv.gz); found: "
+            f"{listed(folder)}. Give the folder of the CLIF tables."
         )
     return tables
 

@@ -11,6 +11,7 @@ import polars as pl
 from icudl.errors import ConfigError, SourceError, suggestion
 from icudl.sources.eicu.items import CUFF, FLUIDS, LAB, MONITOR, NURSE, RESPIRATORY
 from icudl.sources.reading.blocks import ENDINGS, TableFile, Types
+from icudl.sources.reading.listing import listed
 
 _WHOLE, _REAL, _TEXT = pl.Int64, pl.Float64, pl.String
 COLUMNS: Mapping[str, Types] = {
@@ -121,9 +122,8 @@ def find_tables(folder: Path, files: Mapping[str, Any], known: str = "charted") 
         if paths:
             tables[table] = TableFile(table, paths[0], columns[table], _EDITION)
     if "patient" not in tables:
-        seen = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise SourceError(
-            f"source.path = {str(folder)!r} lacks PATIENT (as .csv, .csv.gz or .parquet); found: {seen}. "
+            f"source.path = {str(folder)!r} lacks PATIENT (as .csv, .csv.gz or .parquet); found: {listed(folder)}. "
             "Give the folder of the eICU release."
         )
     return tables

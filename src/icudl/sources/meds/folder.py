@@ -13,6 +13,7 @@ import polars as pl
 from icudl.artifacts import read_json
 from icudl.errors import SourceError, StoreError
 from icudl.sources.meds.codes import is_one_of
+from icudl.sources.reading.listing import listed
 from icudl.sources.reading.unreadable import UNREADABLE
 
 REQUIRED = ("subject_id", "time", "code", "numeric_value")
@@ -161,12 +162,13 @@ def shards_of(folder: Path) -> tuple[Shard, ...]:
         raise SourceError(
             f"source.path = {str(folder)!r} is not a folder. Give the folder that holds data/ and metadata/."
         )
-    files = sorted((folder / "data").rglob("*.parquet"))
+    # Other systems put hidden files beside those that they copy; a writer may make a folder of parts for a file.
+    found = sorted((folder / "data").rglob("*.parquet"))
+    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
     if not files:
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise SourceError(
-            f"source.path = {str(folder)!r} holds no data/**/*.parquet; found: {found}. Give the folder of a MEDS data "
-            "set, which holds data/ and metadata/."
+            f"source.path = {str(folder)!r} holds no data/**/*.parquet; found: {listed(folder)}. Give the folder "
+            "of a MEDS data set, which holds data/ and metadata/."
         )
     return tuple(Shard(path.relative_to(folder).as_posix(), path) for path in files)
 

@@ -220,7 +220,9 @@ def find_tables(folder: Path, layout: Layout, names: Iterable[str] = ()) -> dict
     found = files_of(folder, layout)
     missing = [layout.shown_place(name) for name in layout.required if name not in found]
     if missing:
-        entries = sorted(path.relative_to(folder).as_posix() for path in _entries(folder, layout))
+        entries = sorted(
+            path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "") for path in _entries(folder, layout)
+        )
         raise SourceError(
             f"source.path = {str(folder)!r} lacks {', '.join(missing)} (as .csv, .csv.gz or .parquet). "
             f"Needed are {needed}; found: {', '.join(entries[:20]) or 'nothing'}."

@@ -17,6 +17,7 @@ from icudl.execution.context import ProgressTask
 from icudl.files import hash_file
 from icudl.sources.physionet2012.files import contents, readable, record_files
 from icudl.sources.physionet2019.columns import HEADER, IONISED, LARGEST_IONISED
+from icudl.sources.reading.listing import listed
 
 RECORD = re.compile(r"p(\d{6})\.psv")
 _SET = re.compile(r"training_set([a-z])(\.tar\.gz|\.tgz|\.tar)?", re.IGNORECASE)
@@ -79,10 +80,9 @@ def find_sets(path: Path) -> tuple[RecordSet, ...]:
             raise SourceError(f"One set lies there twice: {found[name].name} and {entry.name}. Keep one of them.")
         found[name] = entry
     if not found:
-        seen = ", ".join(entry.name for entry in entries[:20]) or "nothing"
         raise SourceError(
-            f"source.path = {str(path)!r} holds no set of the challenge; found: {seen}. Expected training_setA.tar.gz, "
-            "a folder training_setA, or a folder with records p000001.psv."
+            f"source.path = {str(path)!r} holds no set of the challenge; found: {listed(path)}. Expected "
+            "training_setA.tar.gz, a folder training_setA, or a folder with records p000001.psv."
         )
     return tuple(RecordSet(name, found[name]) for name in sorted(found))
 

@@ -56,6 +56,11 @@ class TableFile:
                     line = handle.readline().decode("utf-8-sig").rstrip("\r\n")
                 names = next(csv.reader([line], strict=True), [])
         known = {name.strip().lower() for name in names}
+        if not any(name.strip() for name in names):
+            raise SourceError(
+                f"{self.path.name} is empty. Expected the {self.table.upper()} table with a header and data: download "
+                "or export the file again."
+            )
         missing = [column for column in self.columns if column not in known and column not in self.optional]
         if missing:
             raise SourceError(

@@ -12,6 +12,7 @@ import polars as pl
 
 from icudl.errors import SourceError
 from icudl.files import hash_file
+from icudl.sources.reading.listing import listed
 from icudl.sources.reading.unreadable import UNREADABLE
 
 FILES: tuple[str, ...] = ("dyn", "sta", "outc")
@@ -116,9 +117,9 @@ def find_cohort(folder: Path) -> Cohort:
     found = files_in(folder)
     missing = [f"{name}.parquet" for name in FILES if name not in found]
     if missing:
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) if folder.is_dir() else "no folder"
+        there = listed(folder) if folder.is_dir() else "no folder"
         raise SourceError(
-            f"source.path = {str(folder)!r} lacks {', '.join(missing)}; found: {there or 'nothing'}. Give the folder "
+            f"source.path = {str(folder)!r} lacks {', '.join(missing)}; found: {there}. Give the folder "
             "of one task and data set that YAIB-cohorts wrote, with dyn.parquet, sta.parquet and outc.parquet."
         )
     return Cohort(found)
