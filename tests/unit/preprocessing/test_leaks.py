@@ -32,8 +32,8 @@ def test_a_variable_that_is_charted_for_the_dying_is_named() -> None:
         f"Whether {grid.variables[0].name} was charted tells the outcome almost by itself (AUROC 1.000 over {stays} "
         "stays). No measurement should: check that it is not written down after the outcome, or because of it."
     ) in found
-    scored_only = dataclasses.replace(grid, values=values, folds=np.full_like(grid.folds, -1))
-    assert cautions(scored_only), "of data that are only scored, all stays are looked at"
+    scored_only = dataclasses.replace(grid, values=values, is_test=np.ones_like(grid.is_test))
+    assert any("over 400 stays" in text for text in cautions(scored_only)), "data that are only scored have no others"
 
 
 def test_a_last_value_that_follows_the_outcome_is_named() -> None:
@@ -68,3 +68,43 @@ def test_few_events_are_chance() -> None:
     values = np.array(grid.values)
     values[:, 0, 0] = grid.labels
     assert cautions(dataclasses.replace(grid, values=values)) == ()
+
+
+def _told_by(values: list[float], labels: list[int]) -> tuple[str, ...]:
+    """Signs where the last value of the first variable is the only one that is charted."""
+    grid = make_grid(len(labels), test_share=0)
+    empty = np.full_like(grid.values, np.nan)
+    empty[:, 0, 0] = values
+    return cautions(dataclasses.replace(grid, values=empty, labels=np.array(labels, np.int8)))
+
+
+def test_twenty_events_and_an_auroc_of_95_are_enough() -> None:
+    # One of twenty events lies below all others: 380 of 400 pairs are in order.
+    (text,) = _told_by([*range(1, 21), -1.0, *range(30, 49)], [0] * 20 + [1] * 20)
+    assert "(AUROC 0.950 over 40 stays)" in text
+    assert _told_by([*range(2, 21), *range(30, 51)], [0] * 19 + [1] * 21) == ()
+    assert _told_by([*range(1, 22), *range(30, 49)], [0] * 21 + [1] * 19) == ()
+    # Two such events are too many.
+    assert _told_by([*range(1, 21), -1.0, -2.0, *range(30, 48)], [0] * 20 + [1] * 20) == ()
+
+
+def test_the_last_value_is_the_last_that_was_charted() -> None:
+    grid = _grid()
+    values = np.full_like(grid.values, np.nan)
+    rows, rng = np.arange(len(grid.labels)), np.random.default_rng(3)
+    last = rng.integers(1, values.shape[1] - 1, len(rows))
+    values[rows, 0, 0] = rng.uniform(0, 1, len(rows))
+    values[rows, last, 0] = grid.labels + rng.uniform(0, 0.5, len(rows))
+    (text,) = cautions(dataclasses.replace(grid, values=values))
+    assert text.startswith(f"The last value of {grid.variables[0].name} tells the outcome")
+
+
+def test_a_descriptor_that_tells_the_outcome_is_named() -> None:
+    grid = _grid()
+    statics = np.array(grid.statics)
+    statics[:, 0] = grid.labels
+    statics[::3, 0] = np.nan
+    (text,) = cautions(dataclasses.replace(grid, statics=statics))
+    known = (~np.isnan(statics[:, 0]) & ~grid.is_test).sum()
+    assert text.startswith(f"The descriptor {grid.static_names[0]} tells the outcome")
+    assert f"(AUROC 1.000 over {known} stays)" in text

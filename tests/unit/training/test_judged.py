@@ -84,3 +84,10 @@ def test_deaths_and_survivors_are_drawn_in_proportion(
     assert (int((labels[drawn] == 1).sum()), int((labels[drawn] == 0).sum())) == expected
     assert set(drawn) <= set(rows)
     assert np.all(np.diff(drawn) > 0)
+
+
+def test_the_split_says_which_stays(case: tuple[GridDataset, TrainingResult], context: RunContext) -> None:
+    grid, training = case
+    for split, expected in (("test", grid.is_test), ("out-of-fold", ~grid.is_test)):
+        options = AttackOptions(split=split, max_stays=0)
+        assert judged_stays(grid, training, options, context, None)[1].tolist() == np.flatnonzero(expected).tolist()
