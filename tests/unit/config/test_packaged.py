@@ -37,6 +37,10 @@ def test_a_file_is_checked_as_it_is_named(tmp_path: Path) -> None:
     file.write_text("[training]\nmax_epochs = 3\n")
     done = CliRunner().invoke(app, ["config", "check", str(file)])
     assert (done.exit_code, done.output.strip()) == (0, "The configuration is valid.")
+    file.write_text("[training]\nmax_epochs = 3\n[model]\nname = 'boosted_trees'\n")
+    noted = CliRunner().invoke(app, ["config", "check", str(file)])
+    assert noted.exit_code == 0
+    assert "training.max_epochs does nothing here" in noted.output
     file.write_text("[training]\nmax_epoch = 3\n")
     assert CliRunner().invoke(app, ["config", "check", str(file)]).exit_code != 0
 
