@@ -68,7 +68,7 @@ def test_a_table_that_lies_elsewhere(hospital: Hospital, tmp_path: Path) -> None
         ),
         (lambda text: text.replace("labname", "labnam", 1), "lacks the column labname"),
         (lambda text: text.replace(",potassium,4,", ",potassium,four,", 1), "cannot be read"),
-        (lambda text: "", "lacks the columns"),
+        (lambda text: "", "lab.csv.gz is empty"),
     ],
 )
 def test_a_table_that_is_not_whole_is_refused(change, expected: str, hospital: Hospital, tmp_path: Path) -> None:

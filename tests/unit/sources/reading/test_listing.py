@@ -35,7 +35,7 @@ def test_a_folder_named_like_a_table_is_no_table(tmp_path: Path) -> None:
         lambda: clif_tables(tmp_path),
         lambda: mimic_tables(tmp_path, LAYOUT),
     ):
-        with pytest.raises(SourceError, match="found: clif_patient.parquet/, patient.csv/, patients.csv/"):
+        with pytest.raises(SourceError, match=r"found: clif_patient\.parquet/, patient\.csv/, patients\.csv/"):
             tables()
 
 
@@ -50,5 +50,5 @@ def test_hidden_files_and_folders_of_parts_among_shards(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     (tmp_path / "patient.csv").touch()
-    with pytest.raises(SourceError, match="patient.csv is empty. Expected the PATIENT table with a header and data"):
+    with pytest.raises(SourceError, match=r"patient\.csv is empty\. Expected the PATIENT table with a header and data"):
         eicu_tables(tmp_path, {})["patient"].header()
