@@ -10,6 +10,7 @@ Each row of the table is one hospital. On the same files it measures, every step
 
     python benchmarks/extract_preprocess.py --patients 500 2000 8000
     python benchmarks/extract_preprocess.py --folder DIR --json result.json
+    python benchmarks/extract_preprocess.py --folder DIR --database mimic4 --pandas-stays 0
 """
 
 from __future__ import annotations
@@ -44,18 +45,26 @@ class Clock:
         return result
 
 
-def bare(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
+def reader(folder: Path, arguments: argparse.Namespace) -> Any:
+    """Return the reader of the files of a database."""
+    from icudl.plugins import load_plugin, options_of
+
+    options = options_of("icudl.sources", arguments.database)(path=str(folder))
+    return load_plugin("icudl.sources", arguments.database)(options, 0)
+
+
+def bare(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     import polars as pl
 
     from icudl.sources.mimic.folder import find_tables
-    from icudl.sources.mimic3.layout import LAYOUT
-    from icudl.sources.rules import mimic3_rules
     from icudl.variables import STUDY_VARIABLES
+
+    source = reader(folder, arguments)
 
     clock, rows = Clock(), {}
     for name in ("chartevents", "labevents"):
-        file = find_tables(folder, LAYOUT)[name]
-        items = mimic3_rules().table(STUDY_VARIABLES, name)["item"].to_list()
+        file = find_tables(folder, source.layout)[name]
+        items = source.rules().table(STUDY_VARIABLES, name)["item"].to_list()
         wanted = pl.col("itemid").is_in(items)
         query = file.scan().select(pl.len().alias("rows"), wanted.sum().alias("wanted"))
         rows[name] = clock(name, lambda query=query: query.collect(engine="streaming")).row(0, named=True)
@@ -92,10 +101,8 @@ def _tensors(source: Any, clock: Clock, scratch: Path) -> Any:
 
 
 def ours(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    from icudl.sources.mimic3 import Mimic3Files, Mimic3Options
-
     clock = Clock()
-    source = Mimic3Files(Mimic3Options(path=str(folder)), seed=0)
+    source = reader(folder, arguments)
     with tempfile.TemporaryDirectory(dir=arguments.work) as scratch:
         tables = _tensors(source, clock, Path(scratch))
         if arguments.keep:
@@ -195,14 +202,15 @@ def in_process(step: str, folder: Path, arguments: argparse.Namespace) -> dict[s
     """Run one step in a process of its own and return what it measured, with its peak memory."""
     command = [sys.executable, __file__, "--step", step, "--folder", str(folder), "--work", str(arguments.work)]
     command += ["--keep", str(arguments.keep), "--pandas-stays", str(arguments.pandas_stays)]
-    command += ["--postgres", arguments.postgres, "--schema", arguments.schema]
+    command += ["--postgres", arguments.postgres, "--schema", arguments.schema, "--database", arguments.database]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return all measurements of one hospital."""
-    result = {step: in_process(step, folder, arguments) for step in ("bare", "ours", "pandas")}
+    steps = ("bare", "ours", "pandas") if arguments.pandas_stays else ("bare", "ours")
+    result = {step: in_process(step, folder, arguments) for step in steps}
     if arguments.postgres:
         result |= {step: in_process(step, folder, arguments) for step in ("load", "server", "postgres")}
     return result
@@ -210,13 +218,12 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def summary(result: dict[str, Any]) -> dict[str, str]:
     """Return the row of the table."""
-    counts, mine, baseline = result["bare"]["tables"], result["ours"], result["pandas"]
+    counts, mine = result["bare"]["tables"], result["ours"]
     rows = sum(table["rows"] for table in counts.values())
     steps = ("extract", "preprocess", "tensors")
     wall, cpu = (sum(mine[f"{step}{end}"] for step in steps) for end in ("_s", "_cpu_s"))
     bare_wall, bare_cpu = (sum(result["bare"][f"{name}{end}"] for name in counts) for end in ("_s", "_cpu_s"))
     per_stay = (mine["preprocess_s"] + mine["tensors_s"]) / mine["cohort"]
-    pandas_per_stay = baseline["pandas_s"] / baseline["stays"]
     row = {
         "ICU stays": f"{mine['stays']:,}",
         "CHARTEVENTS rows": f"{counts['chartevents']['rows']:,}",
@@ -230,9 +237,13 @@ def summary(result: dict[str, Any]) -> dict[str, str]:
         "rows a second": f"{rows / wall / 1e6:.2f} M",
         "peak memory": f"{mine['peak_mb'] / 1000:.2f} GB",
         "preprocessing a stay": f"{per_stay * 1e3:.3f} ms",
-        "pandas a stay": f"{pandas_per_stay * 1e3:.1f} ms",
-        "times faster": f"{pandas_per_stay / per_stay:,.0f}",
     }
+    if "pandas" in result:
+        pandas_per_stay = result["pandas"]["pandas_s"] / result["pandas"]["stays"]
+        row |= {
+            "pandas a stay": f"{pandas_per_stay * 1e3:.1f} ms",
+            "times faster": f"{pandas_per_stay / per_stay:,.0f}",
+        }
     if "postgres" in result:
         total = sum(result["postgres"][f"{step}_s"] for step in steps)
         own = result["server"]["server_s"]
@@ -260,12 +271,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for generated hospitals and intermediate files")
     parser.add_argument("--postgres", default="", help="database URL; 'start' starts a server for the time of the run")
     parser.add_argument("--schema", default="benchmark", help="schema that is filled there")
-    parser.add_argument("--pandas-stays", type=int, default=200, help="stays of the pandas sample")
+    parser.add_argument("--pandas-stays", type=int, default=200, help="stays of the pandas sample; 0 leaves pandas out")
+    parser.add_argument("--database", choices=("mimic3", "mimic4"), default="mimic3", help="layout of the files")
     parser.add_argument("--json", type=Path, help="where to write all measurements")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.postgres and arguments.database != "mimic3":
+        parser.error("--postgres measures the layout mimic3 only")
     if arguments.step:
+        from icudl.execution.threads import tune_process
+
+        tune_process()
         measured = STEPS[arguments.step](arguments.folder[0], arguments)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         print(json.dumps(measured | {"peak_mb": peak}))
@@ -293,7 +310,14 @@ def _hospitals(arguments: argparse.Namespace) -> list[Path]:
     folders = []
     for patients in arguments.patients:
         folder = arguments.work / f"hospital-{patients}"
-        write_hospital(folder, patients, SEED, file_format=arguments.format, noise_rows=MIMIC_NOISE_ROWS)
+        write_hospital(
+            folder,
+            patients,
+            SEED,
+            layout=arguments.database,
+            file_format=arguments.format,
+            noise_rows=MIMIC_NOISE_ROWS,
+        )
         folders.append(folder)
     return folders + arguments.folder
 
