@@ -33,6 +33,7 @@ def all_peers(model: nn.Module, cells: Tensor, labels: Tensor) -> dict[str, Run]
     return {
         **_foolbox(model, cells, labels),
         **_adversarial_library(model, cells, labels),
+        **_attackbench(model, cells, labels),
         **_art_and_torchattacks(model, cells, labels),
     }
 
@@ -83,14 +84,15 @@ def _foolbox(model: nn.Module, cells: Tensor, labels: Tensor) -> dict[str, Run]:
 
 
 def _adversarial_library(model: nn.Module, cells: Tensor, labels: Tensor) -> dict[str, Run]:
-    # The package's __init__ imports torchvision for attacks on images; the modules wanted here do not need it.
-    spec = importlib.util.find_spec("adv_lib")
-    if spec is None or spec.origin is None:
-        raise ImportError("adv_lib is not installed")
-    package = types.ModuleType("adv_lib.attacks")
-    package.__path__ = [str(Path(spec.origin).parent / "attacks")]
-    sys.modules["adv_lib.attacks"] = package
+    # __init__ imports torchvision for attacks on images, and the logger of curves visdom, a server to draw them: the
+    # modules wanted here need neither, but name the logger's class in a signature.
+    bare_package("adv_lib", "attacks")
+    logger = types.ModuleType("adv_lib.utils.visdom_logger")
+    logger.__dict__["VisdomLogger"] = type("VisdomLogger", (), {})
+    sys.modules[logger.__name__] = logger
+    from adv_lib.attacks.auto_pgd import minimal_apgd
     from adv_lib.attacks.fast_minimum_norm import fmn
+    from adv_lib.attacks.primal_dual_gradient_descent import pdpgd
     from adv_lib.attacks.sigma_zero import sigma_zero
     from adv_lib.attacks.stochastic_sparse_attacks import vfga
 
@@ -99,7 +101,45 @@ def _adversarial_library(model: nn.Module, cells: Tensor, labels: Tensor) -> dic
         "adv-lib sigma-zero, 1000": lambda: sigma_zero(model, cells.clone(), labels, num_steps=1000),
         "adv-lib FMN-L0, 200": lambda: fmn(model, cells.clone(), labels, norm=0, steps=200),
         "adv-lib VFGA": lambda: vfga(model, cells.clone(), labels, targeted=False),
+        # AttackBench's settings of both: the proximal operator of the 2/3 norm for L0, three phases for L1.
+        "adv-lib PDPGD-L0, 500": lambda: pdpgd(model, cells.clone(), labels, norm=0, proximal_operator=23),
+        "adv-lib PDPGD-L1, 500": lambda: pdpgd(model, cells.clone(), labels, norm=1),
+        # The ratio of logits that APGD follows otherwise needs a third class.
+        "adv-lib APGD-L1, 12 budgets x 100": lambda: minimal_apgd(
+            model,
+            cells.clone(),
+            labels,
+            norm=1,
+            max_eps=32.0,
+            binary_search_steps=12,
+            loss_function="ce",
+            use_large_reps=True,
+        ),
     }
+
+
+def _attackbench(model: nn.Module, cells: Tensor, labels: Tensor) -> dict[str, Run]:
+    for folder in ("", "attacks", "attacks.original"):
+        bare_package("attackbench", folder)
+    from attackbench.attacks.original.pgd_lzero import PGD0_minimal
+
+    return {"AttackBench PGD0, 10 budgets x 100": lambda: PGD0_minimal(model, cells.clone(), labels)}
+
+
+def bare_package(name: str, folder: str) -> None:
+    """Let modules of an installed package be imported without what the ``__init__`` of its ``folder`` imports.
+
+    Raises:
+        ImportError: The package is not installed.
+    """
+    loaded = sys.modules.get(name)
+    spec = None if loaded else importlib.util.find_spec(name)
+    places = loaded.__path__ if loaded else spec.submodule_search_locations if spec else None
+    if not places:
+        raise ImportError(f"{name} is not installed")
+    module = types.ModuleType(f"{name}.{folder}" if folder else name)
+    module.__path__ = [str(Path(places[0]).joinpath(*folder.split(".")))]
+    sys.modules[module.__name__] = module
 
 
 def _art_and_torchattacks(model: nn.Module, cells: Tensor, labels: Tensor) -> dict[str, Run]:

@@ -4,8 +4,9 @@
 #   benchmarks/peers.sh /path/to/new/environment
 #
 # The libraries are installed without their dependencies, which are listed here instead: torchattacks asks for
-# torchvision (and through it for another torch), adversarial-library for visdom (which does not build), and Foolbox's
-# Brendel-Bethge attack needs numba without saying so. The constraints keep torch at the release icudl is tested with.
+# torchvision (and through it for another torch), adversarial-library and attackbenchlib for visdom and wandb, which
+# nothing here uses, and Foolbox's Brendel-Bethge attack needs numba without saying so. The constraints keep torch at
+# the release icudl is tested with.
 set -eu
 folder=${1:?usage: benchmarks/peers.sh FOLDER}
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
@@ -14,4 +15,4 @@ python3 -m venv "$folder"
 "$folder/bin/pip" install --quiet --constraint "$here/peers-constraints.txt" \
     eagerpy gitpython numba requests scikit-learn scipy setuptools six tqdm
 "$folder/bin/pip" install --quiet --no-deps --constraint "$here/peers-constraints.txt" \
-    adv-lib adversarial-robustness-toolbox foolbox torchattacks
+    adv-lib adversarial-robustness-toolbox attackbenchlib foolbox torchattacks
