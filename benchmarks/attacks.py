@@ -223,6 +223,10 @@ def main() -> None:
     else:
         grid, training = load_case(arguments.folder, arguments.readout)
     module, target = bind(grid, training.checkpoints["final"], arguments.stays)
+    if target.features(target.values) is not target.values:
+        parser.error(
+            "peers know nothing but cells: the model must read the channel 'value' with scaling 'minmax' alone"
+        )
     model = TwoLogits(module.requires_grad_(requires_grad=False), target).eval()
     wanted = arguments.only or [""]
     runs = attacks_of(model, target)
