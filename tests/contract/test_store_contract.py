@@ -32,7 +32,8 @@ class Kind:
     write: Callable[[Manifest, str, bytes | None], None]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+# The default suite has tests/unit/store/test_bucket_store.py for buckets.
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.slow)])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     if request.param == "folder":
         return kind_of_folder(tmp_path / "runs")

@@ -101,6 +101,7 @@ def test_a_flipped_byte_or_a_cut_in_any_file_is_found_and_named(sound: FolderSto
     assert "corrupt" not in verify(sound, code=0)
 
 
+@pytest.mark.slow  # the next test asks the same of all files at once
 def test_a_missing_file_is_found_and_named(store: FolderStore, verify: Verify) -> None:
     for manifest, folder in one_of_each_kind(store):
         for entry in manifest.files:
@@ -119,6 +120,7 @@ def test_all_that_is_missing_is_found_at_once(store: FolderStore, verify: Verify
     assert [words for words in gone if words not in said] == []
 
 
+@pytest.mark.slow
 def test_a_missing_manifest_is_found_and_named(store: FolderStore, verify: Verify) -> None:
     for manifest, folder in list(artifacts(store)):
         content = (folder / MANIFEST).read_bytes()

@@ -27,7 +27,8 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
-@pytest.mark.parametrize("executor", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
+@pytest.mark.slow  # three interpreters that import torch
+@pytest.mark.parametrize("executor", ["processes", "dask"])
 def test_a_script_without_the_guard_ends_with_a_sentence_and_no_hang(executor: str, tmp_path: Path) -> None:
     if executor == "dask" and find_spec("distributed") is None:
         pytest.skip("needs dask")

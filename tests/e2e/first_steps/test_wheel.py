@@ -72,6 +72,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow  # an environment of its own
 def test_what_is_imported_is_the_wheel(installed: Path, tmp_path: Path) -> None:
     code = "import icudl, icudl.cli.app; print(icudl.__file__)"
     done = subprocess.run([installed, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

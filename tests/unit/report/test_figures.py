@@ -146,8 +146,11 @@ def drawn(names: Iterable[str], quick: Container[str]) -> list[object]:
     return [pytest.param(name, marks=[] if name in quick else [pytest.mark.slow]) for name in names]
 
 
-TAKE_LONG = {"perturbation_histograms", "heatmap_gmp", "heatmap_gap", "heatmap_s"}
-"""Six seconds of histograms, and heat maps that differ from ``heatmap_gpp`` in their measure only."""
+TAKE_LONG = {
+    *("perturbation_histograms", "heatmap_gmp", "heatmap_gap", "heatmap_s"),
+    *("precision_recall", "training_curves", "success_against_budget", "tuning_slices", "heatmap_importance"),
+}
+"""Six seconds of histograms, and figures that differ little from others, such as heat maps of another measure."""
 
 
 @pytest.mark.parametrize("name", drawn(FIGURES, set(FIGURES) - TAKE_LONG))

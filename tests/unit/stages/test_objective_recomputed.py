@@ -79,7 +79,11 @@ def trained_with(grid: GridDataset, tmp_path_factory: pytest.TempPathFactory) ->
     return trained_with
 
 
-@pytest.mark.parametrize("objective", PEERS)
+@pytest.mark.parametrize(
+    "objective",
+    # One that ranks, one that reads risks; a search each.
+    [pytest.param(name, marks=[] if name in {"auroc", "log_loss"} else [pytest.mark.slow]) for name in PEERS],
+)
 def test_the_value_of_a_trial_is_the_mean_over_left_out_folds(
     objective: str, grid: GridDataset, trained_with: Callable[[str], TrainingResult], context: RunContext
 ) -> None:

@@ -123,7 +123,7 @@ def case_of(model: str) -> tuple[GridDataset, Checkpoint, CheckpointModule]:
 
 @needs_foolbox
 @needs_art
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
 def test_one_checkpoint_under_three_libraries(model: str) -> None:
     import foolbox
     from art.attacks.evasion import DeepFool

@@ -34,7 +34,7 @@ NETWORK = {"input": "grid", "missing": "zero", "output": "logit"}
         (cases.skops_file, ZERO),
         (cases.onnx_file, ZERO),
         (cases.script_file, NETWORK),
-        (cases.export_file, NETWORK),
+        pytest.param(cases.export_file, NETWORK, marks=pytest.mark.slow),  # it loads the compiler of torch
     ],
     ids=["xgboost-json", "xgboost-ubj", "lightgbm", "catboost", "skops", "onnx", "torchscript", "torch-export"],
 )
