@@ -53,6 +53,7 @@ def open_report(browser: Any) -> Iterator[Callable[..., Opened]]:
     def open_it(path: Path, *, width: int = 1280, scheme: str = "light", unfolded: bool = True) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(180_000)  # milliseconds; the machine may be busy
         opened = Opened(context.new_page(), [], [])
         opened.page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
