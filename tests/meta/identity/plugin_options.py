@@ -40,6 +40,8 @@ EXAMPLES: Settings = {
     "source.time_format": "%d.%m.%Y %H:%M",
     "source.separator": ";",
     "variables.ranges": {"potassium": [1.0, 9.0]},
+    "attack.variables": ("potassium",),
+    "certify.variables": ("potassium",),
     "variables.own": {"crp": {"unit": "mg/L", "range": [0, 500]}},
     "attack.peer_arguments": {"steps": 3},
     "tune_model.space": {"training.learning_rate": {"low": 1e-3, "high": 1e-2}},

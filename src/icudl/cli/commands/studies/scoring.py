@@ -151,8 +151,9 @@ def _require_same_patients(ours: Scoring, others: Scoring) -> None:
 )
 @shared_options
 def predict(session: Session, checkpoint: str, data: str, member: str, out: Path) -> None:
-    """Write the risk of each stay: of death in hospital, or of the outcome that the model predicts.
+    """Write the risk of each stay.
 
+    It is the risk of the outcome that the model was fitted to, death in hospital unless another was asked for.
     CHECKPOINT is a result of train, DATA one of preprocess. Stays of patients whom the model has met, in training or in
     validation, are left out, whatever split, seed, cohort or source they come by.
     """
