@@ -51,7 +51,7 @@ def synth(
 @click.group("db", invoke_without_command=True)
 @click.pass_context
 def database_group(context: click.Context) -> None:
-    """Work with a PostgreSQL database of MIMIC-III, MIMIC-IV or eICU."""
+    """Work with a PostgreSQL database of MIMIC or eICU."""
     show_commands(context)
 
 
