@@ -27,9 +27,11 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from icudl.execution.context import RunContext, SilentProgress
 from icudl.execution.serial import SerialExecutor
@@ -41,6 +43,29 @@ settings.register_profile("quick", max_examples=30, deadline=None, suppress_heal
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class SharedFiles(LoadScopeScheduling):
+    """Deals tests out one by one; those of a file with the mark ``xdist_group`` go to one process.
+
+    It stands in for xdist's ``--dist loadgroup``, whose groups pytest 9.2 passes over: it no longer reads the ids to
+    which xdist 3.8 appends the names of groups.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if _is_shared(file) else nodeid
+
+
+@functools.cache
+def _is_shared(file: str) -> bool:
+    return "mark.xdist_group" in (REPOSITORY / file).read_text("utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedFiles | None:
+    """Return the scheduler of ``--dist loadgroup``."""
+    return SharedFiles(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:
