@@ -30,6 +30,7 @@ def test_predict_scores_only_stays_that_the_member_has_not_seen(small_study: Pat
     assert fold["scores"][0]["stays"] == seen_nowhere["stay_id"].n_unique()
 
 
+@pytest.mark.slow
 def test_evaluate_on_another_hospital_counts_all_its_stays(small_study: Path) -> None:
     settings = (*SMALL, "run.seed=99")
     other = icudl("preprocess", "--store", small_study, settings=settings).stdout.strip()
@@ -100,6 +101,7 @@ def test_a_member_that_does_not_exist(small_study: Path) -> None:
     assert "fold-1" in done.stderr
 
 
+@pytest.mark.slow
 def test_figures_of_a_training_with_their_data(small_study: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures"
     icudl("figures", reference(small_study, "train"), "--store", small_study, "--format", "svg", "--out", out)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 from command_line import icudl
+
+pytestmark = pytest.mark.slow
 
 STUDY = """
 [data.main]

@@ -47,6 +47,7 @@ def trials_of(store: Path, reference: str) -> pl.DataFrame:
     return pl.read_parquet(store / reference / "trials.parquet")
 
 
+@pytest.mark.slow
 def test_a_study_is_extended_and_any_trial_is_trained_with(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, short, _ = run(store, capsys, "tune", "model")
     kept = {path: path.stat().st_mtime_ns for path in store.glob(".studies/*/trial-*.json")}

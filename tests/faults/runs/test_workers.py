@@ -143,6 +143,7 @@ def wait_until(condition: object, seconds: float = 60.0, pause: float = 0.05) ->
         time.sleep(pause)
 
 
+@pytest.mark.slow
 def test_a_job_that_found_no_memory_is_run_again_among_fewer(tmp_path: Path) -> None:
     (tmp_path / "crowded").touch()
     assert ProcessExecutor(2).map(crowded, [0, 1, 2], shared=str(tmp_path)) == [0, 1, 2]
@@ -197,6 +198,7 @@ def test_a_worker_that_is_killed_before_it_has_read_what_it_was_sent(tmp_path: P
 
 
 @NEEDS_PROC
+@pytest.mark.slow
 def test_kept_workers_serve_the_next_call_and_hold_nothing_meanwhile(tmp_path: Path) -> None:
     with ProcessExecutor(2) as executor:
         first = set(executor.map(own_number, range(4), shared=(new_folder(tmp_path, "1"), bytes(300_000_000))))

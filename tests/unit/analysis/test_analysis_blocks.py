@@ -44,6 +44,7 @@ def joined(blocks: list[Changes]) -> pl.DataFrame:
 
 @given(st.integers(1, 700))
 @settings(max_examples=4, deadline=None)
+@pytest.mark.slow
 def test_blocks_hold_whole_stays_and_every_change_once(most: int) -> None:
     sets = sets_of(ATTACK)
     assert sum(read for read, _ in read_changes(ATTACK, sets, most)) == ATTACK.perturbations.height

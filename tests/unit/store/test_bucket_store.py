@@ -16,6 +16,8 @@ from icudl.store.manifest import digest
 from icudl.store.objects import Objects, is_address
 from notes import Note, seal
 
+pytestmark = pytest.mark.slow
+
 
 def test_addresses_and_folders() -> None:
     assert is_address("s3://bucket/prefix")

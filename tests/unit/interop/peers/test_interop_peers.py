@@ -39,6 +39,8 @@ from icudl.testing.attack import (
 )
 from training_grids import make_grid
 
+pytestmark = pytest.mark.slow
+
 
 def installed(module: str) -> Any:
     return pytest.mark.skipif(

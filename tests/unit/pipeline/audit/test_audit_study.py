@@ -35,6 +35,7 @@ def test_one_value_is_decided_exactly_where_all_models_say_where_they_jump(tmp_p
             assert len([key for key in build_graph(study) if key.stage == "attack"]) == 4 * (1 + len(beside))
 
 
+@pytest.mark.slow
 def test_a_model_without_levels_is_swept(tmp_path: Path) -> None:
     file, _ = cases.skops_file(tmp_path, cases.stays_of(GRID), GRID.labels)
     study = audit_study(load_config(None), declared(file, missing="zero"))

@@ -29,6 +29,8 @@ from icudl.sources.synthetic.source import write_hospital
 from icudl.stages.preprocess import preprocess
 from icudl.variables import STUDY_VARIABLES
 
+pytestmark = pytest.mark.slow
+
 PATIENTS, SEED = 60, 7
 NAMES = [variable.name for variable in STUDY_VARIABLES]
 BOTH_POTASSIUMS = {"potassium": [50822, 50971]}
