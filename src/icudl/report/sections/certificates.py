@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.proofs.both_sides import both_sides
 from icudl.analysis.numbers.proofs.certificates import PROVED, Proved, proved_by, proved_by_class, proved_nearby
-from icudl.analysis.numbers.proofs.one_wrong import ReversedByOne, reversed_by_one
+from icudl.analysis.numbers.proofs.one_wrong import reversed_by_one
 from icudl.artifacts import AttackResult, Certificates, CertificateStatus
-from icudl.probes.options import ProbeOptions
 from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Entry, Figure, Note, Section, Table
 from icudl.report.study import CertificateResults
@@ -141,36 +140,25 @@ def _fewest(proofs: Certificates, attacks: Sequence[AttackResult]) -> list[Block
 
 def _reversed(proofs: Certificates) -> list[Table]:
     """Return the verdicts that one wrong value reverses; nothing on a handful of stays."""
-    low, usual, high = ProbeOptions().rates
-    found = reversed_by_one(proofs, {"low": low, "usual": usual, "high": high})
-    if not found or found[0].stays < SMALLEST_GROUP:
+    found = reversed_by_one(proofs)
+    if found is None or found.stays < SMALLEST_GROUP:
         return []
-    table = Table(
-        "proofs-verdicts",
-        "Verdicts reversed by one wrong value, per 1,000 stays",
-        columns(
-            "Rate of errors",
-            numeric("A value is wrong"),
-            numeric("Wrong number anywhere in the range (95 %)"),
-            numeric("Any wrong number: at most (95 %)"),
-        ),
-        tuple(_reversed_row(each) for each in found),
-        f"Of {count(found[0].stays, 'stay')} looked at. Each value is wrong with the chance given, by itself, and "
-        "counted is what a single wrong value of a stay does. From where to where it flips the prediction is proved, "
-        "so nothing is sampled: the first figure takes every number of its range as equally likely, and no kind of "
-        "error reverses more than the second. What is undecided widens the first figure and counts in the second.",
-    )
-    return [table]
-
-
-def _reversed_row(each: ReversedByOne) -> tuple[Entry, ...]:
-    span = f"{each.least:.1f}" if each.most - each.least < EQUAL else f"{each.least:.1f} to {each.most:.1f}"
-    return row(
-        each.level,
-        Entry(f"{100 * each.rate:.2g} %", each.rate),
-        Entry(f"{span} ({each.low:.1f} to {each.high:.1f})", each.most),
-        Entry(f"{each.worst:.1f} (up to {each.worst_high:.1f})", each.worst),
-    )
+    span = f"{found.least:.1f}" if found.most - found.least < EQUAL else f"{found.least:.1f} to {found.most:.1f}"
+    return [
+        Table(
+            "proofs-verdicts",
+            "Verdicts reversed, of 1,000 stays with one wrong value each",
+            columns("The wrong number is", numeric("Verdicts reversed (95 %)")),
+            (
+                row("anywhere in its range", Entry(f"{span} ({found.low:.1f} to {found.high:.1f})", found.most)),
+                row("the worst one: at most", Entry(f"{found.worst:.1f} (up to {found.worst_high:.1f})", found.worst)),
+            ),
+            f"Of {count(found.stays, 'stay')} looked at; any value of a stay is the wrong one alike. From where to "
+            "where it flips the prediction is proved, so nothing is sampled: the first figure takes every number of "
+            "the range as equally likely, and no kind of error reverses more than the second. What is undecided widens "
+            "the first figure and counts in the second.",
+        )
+    ]
 
 
 EQUAL = 0.05

@@ -1,4 +1,4 @@
-"""Verdicts that one wrong value reverses, per 1,000 stays, as far as proofs decide it.
+"""Verdicts that one wrong value reverses, of 1,000 stays with one wrong value each, as far as proofs decide it.
 
 A proof knows of every number in the range of a value whether it flips the prediction. So two figures need no kinds of
 error: what happens where the wrong number is anywhere in the range alike, and the most that can happen whatever the
@@ -8,7 +8,6 @@ wrong number is. What a proof left open counts as holding in the first bound and
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -23,13 +22,10 @@ PER = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReversedByOne:
-    """Verdicts reversed by one wrong value at one rate of errors, per 1,000 stays looked at.
+    """Verdicts reversed, of 1,000 stays with one wrong value each, any of its values alike.
 
     Attributes:
-        level: Name of the rate.
-        rate: Chance that a charted value is wrong.
         stays: Stays looked at.
-        one_wrong: Mean chance that exactly one value of a stay is wrong.
         least: Verdicts reversed where the wrong number is anywhere in its range alike; what is open counts as holding.
         most: The same; what is open counts as flipping.
         low: Lower bound of the 95 % interval of ``least`` over stays.
@@ -38,10 +34,7 @@ class ReversedByOne:
         worst_high: Upper bound of its 95 % interval.
     """
 
-    level: str
-    rate: float
     stays: int
-    one_wrong: float
     least: float
     most: float
     low: float
@@ -50,15 +43,32 @@ class ReversedByOne:
     worst_high: float
 
 
-def reversed_by_one(proofs: Certificates, rates: Mapping[str, float]) -> tuple[ReversedByOne, ...]:
-    """Return what one wrong value does at each rate; nothing where no stay was looked at.
+def reversed_by_one(proofs: Certificates) -> ReversedByOne | None:
+    """Return what one wrong value does; None where no stay with a value was looked at.
 
     Args:
         proofs: About one model and data set.
-        rates: Chances that a value is wrong, by name.
     """
-    table = _by_stay(proofs)
-    return tuple(_at(level, rate, table) for level, rate in rates.items()) if table.height else ()
+    table = _by_stay(proofs).filter(pl.col("values") > 0)
+    if not table.height:
+        return None
+    values, stays = table["values"].to_numpy().astype(np.float64), table["stay_id"].to_numpy()
+    least = table["flips"].to_numpy() / values
+    most = least + table["open"].to_numpy() / values
+    worst = table["worst"].to_numpy() / values
+    low, high, worst_high = (
+        mean_interval(numbers, stays, SAMPLES, np.random.default_rng(0))[side]
+        for numbers, side in ((least, 0), (most, 1), (worst, 1))
+    )
+    return ReversedByOne(
+        stays=table.height,
+        least=PER * float(least.mean()),
+        most=PER * float(most.mean()),
+        low=PER * max(low, 0.0),
+        high=PER * high,
+        worst=PER * float(worst.mean()),
+        worst_high=PER * worst_high,
+    )
 
 
 def _by_stay(proofs: Certificates) -> pl.DataFrame:
@@ -85,28 +95,3 @@ def _by_stay(proofs: Certificates) -> pl.DataFrame:
         .agg(pl.col("flips", "open").sum(), worst=may_flip.sum())
     )
     return looked_at(proofs).select("stay_id", "values").join(sums, on="stay_id", how="inner").sort("stay_id")
-
-
-def _at(level: str, rate: float, table: pl.DataFrame) -> ReversedByOne:
-    values, stays = table["values"].to_numpy().astype(np.float64), table["stay_id"].to_numpy()
-    # The chance that a value is the only wrong one of its stay.
-    alone = rate * (1 - rate) ** (values - 1)
-    least = alone * table["flips"].to_numpy()
-    most = least + alone * table["open"].to_numpy()
-    worst = alone * table["worst"].to_numpy()
-    low, high, worst_high = (
-        mean_interval(numbers, stays, SAMPLES, np.random.default_rng(0))[side]
-        for numbers, side in ((least, 0), (most, 1), (worst, 1))
-    )
-    return ReversedByOne(
-        level=level,
-        rate=rate,
-        stays=table.height,
-        one_wrong=float((values * alone).mean()),
-        least=PER * float(least.mean()),
-        most=PER * float(most.mean()),
-        low=PER * max(low, 0.0),
-        high=PER * high,
-        worst=PER * float(worst.mean()),
-        worst_high=PER * worst_high,
-    )
