@@ -24,6 +24,7 @@ from icudl.sources.mimic4.layout import POPULATION as MIMIC4_POPULATION
 from icudl.sources.reading.blocks import TableFile
 from icudl.sources.reading.events import EventBins
 from icudl.sources.reading.hashing import fingerprint_of, hash_files
+from icudl.sources.reading.unreadable import cut_off
 from icudl.sources.rules import MOST_ITEMS
 from icudl.sources.table.reading import Notes, several, shown
 from icudl.sources.table.texts import require_zone
@@ -126,7 +127,7 @@ class Clif(SourceBase):
             variables,
             window.hours,
             population=self.population,
-            warnings=tuple(notes.warnings),
+            warnings=(*notes.warnings, *cut_off(table.path for table in tables.values())),
         )
 
     def reach(self) -> str:

@@ -208,7 +208,7 @@ def descriptors(lines: pl.DataFrame, records: pl.Series) -> tuple[pl.DataFrame, 
     """
     static = lines.filter((pl.col("item") < len(DESCRIPTORS)) & (pl.col("minute") == 0))
     first = static.unique(["record", "item"], keep="first", maintain_order=True)
-    wrong = first.filter((pl.col("item") == PARAMETERS.index("RecordID")) & (pl.col("value") != pl.col("record")))
+    wrong = static.filter((pl.col("item") == PARAMETERS.index("RecordID")) & (pl.col("value") != pl.col("record")))
     if not wrong.is_empty():
         name, _, _, inside = wrong.row(0)
         raise SourceError(f"The file of record {name} holds RecordID {inside:g}. Expected the same number.")

@@ -29,8 +29,8 @@ def read_lines(record_set: RecordSet, bar: ProgressTask) -> tuple[pl.DataFrame, 
         text (null where empty). And the ids of all records, including those without lines.
 
     Raises:
-        SourceError: The archive is damaged or names a path outside itself, or a record occurs twice, is not text, or
-            has columns other than Time, Parameter, Value.
+        SourceError: The archive is damaged or names a path outside itself, or a record occurs twice, is not text, ends
+            within a line, or has columns other than Time, Parameter, Value.
     """
     bodies: list[bytes] = []
     records: list[int] = []
@@ -61,6 +61,11 @@ def _body(source: str, record: int, content: bytes) -> bytes:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SourceError(f"{source}: record {record} is not UTF-8 text ({error}). Download the set again.") from error
+    if content and not content.endswith(b"\n"):
+        raise SourceError(
+            f"{source}: record {record} has no line break at its end, so its last value may be cut. Download the set "
+            "again."
+        )
     first, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     header = first.decode("utf-8", "replace").strip()
     if header != _HEADER:

@@ -40,7 +40,7 @@ def cut_off(files: Iterable[Path]) -> tuple[str, ...]:
     for path in (path for path in files if path.suffix.lower() == ".csv"):
         with path.open("rb") as handle:
             handle.seek(-1, os.SEEK_END)
-            if handle.read(1) != b"\n":
+            if handle.read(1) not in (b"\n", b"\r"):
                 warnings.append(
                     f"{path.name} has no line break at its end: its last value may be cut, and rows may be missing. "
                     "Compare its size with the original, or add the line break if the file is whole."

@@ -38,6 +38,8 @@ READ, CONVERTED = "read", "converted unit"
 _MICROSECONDS_PER_HOUR = 3_600_000_000
 FEWEST_FOR_A_MEDIAN = 20
 """Values of a name below which nothing is said about their median."""
+MANY = 0.1
+"""Share of stays above which it is said that one kind of table has them and the other lacks them."""
 
 _EXAMPLE = '"your name" = "heartrate"'
 ASSUMED, STATED, FILED = "assumed", "stated", "filed"
@@ -93,6 +95,7 @@ def cleaned(
     _check_medians(rows, variables, notes)
     judged = _judged(rows, starts, window_hours)
     _notes_on_rows(judged, notes)
+    _notes_on_stays(judged, starts, notes)
     kept = judged.filter(pl.col("fate") == _KEPT)
     distinct = kept.unique(["stay_id", "offset", "name", "amount"], maintain_order=True)
     sums = distinct.group_by(
@@ -332,6 +335,26 @@ def _notes_on_rows(judged: pl.DataFrame, notes: Notes) -> None:
     bad = judged.filter(pl.col("fate") == _NO_NUMBER)
     if len(bad):
         notes.say(f"{several(len(bad), 'value')} of {total:,} are no numbers and are left out: {often(bad['text'])}.")
+
+
+def _notes_on_stays(judged: pl.DataFrame, starts: pl.DataFrame, notes: Notes) -> None:
+    """Say how many stays one kind of table has and the other lacks, where they are more than a few.
+
+    A table that was cut between two rows is whole as far as its rows go.
+    """
+    measured = judged["stay_id"].drop_nulls().unique()
+    known = measured.is_in(starts["stay_id"].implode())
+    strange, silent = int((~known).sum()), len(starts) - int(known.sum())
+    if strange > MANY * len(measured):
+        notes.say(
+            f"{strange:,} of {several(len(measured), 'stay')} with measurements are not in the table of stays. If they "
+            "should be, that table is cut off, or it writes their ids in another way."
+        )
+    if silent > MANY * len(starts):
+        notes.say(
+            f"{silent:,} of {several(len(starts), 'stay')} have no row of the chosen variables. If they were measured, "
+            "the measurements are cut off, or write the ids of stays in another way."
+        )
 
 
 def _counts(judged: pl.DataFrame, distinct: pl.DataFrame, variables: Sequence[Variable]) -> pl.DataFrame:

@@ -165,7 +165,7 @@ def read(table: Table, separator: str = "", encoding: str = "utf-8") -> pl.DataF
         encoding: Encoding of a CSV file.
 
     Raises:
-        SourceError: The file is unreadable or empty, or a row has more or fewer cells than the header.
+        SourceError: The file is unreadable or empty, or a row has more or fewer cells than the header or repeats it.
         PluginError: It is a workbook, and the extra that reads them is not installed.
     """
     with _readable(table):
@@ -183,6 +183,14 @@ def read(table: Table, separator: str = "", encoding: str = "utf-8") -> pl.DataF
         )
     frame = frame.rename(dict(zip(frame.columns, headers, strict=True)))
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null() | (pl.all() == "")))
+    again = frame.select(
+        pl.all_horizontal(pl.col(header).str.strip_chars(BLANKS) == header for header in headers).sum()
+    ).item()
+    if again:
+        raise SourceError(
+            f"{table.name} repeats its header in {again} of its rows: several exports were put one behind the other. "
+            "Remove these lines, or name the exports one by one in source.measurements."
+        )
     if frame.is_empty():
         raise SourceError(f"{table.name} has no rows. Expected a header and data: export the table again.")
     return frame

@@ -117,12 +117,7 @@ def _moments(
     numeric, written = int(number.is_not_null().sum()), int(time.is_not_null().sum())
     if not numeric:
         read = texts.moments(time, options.time_format, options.time_zone)
-        if written and read.moment.null_count() == len(time):
-            expected = options.time_format or "hours since ICU admission, or YYYY-MM-DD HH:MM[:SS]"
-            raise SourceError(
-                f"No time in column {header!r} of {table.name} can be read: {frequent(time.drop_nulls(), 3)}. Expected "
-                f"{expected}; other ways of writing are source.time_format."
-            )
+        _require_times(table, time.filter(read.moment.is_null() & time.is_not_null()), written, header, options)
         return read.moment, read
     other = time.filter(number.is_null() & time.is_not_null())
     if len(other) and texts.moments(other, "", options.time_zone).moment.is_not_null().any():
@@ -130,6 +125,7 @@ def _moments(
             f"Column {header!r} of {table.name} has numbers ({numeric:,}) and timestamps ({len(other):,}, for example "
             f"{other[0]!r}). Which of them count from where cannot be told: give one kind in a table."
         )
+    _require_times(table, other, written, header, options)
     unit = options.time_unit
     if unit == "auto":
         unit = "minutes" if "minute" in header.casefold() else "hours"
@@ -137,6 +133,19 @@ def _moments(
             guesses.append(f"numbers in {header!r} of {table.name} are {unit} since ICU admission")
     micro = (number * _UNIT_MICROSECONDS[unit]).round()
     return pl.select(pl.when(micro.abs() < _FARTHEST).then(micro)).to_series().cast(pl.Int64), None
+
+
+def _require_times(table: Table, unread: pl.Series, written: int, header: str, options: TableOptions) -> None:
+    """Refuse a table most of whose times cannot be read: those that can are read wrongly, too, if days are months."""
+    if len(unread) * 2 <= written:
+        return
+    commas = unread.str.contains(f"^{texts.COMMA_NUMBER.pattern}$").sum()
+    expected = options.time_format or "hours since ICU admission, or YYYY-MM-DD HH:MM[:SS]"
+    other = 'source.decimal = ","' if commas * 2 > len(unread) else "source.time_format"
+    raise SourceError(
+        f"{len(unread):,} of {written:,} times in column {header!r} of {table.name} cannot be read: "
+        f"{frequent(unread, 3)}. Expected {expected}; for other ways of writing set {other}."
+    )
 
 
 def require_one_clock(times: list[Moments], zone: str) -> None:

@@ -13,6 +13,7 @@ from icudl.artifacts import SourceTables
 from icudl.errors import ConfigError, SourceError
 from icudl.execution.context import RunContext
 from icudl.sources.base import SourceBase, SourceFingerprint, SourceOptions, WindowOptions
+from icudl.sources.reading.unreadable import cut_off
 from icudl.sources.table import cleaning, columns, files, measurements, stays, texts, units
 from icudl.sources.table.columns import STAY_COLUMNS, VALUE_COLUMNS
 from icudl.sources.table.files import Tables
@@ -118,6 +119,9 @@ class TableSource(SourceBase):
                 f"Tables in the folder that are not read: {shown(tables.unread)}. Name them in source.measurements if "
                 "they belong to the data."
             )
+        if not self._options.encoding.lower().startswith(("utf-16", "utf_16", "utf-32", "utf_32")):
+            for warning in cut_off(table.path for table in (tables.stays, *tables.measurements)):
+                notes.say(warning)
         rows = pl.concat([each.rows for each in entries])
         cleaned = cleaning.cleaned(rows, read.starts, self._names.with_own(variables), variables, window.hours, notes)
         if cleaned.hours.is_empty():

@@ -101,3 +101,11 @@ def test_the_fingerprint_is_of_the_bytes(hospital: Hospital, tmp_path: Path) -> 
     hospital.labs = [lab(1, "creatinine", 2.0, "mg/dL")]
     hospital.write(folder)
     assert Clif(ClifOptions(path=str(folder)), 1).fingerprint(tmp_path / "memory").digest != first.digest
+
+
+def test_a_csv_file_that_ends_within_a_line(hospital: Hospital, tmp_path: Path) -> None:
+    folder = hospital.write(tmp_path / "clif", "csv")
+    assert read(folder, USE).warnings == ()
+    path = folder / "clif_vitals.csv"
+    path.write_bytes(path.read_bytes().rstrip())
+    assert [text.partition(" ")[0] for text in read(folder, USE).warnings] == ["clif_vitals.csv"]

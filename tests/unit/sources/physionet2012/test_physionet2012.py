@@ -323,3 +323,15 @@ def test_nothing_in_the_window(tmp_path, context):
     write_set(tmp_path, "a", {1: GOOD})
     with pytest.raises(SourceError, match=r"No value of the chosen variables"):
         read(tmp_path, context, use=("lactate",))
+
+
+def test_a_record_that_ends_within_a_line(tmp_path, context):
+    write_set(tmp_path, "a", {1: record(1, "47:30,HR,126").rstrip()}, archive=False)
+    with pytest.raises(SourceError, match="record 1 has no line break at its end"):
+        read(tmp_path, context)
+
+
+def test_a_record_with_the_number_of_another_in_it(tmp_path, context):
+    write_set(tmp_path, "a", {1: record(1, "00:00,RecordID,2", "01:00,HR,80")})
+    with pytest.raises(SourceError, match="record 1 holds RecordID 2"):
+        read(tmp_path, context)

@@ -166,3 +166,22 @@ def test_which_files_are_read(tmp_path: Path) -> None:
     write(tmp_path / "twice", {"stays.csv": STAYS, "labs.csv": VALUES, "labs.csv.gz": gzip.compress(VALUES.encode())})
     with pytest.raises(SourceError, match="the same table twice"):
         tables_of(tmp_path / "twice")
+
+
+@pytest.mark.parametrize("table", ["stays.csv", "measurements.csv"])
+def test_a_header_in_the_middle_of_a_table(table: str, tmp_path: Path) -> None:
+    # "died" is a word for a death: the second header of the stays was one more patient who died.
+    texts = {"stays.csv": STAYS, "measurements.csv": VALUES}
+    header, _, rows = texts[table].partition("\n")
+    texts[table] += f"\ufeff{header}\n{rows.splitlines()[0]}\n"
+    with pytest.raises(SourceError, match=f"{table} repeats its header in 1 of its rows"):
+        tables_of(write(tmp_path / "data", texts))
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\r"])
+@pytest.mark.parametrize("table", ["stays.csv", "measurements.csv"])
+def test_a_last_value_that_may_be_cut(table: str, ending: str, tmp_path: Path) -> None:
+    texts = {"stays.csv": STAYS, "measurements.csv": "stay_id,time,name,value\n1,1,heartrate,126\n"}
+    texts[table] = texts[table].rstrip() + ending
+    warned = [text for text in tables_of(write(tmp_path / "data", texts)).warnings if "line break" in text]
+    assert [text.partition(" ")[0] for text in warned] == ([] if ending else [table])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -208,7 +209,9 @@ def test_numbers_and_timestamps_are_not_mixed(tmp_path: Path) -> None:
 def test_timestamps_need_a_time_of_admission(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no time of ICU admission"):
         read(tmp_path / "data", HEAD + "1,2024-01-01 05:00,heartrate,80,\n")
-    with pytest.raises(SourceError, match=r"No time in column 'time' of measurements.csv can be read: '01.02.2024"):
+    with pytest.raises(
+        SourceError, match=r"1 of 1 times in column 'time' of measurements.csv cannot be read: '01.02.2024"
+    ):
         read(tmp_path / "data", HEAD + "1,01.02.2024 05:00,heartrate,80,\n")
 
 
@@ -331,3 +334,32 @@ def test_it_says_where_it_finds_what(tmp_path: Path) -> None:
         TableSource(TableOptions(), 1).reach()
     assert TableSource(TableOptions(open_data=True), 1).restricted is False
     assert tables_of(write(folder, {"vitals.csv": HEAD + "1,1,heartrate,80,\n"})).population == "table"
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "advice"),
+    [
+        (("0,5", "1,5", "2"), {}, "source.decimal"),
+        (("05/03/2024 09:00", "16/03/2024 09:00", "17/03/2024 09:00"), {"time_format": "%m/%d/%Y %H:%M"}, "%m/%d/%Y"),
+        (("2024-03-05 09:00 PM", "2024-03-05 10:00", "2024-03-05 11:00 PM"), {}, "source.time_format"),
+    ],
+    ids=["decimal commas", "day and month swapped", "twelve hours"],
+)
+def test_times_of_which_few_can_be_read(times, options, advice, tmp_path: Path) -> None:
+    rows = "".join(f"1;{time};heartrate;80\n" for time in times)
+    with pytest.raises(SourceError, match=re.escape("2 of 3 times in column 'time'")) as error:
+        read(tmp_path / "data", "stay_id;time;name;value\n" + rows, **options)
+    assert advice in str(error.value)
+
+
+def test_a_table_that_was_cut_between_two_rows(tmp_path: Path) -> None:
+    stays = "stay_id,age,sex,died,stay_hours\n" + "".join(f"{k},60,F,0,72\n" for k in range(1, 21))
+    rows = "stay_id,time,name,value\n" + "".join(f"{k},1,heartrate,80\n" for k in range(1, 21))
+    assert "cut off" not in said(read(tmp_path / "whole", rows, stays))
+    few = said(read(tmp_path / "few", rows.replace("20,1,h", "99,1,h").replace("19,1,h", "98,1,h"), stays))
+    assert "2 rows of 20 belong to no stay" in few
+    assert "cut off" not in few, "one in ten is no rule"
+    no_stays = said(read(tmp_path / "stays", rows, stays.partition("18,60")[0]))
+    assert "3 of 20 stays with measurements are not in the table of stays" in no_stays
+    no_rows = said(read(tmp_path / "rows", rows.partition("18,1")[0], stays))
+    assert "3 of 20 stays have no row of the chosen variables" in no_rows
