@@ -209,9 +209,7 @@ def test_numbers_and_timestamps_are_not_mixed(tmp_path: Path) -> None:
 def test_timestamps_need_a_time_of_admission(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no time of ICU admission"):
         read(tmp_path / "data", HEAD + "1,2024-01-01 05:00,heartrate,80,\n")
-    with pytest.raises(
-        SourceError, match=r"1 of 1 times in column 'time' of measurements.csv cannot be read: '01.02.2024"
-    ):
+    with pytest.raises(SourceError, match=r"1 of 1 times in column 'time' of measurements.csv cannot be read: '01.02"):
         read(tmp_path / "data", HEAD + "1,01.02.2024 05:00,heartrate,80,\n")
 
 
