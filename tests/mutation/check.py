@@ -1,15 +1,21 @@
 """Which share of small changes to the science do the tests notice?
 
-    python tests/mutation/check.py [--sample 25] [--seed 1] [--module training/scores/metrics.py]
+    python tests/mutation/check.py [--sample 25 | --draw 150] [--seed 1] [--without 33] [--module training/teacher.py]
 
-Changes one place of a module at a time and runs the module's tests on the changed copy, each in a process forked from
-one that has the heavy libraries loaded. Prints every mutant that no test noticed, and the share of those noticed for
-each module. ``--sample 0`` tries all mutants.
+Changes one place of a module at a time and runs the module's tests on the changed copy. ``--sample`` draws as many
+mutants of each module (0 takes all), ``--draw`` as many of all modules together; ``--without`` leaves out those that
+``--draw`` drew with another seed, for which tests may have been written since.
+
+A process loads the package and collects the module's tests once. For each mutant a process is forked from it, gives
+the changed functions their changed code, and runs the tests. Mutants that survive this, and changes of what runs while
+the module is imported, are tried once more in a process that imports the changed module: only those survive that did
+so there. Prints them, the share of those noticed for each module, and that of all.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import importlib
 import json
@@ -19,20 +25,23 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from in_place import change, changed_functions
 from mutants import Mutant, mutants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "icudl"
 LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.extra.numpy", "pandas")
-"""Loaded before forking. polars is left out, because its threads do not survive a fork."""
+"""Loaded before the first fork. Not polars: a process that has used its threads cannot be forked."""
 
 TESTS: dict[str, tuple[str, ...]] = {
     "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py",),
@@ -107,58 +116,135 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 """The tests that are to notice a change of each module."""
 
-SECONDS = 300
-"""Processor time of a mutant's tests. A mutant that takes longer hangs, and counts as noticed."""
+SERVED = ("sources/mimic/sql.py",)
+"""Modules whose tests need a PostgreSQL server. They share one."""
+
+CPU_SECONDS, WALL_SECONDS = 300, 900
+"""Time of a mutant's tests. A mutant that takes longer hangs, and counts as noticed."""
 
 
 def is_noticed(copy: Path, tests: tuple[str, ...]) -> bool:
-    """Run the tests on the package under ``copy`` in a forked process; the mutant is noticed unless they succeed."""
+    """Whether the tests fail on the package under ``copy``, imported anew."""
+    return _forked(lambda: _pytest(copy, tests, [])) != 0
+
+
+def noticed_in_place(copy: Path, module: str, before: str, chosen: Sequence[Mutant]) -> set[int]:
+    """Return the places in ``chosen`` of the mutants that tests notice where the functions are changed after import.
+
+    Raises:
+        SystemExit: The tests of the unchanged module fail.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        trial = _InPlace(str(copy / "icudl" / module), before, chosen, results)
+        _forked(lambda: _pytest(copy, TESTS[module], [trial]), limited=False)
+        lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    if len(lines) < len(chosen) + 1 or lines[0] != "0":
+        sys.exit(f"the tests of {module} fail as it is")
+    return {place for place, line in enumerate(lines[1:]) if line not in ("0", str(_NOT_CHANGED))}
+
+
+_NOT_CHANGED = 75
+
+
+class _InPlace:
+    """Takes the place of pytest's loop over the tests: a process for each mutant, and one for the unchanged module."""
+
+    def __init__(self, file: str, before: str, chosen: Sequence[Mutant], results: Path) -> None:
+        self.file, self.before, self.chosen, self.results = file, before, chosen, results
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Return in the children, in which the usual loop comes next; end in the process that has forked them."""
+        with self.results.open("w", encoding="utf-8", buffering=1) as results:
+            for mutant in (None, *self.chosen):
+                child = os.fork()
+                if child == 0:
+                    self._change(mutant)
+                    return
+                results.write(f"{_ended(child)}\n")
+        os._exit(0)
+
+    def _change(self, mutant: Mutant | None) -> None:
+        _limit()
+        pairs = changed_functions(self.before, mutant.text) if mutant else []
+        if mutant and not change(pairs, self.file):
+            os._exit(_NOT_CHANGED)
+
+
+def _forked(work: Callable[[], int], *, limited: bool = True) -> int:
     child = os.fork()
     if child == 0:
         try:
-            code = _run(copy, tests)
+            if limited:
+                _limit()
+            code = work()
         except BaseException:  # nothing may get past the fork
             traceback.print_exc()
             code = 70
         os._exit(code)
+    return _ended(child)
+
+
+def _limit() -> None:
+    """Let this process end by a signal when its time is over, and lead a group with all that it starts."""
+    os.setpgid(0, 0)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
+
+
+def _ended(child: int) -> int:
     _, status = os.waitpid(child, 0)
-    return status != 0
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(status)
 
 
-def _run(copy: Path, tests: tuple[str, ...]) -> int:
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+def _pytest(copy: Path, tests: tuple[str, ...], plugins: list[object]) -> int:
     sys.path.insert(0, str(copy))
     os.environ["PYTHONPATH"] = str(copy)
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
     os.chdir(REPOSITORY)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    # Without a memory: an example that one mutant failed by would be shown to all that come after it.
+    settings.register_profile(
+        "mutants",
+        max_examples=30,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options += ["--hypothesis-seed=0", "--hypothesis-profile=mutants"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    return int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
+    code = int(pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=plugins))
+    sys.stdout.flush()
+    os._exit(code)
 
 
-def survivors(module: str, sample: int, seed: int, copy: Path) -> tuple[int, list[Mutant]]:
-    """Try mutants of one module; return their number, and those that no test noticed.
+def survivors(module: str, chosen: Sequence[Mutant], copy: Path) -> list[Mutant]:
+    """Return the mutants of one module that no test noticed, and print them.
 
     Raises:
         SystemExit: The tests of the unchanged module fail.
     """
     source = (PACKAGE / module).read_text("utf-8")
     target = copy / "icudl" / module
-    if is_noticed(copy, TESTS[module]):
-        sys.exit(f"the tests of {module} fail as it is")
-    chosen = list(mutants(source))
-    if sample and len(chosen) > sample:
-        chosen = sorted(random.Random(seed).sample(chosen, sample), key=lambda mutant: mutant.line)
+    before = ast.unparse(ast.parse(source))  # has the lines of the mutants
+    _replace(target, before)
+    noticed = noticed_in_place(copy, module, before, chosen)
     unnoticed = []
-    for mutant in chosen:
+    for place, mutant in enumerate(chosen):
+        if place in noticed:
+            continue
         _replace(target, mutant.text)
         if not is_noticed(copy, TESTS[module]):
             unnoticed.append(mutant)
             print(f"{module}:{mutant.line}: {mutant.what}", flush=True)
     _replace(target, source)
-    return len(chosen), unnoticed
+    return unnoticed
 
 
 def _replace(module: Path, text: str) -> None:
@@ -176,20 +262,65 @@ def copied() -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextlib.contextmanager
+def _server(modules: Sequence[str]) -> Iterator[None]:
+    """Name a server to the tests, where a module's tests need one."""
+    if "ICUDL_TEST_DATABASE" in os.environ or not set(modules) & set(SERVED):
+        yield
+        return
+    sys.path.append(str(REPOSITORY / "tests" / "processes"))
+    from postgres_server import postgres_server
+
+    with postgres_server() as url:
+        os.environ["ICUDL_TEST_DATABASE"] = url
+        yield
+        del os.environ["ICUDL_TEST_DATABASE"]
+
+
+def sampled(module: str, sample: int, seed: int) -> list[Mutant]:
+    """Return mutants of one module, all if ``sample`` is 0, in the order of their lines."""
+    there = list(mutants((PACKAGE / module).read_text("utf-8")))
+    if not 0 < sample < len(there):
+        return there
+    return sorted(random.Random(seed).sample(there, sample), key=lambda mutant: mutant.line)
+
+
+def drawn(modules: Sequence[str], count: int, seed: int, without: Sequence[int] = ()) -> dict[str, list[Mutant]]:
+    """Return ``count`` mutants of all modules together, but none that ``without``, other seeds, draws."""
+    there = [(module, mutant) for module in modules for mutant in mutants((PACKAGE / module).read_text("utf-8"))]
+    places = set(range(len(there)))
+    for other in without:
+        places -= set(random.Random(other).sample(range(len(there)), count))
+    chosen = random.Random(seed).sample(sorted(places), count)
+    found: dict[str, list[Mutant]] = {}
+    for place in sorted(chosen):
+        module, mutant = there[place]
+        found.setdefault(module, []).append(mutant)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Which share of small changes do the tests notice?")
     parser.add_argument("--sample", type=int, default=25, help="mutants a module; 0 tries all")
+    parser.add_argument("--draw", type=int, help="mutants of all modules together, instead of --sample")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", type=int, nargs="+", default=[], help="seeds whose draws are left out")
     parser.add_argument("--module", choices=sorted(TESTS), action="append")
     words = parser.parse_args()
+    modules = words.module or list(TESTS)
+    if words.draw:
+        chosen = drawn(modules, words.draw, words.seed, words.without)
+    else:
+        chosen = {module: sampled(module, words.sample, words.seed) for module in modules}
     for library in LIBRARIES:
         importlib.import_module(library)
-    tried, missed = 0, 0
-    with copied() as copy:
-        for module in words.module or TESTS:
-            count, unnoticed = survivors(module, words.sample, words.seed, copy)
-            tried, missed = tried + count, missed + len(unnoticed)
-            print(f"{module}: {count - len(unnoticed)} of {count} noticed", flush=True)
+    tried, missed, start = 0, 0, time.monotonic()
+    with copied() as copy, _server(list(chosen)):
+        for module, some in chosen.items():
+            unnoticed = survivors(module, some, copy)
+            tried, missed = tried + len(some), missed + len(unnoticed)
+            seconds = time.monotonic() - start
+            print(f"{module}: {len(some) - len(unnoticed)} of {len(some)} noticed ({seconds:.0f} s)", flush=True)
     print(json.dumps({"mutants": tried, "noticed": tried - missed, "share": round(1 - missed / tried, 3)}))
 
 

@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from check import PACKAGE, REPOSITORY, TESTS
+from check import PACKAGE, REPOSITORY, TESTS, drawn
+from in_place import change, changed_functions
 from mutants import mutants
 
 SOURCE = '''"""A module."""
@@ -47,6 +49,52 @@ def test_statements_of_sql_are_changed_a_word_at_a_time() -> None:
     assert "SELECT * FROM a LEFT JOIN b ON a.x >= b.y OR a.x IS NULL" in texts
     assert len(set(texts)) == len(texts) == 4
     assert all(text.startswith("SELECT * FROM a") for text in texts)
+
+
+def test_functions_are_changed_in_place_where_nothing_else_is(tmp_path: Path) -> None:
+    source = """import functools
+LIMIT = 5
+SQUARES = [k * k for k in range(3)]
+def plain(a, b=1):
+    return [a + k + b for k in range(2)]
+@functools.cache
+def cached(a):
+    return a + 1
+class Holder:
+    size = 2
+    def inner(self, a):
+        return (lambda: a * 2)()
+"""
+    file = str(tmp_path / "module.py")
+    right = {"plain": [2, 3], "cached": 2, "inner": 4}
+
+    def results(text: str | None) -> dict[str, object] | None:
+        names: dict[str, Any] = {}
+        exec(compile(source, file, "exec"), names)  # noqa: S102
+        if text is not None and not change(changed_functions(source, text), file):
+            return None
+        return {"plain": names["plain"](1), "cached": names["cached"](1), "inner": names["Holder"]().inner(2)}
+
+    assert results(None) == right
+    found = {mutant.line: results(mutant.text) for mutant in mutants(source) if mutant.line != 5}
+    assert found[2] is found[3] is found[4] is found[10] is None, "run while the module is imported"
+    assert found[8] == right | {"cached": 3}
+    assert found[12] == right | {"inner": 6}
+    others = [results(mutant.text) for mutant in mutants(source) if mutant.line == 5]
+    assert len(others) == 3
+    assert all(each is not None and each["plain"] != right["plain"] for each in others)
+
+
+def test_mutants_of_another_seed_are_left_out() -> None:
+    modules = ["attacks/distances.py", "training/teacher.py"]
+
+    def texts(found: Any) -> set[tuple[str, int, str, str]]:
+        return {(module, each.line, each.what, each.text) for module, some in found.items() for each in some}
+
+    first, other = texts(drawn(modules, 12, 1)), texts(drawn(modules, 12, 2, [1]))
+    assert len(first) == len(other) == 12
+    assert not first & other
+    assert texts(drawn(modules, 12, 2)) & first
 
 
 def test_every_module_has_mutants_and_tests() -> None:
