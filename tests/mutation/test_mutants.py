@@ -70,7 +70,7 @@ class Holder:
 
     def results(text: str | None) -> dict[str, object] | None:
         names: dict[str, Any] = {}
-        exec(compile(source, file, "exec"), names)  # noqa: S102
+        exec(compile(source, file, "exec"), names)
         if text is not None and not change(changed_functions(source, text), file):
             return None
         return {"plain": names["plain"](1), "cached": names["cached"](1), "inner": names["Holder"]().inner(2)}
