@@ -83,6 +83,24 @@ class Predictor:
         )
 
 
+def require_classes(name: str, model: Any) -> None:
+    """Make sure that the second of a classifier's classes is death, where it names its classes.
+
+    Libraries sort classes: of "dead" and "survived" the second is survival, and every score would be turned round.
+
+    Raises:
+        StageError: The classes are others than 0 and 1, false and true, or -1 and 1.
+    """
+    classes = [str(each) for each in getattr(model, "classes_", ())]
+    known = (["0", "1"], ["0.0", "1.0"], ["False", "True"], ["-1", "1"], ["-1.0", "1.0"])
+    if len(classes) == 2 and classes not in known:
+        raise StageError(
+            f"{name} tells {classes[0]} from {classes[1]}, and its probability is that of {classes[1]}: which of them "
+            "is death cannot be told. Fit it to 0 and 1, 1 for death, or give a function of the features that "
+            "returns the probability of death."
+        )
+
+
 def one_column(columns: Any, output: str) -> Any:
     """Return (n,) numbers from (n, 2), survival and death: the probability of death, or its logit.
 

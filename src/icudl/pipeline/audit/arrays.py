@@ -15,6 +15,7 @@ from icudl.artifacts import AttackResult, TrainingResult
 from icudl.config.load import build, load_config
 from icudl.errors import ConfigError
 from icudl.models.outside.options import OutsideOptions, how_to_save
+from icudl.models.outside.predictor import require_classes
 from icudl.pipeline.audit.study import AUDITED, audit_study
 from icudl.pipeline.run import Pipeline
 from icudl.store.manifest import digest
@@ -93,6 +94,16 @@ def audit(
             f"values have the shape {values.shape}, with {len(labels)} labels and {len(variables)} variables. Expected "
             "(N, T, F), N labels and F names."
         )
+    for name, given in (("labels", labels), ("lengths", lengths), ("patients", patients), ("ages", ages)):
+        if given is not None and np.shape(given) != values.shape[:1]:
+            raise ConfigError(
+                f"{name} have the shape {np.shape(given)}. Expected one for each of {len(values):,} stays."
+            )
+    strange = [each for each in np.unique(np.asarray(labels)) if each not in (0, 1)]
+    if strange:
+        raise ConfigError(f"labels hold {strange[0]!s}. Expected 1 for death and 0 for survival.")
+    if not isinstance(model, str | Path):
+        require_classes(f"The model ({type(model).__name__})", model)
     root = Path(store).resolve() / "audited"
     tables = _tables(values, labels, variables, lengths, patients, ages)
     folder = root / digest({name: str(frame.hash_rows(seed=1).sum()) for name, frame in tables.items()})[:12]

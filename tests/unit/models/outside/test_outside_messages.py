@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import outside_cases as cases
 from icudl.errors import ConfigError, IcudlError, StageError
@@ -94,6 +95,22 @@ def test_two_columns_are_survival_and_death(name: str, output: str) -> None:
     one = cases.fitted(STAYS, object=OBJECT.format("in_probabilities"), output="probability")
     two = cases.fitted(STAYS, object=OBJECT.format(name), output=output)
     assert two.logits(STAYS) == pytest.approx(one.logits(STAYS), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("classes", "fits"),
+    [((0, 1), True), ((False, True), True), ((-1, 1), True), (("dead", "survived"), False), ((1, 2), False)],
+)
+def test_the_second_class_must_be_known_to_be_death(classes: tuple, fits: bool, tmp_path: Path) -> None:
+    skops = pytest.importorskip("skops.io")
+    model = LogisticRegression().fit(cases.filled(STAYS), np.array(classes)[GRID.labels.astype(int)])
+    (tmp_path / "model.skops").write_bytes(skops.dumps(model))
+    given = {"file": str(tmp_path / "model.skops"), "missing": "zero"}
+    if fits:
+        cases.fitted(STAYS, **given)
+    else:
+        with pytest.raises(StageError, match=f"tells {classes[0]} from {classes[1]}"):
+            cases.fitted(STAYS, **given)
 
 
 def test_a_wrong_number_of_features_is_named(tmp_path: Path) -> None:

@@ -47,11 +47,17 @@ def test_a_classifier_in_memory_is_audited(tmp_path: Path) -> None:
         ({"model": object()}, "The model is builtins.object"),
         ({"trained_on": "nobody"}, "trained_on"),
         ({"colour": 1}, "colour"),
+        ({"labels": np.full(240, -1)}, "labels hold -1"),
+        ({"labels": np.where(np.arange(240) == 3, np.nan, 0.0)}, "labels hold nan"),
+        ({"labels": np.full(240, "dead")}, "labels hold dead"),
+        ({"labels": np.zeros((240, 1))}, r"labels have the shape \(240, 1\)"),
+        ({"patients": np.arange(239)}, r"patients have the shape \(239,\)"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes: dict, words: str, tmp_path: Path) -> None:
     grid = cases.clinical_grid()
     usual = {"model": "m.json", "variables": cases.NAMES, "trained_on": "elsewhere", "store": tmp_path}
+    usual |= {"labels": grid.labels}
     given = usual | changes
     with pytest.raises(ConfigError, match=words):
-        icudl.audit(given.pop("model"), grid.values, grid.labels, **given)
+        icudl.audit(given.pop("model"), grid.values, given.pop("labels"), **given)

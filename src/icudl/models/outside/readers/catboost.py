@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import Float64s, Predictor, by_feature, last_single
+from icudl.models.outside.predictor import Float64s, Predictor, by_feature, last_single, require_classes
 from icudl.models.outside.readers.library import as_file, require
 
 
@@ -17,7 +17,7 @@ def read(data: bytes) -> Predictor:
     """Read a model; its raw value is the logit where its loss is the logistic one.
 
     Raises:
-        StageError: The bytes are no model, or it has several classes.
+        StageError: The bytes are no model, it has several classes, or none of its two is known to be death.
         PluginError: CatBoost is not installed.
     """
     library = require("catboost", "catboost")
@@ -32,6 +32,7 @@ def read(data: bytes) -> Predictor:
     loss = str(model.get_all_params().get("loss_function", ""))
     if loss.startswith("MultiClass"):
         raise StageError("The CatBoost model has several classes (MultiClass). Expected two: Logloss.")
+    require_classes("The CatBoost model", model)
 
     def call(features: Any, lengths: Any) -> Any:
         del lengths

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, one_column
+from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, one_column, require_classes
 
 
 def find(name: str) -> Any:
@@ -41,7 +41,7 @@ def read(name: str) -> Predictor:
     """Make a predictor of an object.
 
     Raises:
-        StageError: It cannot be imported, or is no model.
+        StageError: It cannot be imported, is no model, or has classes of which none is known to be death.
     """
     from torch import nn
 
@@ -53,6 +53,7 @@ def read(name: str) -> Predictor:
     if hasattr(found, "predict_proba"):
         from icudl.models.outside.readers.sklearn import levels_of
 
+        require_classes(f"The model {name}", found)
         levels = levels_of(found)
         return Predictor(
             name=f"The model {name}",

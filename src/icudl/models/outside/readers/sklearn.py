@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, by_feature, last_single
+from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, by_feature, last_single, require_classes
 from icudl.models.outside.readers.library import require
 from icudl.models.outside.readers.objects import probabilities
 
@@ -23,7 +23,8 @@ def read(data: bytes, trusted: Sequence[str]) -> Predictor:
         trusted: Types that may be made besides those that skops trusts.
 
     Raises:
-        StageError: The bytes are no estimator, it has types that are not trusted, or no predict_proba.
+        StageError: The bytes are no estimator, it has types that are not trusted, no predict_proba, or
+            classes of which none is known to be death.
         PluginError: skops is not installed.
     """
     library = require("skops.io", "skops")
@@ -49,9 +50,11 @@ def read(data: bytes, trusted: Sequence[str]) -> Predictor:
         raise StageError(
             f"The skops file holds {type(estimator).__name__}, which has no predict_proba. Expected a classifier."
         )
+    name = f"The model ({type(estimator).__name__})"
+    require_classes(name, estimator)
     levels = levels_of(estimator)
     return Predictor(
-        name=f"The model ({type(estimator).__name__})",
+        name=name,
         call=partial(probabilities, estimator),
         gives="probability",
         n_features=getattr(estimator, "n_features_in_", None),
