@@ -35,9 +35,12 @@ DEATH_BY_FLAG = "death flag without a time: a death at an unknown hour"
 DEATH_AFTER_DISCHARGE = "death time after hospital discharge: a death in hospital"
 DEATH_BEFORE_STAY = "death before the ICU stay: not alive in the window"
 DEATH_IN_EARLIER_ADMISSION = "death in an earlier admission: not alive in the window"
+DEATH_BY_DAY = "day of death within the admission, neither flag nor time: a survivor"
+OVERLAP = "overlaps the patient's next stay: what was charted then belongs to the next"
 
-_VERSION = 2
-"""Of the rules below. 2: three rules about deaths that lie elsewhere than in the admission are counted."""
+_VERSION = 3
+"""Of the rules below. 2: three rules about deaths that lie elsewhere than in the admission are counted. 3: days of
+death within an admission that the patient survived, and stays that overlap, are counted."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +78,9 @@ def joined_stays(
 
     A patient died in the ICU if deathtime is not after outtime; that is not known of a death without a time. A death
     after discharge is that of dod, whose time of day is not told: it counts as the end of the day. Where dod is empty
-    throughout, nobody was followed after discharge.
+    throughout, nobody was followed after discharge. A dod between admission to the ICU and discharge that neither flag
+    nor deathtime knows of is no death in hospital; such stays are counted, and so are those that overlap the
+    patient's next.
 
     Args:
         patients: subject_id, gender, dod, and what ``age_years`` needs.
@@ -96,7 +101,8 @@ def joined_stays(
     check.stays(patients, admissions, icustays)
     deaths = admissions.group_by("subject_id").agg(first_death=pl.col("deathtime").min())
     joined = icustays.join(patients, on="subject_id").join(admissions, on=["subject_id", "hadm_id"])
-    joined = joined.join(deaths, on="subject_id", how="left", maintain_order="left")
+    order = ["subject_id", "intime", layout.stay]
+    joined = joined.join(deaths, on="subject_id", how="left", maintain_order="left").sort(order)
     check.outcomes(joined)
     sex = pl.col("gender").str.strip_chars().str.to_uppercase().replace("", None)
     flagged, timed = (pl.col("hospital_expire_flag") == 1).fill_null(value=False), pl.col("deathtime").is_not_null()
@@ -107,11 +113,11 @@ def joined_stays(
         (pl.col("deathtime") > pl.col("dischtime")).sum().alias("discharged"),
         (_own_death() < pl.col("intime")).sum().alias("before"),
         (pl.col("first_death") < pl.min_horizontal("intime", _own_death())).sum().alias("earlier"),
+        (~timed & ~flagged & _own_death().is_between("intime", "dischtime")).sum().alias("by day"),
+        (_following() < pl.col("outtime")).sum().alias("overlap"),
     ).row(0)
-    order = ["subject_id", "intime", layout.stay]
     table = (
-        joined.sort(order)
-        .select(
+        joined.select(
             stay_id=layout.stay,
             patient_id="subject_id",
             admission_id="hadm_id",
@@ -131,11 +137,18 @@ def joined_stays(
         .with_columns(pl.col(column).cast(dtype) for column, dtype in STAYS_SCHEMA.items())
         .sort("stay_id")
     )
-    died = (DEATH_BY_TIME, DEATH_BY_FLAG, DEATH_AFTER_DISCHARGE, DEATH_BEFORE_STAY, DEATH_IN_EARLIER_ADMISSION)
-    rules = (("sex", UNREADABLE_SEX), *(("died", rule) for rule in died))
+    died = (
+        DEATH_BY_TIME,
+        DEATH_BY_FLAG,
+        DEATH_AFTER_DISCHARGE,
+        DEATH_BEFORE_STAY,
+        DEATH_IN_EARLIER_ADMISSION,
+        DEATH_BY_DAY,
+    )
+    rules = (("sex", UNREADABLE_SEX), *(("died", rule) for rule in died), ("(stays)", OVERLAP))
     rows = [(*rule, count) for rule, count in zip(rules, counts, strict=True) if count]
     cleaning = pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
-    return Stays(table, cleaning, _outcomes(joined.sort(order), admissions, layout))
+    return Stays(table, cleaning, _outcomes(joined, admissions, layout))
 
 
 def rules_of_stays(book: RuleBook) -> str:
@@ -148,6 +161,11 @@ def _own_death() -> pl.Expr:
     return pl.coalesce("deathtime", pl.col("dod") + _SECONDS_PER_DAY)
 
 
+def _following() -> pl.Expr:
+    """Return when the patient's next stay begins, of stays sorted by patient and time."""
+    return pl.col("intime").shift(-1).over("subject_id")
+
+
 def _outcomes(joined: pl.DataFrame, admissions: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Return how stays ended, from patients, admissions and stays joined and sorted by patient and time."""
     last = admissions.group_by("subject_id").agg(last_discharge=pl.col("dischtime").max())
@@ -155,7 +173,7 @@ def _outcomes(joined: pl.DataFrame, admissions: pl.DataFrame, layout: Layout) ->
     # MIMIC-IV 1.0 has the column dod without a single day in it: nobody was followed.
     days = layout.follow_up_days if joined["dod"].is_not_null().any() else 0
     followed = pl.col("last_discharge") + int(days * _SECONDS_PER_DAY)
-    back = pl.col("intime").shift(-1).over("subject_id") - pl.col("outtime")
+    back = _following() - pl.col("outtime")
     columns = {
         "stay_id": pl.col(layout.stay),
         "icu_death": pl.when(died).then(pl.col("deathtime") <= pl.col("outtime")).otherwise(False),

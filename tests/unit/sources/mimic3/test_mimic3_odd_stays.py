@@ -1,0 +1,52 @@
+"""Stays whose tables contradict one another without a fault in any row: counted, each by its rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mimic3_tables import HEADERS, Hospital, admission, at, chart, patient, read, stay
+
+from icudl.artifacts import SourceTables
+from icudl.execution.context import RunContext
+
+DOD = HEADERS["PATIENTS"].split().index("DOD")
+
+
+def touched(tables: SourceTables, subject: str) -> dict[str, int]:
+    found = tables.cleaning.filter(tables.cleaning["variable"] == subject)
+    return dict(found.select("rule", "rows").rows())
+
+
+def test_a_day_of_death_within_an_admission_that_the_patient_survived(tmp_path: Path, context: RunContext) -> None:
+    """Patients 1 to 5: a survivor, dead in the admission by day alone, by day and time, after discharge, before it."""
+    days = (None, 70, 70, 600, -34)
+    patients = [patient(k) for k in range(1, 6)]
+    for person, hours in zip(patients, days, strict=True):
+        person[DOD] = None if hours is None else at(hours)[:10] + " 00:00:00"
+    hospital = Hospital(
+        stays=[stay(200 + k, 0, 50, subject=k, hadm=100 + k) for k in range(1, 6)],
+        admissions=[admission(100 + k, subject=k, death=70 if k == 3 else None) for k in range(1, 6)],
+        patients=patients,
+    )
+    tables = read(hospital.write(tmp_path / "hospital"), context)
+    assert tables.stays["died"].to_list() == [False, False, True, False, False]
+    assert touched(tables, "died") == {
+        "day of death within the admission, neither flag nor time: a survivor": 1,
+        "death before the ICU stay: not alive in the window": 1,
+    }
+
+
+def test_stays_that_overlap(tmp_path: Path, context: RunContext) -> None:
+    hospital = Hospital(
+        charts=[chart(5, 211, 80), chart(15, 211, 90), chart(25, 211, 100)],
+        stays=[stay(200, 0, 40), stay(201, 10, 20), stay(202, 40, 60), stay(203, 0, 40, subject=2, hadm=102)],
+        admissions=[admission(100), admission(102, subject=2)],
+        patients=[patient(1), patient(2)],
+    )
+    tables = read(hospital.write(tmp_path / "hospital"), context, use=("heartrate", "bun"))
+    assert touched(tables, "(stays)") == {
+        "overlaps the patient's next stay: what was charted then belongs to the next": 1
+    }
+    charted = tables.hours.filter(tables.hours["variable"] == 0)
+    assert charted.select("stay_id", "hour").rows() == [(200, 5), (201, 5)]
+    assert touched(tables, "heartrate")["dropped: outside any ICU stay"] == 1
