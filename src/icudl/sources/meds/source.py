@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,7 +90,8 @@ class Meds(SourceBase):
 
         Raises:
             ConfigError: Two of the variables are read from the same code.
-            SourceError: A file cannot be read or lacks a column, the ETL is unknown, or no value was found.
+            SourceError: A file cannot be read or lacks a column, a subject is in two files, the ETL is unknown, or no
+                value was found.
         """
         shards, notes = self._shards(), Notes()
         self._require_codes()
@@ -100,6 +102,7 @@ class Meds(SourceBase):
                 events.append(shard.events(patterns))
                 counts.append(shard.codes())
                 bar.advance(1)
+        _require_whole_subjects(shards, events)
         stays = stays_of(pl.concat(events), self._codes, self._ready, notes)
         codes = pl.concat(counts).group_by("code").agg(pl.col("rows").sum())
         found = self._codes.found(codes["code"].drop_nulls(), variables)
@@ -163,3 +166,23 @@ class Meds(SourceBase):
             )
         if absent:
             notes.say(f"No code of the data is of {', '.join(absent)}: these inputs stay empty.")
+
+
+def _require_whole_subjects(shards: Sequence[Shard], events: Sequence[pl.DataFrame]) -> None:
+    """Refuse a copy of a file beside it, and parts of two data sets: MEDS keeps all events of a subject in one file.
+
+    Raises:
+        SourceError: A subject has events in two files.
+    """
+    home = pl.DataFrame(schema={"subject_id": pl.Int64, "shard": pl.Int64})
+    for number, found in enumerate(events):
+        subjects = found.select(pl.col("subject_id").unique())
+        twice = home.join(subjects, on="subject_id", how="semi").sort("subject_id")
+        if not twice.is_empty():
+            subject, first = twice.row(0)
+            raise SourceError(
+                f"Subject {subject} has events in {shards[first].name} and in {shards[number].name}, and {len(twice)} "
+                "of these files' subjects are in both. MEDS keeps a subject in one file: remove the copy, or the files "
+                "of another data set."
+            )
+        home = pl.concat([home, subjects.with_columns(shard=pl.lit(number, pl.Int64))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,13 @@ def test_locating(tmp_path: Path) -> None:
 def test_repeated_rows_are_one(tmp_path: Path) -> None:
     twice = DataSet({"0": [*EVENTS, EVENTS[-1], event(1, "LAB//220045//bpm", 90)]}).write(tmp_path / "meds")
     assert means(read(twice)) == [(1, 1, "heartrate", 85.0, 2)]
+
+
+def test_a_copy_of_a_file_beside_it_is_refused(tmp_path: Path) -> None:
+    one = [*person(), *stay(), event(1, "LAB//220045//bpm", 80)]
+    other = [*person(2), *stay(subject=2)]
+    folder = DataSet({"train/0": one, "train/1": other}).write(tmp_path / "meds")
+    read(folder)
+    shutil.copy(folder / "data" / "train" / "0.parquet", folder / "data" / "old.parquet")
+    with pytest.raises(SourceError, match=r"Subject 1 has events in .*old.parquet and in .*train/0.parquet, and 1 of"):
+        read(folder)
