@@ -203,7 +203,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="preprocess", verb="preprocess", artifact=GridDataset, run=_preprocess, version=3),
         Stage(name="tune-model", verb="tune model", artifact=TuningResult, run=_tune_model, version=4, plugin="model"),
         Stage(name="train", verb="train", artifact=TrainingResult, run=_train, version=5, plugin="model"),
-        Stage(name="score", verb="score", artifact=Scores, run=_score),
+        Stage(name="score", verb="score", artifact=Scores, run=_score, version=2),
         Stage(
             name="tune-attack",
             verb="tune attack",

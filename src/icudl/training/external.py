@@ -29,6 +29,12 @@ OVERLAPPING: tuple[frozenset[str], ...] = (
 )
 """Populations that have patients in common, under ids that do not tell which."""
 
+FEWEST_FOR_A_MEDIAN = 20
+"""Values of a variable below which nothing is said about their median."""
+
+STAYS_FOR_A_MEDIAN = 2000
+"""Stays whose values a median is taken of, at most."""
+
 _OTHER_IDS = "yaib-"
 """Begins the name of a population of the same patients as another's, under ids of stays instead of patients."""
 
@@ -131,6 +137,38 @@ def unused_names(grid: GridDataset, checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(variable.name for variable in grid.variables if variable.name not in expected)
 
 
+def shifted_names(grid: GridDataset, training_grid: GridDataset) -> list[str]:
+    """Return, in words, the variables whose median lies where the data of the training have hardly a value.
+
+    Medians of other patients differ by less than that; those of another unit, or of another measurement under the same
+    name, do not.
+
+    Args:
+        grid: The data set that is scored. Variables are matched by name.
+        training_grid: The data set that the model was fitted on.
+    """
+    theirs = {variable.name: place for place, variable in enumerate(training_grid.variables)}
+    told = []
+    for place, variable in enumerate(grid.variables):
+        if variable.name not in theirs:
+            continue
+        here, there = (_charted(*each) for each in ((grid, place), (training_grid, theirs[variable.name])))
+        if min(len(here), len(there)) < FEWEST_FOR_A_MEDIAN:
+            continue
+        low, high = np.quantile(there, (0.01, 0.99))
+        median = np.median(here)
+        if not low <= median <= high:
+            told.append(f"{variable.name} (median {median:.4g}; {low:.4g} to {high:.4g} in training)")
+    return told
+
+
+def _charted(grid: GridDataset, place: int) -> npt.NDArray[np.float32]:
+    """Return the values of a variable in at most ``STAYS_FOR_A_MEDIAN`` stays, taken at equal distances."""
+    step = max(1, -(-len(grid.labels) // STAYS_FOR_A_MEDIAN))
+    values: npt.NDArray[np.float32] = grid.values[::step, :, place]
+    return values[~np.isnan(values)]
+
+
 def differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoint: Checkpoint) -> list[str]:
     """Return, in sentences, what a reader of a data set's scores has to know about the data.
 
@@ -148,6 +186,11 @@ def differences_of_data(grid: GridDataset, training_grid: GridDataset, checkpoin
     if grid.outcome != training_grid.outcome:
         notes.append(
             f"The model was fitted to {training_grid.outcome.phrase}; these stays are judged by {grid.outcome.phrase}."
+        )
+    if shifted := shifted_names(grid, training_grid):
+        notes.append(
+            f"Values lie elsewhere than those that the model was fitted to: {', '.join(shifted)}. Check their units "
+            "and what they measure: scores of values in a wrong unit mean nothing."
         )
     if missing := missing_names(grid, checkpoint):
         notes.append(f"The data lack {', '.join(missing)}: taken as never measured.")

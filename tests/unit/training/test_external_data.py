@@ -22,6 +22,7 @@ from icudl.training.external import (
     require_populations,
     rows_by_fold,
     shared_under_other_ids,
+    shifted_names,
     unmet_rows,
     unused_names,
 )
@@ -220,3 +221,26 @@ def _fitted(grid: GridDataset, fold: int, scratch: Path) -> Checkpoint:
     checkpoint = run_member(plan, MemberJob(fold=fold), ignore_ticks).checkpoint
     assert checkpoint is not None
     return checkpoint
+
+
+def test_values_that_lie_elsewhere_are_named() -> None:
+    """Of four variables one is in another unit, one is a little higher, one is new and one has too few values."""
+    home = make_grid(60, n_hours=N_HOURS, n_variables=4)
+    values = home.values.copy()
+    values[..., 0] *= 0.0113  # as creatinine in mg/dL is of that in umol/L, around a median that is not 0
+    values[..., 1] += 0.2
+    values[..., 3] = np.where(np.arange(60)[:, None] < 3, values[..., 3] + 99, np.nan)
+    home = dataclasses.replace(home, values=np.where(np.arange(4) == 0, home.values + 90, home.values))
+    values[..., 0] += np.float32(90 * 0.0113)
+    names = ("heartrate", "ph", "other", "lactate")
+    variables = tuple(
+        dataclasses.replace(variable, name=name) for variable, name in zip(home.variables, names, strict=True)
+    )
+    away = dataclasses.replace(home, values=values.astype(np.float32), variables=variables)
+    there = (*variables[:2], dataclasses.replace(variables[2], name="another"), variables[3])
+    home = dataclasses.replace(home, values=home.values.astype(np.float32), variables=there)
+    [told] = shifted_names(away, home)
+    assert told.startswith("heartrate (median 1.0")
+    assert shifted_names(home, home) == []
+    back = dataclasses.replace(away, variables=(there[2], *variables[1:3], variables[0]))
+    assert shifted_names(back, home) == [], "variables are matched by name, not by place"
