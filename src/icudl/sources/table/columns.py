@@ -83,37 +83,58 @@ class Columns:
                 )
 
 
-def checked(key: str, stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
+Stated = Mapping[str, tuple[str, ...]]
+"""Headers of each role, as the configuration states them."""
+
+
+def checked(key: str, stated: Mapping[str, Any], known: Mapping[str, Any], *, several: bool = False) -> Stated:
     """Return columns as the configuration states them.
+
+    Args:
+        key: Name of the option that states them, for messages.
+        stated: A header for each role, or a list of them.
+        known: The roles.
+        several: Whether a role may have a list of headers.
 
     Raises:
         ConfigError: A role is unknown, or a header is no text.
     """
+    headers: dict[str, tuple[str, ...]] = {}
     for role, header in stated.items():
         if role not in known:
             raise ConfigError(
                 f"source.{key} names {role!r}.{suggestion(role, known)} Known: {', '.join(known)}. Write the role "
                 f'first, then the header of your column: {{ {next(iter(known))} = "..." }}.'
             )
-        if not isinstance(header, str) or not header.strip():
-            raise ConfigError(f"source.{key}.{role} = {header!r}. Give the header of the column as text.")
-    return {role: header.strip() for role, header in stated.items()}
+        given = header if several and isinstance(header, list | tuple) and header else [header]
+        for one in given:
+            if not isinstance(one, str) or not one.strip():
+                raise ConfigError(f"source.{key}.{role} = {header!r}. Give the header of the column as text.")
+        headers[role] = tuple(one.strip() for one in given)
+    return headers
 
 
 def found(
-    present: Sequence[str], stated: Mapping[str, str], known: Mapping[str, tuple[str, ...]], key: str, table: str
+    present: Sequence[str],
+    stated: Stated,
+    known: Mapping[str, tuple[str, ...]],
+    key: str,
+    table: str,
+    *,
+    is_alone: bool = True,
 ) -> Columns:
     """Return the columns of a table.
 
     Args:
         present: Its headers.
-        stated: Headers by role, from the configuration.
+        stated: Headers by role, from the configuration; of several headers a table has one.
         known: Headers by which a role is known, the surest first.
         key: Name of the option that states them, for messages.
         table: Name of the file, for messages.
+        is_alone: Whether all stated columns must be of this table; else ``require_met`` looks at all tables.
 
     Raises:
-        SourceError: A stated header does not exist, or two columns have the same name.
+        SourceError: A stated header does not exist, or two columns have the same name or the same role.
     """
     by_name: dict[str, str] = {}
     for header in present:
@@ -121,14 +142,18 @@ def found(
             raise SourceError(
                 f"{table} has two columns {header!r}. Which of them is meant cannot be told: rename or remove one."
             )
+    if is_alone:
+        require_met(stated, {table: list(present)}, key)
     headers: dict[str, str] = {}
-    for role, header in stated.items():
-        if header.casefold() not in by_name:
+    for role, names in stated.items():
+        met = [by_name[name.casefold()] for name in names if name.casefold() in by_name]
+        if len(met) > 1:
             raise SourceError(
-                f"{table} has no column {header!r}, which source.{key}.{role} names."
-                f"{suggestion(header, present)} Its columns: {', '.join(present)}."
+                f"{table} has the columns {' and '.join(map(repr, met))}, and source.{key}.{role} names both. Name one "
+                "column of each table."
             )
-        headers[role] = by_name[header.casefold()]
+        if met:
+            headers[role] = met[0]
     free = {normal(header): header for header in reversed(present) if header not in headers.values()}
     guessed = []
     for role, names in known.items():
@@ -138,3 +163,26 @@ def found(
             if guess != normal(role):
                 guessed.append(role)
     return Columns(headers, tuple(guessed))
+
+
+def require_met(stated: Stated, tables: Mapping[str, list[str]], key: str) -> None:
+    """Check that each stated header is in one of the tables.
+
+    Args:
+        stated: Headers by role, from the configuration.
+        tables: Headers of each table.
+        key: Name of the option that states them, for the message.
+
+    Raises:
+        SourceError: No table has one.
+    """
+    present = [header for headers in tables.values() for header in headers]
+    folded = {header.casefold() for header in present}
+    for role, names in stated.items():
+        for name in names:
+            if name.casefold() not in folded:
+                have, its = ("has", "Its") if len(tables) == 1 else ("have", "Their")
+                raise SourceError(
+                    f"{' and '.join(tables)} {have} no column {name!r}, which source.{key}.{role} names."
+                    f"{suggestion(name, present)} {its} columns: {'; '.join(map(', '.join, tables.values()))}."
+                )

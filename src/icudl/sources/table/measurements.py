@@ -9,7 +9,7 @@ import polars as pl
 from icudl.artifacts import Schema
 from icudl.errors import SourceError
 from icudl.sources.table import columns, ids, texts
-from icudl.sources.table.columns import VALUE_COLUMNS, Columns
+from icudl.sources.table.columns import VALUE_COLUMNS, Columns, Stated
 from icudl.sources.table.files import Table
 from icudl.sources.table.options import TableOptions
 from icudl.sources.table.reading import Notes, frequent
@@ -43,22 +43,25 @@ class Entries:
     guesses: tuple[str, ...]
 
 
-def entries_of(table: Table, frame: pl.DataFrame, options: TableOptions, stated: dict[str, str]) -> Entries:
+def entries_of(table: Table, frame: pl.DataFrame, options: TableOptions, stated: Stated) -> Entries:
     """Read a table of measurements.
 
-    An empty cell of a wide table is no row; one of a long table is a row without a value.
+    An empty cell of a wide table is no row; one of a long table is a row without a value. A table that has neither a
+    column of names nor one of values is wide, although another table of the data may be long.
 
     Args:
         table: Which one, for messages.
         frame: Its cells as text.
         options: Options of the source.
-        stated: Headers by role, from the configuration.
+        stated: Headers by role, from the configuration; not all need be of this table.
 
     Raises:
         SourceError: A column is missing, or times are numbers in some rows and timestamps in others.
     """
-    found = columns.found(frame.columns, stated, VALUE_COLUMNS, "value_columns", table.name)
-    is_long = options.layout == "long" or (options.layout == "auto" and {"name", "value"} <= set(found.headers))
+    found = columns.found(frame.columns, stated, VALUE_COLUMNS, "value_columns", table.name, is_alone=False)
+    pair = {"name", "value"}
+    says_long = pair <= set(found.headers) or pair & set(stated) & set(found.headers)
+    is_long = options.layout == "long" or (options.layout == "auto" and bool(says_long))
     found.require(
         ("stay_id", "time", "name", "value") if is_long else ("stay_id", "time"),
         "value_columns",

@@ -50,8 +50,8 @@ class TableOptions(SourceOptions):
     )
     value_columns: Mapping[str, Any] = option(
         {},
-        'Columns of the measurements that have names of their own: { time = "Zeit" }. Known are stay_id, time, '
-        "name, value and unit.",
+        'Columns of the measurements that have names of their own: { time = "Zeit" }, or a list where they are called '
+        'otherwise in each file: { time = ["Zeit", "Abnahme"] }. Known are stay_id, time, name, value and unit.',
     )
     names: Mapping[str, Any] = option(
         {},

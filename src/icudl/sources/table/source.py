@@ -56,7 +56,7 @@ class TableSource(SourceBase):
         self._tells_readmission = stays.tells_readmission(self._stay_columns)
         self.outcomes = TOLD | ({"column"} if "outcome" in self._stay_columns else frozenset())
         self.outcomes |= {"readmission"} if self._tells_readmission else frozenset()
-        self._value_columns = columns.checked("value_columns", options.value_columns, VALUE_COLUMNS)
+        self._value_columns = columns.checked("value_columns", options.value_columns, VALUE_COLUMNS, several=True)
         texts.require_format(options.time_format)
         texts.require_zone(options.time_zone)
         if options.separator and len(options.separator) != 1:
@@ -100,9 +100,12 @@ class TableSource(SourceBase):
         guesses = [f"{found.headers[role]!r} of {tables.stays.name} is {role}" for role in found.guessed]
         read = stays.stays_of(frame, found, self._options, tables.stays, notes)
         entries = []
+        frames = [self._read(table) for table in tables.measurements]
+        headers = {table.name: each.columns for table, each in zip(tables.measurements, frames, strict=True)}
+        columns.require_met(self._value_columns, headers, "value_columns")
         for table in tables.measurements:
             with context.progress.task(f"reading {table.name}"):
-                entries.append(measurements.entries_of(table, self._read(table), self._options, self._value_columns))
+                entries.append(measurements.entries_of(table, frames.pop(0), self._options, self._value_columns))
         times = [*read.times, *(each.times for each in entries if each.times is not None)]
         measurements.require_one_clock(times, self._options.time_zone)
         measurements.notes_on_summer_time(times, notes)

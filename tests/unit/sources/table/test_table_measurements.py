@@ -361,3 +361,41 @@ def test_a_table_that_was_cut_between_two_rows(tmp_path: Path) -> None:
     assert "3 of 20 stays with measurements are not in the table of stays" in no_stays
     no_rows = said(read(tmp_path / "rows", rows.partition("18,1")[0], stays))
     assert "3 of 20 stays have no row of the chosen variables" in no_rows
+
+
+def test_files_call_their_columns_otherwise_and_one_is_wide(tmp_path: Path) -> None:
+    files = {
+        "stays.csv": STAYS,
+        "monitor.csv": "Fall,Zeitpunkt,HF,Temp [°F]\n1,1,80,98.6\n2,1,90,\n",
+        "labor.csv": "Fallnr,Abnahme,Untersuchung,Ergebnis,Einheit\n1,2,Krea,88.4,umol/L\n",
+    }
+    stated = {
+        "stay_id": ["Fall", "Fallnr"], "time": ["Zeitpunkt", "Abnahme"], "name": "Untersuchung", "value": "Ergebnis",
+        "unit": "Einheit",
+    }  # fmt: skip
+    options = {
+        "measurements": ("monitor.csv", "labor.csv"),
+        "names": {"HF": "heartrate", "Temp [°F]": "tempc", "Krea": "creatinine"},
+    }
+    use = ("heartrate", "tempc", "creatinine")
+    tables = tables_of(write(tmp_path / "data", files), use, value_columns=stated, **options)
+    assert means(tables) == [
+        (1, 1, "heartrate", 80, 1), (1, 1, "tempc", 37, 1), (1, 2, "creatinine", pytest.approx(1, abs=1e-4), 1),
+        (2, 1, "heartrate", 90, 1),
+    ]  # fmt: skip
+    for role, header, message in (
+        (
+            "value",
+            "Resultat",
+            "monitor.csv and labor.csv have no column 'Resultat', which source.value_columns.value names",
+        ),
+        (
+            "time",
+            ["Zeitpunkt", "HF", "Abnahme"],
+            r"monitor.csv has the columns 'Zeitpunkt' and 'HF', and .* names both",
+        ),
+    ):
+        with pytest.raises(SourceError, match=message):
+            tables_of(tmp_path / "data", use, value_columns={**stated, role: header}, **options)
+    with pytest.raises(SourceError, match=r"labor.csv has no column that is known as value"):
+        tables_of(tmp_path / "data", use, value_columns={k: v for k, v in stated.items() if k != "value"}, **options)
