@@ -15,9 +15,9 @@ import polars as pl
 
 from icudl.errors import SourceError
 from icudl.sources.mimic.layout import Layout
-from icudl.sources.mimic.scanning.rows import Block, BrokenRow, whole_rows
-from icudl.sources.mimic.scanning.wanted import Wanted
 from icudl.sources.reading.hashing import hash_files
+from icudl.sources.reading.scanning.rows import Block, BrokenRow, whole_rows
+from icudl.sources.reading.scanning.wanted import Wanted
 from icudl.sources.reading.unreadable import DAMAGED, UNREADABLE
 from icudl.sources.rules import RuleBook
 from icudl.variables import Variable

@@ -14,6 +14,9 @@ from typing import IO, cast
 import polars as pl
 
 from icudl.errors import SourceError
+from icudl.sources.reading.scanning.rows import look_for
+from icudl.sources.reading.scanning.single import fields_of
+from icudl.sources.reading.scanning.wanted import Look
 from icudl.sources.reading.unreadable import UNREADABLE
 
 Types = Mapping[str, type[pl.DataType]]
@@ -99,7 +102,7 @@ class TableFile:
 
     def _blocks(self, width: int) -> Iterator[bytes]:
         """Yield the lines below the header, every one of them checked to be a whole row."""
-        line = 1
+        line, look = 1, look_for(self.path)
         with self._opened() as handle:
             handle.readline()
             rest = b""
@@ -109,13 +112,16 @@ class TableFile:
                 end = len(block) if not piece else block.rfind(b"\n") + 1
                 block, rest = block[:end], block[end:]
                 if block.strip():
-                    line = self._check(block, width, line)
+                    line = self._check(block, width, line, look)
                     yield block
                 if not piece:
                     return
 
-    def _check(self, block: bytes, width: int, line: int) -> int:
+    def _check(self, block: bytes, width: int, line: int, look: Look) -> int:
         """Check that each line has as many fields as the header; polars fills what a row lacks with nulls."""
+        seen = look(block if block.endswith(b"\n") else block + b"\n", width, None)
+        if seen is not None:
+            return line + seen[0]
         for text in block.removesuffix(b"\n").split(b"\n"):
             line += 1
             fields = fields_of(text)
@@ -148,23 +154,3 @@ class TableFile:
                 f"{reason}. Give the {self.table.upper()} table as {self.edition} ships it; download a damaged file "
                 "again."
             ) from error
-
-
-def fields_of(line: bytes) -> int:
-    """Return how many fields a line of a CSV file has; 0 where its quotes do not match.
-
-    Quotes match if they stand at both ends of a field, or doubled between them. Elsewhere some readers take a quote for
-    a character and others for the begin of a field that may run over many lines.
-    """
-    outside = line.removesuffix(b"\r").split(b'"')
-    if len(outside) % 2 == 0:
-        return 0
-    for position, part in enumerate(outside):
-        if position % 2 or len(outside) == 1:
-            continue
-        # Between two quoted parts there is a separator, or nothing where a quote is doubled.
-        opens = position == 0 or part == b"" or part.startswith(b",")
-        closes = position == len(outside) - 1 or part == b"" or part.endswith(b",")
-        if not (opens and closes):
-            return 0
-    return 1 + sum(part.count(b",") for part in outside[::2])

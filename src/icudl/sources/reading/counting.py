@@ -17,11 +17,11 @@ from icudl.sources.locating import LocatedTable, Survey
 LARGEST_COUNTED = 64 << 20
 """Size in bytes up to which a file is counted without being asked for; Parquet files know their rows."""
 
-BYTES_A_SECOND = {".tar.gz": 1.5e6, ".tgz": 1.5e6, ".gz": 14e6, ".csv": 120e6, ".parquet": 30e6}
+BYTES_A_SECOND = {".tar.gz": 1.5e6, ".tgz": 1.5e6, ".gz": 28e6, ".csv": 350e6, ".parquet": 30e6}
 """Bytes of tables that an extraction reads in a processor second, by the ending of the file.
 
-Measured on 1.4 million rows of CHARTEVENTS of ``icudl synth DIR --patients 200 --noise-rows 13.8`` in each format, on
-one EPYC virtual core, and on sets A and B of PhysioNet 2012 (docs/benchmarks/extraction.md).
+Measured on CHARTEVENTS of synthetic hospitals in each format, on one EPYC virtual core with the compiled loop (numpy takes
+twice as long), and on sets A and B of PhysioNet 2012 (docs/benchmarks/extraction.md).
 """
 
 _BLOCK_BYTES = 1 << 22

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from icudl.files import write_atomically
-from icudl.sources.mimic.scanning.wanted import SHIFT, Look, Wanted
+from icudl.sources.reading.scanning.wanted import SHIFT, Look, Wanted
 
 _SOURCE = Path(__file__).with_name("lines.c")
 _COMPILERS = ("cc", "gcc", "clang")
@@ -56,7 +56,7 @@ class _Room:
 def _look(
     look_at_lines: ctypes._NamedFuncPointer, room: _Room, part: bytes, n_fields: int, wanted: Wanted | None
 ) -> tuple[int, bytes] | None:
-    room.at_least(len(part))
+    room.at_least(0 if wanted is None else len(part))
     column, items, factor = (-1, None, 0) if wanted is None else (wanted.column, wanted.items, int(wanted.factor))
     rows = look_at_lines(
         part,

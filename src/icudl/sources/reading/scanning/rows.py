@@ -15,10 +15,10 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from icudl.sources.mimic.scanning.by_arrays import look_with_arrays
-from icudl.sources.mimic.scanning.compiled import compiled_look
-from icudl.sources.mimic.scanning.wanted import Look, Wanted
-from icudl.sources.reading.blocks import fields_of
+from icudl.sources.reading.scanning.by_arrays import look_with_arrays
+from icudl.sources.reading.scanning.compiled import compiled_look
+from icudl.sources.reading.scanning.single import fields_of
+from icudl.sources.reading.scanning.wanted import Look, Wanted
 
 # What is read at once and what is checked at once stays in a processor's cache while it is looked at several times.
 _PIECE_BYTES = 1 << 14
@@ -74,7 +74,7 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted | None, look: Look | No
         IsalError: The compressed file is damaged.
     """
     pieces = _inflated if path.suffix.lower() == ".gz" else _plain
-    look = look or _look_of(path)
+    look = look or look_for(path)
     line, blank, is_first = 1, 0, True
     for block in _ahead(lambda: _gathered(_cut_at_lines(pieces(path)))):
         kept: list[bytes] = []
@@ -101,7 +101,8 @@ def whole_rows(path: Path, n_fields: int, wanted: Wanted | None, look: Look | No
         yield Block(b"".join(kept), rows)
 
 
-def _look_of(path: Path) -> Look:
+def look_for(path: Path) -> Look:
+    """Return what looks at the bytes of a file: the compiled loop for a large one, if it can be had, else numpy."""
     compiled = compiled_look() if path.stat().st_size >= _WORTH_COMPILING else None
     return compiled or look_with_arrays
 

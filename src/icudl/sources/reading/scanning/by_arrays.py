@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from icudl.sources.mimic.scanning.wanted import Wanted
+from icudl.sources.reading.scanning.wanted import Wanted
 
 _COMMA, _NEWLINE, _RETURN, _QUOTE, _ZERO = b',\n\r"0'
 _FIRST_BYTES = np.array([2 ** (8 * width) - 1 for width in range(9)], np.uint64)
@@ -52,7 +52,8 @@ def _quotes_match(text: Bytes, newlines: Marks, marks: Marks) -> bool:
     opening, closing = quotes[::2], quotes[1::2]
     before, after = text[opening - 1], text[closing + 1]
     begins = (before == _COMMA) | (before == _NEWLINE) | (before == _QUOTE) | (opening == 0)
-    finishes = (after == _COMMA) | (after == _NEWLINE) | (after == _QUOTE) | (after == _RETURN)
+    finishes = (after == _COMMA) | (after == _NEWLINE) | (after == _QUOTE)
+    finishes |= (after == _RETURN) & (text[np.minimum(closing + 2, len(text) - 1)] == _NEWLINE)
     if not (begins.all() and finishes.all()):
         return False
     counts = closing - opening

@@ -76,7 +76,8 @@ int64_t look_at_lines(const uint8_t *text, int64_t size, int64_t n_fields, int64
             if (mark == '"') {
                 /* A quote opens after a mark and closes before one; where it is doubled, it closes and opens again. */
                 const uint8_t beside = is_quoted ? text[place + 1] : place ? text[place - 1] : '\n';
-                if (beside != ',' && beside != '\n' && beside != '"' && !(is_quoted && beside == '\r'))
+                const int ends_line = is_quoted && beside == '\r' && text[place + 2] == '\n';
+                if (beside != ',' && beside != '\n' && beside != '"' && !ends_line)
                     return -1;
                 is_quoted = !is_quoted;
             } else if (is_quoted) {
