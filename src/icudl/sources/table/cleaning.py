@@ -135,8 +135,19 @@ def _notes_on_names(
         notes.say(f"Names taken for those of the catalogue: {shown(guessed, 40)}.")
     there = {meaning.variable for meaning in known.values()}
     absent = [variable.name for variable in variables if variable.name not in there]
+    used = [variable.name for variable in variables]
+    others = {meaning.variable: 0 for meaning in known.values() if meaning.variable not in used}
+    for name, rows in counts.rows():
+        if name in known and known[name].variable in others:
+            others[known[name].variable] += rows
+    if others:
+        held = [f"{variable} ({several(rows, 'row')})" for variable, rows in sorted(others.items())]
+        notes.say(
+            f"The measurements hold what variables.use does not name: {shown(held, 40)}. Add it there if the model is "
+            "to see it."
+        )
     if absent:
-        present = [f'"{variable.name}"' for variable in variables if variable.name in there]
+        present = [f'"{variable}"' for variable in [*used, *sorted(others)] if variable in there]
         notes.say(
             f"No row is of {', '.join(absent)}: these inputs stay empty. To leave them out, set variables.use = "
             f"[{', '.join(present)}]."
@@ -220,7 +231,8 @@ def _notes_on_units(rows: pl.DataFrame, known: dict[str, Meaning], variables: Se
         if speaks_of_urea(name) and variable == "bun" and unit_name == "mg/dL":
             notes.say(
                 f"{name!r} speaks of urea, and its unit is read as mg/dL of urea nitrogen. If it is mg/dL of urea, the "
-                'values are 2.14 times too high: set source.units to "mg/dL urea".'
+                "values are 2.14 times too high: set source.units = "
+                f'{{ "{name}" = "mg/dL urea" }}.'
             )
     if unknown:
         notes.say(f"Units that are not known for their variable; these rows are left out: {shown(unknown, 20)}.")

@@ -112,6 +112,13 @@ def test_variables_without_a_row_are_said(tmp_path: Path) -> None:
     )
 
 
+def test_what_the_study_does_not_use_is_said(tmp_path: Path) -> None:
+    rows = HEAD + many("heartrate", ["80"] * 3) + many("MAP", ["75"] * 2) + many("CRP", ["9"])
+    tables = read(tmp_path / "data", rows, names={"MAP": "meanbp"}, ignore=("CRP",))
+    assert "The measurements hold what variables.use does not name: meanbp (2 rows)." in said(tables)
+    assert 'set variables.use = ["heartrate", "meanbp"]' in said(tables)
+
+
 def test_values_without_a_unit_that_look_like_another_are_refused(tmp_path: Path) -> None:
     values = [str(60 + k) for k in range(40)]
     with pytest.raises(SourceError, match=r"'creatinine' \(creatinine\) has median 79.5.*this looks like umol/L"):
