@@ -171,6 +171,7 @@ class Printer:
 def foretold(pending: Forecast) -> list[str]:
     """Return what a run will take, in words."""
     from icudl.cli.location import duration, size_of
+    from icudl.execution.threads import usable_cores
 
     many = len(pending.nodes)
     guessed = "" if pending.is_counted else ", guessed from the source"
@@ -181,6 +182,8 @@ def foretold(pending: Forecast) -> list[str]:
         f"{results} {took(pending)}, {needs} ({pending.stays:,} stays{guessed})",
         f"[dim]  {duration(pending.processor_seconds)} of processor time, {pending.workers} side by side; {rates}[/]",
     ]
+    if pending.load > usable_cores():
+        lines.append("[yellow]![/] Other programs keep this machine busy, so it will take longer on the clock.")
     if pending.unknown:
         lines.append(f"[dim]  not included, since nothing is known of them: {', '.join(pending.unknown)}[/]")
     return lines

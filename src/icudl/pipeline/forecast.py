@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import statistics
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,35 +30,38 @@ from icudl.sources.reading.counting import extraction_seconds
 from icudl.store.manifest import Manifest
 from icudl.training.options import TrainingOptions
 
-PROCESS_SECONDS = 3.2
+PROCESS_SECONDS = 2.4
 """Processor seconds until a process has loaded the libraries that it computes with."""
 
 RATES: Mapping[str, tuple[float, float]] = {
-    "extract synthetic": (0.2, 0.0032),
-    "extract files": (0.3, 1.0),
+    "extract synthetic": (0.2, 0.0027),
+    "extract files": (0.3, 0.9),
     "preprocess": (0.05, 1e-7),
-    "train network": (0.9, 0.0003),
-    "train boosted_trees": (5.4, 0.00105),
-    "train logistic_regression": (4.9, 0.0003),
-    "sweep on network": (0.3, 0.58),
-    "sweep on boosted_trees": (0.3, 0.125),
-    "sweep on logistic_regression": (0.1, 0.04),
-    "greedy on network": (0.3, 0.25),
-    "greedy on boosted_trees": (0.3, 0.21),
-    "greedy on logistic_regression": (0.1, 0.075),
-    "entry_errors on network": (0.3, 0.23),
-    "entry_errors on boosted_trees": (0.3, 0.07),
-    "noise on network": (0.3, 0.21),
-    "noise on boosted_trees": (0.3, 0.22),
-    "analyse network": (0.7, 0.06),
-    "analyse boosted_trees": (0.7, 0.0),
-    "analyse logistic_regression": (0.2, 0.0),
-    "report": (0.2, 0.17),
+    "train network": (1.8, 0.00025),
+    "train boosted_trees": (6.5, 0.0005),
+    "train logistic_regression": (4.5, 0.0001),
+    "sweep on network": (0.3, 0.35),
+    "sweep on boosted_trees": (0.3, 0.08),
+    "sweep on logistic_regression": (0.6, 0.013),
+    "exact_value on boosted_trees": (0.3, 0.37),
+    "exact_value on logistic_regression": (0.3, 0.14),
+    "greedy on network": (0.3, 0.09),
+    "greedy on boosted_trees": (0.3, 0.125),
+    "greedy on logistic_regression": (0.5, 0.045),
+    "entry_errors on network": (0.3, 0.12),
+    "entry_errors on boosted_trees": (0.3, 0.045),
+    "entry_errors on logistic_regression": (0.1, 0.017),
+    "noise on network": (0.3, 0.13),
+    "noise on boosted_trees": (0.3, 0.185),
+    "analyse network": (0.3, 0.05),
+    "analyse boosted_trees": (0.6, 0.0),
+    "analyse logistic_regression": (0.3, 0.0),
+    "write report": (0.2, 0.1),
 }
 """Processor seconds of a piece of work, and of each of its units, by kind (docs/benchmarks/forecasts.md)."""
 
-REFERENCE_SECONDS = 0.0062
-"""Processor seconds of ``_fixed_work`` on the machine on which ``RATES`` were measured."""
+REFERENCE_SECONDS = 0.0054
+"""Processor seconds of ``_fixed_work`` on the machine on which ``RATES`` were measured, with nothing else on it."""
 
 KEPT = {"physionet2012": 1.0, "physionet2019": 1.0, "yaib": 1.0}
 """Share of a source's stays that a cohort keeps; elsewhere ``_KEPT``, since half of all stays end before 48 hours."""
@@ -64,7 +69,9 @@ KEPT = {"physionet2012": 1.0, "physionet2019": 1.0, "yaib": 1.0}
 _KEPT = 0.5
 _STAYS_A_PATIENT = 1.25  # of the synthetic hospital
 _WIDTH = 48
-_OF_SUMMARIES = 0.4  # a network on summaries, beside one of _WIDTH units that reads the hours as well
+_MOST_FIXED = 0.8  # share of a measured piece of work that may count as the same for any number of units
+_STAYS_DESCRIBED = 1500  # stays whose results take a report as long as what it does for any number of them
+_OF_SUMMARIES = 0.6  # a network on summaries, beside one of _WIDTH units that reads the hours as well
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +107,8 @@ class Forecast:
         stays: Stays of the main data set.
         is_counted: Whether the stays were counted; otherwise they are guessed from the source.
         learned: Nodes whose rate comes from earlier runs in the store.
+        jobs: The most parts of a node that can be computed side by side.
+        load: Processes that the machine was running or that waited for it, on average over the last minute.
     """
 
     nodes: Mapping[str, float | None]
@@ -111,6 +120,8 @@ class Forecast:
     stays: int
     is_counted: bool
     learned: int
+    jobs: int = 1
+    load: float = 0.0
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -164,7 +175,14 @@ def work_of(node: Node, config: Config, stays: Mapping[str, int], source: DataSo
         return _attack(attack.attack, options, here, entry.window.hours, trials)
     if stage == "analyse":
         return _analysis(config, node, here)
-    return Work(kind=stage, units=float(len(node.upstream)) if stage == "report" else 1.0)
+    return _other(node, here)
+
+
+def _other(node: Node, stays: int) -> Work:
+    """Return the work of a node that is of no model or attack, or of which nothing is counted."""
+    if node.key.stage == "report":  # describes every result, and resamples stays for differences between models
+        return Work(kind="write report", units=len(node.upstream) * (1 + stays / _STAYS_DESCRIBED))
+    return Work(kind=node.key.stage, units=1.0)
 
 
 def _extraction(options: SourceOptions, source: DataSource | None, stays: int) -> Work:
@@ -212,35 +230,40 @@ def _attack(attack: AttackOptions, options: ModelOptions, stays: int, hours: int
     return Work(kind=kind, units=attacked * trials * size * options.ensemble_size, jobs=max(1, math.ceil(attacked / 8)))
 
 
-def learned_rates(manifests: Iterable[Manifest]) -> dict[str, float]:
-    """Return processor seconds a unit by kind, from the largest piece of work of each kind."""
+def learned_rates(manifests: Iterable[Manifest]) -> dict[str, tuple[float, float]]:
+    """Return units and processor seconds of the largest piece of work of each kind."""
     largest: dict[str, tuple[float, float]] = {}
     for manifest in manifests:
         work, seconds = manifest.environment.get("work"), manifest.environment.get("processor_seconds")
         if work and seconds and work["units"] > largest.get(work["kind"], (0.0, 0.0))[0]:
             largest[work["kind"]] = (work["units"], seconds)
-    return {kind: seconds / units for kind, (units, seconds) in largest.items()}
+    return largest
 
 
-def seconds_of(work: Work, learned: Mapping[str, float], slowness: float) -> float | None:
+def seconds_of(work: Work, learned: Mapping[str, tuple[float, float]], slowness: float) -> float | None:
     """Return the processor seconds of a piece of work; None where nothing is known of its kind.
+
+    What any piece of a kind takes, such as loading a library, is not multiplied: a small piece would make a large one
+    look longer than it is.
 
     Args:
         work: What is to be done.
-        learned: Seconds a unit by kind, measured on this machine.
+        learned: Units and seconds by kind, measured on this machine.
         slowness: How long this machine takes for what took the reference machine one second.
     """
+    fixed, rate = (slowness * part for part in RATES.get(work.kind, (0.0, 0.0)))
     if work.kind in learned:
-        return learned[work.kind] * work.units
-    if work.kind not in RATES:
+        units, seconds = learned[work.kind]
+        fixed = min(fixed, _MOST_FIXED * seconds)
+        rate = (seconds - fixed) / units
+    elif work.kind not in RATES:
         return None
-    fixed, rate = RATES[work.kind]
-    return slowness * (fixed + rate * work.units)
+    return fixed + rate * work.units
 
 
 def forecast(
     works: Mapping[str, Work],
-    learned: Mapping[str, float],
+    learned: Mapping[str, tuple[float, float]],
     *,
     slowness: float,
     workers: int,
@@ -276,13 +299,25 @@ def forecast(
         stays=stays,
         is_counted=is_counted,
         learned=sum(work.kind in learned for work in works.values()),
+        jobs=max((work.jobs for work in works.values()), default=1),
+        load=_load(),
     )
 
 
+def _load() -> float:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return 0.0
+
+
 def slowness() -> float:
-    """Return how long this machine takes, now, for what took the reference machine one second; costs a tenth of one."""
+    """Return how long this machine takes, now, for what took the reference machine one second; costs a tenth of one.
+
+    The median counts: beside other work a processor second does less, and the fastest of several does not show it.
+    """
     _fixed_work()  # loads what it calls
-    return min(_fixed_work() for _ in range(7)) / REFERENCE_SECONDS
+    return statistics.median(_fixed_work() for _ in range(11)) / REFERENCE_SECONDS
 
 
 def _fixed_work() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from icudl.artifacts import GridDataset, TuningResult, Warned
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
-from icudl.execution.base import Executor, make_executor
+from icudl.execution.base import Executor, Preloading, make_executor
 from icudl.execution.children import end_if_importing
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
@@ -40,6 +41,13 @@ from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, conten
 
 WARN_OF_DATA = frozenset({"extract", "score"})
 """Stages whose warnings are about the data. Warnings of other stages are about the machine at that moment."""
+
+FIT = frozenset({"train", "tune-model"})
+WORK_SIDE_BY_SIDE = FIT | {"score", "tune-attack", "attack", "certify", "probe"}
+"""Stages that give jobs to workers which compute with torch."""
+
+_SHORT_SECONDS = 60.0
+"""An extraction that takes longer does so with workers that hold no library, for memory is what it may be short of."""
 
 
 class Pipeline:
@@ -68,6 +76,7 @@ class Pipeline:
         self._fingerprints: dict[str, SourceFingerprint] = {}
         self._executor: Executor = SerialExecutor()
         self._warnings: dict[Key, tuple[str, ...]] = {}
+        self._unlike: set[Key] = set()  # nodes whose time says nothing of another run of the same work
 
     def nodes(self, target: str = "report") -> list[Node]:
         """Return the nodes that lead to ``target``, in order.
@@ -165,12 +174,17 @@ class Pipeline:
         loaded: dict[Key, Any] = {}
         self._require_outcomes()
         steps = self.plan(target)
+        first, jobs = None, 1
         with contextlib.ExitStack() as stack:
             if not all(step.done for step in steps):
                 self.check()
                 self._executor = stack.enter_context(make_executor(self.config.execution))
-                self.listener.foreseen(self.forecast(steps))
+                told = self.forecast(steps)
+                self.listener.foreseen(told)
+                first, jobs = _first_with_libraries(steps, told), told.jobs
             for position, step in enumerate(steps):
+                if step is first:
+                    self._preload(steps[position:], jobs)
                 if step.node.key.stage == "preprocess":
                     self._warn(steps, step.node.key.data, manifests)
                 if step.done:
@@ -186,6 +200,16 @@ class Pipeline:
                         self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
+
+    def _preload(self, steps: Sequence[Step], jobs: int) -> None:
+        """Let workers import their libraries while this process reads data, where later steps will need workers."""
+        working = [step.node for step in steps if not step.done and step.node.key.stage in WORK_SIDE_BY_SIDE]
+        if not working or not isinstance(self._executor, Preloading):
+            return
+        fitted = [self.config.models[node.key.model].model for node in working if node.key.stage in FIT]
+        modules = dict.fromkeys(name for options in fitted for name in options.fitted_with)
+        self._executor.preload(("torch", *modules), jobs)
+        self._unlike.add(next(step.node.key for step in steps if not step.done))
 
     def forecast(self, steps: Sequence[Step]) -> Forecast:
         """Return what the steps that are not done will take on this machine.
@@ -286,8 +310,11 @@ class Pipeline:
             upstream = {name: manifests[key] for name, key in node.upstream.items()}
             artifacts = {name: loaded[key] for name, key in node.upstream.items()}
             clock = Clock()
+            scratch = self.store.scratch(stage.name, step.id)
+            if any(scratch.iterdir()):  # goes on from there, and takes less than all of it
+                self._unlike.add(node.key)
             context = dataclasses.replace(
-                self._context(self.store.scratch(stage.name, step.id), self.store.logs(stage.name, step.id)),
+                self._context(scratch, self.store.logs(stage.name, step.id)),
                 studies=self.store.studies() if stage.artifact is TuningResult else None,
             )
             with single_thread(), refusals.translated(f"Work on {step.name}", self.store.root):
@@ -300,7 +327,7 @@ class Pipeline:
             def describe(folder: Path) -> Manifest:
                 files = list_files(folder)
                 environment = clock.stop() | self._environment(context)
-                if node.key in self.graph:  # from which later forecasts learn
+                if node.key in self.graph and node.key not in self._unlike:  # from which later forecasts learn
                     stays = {name: self._counted(name) or 0 for name in self.config.data}
                     environment |= {"work": self._work(node, stays).to_dict()}
                 return self._describe(step, inputs.options, artifact, files, upstream, environment)
@@ -525,6 +552,14 @@ def _plugin_of(stage: Stage, tables: Mapping[str, Options]) -> str:
         return ""
     name = _plugin_name(stage, tables)
     return f"{name} ({plugin_version(PLUGINS[stage.plugin].group, name) or 'unknown version'})"
+
+
+def _first_with_libraries(steps: Sequence[Step], told: Forecast) -> Step | None:
+    """Return the step from which on workers may hold their libraries: the first, or the first behind extractions."""
+    pending = [step for step in steps if not step.done]
+    extracting = [step for step in pending if step.node.key.stage == "extract"]
+    is_short = all((told.nodes[step.name] or math.inf) < _SHORT_SECONDS for step in extracting)
+    return next((step for step in pending if is_short or step not in extracting), None)
 
 
 def _forget(loaded: dict[Key, Any], ahead: Sequence[Step]) -> None:

@@ -68,8 +68,11 @@ def _manifest(kind: str, units: float, seconds: float) -> _Made:
 def test_a_rate_is_that_of_the_largest_piece_of_work_in_the_store() -> None:
     made = [_Made({}), _manifest("sweep on network", 10, 90), _manifest("sweep on network", 100, 200)]
     learned = learned_rates(made)
-    assert learned == {"sweep on network": 2.0}
-    assert seconds_of(Work(kind="sweep on network", units=30), learned, slowness=7) == 60
+    assert learned == {"sweep on network": (100, 200)}
+    fixed = 7 * RATES["sweep on network"][0]
+    assert seconds_of(Work(kind="sweep on network", units=100), learned, slowness=7) == pytest.approx(200)
+    told = seconds_of(Work(kind="sweep on network", units=1000), learned, slowness=7)
+    assert told == pytest.approx(fixed + 10 * (200 - fixed))
     fixed, rate = RATES["greedy on network"]
     assert seconds_of(Work(kind="greedy on network", units=30), learned, 2) == 2 * (fixed + 30 * rate)
     assert seconds_of(Work(kind="an attack of somebody", units=30), learned, 2) is None
@@ -78,7 +81,7 @@ def test_a_rate_is_that_of_the_largest_piece_of_work_in_the_store() -> None:
 def test_what_is_unknown_is_named_and_jobs_share_the_processes() -> None:
     works = {"certify/a": Work(kind="certify", units=1), "attack/a": Work(kind="mine", units=40, jobs=4)}
     told = [
-        forecast(works, {"mine": 1.0}, slowness=0, workers=workers, cells=10, stays=5, is_counted=True)
+        forecast(works, {"mine": (1, 1.0)}, slowness=0, workers=workers, cells=10, stays=5, is_counted=True)
         for workers in (1, 2, 8)
     ]
     assert [each.seconds for each in told] == [40, 20, 10]

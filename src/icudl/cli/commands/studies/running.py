@@ -119,7 +119,6 @@ def bring_up_to_date(
     session: Session, target: str, config_override: object = None, listeners: Sequence[Listener] = ()
 ) -> None:
     """Compute a stage and everything that leads to it, and print the results."""
-    from icudl.cli.summaries import study_summary
     from icudl.config.schema import Config
 
     pipeline = session.pipeline(config_override if isinstance(config_override, Config) else None, *listeners)
@@ -131,6 +130,9 @@ def bring_up_to_date(
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
     if session.verbosity >= 0 and not session.as_json:
+        # Loads torch, which is better done while workers load it as well.
+        from icudl.cli.summaries import study_summary
+
         for table in study_summary(pipeline.store, manifests):
             session.errors.print(table)
     results = [session.emit_artifact(manifest) for manifest in _asked_for(pipeline, target, manifests)]
