@@ -155,14 +155,15 @@ def read_small_tables(tables: Mapping[str, TableFile]) -> dict[str, pl.DataFrame
     Raises:
         SourceError: A table cannot be read, or a row is not whole.
     """
-    frames = {}
-    for name in ("patients", "admissions", "icustays"):
-        tables[name].require_whole_rows()
-        with translated(tables[name]):
-            frame = tables[name].scan()
-            times = tables[name].layout.times(name)
-            frames[name] = frame.with_columns(moment(frame, column).alias(column) for column in times).collect()
-    return frames
+    return {name: _small_table(tables[name]) for name in ("patients", "admissions", "icustays")}
+
+
+def _small_table(file: TableFile) -> pl.DataFrame:
+    file.require_whole_rows()
+    with translated(file):
+        frame = file.scan()
+        times = file.layout.times(file.table)
+        return frame.with_columns(moment(frame, column).alias(column) for column in times).collect()
 
 
 def _events(frame: pl.LazyFrame, items: list[int]) -> pl.LazyFrame:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from mimic3_tables import Hospital, admission, chart, lab, patient, read, stay
 
 from icudl.artifacts import SourceTables
 from icudl.errors import SourceError
 from icudl.execution.context import RunContext
+from icudl.sources.mimic import files
+from icudl.sources.mimic.folder import TableFile
+from icudl.sources.mimic.stays import Stays
+from icudl.sources.mimic3 import stays as mimic3
+from icudl.sources.mimic3.files import Mimic3Files
 
 TABLES = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "CHARTEVENTS", "LABEVENTS", "LABEVENTS")
 """Which are damaged; those of measurements more often."""
@@ -96,6 +104,34 @@ def differences(found: SourceTables, right: SourceTables) -> set[str]:
     return {name for name in ("stays", "hours", "cleaning") if not getattr(found, name).equals(getattr(right, name))}
 
 
+@contextlib.contextmanager
+def small_tables_read_once() -> Iterator[None]:
+    """Let the reader read a small table once for each content of its file, and join the same three tables once.
+
+    Each damage is read by the reader itself; the tables beside it were read before.
+    """
+    tables: dict[tuple[str, bytes], pl.DataFrame] = {}
+    joined: dict[tuple[int, ...], tuple[Stays, tuple[pl.DataFrame, ...]]] = {}
+    read_table = files._small_table
+
+    def small_table(file: TableFile) -> pl.DataFrame:
+        content = (file.path.name, file.path.read_bytes())
+        if content not in tables:
+            tables[content] = read_table(file)
+        return tables[content]
+
+    def stays_of(_: Mimic3Files, *frames: pl.DataFrame) -> Stays:
+        key = tuple(map(id, frames))
+        if key not in joined:
+            joined[key] = mimic3.stays_of(*frames), frames  # held, so that no other frame gets their ids
+        return joined[key][0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_small_table", small_table)
+        patch.setattr(Mimic3Files, "stays_of", stays_of)
+        yield
+
+
 def try_damages(seeds: range, tmp_path: Path, context: RunContext, each: int = 25) -> Counter[str]:
     """Damage one table of a hospital of each seed, ``each`` times anew; return how often each end came.
 
@@ -103,35 +139,43 @@ def try_damages(seeds: range, tmp_path: Path, context: RunContext, each: int = 2
     """
     ends: Counter[str] = Counter()
     for seed in seeds:
-        rng = np.random.default_rng(seed)
-        folder = hospital(rng).write(tmp_path / str(seed))
-        right = read(folder, context)
-        assert right.warnings == ()
-        for number in range(each):
-            path = folder / f"{rng.choice(TABLES)}.csv"
-            before = path.read_bytes()
-            after, kind = damaged(before, rng)
-            changed = path.with_suffix(".csv.gz") if rng.random() < 0.5 else path
-            path.unlink()
-            if changed == path:
-                path.write_bytes(after)
-            elif kind == "cut file":
-                whole = gzip.compress(before, 1)
-                changed.write_bytes(whole[: int(rng.integers(len(whole)))])
-            else:
-                changed.write_bytes(gzip.compress(after, 1))
-            try:
-                found = read(folder, context)
-            except SourceError:
-                ends["error"] += 1
-            else:
-                # A row that comes twice is counted, and its value is taken once.
-                told = {"cleaning"} if kind == "repeat" else set()
-                wrong = set() if found.warnings else differences(found, right) - told
-                assert not wrong, f"seed {seed}, damage {number}: {kind} in {changed.name} changed {wrong} silently"
-                ends["warning" if found.warnings else "right"] += 1
-            changed.unlink()
-            path.write_bytes(before)
+        with small_tables_read_once():
+            ends += damages_of(seed, tmp_path, context, each)
+    return ends
+
+
+def damages_of(seed: int, tmp_path: Path, context: RunContext, each: int) -> Counter[str]:
+    """Return the ends of the damages of one hospital."""
+    ends: Counter[str] = Counter()
+    rng = np.random.default_rng(seed)
+    folder = hospital(rng).write(tmp_path / str(seed))
+    right = read(folder, context)
+    assert right.warnings == ()
+    for number in range(each):
+        path = folder / f"{rng.choice(TABLES)}.csv"
+        before = path.read_bytes()
+        after, kind = damaged(before, rng)
+        changed = path.with_suffix(".csv.gz") if rng.random() < 0.5 else path
+        path.unlink()
+        if changed == path:
+            path.write_bytes(after)
+        elif kind == "cut file":
+            whole = gzip.compress(before, 1)
+            changed.write_bytes(whole[: int(rng.integers(len(whole)))])
+        else:
+            changed.write_bytes(gzip.compress(after, 1))
+        try:
+            found = read(folder, context)
+        except SourceError:
+            ends["error"] += 1
+        else:
+            # A row that comes twice is counted, and its value is taken once.
+            told = {"cleaning"} if kind == "repeat" else set()
+            wrong = set() if found.warnings else differences(found, right) - told
+            assert not wrong, f"seed {seed}, damage {number}: {kind} in {changed.name} changed {wrong} silently"
+            ends["warning" if found.warnings else "right"] += 1
+        changed.unlink()
+        path.write_bytes(before)
     return ends
 
 
