@@ -26,6 +26,7 @@ def option(
     identity: bool = True,
     secret: bool = False,
     path: bool = False,
+    late: bool = False,
 ) -> Any:
     """Declare one option of an ``Options`` class.
 
@@ -38,6 +39,8 @@ def option(
         identity: False for options that cannot change a result (device, workers): they stay out of artifact ids.
         secret: True for a connection URL or string: its password is masked wherever options are printed or recorded.
         path: True for the path of a file or folder: in a configuration file, a relative path starts at that file.
+        late: True for an option that came after results had been made: at its default it stays out of ids, so that
+            those results still hold.
     """
     metadata = {
         "doc": doc,
@@ -47,6 +50,7 @@ def option(
         "identity": identity,
         "secret": secret,
         "path": path,
+        "late": late,
     }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -93,8 +97,12 @@ class Options:
             if field.metadata.get("secret")
             else plain(getattr(self, field.name))
             for field in dataclasses.fields(self)
-            if field.metadata.get("identity", True) or not identity_only
+            if not identity_only or self._names_result(field)
         }
+
+    def _names_result(self, field: dataclasses.Field[Any]) -> bool:
+        at_default = field.metadata.get("late", False) and getattr(self, field.name) == field.default
+        return bool(field.metadata.get("identity", True)) and not at_default
 
 
 def types_of(options: type[Options]) -> Mapping[str, Any]:

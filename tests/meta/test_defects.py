@@ -159,9 +159,9 @@ WRONG_CHANGES = (
     Defect(
         "threshold-by-training-stays",
         "training/members.py",
-        "curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)",
+        "curve, threshold = _curve_and_threshold(labels, scored(model), plan.training)",
         (
-            "curve, _ = _curve_and_threshold(labels, logits_of(model, valid), plan.training)\n"
+            "curve, _ = _curve_and_threshold(labels, scored(model), plan.training)\n"
             "    known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
             "    _, threshold = _curve_and_threshold(\n"
             "        plan.grid.labels[division.fit], logits_of(model, known), plan.training\n"
@@ -172,9 +172,9 @@ WRONG_CHANGES = (
     Defect(
         "curve-by-training-stays",
         "training/members.py",
-        "curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)",
+        "curve, threshold = _curve_and_threshold(labels, scored(model), plan.training)",
         (
-            "_, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)\n"
+            "_, threshold = _curve_and_threshold(labels, scored(model), plan.training)\n"
             "    known = stays_of(plan.grid, division.fit, scaler, plan.inputs)\n"
             "    curve, _ = _curve_and_threshold(\n"
             "        plan.grid.labels[division.fit], logits_of(model, known), plan.training\n"

@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 
-from icudl.artifacts import Checkpoint
+from icudl.artifacts import Checkpoint, FeatureScaler
 from icudl.errors import ConfigError, DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.charted.base import ChartedModel, MeanModel, RiskModel
 from icudl.models.charted.one_value import mean_of
+from icudl.models.charted.parts import PartsModel
 from icudl.models.charted.window import SummaryModel
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import ModelOptions
+from icudl.models.options import ModelOptions, NetworkOptions
 from icudl.models.rescaled import RescaledClassifier
 from icudl.plugins import load_plugin, options_of
 from icudl.preprocessing.features import n_features as count_features
@@ -123,18 +124,37 @@ def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
     return to_device(model, device).eval()
 
 
+def load_whole(checkpoint: Checkpoint, device: str) -> SequenceClassifier:
+    """Make the model of a checkpoint that nothing stands around, as ``load_model`` does.
+
+    Raises:
+        PluginError: As in ``load_model``.
+        StageError: As in ``load_model``, or the model reads its records in parts: its network is not all of it.
+        DeviceError: As in ``load_model``.
+    """
+    options = read_options(checkpoint.model)
+    if options.in_parts:
+        raise StageError(
+            f"The model {options.name!r} reads a record whole and in {checkpoint.model['parts']} parts; its network "
+            "alone would be another model. Score and attack it through the pipeline, or train it with parts = 1."
+        )
+    return load_model(checkpoint, device)
+
+
 FOLD = "folds.{}."
 """What the names of a fold's arrays begin with in a checkpoint that is the mean of several folds."""
 
 
 def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
-    """Return the model of a checkpoint that reads charted values; None for a network.
+    """Return the model of a checkpoint that reads charted values; None for a network that reads filled-in records.
 
     Raises:
         PluginError: The model is not installed.
         StageError: Options or arrays do not fit the model.
     """
     options = read_options(checkpoint.model)
+    if isinstance(options, NetworkOptions) and options.in_parts:
+        return in_parts(load_model(checkpoint, "cpu"), checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs))
     plugin = charted_class(options)
     if plugin is None:
         return None
@@ -153,6 +173,14 @@ def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
         return models[0].offered()
     of_summaries = [model for model in models if isinstance(model, SummaryModel)]
     return mean_of(of_summaries) if len(of_summaries) == len(models) else MeanModel(models)
+
+
+def in_parts(network: SequenceClassifier, scaler: FeatureScaler, inputs: InputOptions) -> PartsModel:
+    """Return the model that reads records in parts with a network whose options ask for it."""
+    options = network.options
+    if not isinstance(options, NetworkOptions):
+        raise TypeError(f"{type(options).__name__} has no parts; expected NetworkOptions.")
+    return PartsModel(network.eval(), scaler, inputs, options.parts, options.parts_limit)
 
 
 def to_device(model: SequenceClassifier, device: str) -> SequenceClassifier:

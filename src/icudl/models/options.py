@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from icudl.errors import ConfigError
 from icudl.options import Options, option
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
@@ -36,6 +37,7 @@ class ModelOptions(Options):
         piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
         learns_in_epochs: Whether the model is a network that is fitted here, epoch by epoch.
         fitted_with: Modules that fitting imports beside torch, so that workers can import them ahead of time.
+        in_parts: Whether a network reads a record in parts beside the whole (``models.charted.parts``).
         READS: The keys that the model reads of a table which all kinds of models share; a table that is not here is
             read whole. What a model does not read, its own table cannot set.
     """
@@ -48,6 +50,7 @@ class ModelOptions(Options):
     piecewise: ClassVar[bool] = False
     learns_in_epochs: ClassVar[bool] = True
     fitted_with: ClassVar[Sequence[str]] = ()
+    in_parts: ClassVar[bool] = False
     READS: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     name: str = option("lstm", NAME_DOC)
@@ -60,7 +63,52 @@ class ModelOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SequenceOptions(ModelOptions):
+class NetworkOptions(ModelOptions):
+    """Options that the networks share."""
+
+    parts: int = option(
+        1,
+        "Parts into which the charted values of a record are dealt, an odd number; 1 reads the whole record alone. One "
+        "wrong value lies in one part, and the others outvote it (parts_limit).",
+        low=1,
+        high=99,
+        late=True,
+    )
+    parts_limit: float = option(
+        0.1,
+        "Logits by which the score of the whole record may differ from the middle one of the scores of its parts; only "
+        "read where parts is above 1.",
+        low=0.0,
+        high=100.0,
+        late=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parts % 2 == 0:
+            raise ConfigError(
+                f"{self.table}.parts = {self.parts} is even: two scores would stand in the middle. Use an odd number."
+            )
+
+    @property
+    def in_parts(self) -> bool:  # type: ignore[override]
+        """Whether records are read in parts."""
+        return self.parts > 1
+
+    # Which part a value is in depends on what was charted, so such a network reads charted values with their gaps.
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether attacks get a gradient."""
+        return not self.in_parts
+
+    @property
+    def imputed(self) -> bool:  # type: ignore[override]
+        """Whether attacks may change the filled-in grid."""
+        return not self.in_parts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequenceOptions(NetworkOptions):
     """Options that the models over the hours share."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {
@@ -134,7 +182,7 @@ class GruSummaryOptions(RecurrentSummaryOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SummaryOptions(ModelOptions):
+class SummaryOptions(NetworkOptions):
     """A network on summaries of the window."""
 
     SPACE: ClassVar[Mapping[str, Any]] = {"model.dropout": {"low": 0.0, "high": 0.5}, **TRAINING_SPACE}

@@ -78,6 +78,11 @@ def unprovable(options: ModelOptions, threat_model: str = "measured") -> str:
             f"The model {options.name!r} reads no filled-in record, so nothing can be proved about it under "
             f"certify.threat_model = {threat_model!r}. Expected measured."
         )
+    if options.in_parts:
+        return (
+            f"Nothing can be proved about the model {options.name!r} in parts: proofs follow one reading of a record. "
+            "Name the models to prove in certify.on; the attacks sweep and greedy search every model, without a proof."
+        )
     if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions) or options.piecewise:
         return ""
     return (

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset, Member
-from icudl.models.build import FOLD, load_charted
+from icudl.models.build import FOLD, charted_class, read_options
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.options import TrainingOptions
@@ -55,7 +55,9 @@ def ensemble_of_folds(
         member=member,
         scaler=common,
         threshold=choose_threshold(labels, unseen_risks, training.threshold),
-        weights=_weights(folds, common) if load_charted(folds[0]) is None else _side_by_side(folds),
+        weights=_weights(folds, common)
+        if charted_class(read_options(folds[0].model)) is None
+        else _side_by_side(folds),
         curve=curve,
         folds=len(folds),
     )

@@ -19,7 +19,7 @@ from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
 from icudl.models.baselines import fit_baseline
-from icudl.models.build import charted_class
+from icudl.models.build import charted_class, in_parts
 from icudl.models.charted.base import ChartedModel
 from icudl.models.charted.window import summarise
 from icudl.models.ensemble import EnsembleClassifier
@@ -303,13 +303,35 @@ def _choose(
     robust = RobustLessons.of(plan.grid, division.fit, scaler, plan.inputs, plan.robust)
     fitted = [fit_on(lessons, valid, robust=robust) for fit_on in fits]
     model = _joined(plan, fitted)
-    labels, method = plan.grid.labels[division.valid], plan.training.calibration
-    line = _line(labels, logits_of(model, valid), method)
-    model.absorb(*line)
-    curve, threshold = _curve_and_threshold(labels, logits_of(model, valid), plan.training)
+    labels, scored = plan.grid.labels[division.valid], partial(_logits, plan, division.valid, scaler, valid)
+    line = _absorb_line(model, labels, scored, plan)
+    curve, threshold = _curve_and_threshold(labels, scored(model), plan.training)
     histories = tuple(network.history for network in fitted)
     trained = Trained(model=model, scaler=scaler, threshold=threshold, histories=histories, curve=curve)
     return trained, [network.best_epoch for network in fitted], line
+
+
+def _logits(plan: Plan, rows: Rows, scaler: FeatureScaler, stays: Stays, model: SequenceClassifier) -> Tensor:
+    """Return the logits by which a network decides about the stays at ``rows``, which ``stays`` holds scaled."""
+    if not plan.model.in_parts:
+        return logits_of(model, stays)
+    return charted_logits(in_parts(model, scaler, plan.inputs), clinical_stays(plan.grid, rows, plan.inputs))
+
+
+def _absorb_line(
+    model: SequenceClassifier, labels: Labels, scored: Callable[[SequenceClassifier], Tensor], plan: Plan
+) -> tuple[float, float]:
+    """Calibrate a network, and return the line that it absorbed.
+
+    The limit of a network that reads in parts is one of calibrated logits, so that absorbing a line changes how far
+    the limit reaches: a second line makes up for it.
+    """
+    scale, shift = 1.0, 0.0
+    for _ in range(2 if plan.model.in_parts else 1):
+        line = _line(labels, scored(model), plan.training.calibration)
+        model.absorb(*line)
+        scale, shift = scale * line[0], shift * line[0] + line[1]
+    return scale, shift
 
 
 def _line(labels: Labels, logits: Tensor, method: str) -> tuple[float, float]:
@@ -357,7 +379,8 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
     if isinstance(trained.model, ChartedModel):
         logits = charted_logits(trained.model, clinical_stays(plan.grid, rows, plan.inputs))
     else:
-        logits = logits_of(trained.model, stays_of(plan.grid, rows, trained.scaler, plan.inputs))
+        stays = stays_of(plan.grid, rows, trained.scaler, plan.inputs)
+        logits = _logits(plan, rows, trained.scaler, stays, trained.model)
     return calibrated_risks(logits, trained.curve)
 
 

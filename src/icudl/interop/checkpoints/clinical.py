@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from icudl.artifacts import Checkpoint
 from icudl.interop.checkpoints.padded_recurrence import without_packing
 from icudl.models.base import within_length
-from icudl.models.build import load_model
+from icudl.models.build import load_whole
 from icudl.preprocessing.features import assemble_features
 from icudl.preprocessing.scaling import InputOptions, to_unit
 
@@ -28,7 +28,7 @@ class ClinicalModule(nn.Module):
         super().__init__()
         self.scaler, self.n_hours = checkpoint.scaler, checkpoint.n_hours
         self.options = InputOptions.from_dict(checkpoint.inputs)
-        self.model = without_packing(load_model(checkpoint, "cpu")).eval()
+        self.model = without_packing(load_whole(checkpoint, "cpu")).eval()
         names = ("lower", "upper", "static_median", "static_offset", "static_scale")
         arrays = {name: getattr(self.scaler, name) for name in names}
         arrays["fill"] = to_unit(self.scaler, self.scaler.median)

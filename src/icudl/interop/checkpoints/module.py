@@ -13,7 +13,7 @@ from icudl.artifacts import Checkpoint, GridDataset
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors
 from icudl.errors import StageError
-from icudl.models.build import load_model
+from icudl.models.build import load_whole
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics
 
 
@@ -33,7 +33,7 @@ class CheckpointModule(nn.Module):
     def __init__(self, checkpoint: Checkpoint, stays: StayTensors, labels: Tensor, *, alike: bool) -> None:
         super().__init__()
         device = str(stays.unit.device)
-        self.model = load_model(checkpoint, device)
+        self.model = load_whole(checkpoint, device)
         self.target = CheckpointTarget.bind(checkpoint, self.model, stays)
         self.alike = alike
         self.inputs: Tensor
