@@ -12,6 +12,7 @@ from numbers_of_rows import PER, Number
 import icudl
 from icudl.config.document import to_toml
 from icudl.config.schema import Config, Model
+from icudl.models.options import NetworkOptions
 from icudl.options import Options
 
 COLUMNS: Mapping[str, str] = {
@@ -99,6 +100,8 @@ def training_of(entry: Model, inputs: Options) -> str:
     changed = _differing(entry.inputs, inputs)
     if entry.robust.active:
         changed += _differing(entry.robust, type(entry.robust)())
+    if isinstance(entry.model, NetworkOptions) and entry.model.in_parts:
+        changed += [f"parts {entry.model.parts}", f"parts_limit {to_toml(entry.model.parts_limit)}"]
     return ", ".join(changed) or "usual"
 
 

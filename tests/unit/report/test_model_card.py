@@ -91,6 +91,18 @@ def test_a_card_tells_how_its_model_was_made_robust(card: Card) -> None:
     assert "Robust training" not in to_markdown(card)
 
 
+def test_a_card_tells_that_its_model_reads_in_parts(card: Card) -> None:
+    training = card.described.training
+    in_parts = {
+        name: dataclasses.replace(each, model={**each.model, "parts": 3, "parts_limit": 0.1})
+        for name, each in training.checkpoints.items()
+    }
+    of = dataclasses.replace(card.described, training=dataclasses.replace(training, checkpoints=in_parts))
+    words = "whole and in 3 parts, and its logit lies within 0.1 of the middle one"
+    assert words in to_markdown(make_card(of))
+    assert words not in to_markdown(card)
+
+
 def test_what_was_not_measured_is_a_limit(card: Card) -> None:
     assert any("`[probe]`" in limit for limit in card.limits)
     assert any("another hospital" in limit for limit in card.limits)

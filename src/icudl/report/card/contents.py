@@ -208,6 +208,11 @@ def _model(of: Described) -> tuple[str | Grid, ...]:
         f"{of.training.model}, {of.reference}, trained by icudl {of.version}. It reads the first "
         f"{checkpoint.n_hours} hours of an ICU stay and gives the risk of death in hospital. Members: {members}."
     )
+    if "parts" in checkpoint.model and checkpoint.model["parts"] > 1:
+        what += (
+            f" It reads a record whole and in {checkpoint.model['parts']} parts, and its logit lies within "
+            f"{checkpoint.model['parts_limit']:g} of the middle one of those of the parts."
+        )
     variables = ", ".join(f"{each.label} ({each.unit})" if each.unit else each.label for each in checkpoint.variables)
     robust = robust_training(of.lineage, of.name)
     return (
