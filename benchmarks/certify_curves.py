@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/certify_curves.py --config study.toml --store runs --svg curves.svg
 
-Trains an LSTM (read-out ``final``) for each of some sizes, windows and numbers of variables, one of the three varied at a time,
-and decides every charted value of the same number of test stays over its whole plausible range. Without ``--config``,
-the patients are those of a small synthetic hospital. Trained networks are kept in the store; a second run reads them.
+Trains an LSTM (read-out ``final``) for each of some sizes, windows and numbers of variables, one of the three varied at
+a time, and decides every charted value of the same number of test stays over its whole plausible range. Without
+``--config``, the patients are those of a small synthetic hospital. A second run reads the networks from the store.
 """
 
 from __future__ import annotations

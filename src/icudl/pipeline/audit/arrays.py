@@ -94,10 +94,10 @@ def audit(
             f"values have the shape {values.shape}, with {len(labels)} labels and {len(variables)} variables. Expected "
             "(N, T, F), N labels and F names."
         )
-    for name, given in (("labels", labels), ("lengths", lengths), ("patients", patients), ("ages", ages)):
-        if given is not None and np.shape(given) != values.shape[:1]:
+    for name, column in (("labels", labels), ("lengths", lengths), ("patients", patients), ("ages", ages)):
+        if column is not None and np.shape(column) != values.shape[:1]:
             raise ConfigError(
-                f"{name} have the shape {np.shape(given)}. Expected one for each of {len(values):,} stays."
+                f"{name} have the shape {np.shape(column)}. Expected one for each of {len(values):,} stays."
             )
     strange = [each for each in np.unique(np.asarray(labels)) if each not in (0, 1)]
     if strange:

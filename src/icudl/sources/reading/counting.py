@@ -20,8 +20,8 @@ LARGEST_COUNTED = 64 << 20
 BYTES_A_SECOND = {".tar.gz": 1.5e6, ".tgz": 1.5e6, ".gz": 28e6, ".csv": 350e6, ".parquet": 30e6}
 """Bytes of tables that an extraction reads in a processor second, by the ending of the file.
 
-Measured on CHARTEVENTS of synthetic hospitals in each format, on one EPYC virtual core with the compiled loop (numpy takes
-twice as long), and on sets A and B of PhysioNet 2012 (docs/benchmarks/extraction.md).
+Measured on CHARTEVENTS of synthetic hospitals in each format, on one EPYC virtual core with the compiled loop (numpy
+takes twice as long), and on sets A and B of PhysioNet 2012 (docs/benchmarks/extraction.md).
 """
 
 _BLOCK_BYTES = 1 << 22
