@@ -161,6 +161,10 @@ def in_probabilities(features: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-heart(features) + 4.0))
 
 
+def decisions(features: np.ndarray) -> np.ndarray:
+    return (heart(features) > 4.0).astype(np.int64)
+
+
 def two_probabilities(features: np.ndarray) -> np.ndarray:
     death = in_probabilities(features)
     return np.stack([1.0 - death, death], axis=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +13,9 @@ from icudl.models.outside.predictor import Float64s, Predictor, logits_of, one_c
 
 SAME = 1e-3
 """Logits count as equal if they differ by less than this, or by less than this share of a logit above 1."""
+
+AGAINST = 5.0
+"""Standard deviations below one half from which on an area under the ROC curve is no chance."""
 
 PROBED = 512
 """Stays whose scores are looked at."""
@@ -40,8 +46,8 @@ def output_of(predictor: Predictor, declared: str) -> str:
     return declared
 
 
-def require_sound(predictor: Predictor, features: Float64s, lengths: npt.NDArray[np.int64]) -> None:
-    """Call a model on some stays, and see whether its answers make sense.
+def require_sound(predictor: Predictor, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
+    """Call a model on some stays, see whether its answers make sense, and return them: one number a stay.
 
     Raises:
         StageError: A score is no number, lies where its kind cannot lie, changes from call to call, or depends on the
@@ -59,10 +65,69 @@ def require_sound(predictor: Predictor, features: Float64s, lengths: npt.NDArray
     _require_same(predictor, output, first[:few], np.concatenate(alone), "alone than among others", _MIXED)
     backwards = predictor.raw(features[::-1], lengths[::-1])[::-1]
     _require_same(predictor, output, first, backwards, "in another order", _MIXED)
+    return first
 
 
 _RANDOM = "draws random numbers when it predicts, such as dropout outside eval mode"
 _MIXED = "mixes the stays of a batch: batch normalisation in training mode, or a layer that takes stays for hours"
+
+
+def require_names(predictor: Predictor, labels: Sequence[str], variables: Sequence[str]) -> None:
+    """Compare what the file calls its features with what its table puts there.
+
+    A name speaks of a variable if that is one of its words: ``potassium_12`` does, ``K_12`` of none.
+
+    Args:
+        predictor: The model.
+        labels: What stands in each column (``Layout.labels``).
+        variables: Names of the data's variables.
+
+    Raises:
+        StageError: A feature has the name of another variable, or of another summary.
+    """
+    if len(predictor.names) != len(labels):
+        return
+    known = set(labels)
+    for column, (name, label) in enumerate(zip(predictor.names, labels, strict=True)):
+        spoken = set(variables) & set(re.split(r"[^0-9a-z]+", name.casefold()))
+        own = label.partition(".")[0]
+        other = len(spoken) == 1 and own in variables and own not in spoken
+        if other or (name != label and name in known and "." in name):
+            raise StageError(
+                f"{predictor.name} calls feature {column} {name!r}, and its table puts {label} there. Give variables "
+                "(or features) in the model's order, and order = 'hours' or 'variables'."
+            )
+
+
+def require_right_way(predictor: Predictor, risks: Float64s, labels: npt.NDArray[np.integer]) -> None:
+    """See whether those who died have the higher scores.
+
+    By chance, the area under the ROC curve of a model that knows nothing lies below one half by ``AGAINST`` standard
+    deviations (those of the Mann-Whitney statistic) in fewer than one of a million audits.
+
+    Args:
+        predictor: The model.
+        risks: (N,) scores of stays that were looked at.
+        labels: (N,) 1 for death.
+
+    Raises:
+        StageError: The scores run the other way.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    n_died = int((labels == 1).sum())
+    n_survived = len(labels) - n_died
+    if not n_died or not n_survived:
+        return
+    area = float(roc_auc_score(labels == 1, risks))
+    deviation = np.sqrt((len(labels) + 1) / (12 * n_died * n_survived))
+    if area < 0.5 - AGAINST * deviation:
+        raise StageError(
+            f"{predictor.name} scores those who died lower than those who survived: AUROC {area:.2f} on "
+            f"{len(labels):,} stays with {n_died:,} deaths. If it gives the risk of surviving, as a classifier of "
+            "'died' and 'survived' does in its second column, give an object whose predict_proba has death last. "
+            "If not, check order, variables and units."
+        )
 
 
 def _require_numbers(predictor: Predictor, raw: Float64s, features: Float64s) -> None:
@@ -103,6 +168,11 @@ def _require_kind(predictor: Predictor, output: str, raw: Float64s) -> None:
         raise StageError(
             f"{predictor.name} gives numbers from {low:.3g} to {high:.3g}, which are no probabilities. If they are "
             "logits, say output = 'logit'."
+        )
+    if output == "probability" and not predictor.gives and len(raw) >= FEW and np.isin(raw, (0.0, 1.0)).all():
+        raise StageError(
+            f"{predictor.name} gives nothing but 0 and 1 for {len(raw):,} stays: decisions, not probabilities. Let it "
+            "give what it decides by, such as predict_proba instead of predict."
         )
     if output == "logit" and not predictor.gives and len(raw) >= FEW and low >= 0.0 and high <= 1.0:
         raise StageError(

@@ -102,6 +102,17 @@ class Layout:
                 constant[number] = 0.0 if name in {"deviation", "slope"} else shift
         return factor, constant
 
+    def labels(self, stays: ClinicalStays) -> tuple[str, ...]:
+        """Return what stands in each column of a row: VARIABLE of a cell, VARIABLE.SUMMARY, "" for anything else."""
+        names, n_hours = [stays.names[place] for place in self.places.tolist()], stays.values.shape[1]
+        if self.options.input == "summaries":
+            whole = [f"{name}.{summary}" for name in stays.names for summary in SUMMARIES] + list(stays.static_names)
+            return tuple(whole[column] for column in self.columns.tolist())
+        if self.options.input != "flat":
+            return ()
+        cells = names * n_hours if self.options.order == "hours" else [name for name in names for _ in range(n_hours)]
+        return (*cells, *([""] * len(cells) if self.options.masks else []), *stays.static_names)
+
     def cell(self, hour: int, variable: int, n_hours: int) -> int | None:
         """Return the feature of a flat row that holds a cell of the data; None if the model does not read it."""
         found = np.flatnonzero(self.places == variable)

@@ -14,7 +14,7 @@ from icudl.errors import StageError
 from icudl.models.charted.base import Arrays, ChartedModel, ClinicalStays, Float64s, RiskModel
 from icudl.models.charted.window import SUMMARIES, summarise
 from icudl.models.options import ModelOptions
-from icudl.models.outside.checks import PROBED, output_of, require_sound
+from icudl.models.outside.checks import PROBED, output_of, require_names, require_right_way, require_sound
 from icudl.models.outside.layout import Layout, chosen_names, layout_of
 from icudl.models.outside.options import OutsideOptions, read_bytes, undeclared
 from icudl.models.outside.predictor import Predictor, logits_of, slopes_of_logits
@@ -50,7 +50,7 @@ class OutsideModel(ChartedModel):
             ConfigError: A file cannot be read.
             PluginError: The library of its format is not installed.
         """
-        del labels, seeds
+        del seeds
         own = OutsideOptions.from_dict(options.to_dict())
         problem = undeclared("models.outside", own)
         if problem:
@@ -72,7 +72,7 @@ class OutsideModel(ChartedModel):
                 **{name: getattr(layout, name) for name in LAYOUT},
             },
         )
-        model.require_sound(stays)
+        model.require_sound(stays, labels)
         return model
 
     @functools.cached_property
@@ -96,11 +96,13 @@ class OutsideModel(ChartedModel):
         """Logits by which the score of a stay may depend on the stays beside it."""
         return self.predictor.slack * abs(float(self.line[0]))
 
-    def require_sound(self, stays: ClinicalStays) -> None:
-        """Check the model on some stays; see ``checks.require_sound``."""
+    def require_sound(self, stays: ClinicalStays, labels: npt.NDArray[np.integer]) -> None:
+        """Check the model on some stays; see ``models.outside.checks``."""
         some = stays.select(slice(0, PROBED))
         features, lengths = self.layout.features(some), np.asarray(some.lengths, np.int64)
-        require_sound(self.predictor, features, lengths)
+        require_names(self.predictor, self.layout.labels(stays), stays.names)
+        raw = require_sound(self.predictor, features, lengths)
+        require_right_way(self.predictor, raw, np.asarray(labels)[:PROBED])
         thresholds = self._thresholds(stays)
         require_thresholds(thresholds, stays)
 

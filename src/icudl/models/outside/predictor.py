@@ -17,6 +17,9 @@ ROUNDING = 1e-4
 """Logits by which a score may depend on the stays beside it: products of matrices add in an order that their size
 decides."""
 
+LONGEST = 300
+"""Characters of another library's message that are passed on."""
+
 NEAREST = 1e-12
 """A probability nearer to 0 or 1 counts as this far away, so that its logit is finite."""
 
@@ -31,6 +34,8 @@ class Predictor:
         gives: ``"probability"`` or ``"logit"`` where the file or the interface says it; else "".
         output: The same, once it is settled by what the file says and what the model's table declares.
         n_features: C of a flat row, where the file says it; else None.
+        names: What the file calls its features, in its order; empty where it does not say.
+        at_once: Stays that one call takes, where the file fixes their number; else None.
         slack: Logits by which the score of a stay may differ by the stays beside it.
         levels: For each feature the sorted numbers at which the score may jump, where it is constant between them;
             None for any other model.
@@ -43,6 +48,8 @@ class Predictor:
     gives: str = ""
     output: str = ""
     n_features: int | None = None
+    names: tuple[str, ...] = ()
+    at_once: int | None = None
     slack: float = ROUNDING
     levels: Mapping[int, Float64s] | None = None
     sloped: Callable[[Float64s, npt.NDArray[np.int64], str], tuple[Float64s, Float64s]] | None = None
@@ -64,18 +71,31 @@ class Predictor:
         """
         if self.n_features is not None and features.ndim == 2 and features.shape[1] != self.n_features:
             raise StageError(f"{self.name} reads {self.n_features} features; the data give {features.shape[1]}.")
+        n = len(features)
+        if self.at_once is None:
+            return self._called(features, lengths)
+        # The last part is filled up with copies of the last stay.
+        rows = np.minimum(np.arange(-(-n // self.at_once) * self.at_once), n - 1).reshape(-1, self.at_once)
+        return np.concatenate([self._called(features[part], lengths[part]) for part in rows])[:n]
+
+    def _called(self, features: Float64s, lengths: npt.NDArray[np.int64]) -> Float64s:
         try:
             given = self.call(features, lengths)
             found = np.asarray(given.detach() if hasattr(given, "detach") else given, np.float64)
+        except StageError:
+            raise
         except Exception as error:
+            gaps = float(np.isnan(features).mean())
+            advice = f"{gaps:.0%} of them are NaN, for hours without a value. " if gaps else ""
             raise StageError(
-                f"{self.name} failed on features of shape {features.shape}: {type(error).__name__}: {error} "
-                "Check input, variables, missing and masks of the model's table."
+                f"{self.name} failed on features of shape {features.shape}: {type(error).__name__}: "
+                f"{cause_of(str(error))} {advice}Check input, variables, missing and masks of the model's table."
             ) from error
         n = len(features)
         if found.shape == (n, 2):
             return found
-        if found.shape in {(n,), (n, 1)}:
+        # squeeze() takes away the dimension of a single stay, too.
+        if found.size == n and (n == 1 or found.shape[:1] == (n,)):
             return found.reshape(n)
         raise StageError(
             f"{self.name} gives an array of shape {found.shape} for {n} stays. Expected one number a stay, or two "
@@ -99,6 +119,14 @@ def require_classes(name: str, model: Any) -> None:
             "is death cannot be told. Fit it to 0 and 1, 1 for death, or give a function of the features that "
             "returns the probability of death."
         )
+
+
+def cause_of(message: str) -> str:
+    """Return what another library's message says of the cause, in one line: such messages hold traces and tables."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    causes = [line for line in lines if line.partition(":")[0].endswith("Error")]
+    found = causes[0] if causes else " ".join(lines)
+    return found if len(found) <= LONGEST else f"{found[:LONGEST]}..."
 
 
 def one_column(columns: Any, output: str) -> Any:

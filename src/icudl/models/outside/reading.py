@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icudl.errors import StageError
-from icudl.models.outside.options import OutsideOptions, undeclared
+from icudl.models.outside.options import OutsideOptions, how_to_save, undeclared
 from icudl.models.outside.predictor import Predictor
 from icudl.models.outside.readers import catboost, lightgbm, objects, onnx, sklearn, torch, xgboost
 
@@ -16,11 +16,13 @@ def read_predictor(options: OutsideOptions, data: bytes) -> Predictor:
         data: Content of the file; empty for an object.
 
     Raises:
-        StageError: The content is not of this format, or the object is no model.
+        StageError: The file is empty, its content is not of this format, or the object is no model.
         PluginError: The library of the format is not installed.
     """
     if options.object:
         return objects.read(options.object)
+    if not data:
+        raise StageError(f"The file of the model is empty. {how_to_save()}")
     readers = {
         "XGBoost": xgboost.read,
         "LightGBM": lightgbm.read,

@@ -43,6 +43,7 @@ def read(data: bytes) -> Predictor:
         call=call,
         gives="logit" if loss in {"Logloss", "CrossEntropy"} else "",
         n_features=len(model.feature_names_),
+        names=tuple(model.feature_names_),
         slack=0.0,
         levels=_levels(model),
     )

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def read(name: str) -> Predictor:
             call=partial(probabilities, found),
             gives="probability",
             n_features=getattr(found, "n_features_in_", None),
+            names=names_of(found),
             slack=ROUNDING if levels is None else 0.0,
             levels=levels,
         )
@@ -76,11 +78,20 @@ def read(name: str) -> Predictor:
 
 
 def probabilities(estimator: Any, features: Any, lengths: Any) -> Any:  # noqa: ARG001 - a classifier reads no lengths
-    """Return the second column of predict_proba, without a warning about names of columns."""
+    """Return the columns of predict_proba; an estimator that was fitted on a data frame gets one if pandas is there."""
+    names = names_of(estimator)
+    if features.ndim == 2 and len(names) == features.shape[1] and find_spec("pandas") is not None:
+        pandas: Any = import_module("pandas")
+        # Some steps of a pipeline choose columns by name. Which feature has which name is for the table to say.
+        return estimator.predict_proba(pandas.DataFrame(features, columns=list(names)))
     with warnings.catch_warnings():
-        # The table of the model names the columns; the array that is handed over has none.
         warnings.filterwarnings("ignore", message=".*feature names.*")
         return estimator.predict_proba(features)
+
+
+def names_of(estimator: Any) -> tuple[str, ...]:
+    """Return the names of the columns of the data frame that an estimator was fitted on; () if it was none."""
+    return tuple(str(name) for name in getattr(estimator, "feature_names_in_", ()))
 
 
 def of_module(name: str, module: Any) -> Predictor:
@@ -96,7 +107,10 @@ def of_module(name: str, module: Any) -> Predictor:
     takes = _takes_lengths(module.forward)
 
     def given(inputs: Any, lengths: Any) -> Any:
-        return module(inputs, torch.from_numpy(lengths)) if takes else module(inputs)
+        found = module(inputs, torch.from_numpy(lengths)) if takes else module(inputs)
+        if not isinstance(found, torch.Tensor):
+            raise StageError(f"{name} gives {type(found).__name__}. Expected one tensor, with one number a stay.")
+        return found
 
     def call(features: Any, lengths: Any) -> Any:
         with torch.no_grad():

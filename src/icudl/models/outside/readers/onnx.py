@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
 from icudl.errors import StageError
-from icudl.models.outside.predictor import Predictor
+from icudl.models.outside.predictor import Predictor, cause_of
 from icudl.models.outside.readers.library import require
 
-_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 
 
 def read(data: bytes) -> Predictor:
@@ -30,7 +31,14 @@ def read(data: bytes) -> Predictor:
     try:
         session = library.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        text = str(error).strip().splitlines()[0]
+        # The place in onnxruntime's own source says nothing to a user.
+        text = cause_of(re.sub(r"/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])", "", str(error), flags=re.DOTALL))
+        if "xternal data" in text:
+            raise StageError(
+                "The ONNX file keeps its weights in another file beside it, and a model is one file. Export it with "
+                "torch.onnx.export(..., external_data=False), or put both together: "
+                "onnx.save_model(onnx.load('model.onnx'), 'whole.onnx', save_as_external_data=False)."
+            ) from error
         raise StageError(
             f"onnxruntime {library.__version__} cannot run the ONNX file: {text} If it names an operator, the file "
             "needs a custom one or a newer onnxruntime: export it with standard operators (opset_version)."
@@ -53,9 +61,14 @@ def read(data: bytes) -> Predictor:
             return np.array([[row[label] for label in sorted(row)] for row in found])
         return found
 
-    width = inputs[0].shape[-1] if len(inputs[0].shape) == 2 else None
+    first, width = inputs[0].shape[0], inputs[0].shape[-1] if len(inputs[0].shape) == 2 else None
     return Predictor(
-        name="The ONNX model", call=call, gives=gives, n_features=width if isinstance(width, int) else None
+        name="The ONNX model",
+        call=call,
+        gives=gives,
+        n_features=width if isinstance(width, int) else None,
+        # An export without dynamic axes holds the number of stays of its example.
+        at_once=first if isinstance(first, int) else None,
     )
 
 

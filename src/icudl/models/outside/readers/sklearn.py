@@ -12,7 +12,7 @@ import numpy as np
 from icudl.errors import StageError
 from icudl.models.outside.predictor import ROUNDING, Float64s, Predictor, by_feature, last_single, require_classes
 from icudl.models.outside.readers.library import require
-from icudl.models.outside.readers.objects import probabilities
+from icudl.models.outside.readers.objects import names_of, probabilities
 
 
 def read(data: bytes, trusted: Sequence[str]) -> Predictor:
@@ -58,6 +58,7 @@ def read(data: bytes, trusted: Sequence[str]) -> Predictor:
         call=partial(probabilities, estimator),
         gives="probability",
         n_features=getattr(estimator, "n_features_in_", None),
+        names=names_of(estimator),
         slack=ROUNDING if levels is None else 0.0,
         levels=levels,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 from typing import Any
@@ -45,10 +46,21 @@ def read_export(data: bytes) -> Predictor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module: Any = torch.export.load(io.BytesIO(data)).module()
+            program = torch.export.load(io.BytesIO(data))
+            module: Any = program.module()
     except Exception as error:
         raise StageError(
             f"The file is no program of torch.export: {str(error).splitlines()[0]} Save it with "
             "torch.export.save(torch.export.export(model, (example,), dynamic_shapes=...), 'model.pt2')."
         ) from error
-    return of_module("The exported torch model", module)
+    return dataclasses.replace(of_module("The exported torch model", module), at_once=_fixed_number(program))
+
+
+def _fixed_number(program: Any) -> int | None:
+    """Return the number of stays that an export without dynamic shapes holds, which is that of its example."""
+    inputs = set(program.graph_signature.user_inputs)
+    shapes = [
+        node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs
+    ]
+    first = shapes[0][0] if shapes and len(shapes[0]) else None
+    return first if isinstance(first, int) else None

@@ -20,6 +20,12 @@ def read(data: bytes) -> Predictor:
         PluginError: XGBoost is not installed.
     """
     library = require("xgboost", "xgboost")
+    if not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
+        # The library would read beyond the end of a binary file that was cut.
+        raise StageError(
+            "The file is no XGBoost model, or was cut: it does not begin with { and end with }. Save it with "
+            "model.save_model('model.json')."
+        )
     booster = library.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray(data))
@@ -45,6 +51,7 @@ def read(data: bytes) -> Predictor:
         call=call,
         gives="logit" if logistic else "",
         n_features=booster.num_features(),
+        names=tuple(booster.feature_names or ()),
         slack=0.0,
         levels=_levels(booster),
     )
