@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from icudl.errors import ConfigError, DeviceError, IcudlError, PluginError, StoreError
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_what_can_be_shown()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
+        # A model or a function of the user's lies where the command is started, as for `python -m`; behind all others,
+        # so that nothing there takes the place of an installed module.
+        sys.path.append(str(Path.cwd()))
         signal.signal(signal.SIGTERM, _terminate)
     try:
         from icudl.cli.app import app

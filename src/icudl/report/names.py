@@ -77,6 +77,7 @@ PREDICTOR_NAMES = {
     "transformer": "transformer",
     "logistic_regression": "logistic regression",
     "boosted_trees": "boosted trees",
+    "outside": "model from outside",
 }
 """Models and baselines by the name of their plug-in, as a sentence would call them."""
 

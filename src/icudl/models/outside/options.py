@@ -25,6 +25,9 @@ FORMATS: Mapping[str, str] = {
 }
 """Library of each file format, by the end of the file's name."""
 
+READINGS: Mapping[str, int] = {"LightGBM": 2}
+"""Raised when the reader of a library makes other scores of the same file than before; 1 where it never has."""
+
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 INPUTS = ("flat", "grid", "summaries")
 ELSEWHERE, TRAINING, LISTED = "elsewhere", "training_stays", "listed"
@@ -140,6 +143,7 @@ class OutsideOptions(ChartedOptions):
         parts = [read_bytes(place) for place in (self.file, self.trained_stays) if place]
         parts += [source_of(self.object)] if self.object else []
         parts += [source_of(self.input)] if ":" in self.input else []
+        parts += [str(READINGS[self.library]).encode()] if self.library in READINGS else []
         whole = hashlib.sha256()
         for part in parts:
             whole.update(hashlib.sha256(part).digest())
@@ -231,7 +235,7 @@ def source_of(name: str) -> bytes:
     if spec is None:
         raise ConfigError(
             f"{name!r} names the module {module!r}, which cannot be found. Expected package.module:name of an "
-            "installed package, or of a folder in PYTHONPATH."
+            "installed package, of the folder that the command is started in, or of a folder in PYTHONPATH."
         )
     body = Path(spec.origin).read_bytes() if spec.origin and Path(spec.origin).is_file() else b""
     return name.encode() + b"\0" + body

@@ -29,11 +29,12 @@ function changesOf(pack, example) {
   return changes;
 }
 
-/* What the model is given between the charted values: a straight line (or the last value), held at both ends, inside
-   the limits of the training stays; their median where nothing was charted. */
+/* What a network is given between the charted values: a straight line (or the last value), held at both ends, inside
+   the limits of the training stays; their median where nothing was charted. A model that reads values as they were
+   charted is given neither: there the line joins them, and nothing is cut off. */
 function filled(pack, charted, length, limits) {
-  if (!charted.length) return Array.from({ length }, () => limits.median);
-  const clip = (value) => Math.min(Math.max(value, limits.lower), limits.upper);
+  if (!charted.length) return pack.asCharted ? [] : Array.from({ length }, () => limits.median);
+  const clip = (value) => (pack.asCharted ? value : Math.min(Math.max(value, limits.lower), limits.upper));
   const points = charted.map(([hour, value]) => [hour, clip(value)]);
   const line = [];
   let next = 0;
@@ -63,9 +64,14 @@ function altered(pack, charted, length, limits, line, mine) {
 
 /* What the model sees in place of a value that lies outside its limits; null where it sees the value, or as good as. */
 function seenAs(variable, value, limits) {
+  if (!limits.cut) return null;
   const slack = variable.step + 0.01 * (limits.upper - limits.lower);
   if (value > limits.upper + slack) return limits.upper;
   return value < limits.lower - slack ? limits.lower : null;
+}
+
+function limitsOf(pack, member, index) {
+  return { lower: member.lower[index], upper: member.upper[index], median: member.median[index], cut: !pack.asCharted };
 }
 
 const sees = (variable, limit, limits) => `the model sees ${inUnit(limit, variable)} at ${limit === limits.upper ? "most" : "least"}`;
@@ -98,10 +104,11 @@ function stayData(pack, stay, example) {
   }));
   for (const change of wrong.values()) rows.push([change.variable, change.hour, null, change.after]);
   rows.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  const columns = [["Variable", false], ["Unit", false], ["Hour", true], ["Charted", true], ["Changed to", true], ["Model sees at least", true], ["Model sees at most", true]];
+  const columns = [["Variable", false], ["Unit", false], ["Hour", true], ["Charted", true], ["Changed to", true]];
+  if (!pack.asCharted) columns.push(["Model sees at least", true], ["Model sees at most", true]);
   const digits = (value) => (value === null ? null : Number(value.toPrecision(6)));
   return { columns, rows: rows.map(([index, hour, value, after]) => [
-    pack.variables[index].label, pack.variables[index].unit, hour, digits(value), digits(after), limits.lower[index], limits.upper[index]]) };
+    pack.variables[index].label, pack.variables[index].unit, hour, digits(value), digits(after), ...(pack.asCharted ? [] : [limits.lower[index], limits.upper[index]])]) };
 }
 
 const inUnit = (value, variable) => `${formatNumber(value)}${variable.unit ? ` ${variable.unit}` : ""}`;
@@ -159,7 +166,7 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
 function describeVariable(variable, charted, mine, length, limits) {
   const measured = charted.length
     ? `${charted.length} of ${length} hours charted, ${inUnit(Math.min(...charted.map((p) => p[1])), variable)} to ${inUnit(Math.max(...charted.map((p) => p[1])), variable)}`
-    : "never charted, filled with the median of the training stays";
+    : `never charted${limits.cut ? ", filled with the median of the training stays" : ""}`;
   const moved = mine.map((change) => `hour ${change.hour} from ${inUnit(change.before, variable)} to ${inUnit(change.after, variable)}`).join("; ");
   const cut = farthest(variable, charted.map((point) => point[1]), limits).map(([value, seen]) => ` Of ${inUnit(value, variable)} ${sees(variable, seen, limits)}.`);
   return `${variable.label}: ${measured}.${moved ? ` Changed: ${moved}.` : ""}${cut.join("")}`;
@@ -168,9 +175,9 @@ function describeVariable(variable, charted, mine, length, limits) {
 const MOST_CUT = 3;
 
 /* The sentence about charted values that the model cannot see as they are; "" where it sees all of them. */
-function cutText(pack, charted, limitsOf) {
+function cutText(pack, charted, limitsAt) {
   const found = pack.variables.flatMap((variable, index) => {
-    const limits = limitsOf(index);
+    const limits = limitsAt(index);
     return farthest(variable, charted[index].map((point) => point[1]), limits)
       .map(([value, seen]) => `${variable.label} ${inUnit(value, variable)} (${sees(variable, seen, limits)})`);
   });
@@ -273,7 +280,7 @@ class Explorer {
     const changes = changesOf(this.pack, example);
     const charted = chartedOf(this.pack, stay);
     const member = this.pack.members[stay.member];
-    const limits = (index) => ({ lower: member.lower[index], upper: member.upper[index], median: member.median[index] });
+    const limits = (index) => limitsOf(this.pack, member, index);
     const grid = this.box.querySelector('[data-explorer="plots"]');
     const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
     grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));

@@ -43,13 +43,13 @@ function drawStay(pack, width) {
   const shown = [...new Set(changes.map((change) => change.variable))].slice(0, 3);
   const each = shown.length > 1 ? 150 : 220;
   const plots = shown.map((index) => {
-    const limits = { lower: member.lower[index], upper: member.upper[index], median: member.median[index] };
+    const limits = limitsOf(pack, member, index);
     return drawCourse(pack, index, charted[index], stay.length, limits, changes, width, each);
   });
-  return [...plots, drawRisk(stay, member.threshold, width, pack.words), pictureKey()];
+  return [...plots, drawRisk(stay, member.threshold, width, pack.words), pictureKey(pack)];
 }
 
-/* One variable of one stay, large: what was charted, what the model is given, and the change with its numbers. */
+/* One variable of one stay, large: what was charted, what lies between, and the change with its numbers. */
 function drawCourse(pack, index, charted, length, limits, changes, width, height) {
   const variable = pack.variables[index];
   const line = filled(pack, charted, length, limits);
@@ -129,13 +129,13 @@ function drawRisk(stay, threshold, width, words) {
   return node;
 }
 
-function pictureKey() {
+function pictureKey(pack) {
   const key = (mark, text) => html("li", {}, svg("svg", { viewBox: "0 0 22 12", width: 22, height: 12, "aria-hidden": "true" }, ...mark), text);
   return html("ul", { class: "key" },
     key([svg("circle", { class: "charted", cx: 11, cy: 6, r: 3 })], "charted"),
-    key([svg("path", { class: "imputed", d: "M0 6H22" })], "what the model is given"),
+    key([svg("path", { class: "imputed", d: "M0 6H22" })], pack.asCharted ? "from one charted value to the next" : "what the model is given"),
     key([svg("path", { class: "movedto", d: "M4 6L11 0L18 6L11 12Z" })], "changed value"),
-    key([svg("rect", { class: "range", x: 0, y: 0, width: 22, height: 12 })], "limits: the model sees nothing beyond"));
+    key([svg("rect", { class: "range", x: 0, y: 0, width: 22, height: 12 })], pack.asCharted ? "where nearly all values of the training stays lie" : "limits: the model sees nothing beyond"));
 }
 
 /* A hundred squares, shared out by the largest remainders so that they are a hundred. */

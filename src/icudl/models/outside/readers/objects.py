@@ -29,7 +29,7 @@ def find(name: str) -> Any:
     except Exception as error:
         raise StageError(
             f"The module of {name!r} cannot be imported: {type(error).__name__}: {error} It has to be installed, or "
-            "lie in a folder of PYTHONPATH."
+            "lie in the folder that the command is started in or in one of PYTHONPATH."
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):

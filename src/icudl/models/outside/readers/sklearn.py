@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -37,7 +38,8 @@ def read(data: bytes, trusted: Sequence[str]) -> Predictor:
     if unknown:
         raise StageError(
             f"The skops file holds types that skops does not trust: {', '.join(unknown)}. If you know where the file "
-            f"comes from, name them in trusted = {unknown!r}."
+            f"comes from, name them: trusted = {json.dumps(unknown)} (of icudl audit: --declare "
+            f"'trusted={json.dumps(unknown)}')."
         )
     try:
         with warnings.catch_warnings():

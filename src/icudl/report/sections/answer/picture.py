@@ -10,7 +10,7 @@ import polars as pl
 from icudl.analysis.numbers.headline import Headline, Question, reached_by, telling_stay
 from icudl.artifacts import GridDataset, TrainingResult
 from icudl.report.elements import SharesPicture, StayPicture
-from icudl.report.sections.attack.explorer import pack_stays, who
+from icudl.report.sections.attack.explorer import as_charted, pack_stays, who
 from icudl.report.study import AttackResults, StudyResults
 from icudl.report.wording import count, listed, number, risks
 
@@ -47,7 +47,9 @@ def stay_picture(study: StudyResults, attack: AttackResults) -> StayPicture | No
 
 
 def _cut(grid: GridDataset, training: TrainingResult, attack: AttackResults, line: dict[str, Any]) -> str:
-    """Return a sentence for each changed variable of which the stay has values outside the limits of its model."""
+    """Return a sentence for each changed variable with values that a network does not see as they are."""
+    if as_charted(training):
+        return ""
     scaler = training.checkpoints[line["member"]].scaler
     row = int(np.flatnonzero(grid.stay_ids == line["stay_id"])[0])
     changes = attack.result.ask("perturbations", lambda table: table.filter(_is_best_of(line["stay_id"])))

@@ -108,6 +108,7 @@ def pack_stays(
     return {
         "hours": attack.n_hours,
         "imputation": _imputation(training),
+        "asCharted": as_charted(training),
         "threat": attack.threat_model,
         "provedThreat": None if proofs is None else proofs.threat_model,
         "variables": [
@@ -210,6 +211,13 @@ def _members(training: TrainingResult, names: set[str]) -> dict[str, Any]:
             key: rounded(getattr(checkpoint.scaler, key).tolist(), 5) for key in ("lower", "upper", "median")
         }
     return members
+
+
+def as_charted(training: TrainingResult) -> bool:
+    """Tell whether a model reads values as they were charted: neither are they cut off at limits, nor gaps filled."""
+    from icudl.models.build import read_options
+
+    return any(not read_options(checkpoint.model).imputed for checkpoint in training.checkpoints.values())
 
 
 def _imputation(training: TrainingResult) -> str:
