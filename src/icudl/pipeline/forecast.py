@@ -45,7 +45,7 @@ RATES: Mapping[str, tuple[float, float]] = {
     "sweep on logistic_regression": (0.6, 0.013),
     "exact_value on boosted_trees": (0.3, 0.37),
     "exact_value on logistic_regression": (0.3, 0.14),
-    "greedy on network": (0.3, 0.09),
+    "greedy on network": (0.3, 0.07),
     "greedy on boosted_trees": (0.3, 0.125),
     "greedy on logistic_regression": (0.5, 0.045),
     "entry_errors on network": (0.3, 0.12),

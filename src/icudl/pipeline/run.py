@@ -43,8 +43,16 @@ WARN_OF_DATA = frozenset({"extract", "score"})
 """Stages whose warnings are about the data. Warnings of other stages are about the machine at that moment."""
 
 FIT = frozenset({"train", "tune-model"})
-WORK_SIDE_BY_SIDE = FIT | {"score", "tune-attack", "attack", "certify", "probe"}
-"""Stages that give jobs to workers which compute with torch."""
+WORK_WITH = {
+    "train": "icudl.training.members",
+    "tune-model": "icudl.training.members",
+    "score": "icudl.training.external",
+    "tune-attack": "icudl.attacks.run.shards",
+    "attack": "icudl.attacks.run.shards",
+    "certify": "torch",
+    "probe": "torch",
+}
+"""Stages that give jobs to workers, and a module that those import."""
 
 _SHORT_SECONDS = 60.0
 """An extraction that takes longer does so with workers that hold no library, for memory is what it may be short of."""
@@ -203,12 +211,13 @@ class Pipeline:
 
     def _preload(self, steps: Sequence[Step], jobs: int) -> None:
         """Let workers import their libraries while this process reads data, where later steps will need workers."""
-        working = [step.node for step in steps if not step.done and step.node.key.stage in WORK_SIDE_BY_SIDE]
+        working = [step.node for step in steps if not step.done and step.node.key.stage in WORK_WITH]
         if not working or not isinstance(self._executor, Preloading):
             return
         fitted = [self.config.models[node.key.model].model for node in working if node.key.stage in FIT]
-        modules = dict.fromkeys(name for options in fitted for name in options.fitted_with)
-        self._executor.preload(("torch", *modules), jobs)
+        modules = [WORK_WITH[node.key.stage] for node in working]
+        modules += [name for options in fitted for name in options.fitted_with]
+        self._executor.preload(tuple(dict.fromkeys(modules)), jobs)
         self._unlike.add(next(step.node.key for step in steps if not step.done))
 
     def forecast(self, steps: Sequence[Step]) -> Forecast:

@@ -181,6 +181,7 @@ class Answer:
     Attributes:
         id: Anchor.
         short: Label in the navigation.
+        setting: What was predicted, for whom, from what.
         headline: What was found, in one sentence.
         lead: Sentences below it.
         facts: The few numbers.
@@ -191,6 +192,7 @@ class Answer:
 
     id: str
     short: str
+    setting: str
     headline: str
     lead: tuple[str, ...]
     facts: tuple[Fact, ...]

@@ -24,6 +24,7 @@ from icudl.report.sections.probes import responsiveness_section, verdicts_sectio
 from icudl.report.sections.provenance import provenance_section
 from icudl.report.sections.side_by_side import attacks_section, model_lines, models_section
 from icudl.report.study import AttackResults, ModelResults, StudyResults
+from icudl.report.wording import listed
 
 MODELS, ATTACKS, WHOM = "models-in-detail", "attacks-in-detail", "whom-in-detail"
 STAYS, COHORTS = "stays-in-detail", "cohorts-in-detail"
@@ -105,6 +106,7 @@ def _fragile_layer(study: StudyResults, lines: Sequence[AttackLine], told: Headl
         ],
         _attack_told(study, told),
     )
+    chosen = "" if told is None else _anchors([f"{told.line.model}.{told.line.data}"])[0]
     names = _anchors(f"{each.model}.{each.data}" for each in study.certificates)
     parts += _group(
         PROOFS,
@@ -113,6 +115,7 @@ def _fragile_layer(study: StudyResults, lines: Sequence[AttackLine], told: Headl
             (name, study.certificate_title(each), [certificates_section(each, study.attacks_on(each.model, each.data))])
             for each, name in zip(study.certificates, names, strict=True)
         ],
+        chosen,
     )
     names = _anchors(f"{each.model}.{each.data}" for each in study.probes)
     parts += _group(
@@ -122,6 +125,7 @@ def _fragile_layer(study: StudyResults, lines: Sequence[AttackLine], told: Headl
             (name, study.certificate_title(each), [responsiveness_section(each), verdicts_section(each)])
             for each, name in zip(study.probes, names, strict=True)
         ],
+        chosen,
     )
     return Layer(
         "fragile",
@@ -161,8 +165,8 @@ def _stays_layer(study: StudyResults, options: ReportOptions, told: Headline | N
             most_bytes=MOST_BYTES // len(explored),
         )
         if len(study.attacks) > len(explored):
-            titles = "; ".join(study.attack_title(shown) for shown in explored)
-            note = Note(f"To keep this page small, it shows single stays for one attack on each model only: {titles}.")
+            shown = _titles(explored)
+            note = Note(f"To keep this page small, it shows single stays of one attack on each model: {shown}.")
             section = dataclasses.replace(section, blocks=(*section.blocks, note))
         (name,) = _anchors([f"{each.model}.{each.attack}.{each.data}"])
         chapters.append((name, study.attack_title(each), [section]))
@@ -173,6 +177,14 @@ def _stays_layer(study: StudyResults, options: ReportOptions, told: Headline | N
         "Single records: what the model was given, what was changed, how the risk moved.",
         tuple(_group(STAYS, "Stays of", chapters, _attack_told(study, told))),
     )
+
+
+def _titles(explored: Sequence[AttackResults]) -> str:
+    """Name attacks, each once, with the models that it was run on."""
+    models: dict[str, list[str]] = {}
+    for each in explored:
+        models.setdefault(each.attack, []).append(each.model)
+    return "; ".join(f"{attack} on {listed(names)}" for attack, names in models.items())
 
 
 def _evidence_layer(study: StudyResults, told: Headline | None, seed: int) -> Layer:

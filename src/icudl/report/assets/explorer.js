@@ -187,7 +187,7 @@ function cutText(pack, charted, limitsAt) {
 }
 
 const SORTS = {
-  fragile: (a, b) => (a.best?.changed ?? Infinity) - (b.best?.changed ?? Infinity) || (a.best?.size ?? Infinity) - (b.best?.size ?? Infinity),
+  fragile: (a, b) => (a.best?.changed ?? Infinity) - (b.best?.changed ?? Infinity) || swing(b) - swing(a),
   swing: (a, b) => swing(b) - swing(a),
   risk: (a, b) => b.before - a.before,
   stay: (a, b) => a.id - b.id,

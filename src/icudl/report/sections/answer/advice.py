@@ -115,6 +115,15 @@ def _models(study: StudyResults, models: Sequence[ModelLine], told: Headline) ->
                 "models",
             )
         ]
+    if not apart and best.model == least.model:
+        return [
+            Advice(
+                "Choose no model by these shares yet",
+                f"{best.model} ranks patients best ({score}) and is flipped least often ({share_of(least)}), but "
+                "chance may explain how the models differ in what flips them.",
+                "models",
+            )
+        ]
     if not apart:
         return [
             Advice(

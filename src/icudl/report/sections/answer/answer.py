@@ -55,12 +55,22 @@ def answer(
     return Answer(
         "summary",
         "Answer",
+        _setting(study),
         first_sentence(study, told),
         tuple(lead),
         _facts(study, models, told),
         advice(study, models, told),
         notes(study, models),
         None if told is None else _picture(study, options, told),
+    )
+
+
+def _setting(study: StudyResults) -> str:
+    grid = study.main.grid
+    hours, deaths = study.main.tables.window_hours, int(grid.labels.sum())
+    return (
+        f"Predicted: {grid.outcome.phrase}, from the first {hours} hours of {count(len(grid.labels), 'ICU stay')} "
+        f"({count(deaths, 'death')})."
     )
 
 

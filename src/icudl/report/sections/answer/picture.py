@@ -95,7 +95,7 @@ def _changed(attack: AttackResults, line: dict[str, object]) -> str:
         words.append(f"{more:,} more")
     turned = "survival turns into death" if line["condition"] == "survival_to_death" else "death turns into survival"
     before, after = risks(float(str(line["probability_before"])), float(str(line["probability_after"])))
-    return f"With {listed(words)}, predicted {turned}: the risk goes from {before} to {after}."
+    return f"{listed(words)}: predicted {turned}, and the risk goes from {before} to {after}."
 
 
 def _apart(before: float, after: float) -> tuple[str, str]:

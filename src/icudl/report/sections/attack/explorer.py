@@ -43,7 +43,8 @@ def explorer_section(
     lead: tuple[str, ...] = (
         (
             "Pick a stay to see what the model was given, what the attack changed, and how the risk moved. The most "
-            "fragile stays come first: those whose prediction is flipped by the fewest changed values."
+            "fragile stays come first: those whose prediction is flipped by the fewest changed values, and "
+            "among these those whose risk moves most."
         ),
     )
     if len(pack["stays"]) < susceptibility.tables["fragility"].height:

@@ -104,13 +104,12 @@ def quality_section(study: StudyResults, model: ModelResults, seed: int = 0) -> 
     groups = judged_stays(study, model)
     models = model_names(model.training.predictions, own_models(model.training))
     own = models[:1]
-    lead = [
-        (
-            "Every number and curve here comes from stays that the judged model was not fitted on. The baselines "
-            "(logistic regression and boosted trees) are judged on the same stays: a network that does not beat them "
-            "has not earned its place."
+    lead = ["Every number and curve here comes from stays that the judged model was not fitted on."]
+    if len(models) > len(own):
+        lead[0] += (
+            " The baselines (logistic regression and boosted trees) are judged on the same stays: a network that does "
+            "not beat them has not earned its place."
         )
-    ]
     lead += _met_before(study, model)
     if any(group.split == "external" for group in groups):
         lead.append(
