@@ -91,6 +91,8 @@ def test_what_is_not_there(kind: Kind) -> None:
 
 def test_listing_and_references(kind: Kind) -> None:
     store = kind.open()
+    with pytest.raises(StoreError, match="holds no result"):
+        store.resolve("note/zzz")
     one, two, other = seal(store), seal(store, seed=2), seal(store, node="other")
     again = kind.open()
     assert {manifest.reference for manifest in again.manifests()} == {one.reference, two.reference, other.reference}

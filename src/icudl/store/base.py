@@ -177,6 +177,11 @@ class Store(Protocol):
         matches = [each for each in self.references(node or None) if prefix and each[1].startswith(prefix)]
         if len(matches) == 1:
             return matches[0]
+        if not matches and not self.references():
+            raise StoreError(
+                f"Nothing in {self.name!r} matches {reference!r}: it holds no result. Give --store the folder of a "
+                "run, or begin one with `icudl run` or `icudl demo`."
+            )
         if not matches:
             raise StoreError(
                 f"Nothing in {self.name!r} matches {reference!r}. Expected a name, an id, or `latest`; `icudl list` "
