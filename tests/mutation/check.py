@@ -35,7 +35,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from in_place import change, changed_functions
+from in_place import change, changed_functions, unchanged_functions
 from mutants import Mutant, mutants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -139,16 +139,21 @@ def noticed_in_place(copy: Path, module: str, before: str, chosen: Sequence[Muta
         trial = _InPlace(str(copy / "icudl" / module), before, chosen, results)
         _forked(lambda: _pytest(copy, TESTS[module], [trial]), limited=False)
         lines = results.read_text("utf-8").splitlines() if results.exists() else []
-    if len(lines) < len(chosen) + 1 or lines[0] != "0":
-        sys.exit(f"the tests of {module} fail as it is")
-    return {place for place, line in enumerate(lines[1:]) if line not in ("0", str(_NOT_CHANGED))}
+    if lines[:2] != ["0", "0"] or len(lines) < len(chosen) + 2:
+        sys.exit(f"the tests of {module} fail as it is, or with each function in place of itself")
+    # Tests that fail, and a signal that ends them; anything else is no verdict.
+    return {place for place, line in enumerate(lines[2:]) if line == "1" or int(line) < 0}
 
 
 _NOT_CHANGED = 75
 
 
 class _InPlace:
-    """Takes the place of pytest's loop over the tests: a process for each mutant, and one for the unchanged module."""
+    """Takes the place of pytest's loop over the tests: a process for each mutant.
+
+    Two come before them: the module as it is, and the module whose functions are given what they have already. The
+    tests must succeed in both.
+    """
 
     def __init__(self, file: str, before: str, chosen: Sequence[Mutant], results: Path) -> None:
         self.file, self.before, self.chosen, self.results = file, before, chosen, results
@@ -157,19 +162,16 @@ class _InPlace:
     def pytest_runtestloop(self) -> None:
         """Return in the children, in which the usual loop comes next; end in the process that has forked them."""
         with self.results.open("w", encoding="utf-8", buffering=1) as results:
-            for mutant in (None, *self.chosen):
+            changes = [changed_functions(self.before, mutant.text) for mutant in self.chosen]
+            for number, pairs in enumerate(([], unchanged_functions(self.before), *changes)):
                 child = os.fork()
                 if child == 0:
-                    self._change(mutant)
+                    _limit()
+                    if not change(pairs, self.file) and number > 1:
+                        os._exit(_NOT_CHANGED)
                     return
                 results.write(f"{_ended(child)}\n")
         os._exit(0)
-
-    def _change(self, mutant: Mutant | None) -> None:
-        _limit()
-        pairs = changed_functions(self.before, mutant.text) if mutant else []
-        if mutant and not change(pairs, self.file):
-            os._exit(_NOT_CHANGED)
 
 
 def _forked(work: Callable[[], int], *, limited: bool = True) -> int:

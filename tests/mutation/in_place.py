@@ -19,6 +19,19 @@ def changed_functions(before: str, after: str) -> list[tuple[CodeType, CodeType]
     return pairs if is_whole else []
 
 
+def unchanged_functions(text: str) -> list[tuple[CodeType, CodeType]]:
+    """Return the code of the outermost functions of a module, each beside a copy of itself."""
+    pairs: list[tuple[CodeType, CodeType]] = []
+    bodies = [compile(text, "module", "exec")]
+    while bodies:
+        for nested in (const for const in bodies.pop().co_consts if isinstance(const, CodeType)):
+            if nested.co_flags & inspect.CO_OPTIMIZED:
+                pairs.append((nested, nested.replace()))
+            else:
+                bodies.append(nested)
+    return pairs
+
+
 def _collect(before: CodeType, after: CodeType, pairs: list[tuple[CodeType, CodeType]]) -> bool:
     """Add the pairs of changed functions below a module or a class; return whether nothing else differs."""
     nested = [[const for const in code.co_consts if isinstance(const, CodeType)] for code in (before, after)]
@@ -44,14 +57,16 @@ def _own(code: CodeType) -> tuple[object, ...]:
 def change(pairs: list[tuple[CodeType, CodeType]], file: str) -> bool:
     """Give the loaded functions of a file their changed code; return whether each was found and could take it."""
     gc.unfreeze()  # what is frozen is not listed
-    loaded = [each for each in gc.get_objects() if isinstance(each, FunctionType) and each.__code__.co_filename == file]
+    # Not isinstance: that asks proxies for their class, and some of them warn or load something.
+    functions = [each for each in gc.get_objects() if type(each) is FunctionType]
+    loaded = [each for each in functions if each.__code__.co_filename == file]
+    done = bool(pairs)
     for before, after in pairs:
         targets = [function for function in loaded if function.__code__ == before]
+        done = done and bool(targets)
         for function in targets:
             try:
                 function.__code__ = after
             except ValueError:  # the change takes away a variable of the surrounding function
-                return False
-        if not targets:
-            return False
-    return bool(pairs)
+                done = False
+    return done
