@@ -11,10 +11,12 @@ from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.intervals import wilson
 from icudl.analysis.numbers.comparison import AttackLine, Estimate, Flips, ModelLine
 from icudl.analysis.numbers.headline import headline
-from icudl.report.elements import Answer, SharesPicture, StayPicture
+from icudl.artifacts import Outcome
+from icudl.report.elements import Answer, Entry, SharesPicture, StayPicture, Table
 from icudl.report.options import ReportOptions
 from icudl.report.sections.answer.answer import answer
 from icudl.report.sections.answer.conclusions import attack_sentence, models_sentence
+from icudl.report.sections.side_by_side import models_section
 from icudl.report.study import StudyResults
 from report_study import fake_study, fake_table
 
@@ -114,6 +116,34 @@ def test_the_first_screen_of_several_models(study: StudyResults) -> None:
     (warning,) = warnings(found)
     assert "15 of the held-out test stays of main and 30 of the stays of elsewhere" in warning
     assert "out-of-fold" not in warning
+
+
+def test_what_another_hospital_tells(study: StudyResults) -> None:
+    home = scored("lstm", 0.85, 150)
+    thin = told(study, [home, scored("lstm", 0.8, 70, "external", "elsewhere")], [attacked("lstm", 2, 900)])
+    (warning,) = warnings(thin)
+    assert warning.startswith("The metrics of elsewhere are no evidence: ")
+    assert "demonstration" not in warning
+    assert "Test it on more stays elsewhere" in [each.title for each in thin.advice]
+    enough = told(study, [home, scored("lstm", 0.8, 170, "external", "elsewhere")], [attacked("lstm", 2, 900)])
+    assert "Expect what elsewhere shows" in [each.title for each in enough.advice]
+    alone = told(study, [home], [attacked("lstm", 2, 900)])
+    assert "Test it elsewhere" in [each.title for each in alone.advice]
+
+
+def test_another_outcome_stands_beside_its_stays(study: StudyResults) -> None:
+    data = [
+        dataclasses.replace(
+            each, grid=dataclasses.replace(each.grid, outcome=Outcome(event="icu_death", phrase="death in the ICU"))
+        )
+        for each in study.external
+    ]
+    changed = dataclasses.replace(study, data=(study.main, *data))
+    for of, ending in ((study, "30 deaths"), (changed, "30 deaths; judged by death in the ICU")):
+        (table,) = models_section(of, SEVERAL, {"lstm": "", "summary": ""}).blocks
+        assert isinstance(table, Table)
+        on = {cell.detail for row in table.rows for cell in row if isinstance(cell, Entry) and "external" in cell.text}
+        assert on == {f"300 stays, {ending}"}
 
 
 def test_other_questions_stand_beside_the_first(study: StudyResults) -> None:

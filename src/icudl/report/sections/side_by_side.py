@@ -119,10 +119,18 @@ def _told(line: ModelLine, of: Estimate | None, *, signed: bool = False) -> Entr
 
 def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, chapters: Mapping[str, str]) -> Table:
     names = {model.name: own_models(model.training) for model in study.models}
+    outcome = study.main.grid.outcome
+    others = {
+        data.name: f"; judged by {data.grid.outcome.phrase}" for data in study.data if data.grid.outcome != outcome
+    }
     rows = tuple(
         row(
             _model_entry(line, names, chapters, "" if line.baseline else robust_training(study.lineage, line.model)),
-            Entry(_stays_name(line), None, f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}"),
+            Entry(
+                _stays_name(line),
+                None,
+                f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}{others.get(line.data, '')}",
+            ),
             *(_told(line, line.scores.get(name)) for name in COMPARED),
             _told(line, line.difference, signed=True),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -165,8 +165,27 @@ def _evidence(study: StudyResults, models: Sequence[ModelLine], told: Headline |
                 f"The interval runs from {percent(share.low)} to {percent(share.high)}: a larger max_stays narrows it.",
                 "fragile",
             )
+    elsewhere = {line.data: line.deaths for line in models if line.split == "external"}
+    if elsewhere:
+        return _elsewhere(elsewhere)
     return Advice(
         "Test it elsewhere",
         "A model that holds here may fail in another hospital: add a data set with the role external.",
         "evidence",
+    )
+
+
+def _elsewhere(deaths: Mapping[str, int]) -> Advice:
+    enough = sorted(data for data, number in deaths.items() if number >= ENOUGH_DEATHS)
+    if enough:
+        return Advice(
+            f"Expect what {listed(enough)} shows" if len(enough) == 1 else f"Expect what {listed(enough)} show",
+            "Scores where nothing was fitted tell more about a hospital of your own than those of held-out stays.",
+            "models",
+        )
+    each = listed([f"{data} has {count(number, 'death')}" for data, number in sorted(deaths.items())])
+    return Advice(
+        "Test it on more stays elsewhere",
+        f"{each}, and evidence takes {ENOUGH_DEATHS}: how well the model holds there is not told yet.",
+        "models",
     )

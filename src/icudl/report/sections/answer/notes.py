@@ -37,13 +37,12 @@ def notes(study: StudyResults, models: Sequence[ModelLine]) -> tuple[Note, ...]:
     found = []
     if thin:
         reason = "the patients are synthetic, and too few" if is_synthetic(study) else "too few"
-        found.append(
-            Note(
-                f"These metrics are no evidence: {reason} died ({listed(thin)}; evidence takes {ENOUGH_DEATHS}). "
-                "Read this page as a demonstration of the method.",
-                "warning",
-            )
-        )
+        of = "These metrics" if study.main.name in thin else f"The metrics of {listed(sorted(thin))}"
+        died = listed([text for texts in thin.values() for text in texts])
+        text = f"{of} are no evidence: {reason} died ({died}; evidence takes {ENOUGH_DEATHS})."
+        if study.main.name in thin:
+            text += " Read this page as a demonstration of the method."
+        found.append(Note(text, "warning"))
     elif is_synthetic(study):
         found.append(SYNTHETIC)
     if study.restricted:
@@ -56,14 +55,18 @@ def is_synthetic(study: StudyResults) -> bool:
     return any(entry.plugin.split(" ")[0] == "synthetic" for entry in study.lineage)
 
 
-def _thin(study: StudyResults, models: Sequence[ModelLine]) -> list[str]:
+def _thin(study: StudyResults, models: Sequence[ModelLine]) -> dict[str, list[str]]:
+    """Return, for each data set with too few deaths, which of its stays have how many."""
     told = {line.split for line in telling_models(models, study.main.name)}
     thin: dict[tuple[str, str], int] = {}
     for line in models:
         if not line.baseline and line.deaths < ENOUGH_DEATHS and (line.split != "out-of-fold" or line.split in told):
             thin.setdefault((line.data, line.split), line.deaths)
     one = len(study.data) == 1
-    return [f"{deaths:,} of the {_stays(*stays, alone=one)}" for stays, deaths in thin.items()]
+    texts: dict[str, list[str]] = {}
+    for (data, split), deaths in thin.items():
+        texts.setdefault(data, []).append(f"{deaths:,} of the {_stays(data, split, alone=one)}")
+    return texts
 
 
 def _stays(data: str, split: str, *, alone: bool) -> str:
