@@ -191,7 +191,7 @@ def test_types_that_skops_does_not_trust_are_listed(tmp_path: Path) -> None:
     from sklearn.ensemble import GradientBoostingClassifier
 
     file, _ = cases.skops_file(tmp_path, STAYS, GRID.labels, GradientBoostingClassifier(n_estimators=3))
-    with pytest.raises(StageError, match=r"does not trust: .* name them in trusted = \["):
+    with pytest.raises(StageError, match=r"does not trust: .* name them: trusted = \["):
         cases.fitted(STAYS, file=str(file), missing="zero")
 
 
