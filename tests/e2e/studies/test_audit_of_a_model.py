@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,14 @@ def test_a_file_is_audited_in_one_command(tmp_path: Path) -> None:
     again = icudl(*call, "--data", "preprocess/latest", settings=fewer)
     assert again.stdout == done.stdout
     assert "nothing to do" in again.stderr
+
+
+@pytest.mark.slow
+def test_an_object_is_found_in_the_folder_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("NAMES = ()\n")
+    (tmp_path / "study.toml").write_text(STUDY)
+    # -P: Python itself does not look into the folder, as for the installed command.
+    start = [sys.executable, "-P", "-c", "import sys; from icudl.cli import main; sys.exit(main())"]
+    words = ["audit", "mine:model", "--data", "study.toml", "--trained-on", "elsewhere"]
+    done = subprocess.run([*start, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert "'mine' has no 'model'" in done.stderr, done.stderr
