@@ -88,6 +88,14 @@ def test_a_column_needs_no_death() -> None:
         _labels(made)
 
 
+def test_a_column_whose_hour_is_told_is_predicted_of_those_who_do_not_have_it_yet() -> None:
+    stays = [stay(number, stay_hours=100.0) for number in range(1, 5)]
+    made = _told(stays, column=[True, True, True, False], column_hours=[48.0, 48.5, 60.0, None])
+    assert _labels(made, event="column") == {2: True, 3: True, 4: False}
+    assert _labels(made, event="column", gap_hours=1) == {3: True, 4: False}
+    assert _labels(made) == dict.fromkeys(range(1, 5), False), "another outcome has no such hour"
+
+
 def test_the_gap_moves_the_moment_from_which_the_outcome_counts() -> None:
     stays = [
         stay(1, died=True, death_hours=54.0, stay_hours=54.0),
