@@ -48,7 +48,13 @@ def examine(read_config: Callable[[], Config], store: str) -> list[Finding]:
     if any(finding.state == "broken" for finding in findings):
         # Nothing else can be imported to look further.
         return [*findings, *([] if is_address(store) else _store(Path(store))), *_extras()]
-    findings += [*_commit(), *_threads(), *_machine(), *(_bucket(store) if is_address(store) else _store(Path(store)))]
+    findings += [
+        *_commit(),
+        *_threads(),
+        *_tables(),
+        *_machine(),
+        *(_bucket(store) if is_address(store) else _store(Path(store))),
+    ]
     try:
         config = read_config()
     except IcudlError as error:
@@ -125,6 +131,16 @@ def _threads() -> Iterator[Finding]:
     else:
         advice = "Training is slower than on glibc. You need not do anything."
         yield Finding("allocator", "note", library or "unknown C library", advice)
+
+
+def _tables() -> Iterator[Finding]:
+    from icudl.sources.reading.scanning.compiled import compiled_look
+
+    if compiled_look() is not None:
+        yield Finding("large tables", "ok", "read by a compiled loop")
+    else:
+        advice = "Reading MIMIC's tables takes twice as long. If you need it: install a C compiler (gcc or clang)."
+        yield Finding("large tables", "note", "read with numpy: no C compiler, or no cache for what it makes", advice)
 
 
 def _machine() -> Iterator[Finding]:

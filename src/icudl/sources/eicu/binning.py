@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, HOURS_SCHEMA, Schema
+from icudl.artifacts import HOURS_SCHEMA, Schema
 from icudl.sources import rules
 from icudl.sources.base import LATE
 from icudl.sources.eicu.folder import ENTERED
@@ -27,6 +27,7 @@ from icudl.sources.eicu.items import (
     URINE_PATH,
     Item,
 )
+from icudl.sources.reading.tallies import COUNTS_SCHEMA, cleaning_of, totals
 from icudl.sources.table import texts, units
 from icudl.variables import Variable
 
@@ -46,7 +47,6 @@ FATES: tuple[str, ...] = (
 )
 """Fates of a row; a row that several rules would drop is counted under the first of them in this order."""
 
-READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 (
     _KEPT, _NO_STAY, _NO_TIME, _BEFORE, _AFTER, _NO_WINDOW, _NO_NUMBER, _UNIT, _GATED, _IMPLAUSIBLE, _SUPERSEDED,
     _REPEATED,
@@ -60,13 +60,6 @@ KEPT_SCHEMA: Schema = {
     "variable": pl.UInt8,
     "amount": pl.Int64,
     "revised": pl.Int32,  # minute of the last revision; 0 where there is none
-}
-COUNTS_SCHEMA: Schema = {
-    "variable": pl.UInt8,
-    "fate": pl.UInt8,
-    "rows": pl.Int64,
-    "converted": pl.Int64,
-    "repaired": pl.Int64,
 }
 _ROWS_PER_PART = 20_000_000
 
@@ -289,7 +282,7 @@ def binned(files: Sequence[Path], rows: int, stay_ids: pl.Series) -> tuple[pl.Da
 def cleaning_table(
     counts: pl.DataFrame, lost: pl.DataFrame, variables: Sequence[Variable], *, by_stored: bool = False
 ) -> pl.DataFrame:
-    """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included.
+    """Return ``CLEANING_SCHEMA``; see ``tallies.cleaning_of``.
 
     Args:
         counts: ``COUNTS_SCHEMA``.
@@ -297,19 +290,9 @@ def cleaning_table(
         variables: The variables by index.
         by_stored: Whether ``LATE`` is one of the rules.
     """
-    fates = (*FATES, LATE)
-    total: dict[tuple[int, str], int] = {}
-    for variable, fate, rows, converted, repaired in counts.rows():
-        for rule, number in ((READ, rows), (fates[fate], rows), (CONVERTED, converted), (REPAIRED, repaired)):
-            total[variable, rule] = total.get((variable, rule), 0) + number
+    total = totals(counts, (*FATES, LATE))
     for variable, superseded, repeated in lost.rows():
         total[variable, FATES[_SUPERSEDED]] = superseded
         total[variable, FATES[_REPEATED]] = repeated
         total[variable, FATES[_KEPT]] -= superseded + repeated
-    names = (READ, *(fates if by_stored else FATES), CONVERTED, REPAIRED)
-    rows = [
-        (variable.name, rule, total.get((position, rule), 0))
-        for position, variable in enumerate(variables)
-        for rule in names
-    ]
-    return pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
+    return cleaning_of(total, (*FATES, LATE) if by_stored else FATES, variables)

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA, Schema
+from icudl.artifacts import Schema
 from icudl.errors import SourceError
 from icudl.sources import rules
 from icudl.sources.base import LATE
 from icudl.sources.mimic.stays import NO_STAY, StayIndex, offset_of, rank_of, stay_key
+from icudl.sources.reading.tallies import COUNTS_SCHEMA, cleaning_of, totals
 from icudl.variables import Variable
 
 FATES: tuple[str, ...] = (
@@ -34,19 +35,11 @@ FATES: tuple[str, ...] = (
 )
 """Fates of a row; a row that several rules would drop is counted under the first of them in this order."""
 
-READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_TIME, _NO_STAY, _NO_WINDOW, _ERROR, _NO_NUMBER, _GATED, _IMPLAUSIBLE, _REPEATED = range(len(FATES))
 _LATE = len(FATES)
 _CONVERTED, _REPAIRED = 1, 2
 
 KEPT_SCHEMA: Schema = {"key": pl.Int64, "amount": pl.Int64}
-COUNTS_SCHEMA: Schema = {
-    "variable": pl.UInt8,
-    "fate": pl.UInt8,  # index into (*FATES, LATE)
-    "rows": pl.Int64,
-    "converted": pl.Int64,  # of these rows, those converted from the unit of their item
-    "repaired": pl.Int64,  # of these rows, those converted from another unit than that of their item
-}
 _SECONDS_PER_HOUR = 3600
 _ROWS_PER_PART = 4_000_000
 
@@ -263,26 +256,11 @@ def with_repeated(counts: pl.DataFrame, distinct: pl.DataFrame) -> pl.DataFrame:
 
 
 def cleaning_table(counts: pl.DataFrame, variables: tuple[Variable, ...], *, by_stored: bool = False) -> pl.DataFrame:
-    """Return ``CLEANING_SCHEMA``: every rule of every variable, rules that touched nothing included.
-
-    ``read`` is the sum of ``kept`` and all ``dropped: ...`` rules. ``converted unit`` and ``repaired unit`` count rows
-    that passed all rules before conversion; they are dropped or kept afterwards like all others.
+    """Return ``CLEANING_SCHEMA``; see ``tallies.cleaning_of``.
 
     Args:
-        counts: variable (index), fate, and the number of its rows, of converted and of repaired rows.
+        counts: ``COUNTS_SCHEMA``.
         variables: The variables by index.
         by_stored: Whether ``LATE`` is one of the rules.
     """
-    fates = (*FATES, LATE)
-    total: dict[tuple[int, str], int] = {}
-    for variable, fate, rows, converted, repaired in counts.select(list(COUNTS_SCHEMA)).iter_rows():
-        touched = {READ: rows, fates[fate]: rows, CONVERTED: converted, REPAIRED: repaired}
-        for rule, number in touched.items():
-            total[variable, rule] = total.get((variable, rule), 0) + number
-    names = (READ, *(fates if by_stored else FATES), CONVERTED, REPAIRED)
-    rows = [
-        (variable.name, rule, total.get((position, rule), 0))
-        for position, variable in enumerate(variables)
-        for rule in names
-    ]
-    return pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
+    return cleaning_of(totals(counts, (*FATES, LATE)), (*FATES, LATE) if by_stored else FATES, variables)

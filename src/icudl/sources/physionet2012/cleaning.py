@@ -14,6 +14,7 @@ from icudl.artifacts import CLEANING_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources import count_unknown_names, rules
 from icudl.sources.physionet2012.parameters import DESCRIPTORS, PARAMETERS, STATIC_NAMES, STATIC_SPANS, rule_book
+from icudl.sources.reading.tallies import READ, REPAIRED
 from icudl.variables import Variable
 
 FATES: tuple[str, ...] = (
@@ -27,7 +28,7 @@ FATES: tuple[str, ...] = (
 )
 """Fates of a line; a line that several rules would drop is counted under the first of them in this order."""
 
-READ, REPAIRED, SEVERAL = "read", "repaired unit", "several values at one time"
+SEVERAL = "several values at one time"
 # An entry is packed as (record * _MINUTES + minute) * _ITEMS + item: records of 9 digits, times up to 999:59.
 _MINUTES, _ITEMS = 1 << 16, 1 << 8
 _KEPT, _MISSING, _NO_NUMBER, _NO_WINDOW, _ZERO, _IMPLAUSIBLE, _REPEATED = range(len(FATES))

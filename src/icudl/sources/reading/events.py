@@ -13,7 +13,6 @@ import polars as pl
 
 from icudl.artifacts import Schema
 from icudl.sources.mimic.binning import (
-    COUNTS_SCHEMA,
     KEPT_SCHEMA,
     binned,
     classified,
@@ -22,6 +21,7 @@ from icudl.sources.mimic.binning import (
     totalled,
 )
 from icudl.sources.mimic.stays import StayIndex
+from icudl.sources.reading.tallies import COUNTS_SCHEMA
 from icudl.variables import Variable
 
 SPANS_SCHEMA: Schema = {

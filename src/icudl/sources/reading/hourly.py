@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from icudl.artifacts import CLEANING_SCHEMA
 from icudl.sources import rules
+from icudl.sources.reading.tallies import cleaning_of, totals
 from icudl.sources.rules import RuleBook
 from icudl.variables import Variable
 
@@ -26,7 +26,6 @@ FATES: tuple[str, ...] = (
 )
 """Fates of a value; one that several rules would drop is counted under the first of them in this order."""
 
-READ, CONVERTED, REPAIRED = "read", "converted unit", "repaired unit"
 _KEPT, _NO_STAY, _NO_TIME, _BEFORE, _NO_WINDOW, _NO_NUMBER, _GATED, _IMPLAUSIBLE = range(len(FATES))
 HOURLY = "hourly"
 """The one table that rules of such a source name."""
@@ -92,20 +91,9 @@ def cleaned(
         .group_by("stay_id", "variable", "hour")
         .agg(total=pl.col("amount").sum(), count=pl.len())
     )
-    return rules.means(sums), _counts(judged, variables)
-
-
-def _counts(judged: pl.DataFrame, variables: Sequence[Variable]) -> pl.DataFrame:
-    counts = judged.group_by("variable").agg(
-        pl.len().alias(READ),
-        *((pl.col("fate") == number).sum().alias(fate) for number, fate in enumerate(FATES)),
-        pl.col("converted").sum().alias(CONVERTED),
-        pl.col("repaired").sum().alias(REPAIRED),
+    counts = judged.group_by("variable", "fate").agg(
+        rows=pl.len().cast(pl.Int64),
+        converted=pl.col("converted").sum().cast(pl.Int64),
+        repaired=pl.col("repaired").sum().cast(pl.Int64),
     )
-    found = counts.rows_by_key("variable", named=True, unique=True)
-    rows = [
-        (variable.name, rule, int(found.get(position, {}).get(rule, 0)))
-        for position, variable in enumerate(variables)
-        for rule in (READ, *FATES, CONVERTED, REPAIRED)
-    ]
-    return pl.DataFrame(rows, schema=dict(CLEANING_SCHEMA), orient="row")
+    return rules.means(sums), cleaning_of(totals(counts, FATES), FATES, variables)

@@ -10,6 +10,7 @@ import polars as pl
 from icudl.artifacts import CLEANING_SCHEMA
 from icudl.errors import SourceError
 from icudl.sources import count_unknown_names, rules
+from icudl.sources.reading.tallies import CONVERTED, READ
 from icudl.sources.table import units
 from icudl.sources.table.naming import Meaning, Names, nearest, speaks_of_urea
 from icudl.sources.table.reading import Notes, frequent, often, several, shown
@@ -31,7 +32,6 @@ FATES: tuple[str, ...] = (
 )
 """Fates of a row; a row that several rules would drop is counted under the first of them in this order."""
 
-READ, CONVERTED = "read", "converted unit"
 (
     _KEPT, _NO_STAY, _NO_TIME, _BEFORE, _AFTER, _NO_WINDOW, _EMPTY, _NO_NUMBER, _NO_UNIT, _IMPLAUSIBLE, _REPEATED,
 ) = range(len(FATES))  # fmt: skip
