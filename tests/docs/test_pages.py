@@ -23,8 +23,22 @@ def runnable(page: Path) -> list[Block]:
 
 
 NAMES = {str(page.relative_to(REPOSITORY)): page for page in PAGES if runnable(page)}
+
+
+def run_by_another(page: Path) -> bool:
+    """Whether another page, in an empty folder as well, begins with all blocks of this one; of two alike one is run."""
+    own = [block.text for block in runnable(page)]
+    for other in NAMES.values():
+        theirs = [block.text for block in runnable(other)]
+        if theirs[: len(own)] == own and (len(theirs) > len(own) or other < page):
+            return True
+    return False
+
+
 PARAMETERS = [
-    pytest.param(page, id=name, marks=[] if name in FIRST_READ else [pytest.mark.slow]) for name, page in NAMES.items()
+    pytest.param(page, id=name, marks=[] if name in FIRST_READ else [pytest.mark.slow])
+    for name, page in NAMES.items()
+    if name in FIRST_READ or not run_by_another(page)
 ]
 
 
