@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,10 +23,20 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 @pytest.fixture(scope="session")
 def reference(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the study from extract to report, made without any fault."""
-    store = tmp_path_factory.mktemp("reference") / "runs"
-    launcher.succeed(words(("run",), store))
-    return store
+    """A store with the study from extract to report, made without any fault.
+
+    The processes of pytest-xdist, whose folders lie side by side, each have a copy of what the first has computed.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if own.name.startswith("popen-") else own
+    made = place / "reference-study"
+    with (place / "reference-study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            unfinished = tmp_path_factory.mktemp("unfinished") / "runs"
+            launcher.succeed(words(("run",), unfinished))
+            unfinished.rename(made)
+    return shutil.copytree(made, tmp_path_factory.mktemp("reference") / "runs", symlinks=True)
 
 
 @pytest.fixture

@@ -16,6 +16,17 @@ from launcher import Launcher
 YEAR = 365 * 24 * 3600
 
 
+LONG = ("training.max_epochs=60", "training.patience=60")
+
+
+@pytest.fixture(scope="module")
+def whole(reference: Path, launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the training of a longer study that nothing stopped."""
+    store = copy_until(reference, "tune-model", tmp_path_factory.mktemp("whole") / "runs")
+    launcher.succeed(words(("train",), store, (*SERIAL, *LONG)))
+    return store
+
+
 def start_training(launcher: Launcher, store: Path, settings: tuple[str, ...]) -> int:
     """Start the training of a longer study and return when it has kept the state of an epoch."""
     pid = launcher.start(words(("train",), store, settings))
@@ -51,9 +62,10 @@ def processes_of_group(group: int) -> list[int]:
     ids=["ctrl-c", "terminate", "ctrl-c-with-workers", "terminate-the-run", "terminate-all"],
 )
 def test_a_stopped_run(
-    settings: tuple[str, ...], number: int, to_all: bool, code: int, reference: Path, launcher: Launcher, tmp_path: Path
-) -> None:
-    longer = (*settings, "training.max_epochs=60", "training.patience=60")
+    settings: tuple[str, ...], number: int, to_all: bool, code: int,
+    reference: Path, whole: Path, launcher: Launcher, tmp_path: Path,
+) -> None:  # fmt: skip
+    longer = (*settings, *LONG)
     store = copy_until(reference, "tune-model", tmp_path / "runs")
     pid = start_training(launcher, store, longer)
     (os.killpg if to_all else os.kill)(pid, number)
@@ -66,8 +78,6 @@ def test_a_stopped_run(
         assert time.monotonic() < deadline, "processes were left"
         time.sleep(0.1)
     launcher.succeed(words(("train",), store, longer))
-    whole = copy_until(reference, "tune-model", tmp_path / "whole")
-    launcher.succeed(words(("train",), whole, (*SERIAL, *longer[-2:])))
     assert contents(store) == contents(whole)
 
 
