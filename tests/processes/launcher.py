@@ -67,12 +67,18 @@ class Launcher:
         self._nursery.wait(timeout=60)
         self._nursery.stdout.close()
 
-    def start(self, words: Sequence[str | Path], fault: Fault | None = None) -> int:
-        """Start a run in a session of its own, with the present environment and folder; return its process id."""
+    def start(
+        self, words: Sequence[str | Path], fault: Fault | None = None, then: Sequence[Sequence[str | Path]] = ()
+    ) -> int:
+        """Start a run in a session of its own, with the present environment and folder; return its process id.
+
+        The calls in ``then`` follow in the same process, as long as each succeeds.
+        """
         number = next(self._numbers)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         request = {
             "words": [str(word) for word in words],
+            "then": [[str(word) for word in further] for further in then],
             "fault": dataclasses.asdict(fault or Fault()),
             "environment": dict(os.environ) | {"COLUMNS": "140"},
             "folder": str(Path.cwd()),
@@ -94,6 +100,11 @@ class Launcher:
     def run(self, words: Sequence[str | Path], fault: Fault | None = None) -> Ended:
         """Start a run and wait for its end."""
         return self.wait(self.start(words, fault))
+
+    def succeed_in_turn(self, *calls: Sequence[str | Path]) -> None:
+        """Run calls that must succeed one after the other in one process."""
+        ended = self.wait(self.start(calls[0], then=calls[1:]))
+        assert ended.code == 0, ended.stderr
 
     def succeed(self, words: Sequence[str | Path], fault: Fault | None = None) -> Ended:
         """Run what must succeed."""

@@ -60,6 +60,9 @@ def run(request: dict[str, Any]) -> int:
         fault = Fault(**request["fault"])
         operations = arm(fault)
         code = main()
+        for further in request["then"]:
+            sys.argv = ["icudl", *further]
+            code = code or main()
         if fault.power_loss_in:
             operations.lose_power()
         if fault.operations_to:

@@ -52,8 +52,7 @@ def until(reference: Path, stage: str) -> dict[str, str]:
 
 def inspect(launcher: Launcher, store: Path) -> None:
     """What looks at a store copes with whatever a kill has left in it."""
-    for verb in (("status",), ("verify",), ("clean",)):
-        launcher.succeed(words(verb, store))
+    launcher.succeed_in_turn(*(words((verb,), store) for verb in ("status", "verify", "clean")))
 
 
 def require_whole(launcher: Launcher, store: Path, expected: dict[str, str]) -> None:
