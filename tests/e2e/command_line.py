@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher import Launcher
+from launcher import Ended, Launcher
 
 SMALL = (
     "execution.executor=serial",
@@ -48,10 +48,19 @@ def _launcher() -> Launcher:
 
 def icudl(*words: str | Path, check: bool = True, settings: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
-    more = [word for setting in settings for word in ("--set", setting)]
-    ended = _launcher().run([*words, *more])
+    ended = end(begin(*words, settings=settings))
     assert not check or ended.code == 0, ended.stderr
-    return subprocess.CompletedProcess([*words, *more], ended.code, ended.stdout, ended.stderr)
+    return subprocess.CompletedProcess([*words], ended.code, ended.stdout, ended.stderr)
+
+
+def begin(*words: str | Path, settings: Sequence[str] = ()) -> int:
+    """Start the command line in a process and session of its own; return its number."""
+    return _launcher().start([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def end(run: int) -> Ended:
+    """Wait for the end of what ``begin`` started."""
+    return _launcher().wait(run)
 
 
 def reference(store: Path, node: str) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from command_line import SMALL, icudl
+from command_line import SMALL, begin, end, icudl
 
 from icudl.store.base import open_store
 from icudl.store.objects import Objects
@@ -19,15 +17,6 @@ from icudl.store.objects import Objects
 pytestmark = pytest.mark.slow
 
 NODES = ("extract", "preprocess", "train", "attack", "analyse", "report")
-
-
-def command(*words: str) -> list[str]:
-    more = [word for setting in SMALL for word in ("--set", setting)]
-    return [sys.executable, "-c", "import sys; from icudl.cli import main; sys.exit(main())", *words, *more]
-
-
-def on_machine(cache: Path) -> dict[str, str]:
-    return os.environ | {"ICUDL_CACHE": str(cache), "PYTHONWARNINGS": "default"}
 
 
 def require_the_same(address: str, reference: Path, cache: Path) -> None:
@@ -88,30 +77,29 @@ def test_every_command_works_with_a_bucket(
     ],
 )
 def test_a_killed_machine_leaves_nothing_half_written(
-    moment: str, bucket: str, small_study: Path, tmp_path: Path
+    moment: str, bucket: str, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed as soon as the first object of an artifact is there, most often before its manifest is."""
-    run = subprocess.Popen(
-        command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / "one"), stdout=subprocess.DEVNULL
-    )
+    monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / "one"))
+    run = begin("run", "--quiet", "--store", bucket, settings=SMALL)
     objects = Objects(bucket)
-    deadline = time.monotonic() + 900
+    deadline = time.monotonic() + 300
     while not objects.times(moment):
-        assert run.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    os.kill(run, signal.SIGKILL)
+    assert end(run).killed, "it had ended before"
     seen = open_store(bucket, tmp_path / "looking")
     assert [line for manifest in seen.manifests() for line in seen.check(manifest)] == []
-    subprocess.run(command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / "one"), check=True)
+    icudl("run", "--quiet", "--store", bucket, settings=SMALL)
     require_the_same(bucket, small_study, tmp_path / "checking")
 
 
-def test_two_machines_at_once(bucket: str, small_study: Path, tmp_path: Path) -> None:
-    runs = [
-        subprocess.Popen(command("run", "--quiet", "--store", bucket), env=on_machine(tmp_path / name))
-        for name in ("one", "two")
-    ]
-    assert [run.wait(timeout=600) for run in runs] == [0, 0]
+def test_two_machines_at_once(bucket: str, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("ICUDL_CACHE", str(tmp_path / name))
+        runs.append(begin("run", "--quiet", "--store", bucket, settings=SMALL))
+    ended = [end(run) for run in runs]
+    assert [run.code for run in ended] == [0, 0], [run.stderr for run in ended]
     require_the_same(bucket, small_study, tmp_path / "checking")
