@@ -24,11 +24,13 @@ LONGER = (
     *SETTINGS,
     "training.max_epochs=80",
     "training.patience=80",
-    "attack.max_stays=60",
-    "attack.iterations=150",
-    "tune_attack.stays=40",
+    "tune_model.trials=2",
+    "attack.max_stays=32",
+    "attack.iterations=60",
+    "tune_attack.trials=2",
+    "tune_attack.stays=16",
 )
-"""Jobs that last long enough for one of them to be under way when its worker is killed."""
+"""Jobs that last long enough for one of them to be under way when its worker is killed: eight shards of an attack."""
 
 FIRST_SIGNS = {
     "tune-model": ".studies/*/trial-*-fold-*.safetensors",
@@ -184,8 +186,8 @@ def test_workers_show_no_password_to_other_users(
     config.write_text(f'[tune_model]\nstorage = "{urlunsplit(parts._replace(netloc=at))}"\n', "utf-8")
     store = copy_until(reference, "tune-model", tmp_path / "runs")
     # The database remembers trials: each executor gets a study of its own.
-    epochs = {"processes": 80, "dask": 81}[executor]
-    settings = (*LONGER, f"training.max_epochs={epochs}", f"execution.executor={executor}", "execution.workers=2")
+    epochs = {"processes": 2, "dask": 3}[executor]
+    settings = (*SETTINGS, f"training.max_epochs={epochs}", f"execution.executor={executor}", "execution.workers=2")
     pid = launcher.start([*words(VERBS["tune-model"], store, settings), "--config", str(config)])
     seen: set[bytes] = set()
     while is_running(pid):
