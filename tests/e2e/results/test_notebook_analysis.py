@@ -14,6 +14,18 @@ PICTURES = {"icu_deep_learning": 10, "default_study": 1, "audit_your_model": 0}
 """Notebooks, and how many pictures each shows at least."""
 
 
+CUT_SMALL = {
+    "default_study": {
+        "source.patients=700": "source.patients=400",
+        "training.max_epochs=8": "training.max_epochs=4",
+        "max_stays=40": "max_stays=12",
+        "bootstrap_samples=200": "bootstrap_samples=20",
+        "bootstrap_samples=100": "bootstrap_samples=20",
+    }
+}
+"""Settings of a notebook and those that the slow tests put in their place; the exhaustive ones run it as it stands."""
+
+
 def code_cells(name: str) -> list[nbformat.NotebookNode]:
     return [cell for cell in nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells if cell.cell_type == "code"]
 
@@ -40,21 +52,39 @@ def test_every_cell_is_valid_python(name: str):
         ast.parse(cell.source)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.exhaustive if name in CUT_SMALL else pytest.mark.slow) for name in PICTURES],
+)
 def test_notebook_runs_from_top_to_bottom_in_under_five_minutes(name: str, tmp_path: Path):
-    from nbclient import NotebookClient
-
     if name == "audit_your_model":
         pytest.importorskip("xgboost", reason="the extra outside is not installed")
-    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     started = time.monotonic()
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    execute(nbformat.read(FOLDER / f"{name}.ipynb", as_version=4), tmp_path)
     assert time.monotonic() - started < 300
-    assert list((tmp_path / "runs" / "report").glob("*/index.html"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", CUT_SMALL)
+def test_notebook_runs_from_top_to_bottom_on_fewer_patients(name: str, tmp_path: Path):
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    (settings,) = (cell for cell in notebook.cells if cell.source.startswith("SETTINGS = ["))
+    for whole, small in CUT_SMALL[name].items():
+        assert whole in settings.source
+        settings.source = settings.source.replace(whole, small)
+    execute(notebook, tmp_path)
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run a notebook in a folder; it must end with a report, and without an error."""
+    from nbclient import NotebookClient
+
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    assert list((folder / "runs" / "report").glob("*/index.html"))
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
