@@ -153,6 +153,7 @@ def test_every_model_finds_the_signal(context):
     }
 
 
+@pytest.mark.slow  # a fit is killed in tests/unit/training/test_training_loop.py
 def test_a_killed_stage_ends_with_the_same_files(grid, context, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
