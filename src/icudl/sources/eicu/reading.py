@@ -19,6 +19,7 @@ from icudl.sources.eicu import binning, items, releases
 from icudl.sources.eicu.folder import COLUMNS
 from icudl.sources.eicu.stays import CITATIONS, POPULATION, Stays, stays_of
 from icudl.sources.own_items import with_own_items
+from icudl.sources.reading.tallies import COUNTS_SCHEMA
 from icudl.sources.rules import RuleBook
 from icudl.variables import Variable
 
@@ -34,7 +35,7 @@ class _Read:
     Attributes:
         files: Parquet files of the kept rows.
         kept: How many rows they hold.
-        counts: ``binning.COUNTS_SCHEMA``.
+        counts: ``tallies.COUNTS_SCHEMA``.
         rows: Rows of the table.
         stays: How many of the known stays have a row.
     """
@@ -192,7 +193,7 @@ def _read(
     """Read an event table once; write its kept rows into the scratch folder."""
     kept: list[pl.DataFrame] = []
     files: list[Path] = []
-    counts = [pl.DataFrame(schema=dict(binning.COUNTS_SCHEMA))]
+    counts = [pl.DataFrame(schema=dict(COUNTS_SCHEMA))]
     seen = pl.Series("patientunitstayid", [], dtype=pl.Int64)
     rows = total = 0
     chosen = set(book["item"].to_list())
