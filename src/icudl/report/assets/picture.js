@@ -134,7 +134,7 @@ function pictureKey(pack) {
   return html("ul", { class: "key" },
     key([svg("circle", { class: "charted", cx: 11, cy: 6, r: 3 })], "charted"),
     key([svg("path", { class: "imputed", d: "M0 6H22" })], pack.asCharted ? "from one charted value to the next" : "what the model is given"),
-    key([svg("path", { class: "altered", d: "M0 6H22" })], "what it is given after the change"),
+    key([svg("path", { class: "altered", d: "M0 6H22" })], "the same after the change"),
     key([svg("path", { class: "movedto", d: "M4 6L11 0L18 6L11 12Z" })], "changed value"),
     key([svg("rect", { class: "range", x: 0, y: 0, width: 22, height: 12 })], pack.asCharted ? "where nearly all values of the training stays lie" : "limits: the model sees nothing beyond"));
 }
