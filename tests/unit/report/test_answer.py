@@ -171,6 +171,13 @@ def test_a_model_is_preferred_only_where_chance_does_not_explain_it(study: Study
         assert "Choose no model by these shares yet" in titles(models, ONE_VALUE)
 
 
+def test_equal_shares_choose_no_model(study: StudyResults) -> None:
+    found = told(study, SEVERAL, [attacked("lstm", 40, 40), attacked("summary", 40, 40)])
+    assert [each.text for each in found.advice if each.title.startswith("Choose no model")] == [
+        "lstm ranks patients best (AUROC 0.850); every model is flipped equally often (100 %)."
+    ]
+
+
 def test_intervals_apart_are_told_apart(study: StudyResults) -> None:
     lines = [attacked("lstm", 1, 60), attacked("summary", 30, 60)]
     models = [scored("lstm", 0.85, 15), scored("summary", 0.65, 15, difference=Estimate(-0.2, -0.3, -0.1))]
