@@ -2,7 +2,7 @@
 
 The interval is the estimate plus and minus 1.96 standard deviations of its resamples. Percentiles of the resamples, the
 more usual choice, fail for statistics with a maximum or a ratio of small counts: a resample never holds a larger change
-than the sample, and its rarest cells are missing or doubled (``benchmarks/interval_coverage.py`` measures both).
+than the sample, and its rarest cells are missing or doubled (benchmarks/training/interval_coverage.py measures both).
 """
 
 from __future__ import annotations

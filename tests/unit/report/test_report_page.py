@@ -143,7 +143,8 @@ def test_the_tables_of_single_attacks_are_told() -> None:
     study = fake_study(120, every_table=True)
     page = build_report(study, ReportOptions(explorer_stays=0)).html
     noise = of_one_attack(study).result.curves["noise"]
-    assert f"{percent(noise['flips'].sum() / noise['draws'].sum())} flipped the prediction" in page.replace("\u00a0", " ")
+    flipped = percent(noise["flips"].sum() / noise["draws"].sum())
+    assert f"{flipped} flipped the prediction" in page.replace("\u00a0", " ")
     assert "Two digits swapped" in page
     figures = {figure["id"]: figure for figure in json.loads(_data_of(page))["figures"]}
     within = figures["robustness"]["series"][0]

@@ -2,7 +2,7 @@
 
 Each row of the table is one hospital with as many unread rows as MIMIC-III, written by a process of its own.
 
-    python benchmarks/synthetic_speed.py --patients 1000 10000 --workers 1 2 --formats csv.gz parquet
+    python benchmarks/data/synthetic_speed.py --patients 1000 10000 --workers 1 2 --formats csv.gz parquet
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Cross-validated AUROC of a logistic regression on mean, lowest, highest and last value of each variable, in the default
 cohort (adults, ICU stay of at least 48 hours, alive at hour 48), folds by patient.
 
-    python benchmarks/synthetic_signal.py --patients 3000 --seeds 1 2 3
+    python benchmarks/data/synthetic_signal.py --patients 3000 --seeds 1 2 3
 """
 
 from __future__ import annotations

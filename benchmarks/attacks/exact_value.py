@@ -1,6 +1,6 @@
 """How much faster than brute force does the exact search decide about one value, and who misses what?
 
-    OMP_NUM_THREADS=1 python benchmarks/exact_value.py [--stays 20] [--values 0] [--grid FOLDER --training FOLDER]
+    OMP_NUM_THREADS=1 python benchmarks/attacks/exact_value.py [--stays 20] [--grid FOLDER --training FOLDER]
 
 Without folders, boosted trees and logistic regression are fitted on synthetic patients. With the folders of two
 artifacts of a store (preprocess and train), the final model is searched on its test stays. ``--values`` draws so many

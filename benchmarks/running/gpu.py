@@ -1,7 +1,7 @@
 """What does a GPU do for attacks and training? One table.
 
-    python benchmarks/gpu.py [--device cuda] [--json FILE]
-    python benchmarks/gpu.py --device cpu --quick
+    python benchmarks/running/gpu.py [--device cuda] [--json FILE]
+    python benchmarks/running/gpu.py --device cpu --quick
 
 Rows: one iteration of an attack (margins of every stay and their gradient) through the project's engine, through the
 library's module and autograd, and through the library's module as a captured graph; whole attacks on random stays,

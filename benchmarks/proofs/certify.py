@@ -1,6 +1,6 @@
 """Measure proofs: share of values proven, intervals and CPU time a value, beside plain interval arithmetic.
 
-    OMP_NUM_THREADS=1 python benchmarks/certify.py --store runs --values 96
+    OMP_NUM_THREADS=1 python benchmarks/proofs/certify.py --store runs --values 96
 
 Trains the demo's LSTM (or takes it from the store) and decides random charted values of test stays over their whole
 plausible range. Then random points of the proven pieces are tried.

@@ -1,6 +1,6 @@
 """How do throughput and memory of an attack grow with the number of stays and of workers?
 
-    python benchmarks/scale.py [--stays 10000 100000 1000000] [--workers 1 2] [--search default] [--json FILE]
+    python benchmarks/running/scale.py [--stays 10000 100000 1000000] [--workers 1 2] [--search default] [--json FILE]
 
 Random walks are written as the preprocess stage would write them and attacked as the attack stage does, each time in a
 process of its own: shards, files, tables. The network is small and the search short, so that a million stays end; rates

@@ -1,6 +1,6 @@
 """How does the cost of a proof grow with the network and its inputs?
 
-    OMP_NUM_THREADS=1 python benchmarks/certify_curves.py --config study.toml --store runs --svg curves.svg
+    OMP_NUM_THREADS=1 python benchmarks/proofs/certify_curves.py --config study.toml --store runs --svg curves.svg
 
 Trains an LSTM (read-out ``final``) for each of some sizes, windows and numbers of variables, one of the three varied at
 a time, and decides every charted value of the same number of test stays over its whole plausible range. Without

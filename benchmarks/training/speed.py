@@ -1,6 +1,6 @@
 """How fast is training, against a plain DataLoader and nn.LSTM loop, and where does the rest of the time go?
 
-    python benchmarks/training.py [--json FILE]
+    python benchmarks/training/speed.py [--json FILE]
 
 Both train the same bidirectional LSTM on the same random stays with Adam. The plain loop fetches stay after stay from a
 Dataset, collates and packs them, on all threads, fold after fold (the original's way). Ours keeps the stays in memory,

@@ -1,6 +1,6 @@
 """Does TPE beat random search at an equal number of trials?
 
-    python benchmarks/tuning.py [--json FILE]
+    python benchmarks/training/tuning.py [--json FILE]
 
 Both samplers search the same space on the same stays of the synthetic hospital, several times with other seeds: real
 trials, each a cross-validation of small networks. Shown is the best score so far, and the difference by seed.

@@ -1,12 +1,12 @@
 """How do the attacks of icudl compare with those of the attack libraries, on one model and the same stays?
 
-    benchmarks/peers.sh ENVIRONMENT
-    OMP_NUM_THREADS=1 ENVIRONMENT/bin/python benchmarks/attacks.py FOLDER [--stays 48] [--only greedy --only VFGA]
+    benchmarks/attacks/peers.sh ENVIRONMENT
+    OMP_NUM_THREADS=1 ENVIRONMENT/bin/python benchmarks/attacks/beside_peers.py FOLDER [--stays 48] [--only greedy]
 
-FOLDER keeps the synthetic case (benchmarks/attack_case.py) and the table, ``attacks.json``: attacks measured again take
+FOLDER keeps the synthetic case (attack_case.py) and the table, ``attacks.json``: attacks measured again take
 the place of their rows, and rows of other stays or of another model are thrown away. Or give ``--grid`` and
 ``--training``, the folders of two artifacts of a store, to compare on your own model. Peers attack the library's module
-through autograd, in eval mode (benchmarks/attack_peers.py); their examples are clipped to the bounds and judged, like
+through autograd, in eval mode (attack_peers.py); their examples are clipped to the bounds and judged, like
 ours, by a forward pass of the module. Rates are stays per second of CPU time in one process with one thread; with
 ``--rounds`` every attack runs as often, in turns, and the best counts. Before, every attack runs on a few stays for up
 to 30 calls of the module, so that nobody pays for first calls.
@@ -117,7 +117,7 @@ def attacks_of(model: nn.Module, target: CheckpointTarget) -> dict[str, Run]:
     try:
         runs |= all_peers(model, cells, labels)
     except ImportError as error:
-        print(f"without peers: {error} (benchmarks/peers.sh installs them)", file=sys.stderr)
+        print(f"without peers: {error} (benchmarks/attacks/peers.sh installs them)", file=sys.stderr)
     return runs
 
 

@@ -1,6 +1,6 @@
 """What do executors cost to start, and how much faster are two workers than one, by the length of a job?
 
-    python benchmarks/executors.py [--json FILE] [--scale 0.1]
+    python benchmarks/running/executors.py [--json FILE] [--scale 0.1]
 
 Each job trains a small LSTM on stays that all jobs share: one step (about 10 ms), two epochs of 2,000 stays (about
 0.3 s), or forty of them (about 5 s). A job tells when it began and ended, so that the time until the first job runs and

@@ -8,9 +8,9 @@ Each row of the table is one hospital. On the same files it measures, every step
   the stays, from hourly means that are in memory already;
 * ``postgres`` (with --postgres): the same from a database, beside the server's own time for the same statements.
 
-    python benchmarks/extract_preprocess.py --patients 500 2000 8000
-    python benchmarks/extract_preprocess.py --folder DIR --json result.json
-    python benchmarks/extract_preprocess.py --folder DIR --database mimic4 --pandas-stays 0
+    python benchmarks/data/extract_preprocess.py --patients 500 2000 8000
+    python benchmarks/data/extract_preprocess.py --folder DIR --json result.json
+    python benchmarks/data/extract_preprocess.py --folder DIR --database mimic4 --pandas-stays 0
 """
 
 from __future__ import annotations

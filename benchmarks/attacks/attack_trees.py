@@ -1,6 +1,6 @@
 """Beside ART's attacks that need no gradient, on the same trees and stays: success, changed charted values, queries.
 
-    OMP_NUM_THREADS=1 python benchmarks/attack_trees.py --grid FOLDER [--stays 30] [--max-iter 50]
+    OMP_NUM_THREADS=1 python benchmarks/attacks/attack_trees.py --grid FOLDER [--stays 30] [--max-iter 50]
 
 ``--grid`` is the folder of a result of ``icudl preprocess`` with test stays. XGBoost and a decision tree of
 scikit-learn are fitted on its other stays by their own libraries, each window one flat row, and are attacked on test

@@ -1,4 +1,4 @@
-"""The attacks that benchmarks/attacks.py compares ours with: attack libraries, and the original study's algorithm.
+"""The attacks that beside_peers.py compares ours with: attack libraries, and the original study's algorithm.
 
 All of them go through the library's module and autograd. Peers run with their defaults unless the name says otherwise;
 what they cannot know (bounds, labels) is given to them.

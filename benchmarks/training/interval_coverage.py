@@ -4,7 +4,7 @@ Draws many samples of N made-up adversarial examples from one distribution (late
 follow a gamma distribution), computes both intervals of each variable's measures from every sample, counts how often
 they hold the mean of the estimates over all samples: what another study of the same size would find on average.
 
-    python benchmarks/interval_coverage.py [--samples 200] [--resamples 200] [--json FILE]
+    python benchmarks/training/interval_coverage.py [--samples 200] [--resamples 200] [--json FILE]
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ store itself are not used, and the machine counts as the one on which the rates 
 otherwise.
 
     icudl demo --store DIR
-    python benchmarks/forecasts.py --store DIR --config configs/default.toml --set source.patients=1500
+    python benchmarks/running/forecasts.py --store DIR --config configs/default.toml --set source.patients=1500
 """
 
 from __future__ import annotations

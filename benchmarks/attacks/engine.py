@@ -1,7 +1,7 @@
 """How fast is one iteration of an attack: our pass, the library's with autograd, the matrix products alone?
 
-    OMP_NUM_THREADS=1 python benchmarks/engine.py [--stays 128] [--hidden 128] [--json FILE]
-    OMP_NUM_THREADS=1 python benchmarks/engine.py --ensemble
+    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py [--stays 128] [--hidden 128] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --ensemble
 
 One iteration is the margin of every stay and its gradient with respect to 48 x 19 inputs. "Products" times nothing but
 the recurrent and input products of both passes, through ``torch.mm`` at the same shapes: what no torch code can beat.
