@@ -83,13 +83,16 @@ function farthest(variable, values, limits) {
     .filter(([, seen], end) => seen !== null && seen === (end ? limits.lower : limits.upper));
 }
 
+/* Where words about the whole course stand: at the side that the changes leave free. */
+const besides = (changes, hours) => (changes.filter((change) => 2 * change.hour > hours).length * 2 > changes.length ? "left" : "right");
+
 /* A line at each limit that a value oversteps, with the words beside it. */
-function markLimits(node, variable, values, limits, py, area) {
+function markLimits(node, variable, values, limits, py, area, side) {
   for (const [, seen] of farthest(variable, values, limits)) {
     const y = py(seen);
     const above = seen === limits.upper ? y - area.top > 14 : area.bottom - y < 14;
     node.append(svg("line", { class: "limit", x1: area.left, x2: area.right, y1: y, y2: y }),
-      svg("text", { class: "sees", x: area.right, y: above ? y - 4 : y + 12, "text-anchor": "end" }, sees(variable, seen, limits)));
+      svg("text", { class: "sees", x: area[side], y: above ? y - 4 : y + 12, "text-anchor": side === "left" ? "start" : "end" }, sees(variable, seen, limits)));
   }
 }
 
@@ -147,7 +150,7 @@ function drawVariable(pack, index, charted, length, limits, changes, width) {
     const moved = after.map((value, hour) => (near[hour] ? `${near[hour - 1] ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}` : "")).join("");
     node.append(svg("path", { class: "altered", d: moved }));
   }
-  markLimits(node, variable, charted.map((point) => point[1]).concat(mine.map((change) => change.after)), limits, py, area);
+  markLimits(node, variable, charted.map((point) => point[1]).concat(mine.map((change) => change.after)), limits, py, area, besides(mine, pack.hours));
   for (const [hour, value] of charted) {
     node.append(svg("circle", { class: seenAs(variable, value, limits) === null ? "charted" : "charted beyond", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 2.3 },
       svg("title", {}, `Hour ${hour}: ${inUnit(value, variable)}`)));

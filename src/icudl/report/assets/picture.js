@@ -42,21 +42,22 @@ function drawStay(pack, width) {
   const member = pack.members[stay.member];
   const shown = [...new Set(changes.map((change) => change.variable))].slice(0, 3);
   const each = shown.length > 1 ? 150 : 220;
-  const plots = shown.map((index) => {
+  const plots = shown.map((index, place) => {
+    const last = place === shown.length - 1;
     const limits = limitsOf(pack, member, index);
-    return drawCourse(pack, index, charted[index], stay.length, limits, changes, width, each);
+    return drawCourse(pack, index, charted[index], stay.length, limits, changes, width, last ? each : each - 14, last);
   });
-  return [...plots, drawRisk(stay, member.threshold, width, pack.words), pictureKey(pack)];
+  return [...plots, drawRisk(stay, member.threshold, width, pack.words), pictureKey(pack, plots.some((plot) => plot.querySelector(".beyond")))];
 }
 
 /* One variable of one stay, large: what was charted, what lies between, and the change with its numbers. */
-function drawCourse(pack, index, charted, length, limits, changes, width, height) {
+function drawCourse(pack, index, charted, length, limits, changes, width, height, last) {
   const variable = pack.variables[index];
   const line = filled(pack, charted, length, limits);
   const mine = changes.filter((change) => change.variable === index);
   const after = altered(pack, charted, length, limits, line, mine);
   const values = charted.map((point) => point[1]).concat(line, after, mine.flatMap((change) => [change.before, change.after]));
-  const area = { left: 46, right: width - 12, top: 30, bottom: height - 36 };
+  const area = { left: 46, right: width - 12, top: 30, bottom: height - (last ? 36 : 22) };
   const px = makeScale({}, [0, pack.hours - 1], area.left, area.right);
   const domain = domainOf({}, values);
   const py = makeScale({}, domain, area.bottom, area.top);
@@ -72,12 +73,12 @@ function drawCourse(pack, index, charted, length, limits, changes, width, height
   for (const hour of linearTicks(0, pack.hours, 6).filter((value) => value < pack.hours)) {
     node.append(svg("text", { x: px(hour), y: area.bottom + 16, "text-anchor": "middle" }, String(hour)));
   }
-  node.append(svg("text", { x: (area.left + area.right) / 2, y: height - 4, "text-anchor": "middle" }, "Hours since ICU admission"));
+  if (last) node.append(svg("text", { x: (area.left + area.right) / 2, y: height - 4, "text-anchor": "middle" }, "Hours since ICU admission"));
   const path = (values, wanted) => values.map((value, hour) => (wanted(hour) ? `${hour && wanted(hour - 1) ? "L" : "M"}${px(hour).toFixed(1)} ${py(value).toFixed(1)}` : "")).join("");
   node.append(svg("path", { class: "imputed", d: path(line, () => true) }));
   const differs = (hour) => hour >= 0 && hour < length && Math.abs(after[hour] - line[hour]) > 1e-6 * (domain[1] - domain[0]);
   node.append(svg("path", { class: "altered", d: path(after, (hour) => differs(hour) || differs(hour - 1) || differs(hour + 1)) }));
-  markLimits(node, variable, [...charted.map((point) => point[1]), ...mine.map((change) => change.after)], limits, py, area);
+  markLimits(node, variable, [...charted.map((point) => point[1]), ...mine.map((change) => change.after)], limits, py, area, besides(mine, pack.hours));
   for (const [hour, value] of charted) node.append(svg("circle", { class: seenAs(variable, value, limits) === null ? "charted" : "charted beyond", cx: px(hour).toFixed(1), cy: py(value).toFixed(1), r: 3 }));
   for (const change of mine) node.append(...changeMark(change, px(change.hour), py(change.before), py(change.after), area));
   return node;
@@ -85,7 +86,8 @@ function drawCourse(pack, index, charted, length, limits, changes, width, height
 
 function changeMark(change, x, from, to, area) {
   const near = formatNumber(change.before) === formatNumber(change.after) ? 5 : 3;
-  const right = x < area.right - 70;
+  const texts = [change.before, change.after].map((value) => formatNumber(value, near));
+  const right = x + 12 + 9.5 * Math.max(...texts.map((text) => text.length)) <= area.right + 12;
   const beside = { x: right ? x + 11 : x - 11, "text-anchor": right ? "start" : "end" };
   const upwards = to < from;
   const apart = Math.max(0, 15 - Math.abs(from - to)) / 2;
@@ -93,8 +95,8 @@ function changeMark(change, x, from, to, area) {
     svg("line", { class: "moved", x1: x, x2: x, y1: from, y2: to }),
     svg("circle", { class: "movedfrom", cx: x, cy: from, r: 4.5 }),
     svg("path", { class: "movedto", d: `M${x - 7} ${to}L${x} ${to - 7}L${x + 7} ${to}L${x} ${to + 7}Z` }),
-    svg("text", { class: "was", ...beside, y: from + 4 + (upwards ? apart : -apart) }, formatNumber(change.before, near)),
-    svg("text", { class: "becomes", ...beside, y: to + 4 - (upwards ? apart : -apart) }, formatNumber(change.after, near)),
+    svg("text", { class: "was", ...beside, y: from + 4 + (upwards ? apart : -apart) }, texts[0]),
+    svg("text", { class: "becomes", ...beside, y: to + 4 - (upwards ? apart : -apart) }, texts[1]),
   ];
 }
 
@@ -129,10 +131,11 @@ function drawRisk(stay, threshold, width, words) {
   return node;
 }
 
-function pictureKey(pack) {
+function pictureKey(pack, beyond) {
   const key = (mark, text) => html("li", {}, svg("svg", { viewBox: "0 0 22 12", width: 22, height: 12, "aria-hidden": "true" }, ...mark), text);
   return html("ul", { class: "key" },
     key([svg("circle", { class: "charted", cx: 11, cy: 6, r: 3 })], "charted"),
+    beyond ? key([svg("circle", { class: "charted beyond", cx: 11, cy: 6, r: 3 })], "charted beyond the limits") : null,
     key([svg("path", { class: "imputed", d: "M0 6H22" })], pack.asCharted ? "from one charted value to the next" : "what the model is given"),
     key([svg("path", { class: "altered", d: "M0 6H22" })], "the same after the change"),
     key([svg("path", { class: "movedto", d: "M4 6L11 0L18 6L11 12Z" })], "changed value"),
