@@ -380,6 +380,33 @@ def test_the_answer_stands_on_the_first_screen(open_report: Open, table_page: Pa
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_words_of_the_picture_keep_apart(open_report: Open, table_page: Path) -> None:
+    page = open_report(table_page, width=1400, unfolded=False).page
+    boxes = page.locator("#picture .plot > svg text").evaluate_all(
+        """nodes => nodes.map(node => {
+            const box = node.getBoundingClientRect();
+            return [node.textContent, box.left, box.top, box.right, box.bottom];
+        })"""
+    )
+    across = [
+        (one[0], other[0])
+        for place, one in enumerate(boxes)
+        for other in boxes[:place]
+        if min(one[3], other[3]) - max(one[1], other[1]) > 1 and min(one[4], other[4]) - max(one[2], other[2]) > 3
+    ]
+    assert len(boxes) > 10
+    assert not across
+
+
+def test_counts_have_whole_ticks_and_a_figure_alone_fills_its_row(open_report: Open, table_page: Path) -> None:
+    page = open_report(table_page, width=1400, unfolded=False).page
+    ticks = page.locator("figure[id^='sweep-counts']:visible .plot text[text-anchor='middle']").all_text_contents()
+    assert {"1", "2"} <= set(ticks)
+    assert not [tick for tick in ticks if re.fullmatch(r"\d*\.\d+", tick)]
+    alone = page.locator("figure[id^='fewest-changes']:visible").first
+    assert alone.evaluate("node => node.offsetWidth === node.parentElement.clientWidth")
+
+
 def test_sections_are_reached_on_a_phone(open_report: Open, table_page: Path) -> None:
     from playwright.sync_api import expect
 

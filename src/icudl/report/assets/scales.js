@@ -40,7 +40,7 @@ function makeScale(axis, domain, from, to) {
     const value = low + ((pixel - from) / (to - from)) * span;
     return log ? 10 ** value : value;
   };
-  scale.ticks = (wanted) => (axis.words ? axis.words.map((_, place) => place) : log ? logTicks(domain[0], domain[1], wanted) : linearTicks(domain[0], domain[1], wanted));
+  scale.ticks = (wanted) => (axis.words ? axis.words.map((_, place) => place) : log ? logTicks(domain[0], domain[1], wanted) : linearTicks(domain[0], domain[1], wanted).filter((value) => !axis.whole || Number.isInteger(value)));
   return scale;
 }
 

@@ -20,6 +20,7 @@ class Axis:
         label: What it measures.
         percent: Whether numbers are shares, written as percentages.
         log: Whether it is logarithmic.
+        whole: Whether it counts: only whole numbers are written beside it.
         min: Where it begins; None lets the data decide.
         max: Where it ends.
         words: Words that stand for the places 0, 1, 2, ...; empty for numbers.
@@ -29,6 +30,7 @@ class Axis:
     label: str
     percent: bool = False
     log: bool = False
+    whole: bool = False
     min: float | None = None
     max: float | None = None
     words: tuple[str, ...] = ()

@@ -140,7 +140,7 @@ def hours_figure(hours: pl.DataFrame) -> Figure:
 
     variants = {
         f"{measure}|{example}": Lines(
-            x=Axis(label="Hour since ICU admission"),
+            x=Axis(label="Hour since ICU admission", whole=True),
             y=Axis(label=label, percent=measure in SHARES, min=0),
             series=tuple(series(measure, example, place, condition) for place, condition in enumerate(CONDITIONS)),
         )

@@ -35,7 +35,7 @@ def fewest_figure(smallest: pl.DataFrame) -> Figure:
         "How few changed values suffice",
         "Share of the attacked stays whose prediction can be flipped by changing at most so many values. A curve that "
         "rises steeply at the left means predictions that depend on a handful of numbers.",
-        Lines(x=Axis(label="Values changed, at most", min=0), y=FLIPPED, series=tuple(series)),
+        Lines(x=Axis(label="Values changed, at most", whole=True, min=0), y=FLIPPED, series=tuple(series)),
     )
 
 
@@ -61,7 +61,7 @@ def discovery_figure(discovery: pl.DataFrame) -> Figure:
         "Share of the attacked stays with an example by each iteration of the search. Where the curve of the best "
         "examples lies far to the right of the first ones, the search after the first success pays.",
         Lines(
-            x=Axis(label="Iteration", min=0),
+            x=Axis(label="Iteration", whole=True, min=0),
             y=Axis(label="Stays with an example", percent=True, min=0, max=1),
             series=tuple(series),
         ),

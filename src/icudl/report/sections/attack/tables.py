@@ -139,6 +139,7 @@ def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> list[Block]
             name=CONDITION_NAMES[each.condition].capitalize(),
             x=each.at_least,
             y=rounded(each.shares),
+            marks="all",
             dash=place,
         )
         for place, each in enumerate(told)
@@ -150,7 +151,7 @@ def _sweep_counts(attack: AttackResult, conditions: pl.DataFrame) -> list[Block]
         f"Share of the stays with at least so many {what} each of which, alone, {how} such that the "
         f"prediction turns. Read it at 1: the share of stays that one changed number can flip.",
         Lines(
-            x=Axis(label=f"{what.capitalize()} at risk, at least", min=0),
+            x=Axis(label=f"{what.capitalize()} at risk, at least", whole=True, min=0),
             y=Axis(label="Stays", percent=True, min=0, max=1),
             series=series,
         ),

@@ -9,7 +9,7 @@ from icudl.report.charts.descriptions import Axis, Line, Lines
 from icudl.report.elements import Block, Figure, Switch
 from icudl.report.wording import rounded
 
-EPOCH = Axis(label="Epoch")
+EPOCH = Axis(label="Epoch", whole=True)
 SCORES = {"valid_auroc": "AUROC", "valid_auprc": "AUPRC"}
 
 

@@ -108,7 +108,7 @@ def _history(name: str, result: TuningResult) -> Figure:
         f"Search over the {name}: history",
         f"{count(table.height, 'trial')}, {how} The line is the best score so far: where it has been flat for long, "
         "more trials would hardly help.",
-        Lines(x=Axis(label="Trial"), y=Axis(label=_score(result)), series=tuple(series)),
+        Lines(x=Axis(label="Trial", whole=True), y=Axis(label=_score(result)), series=tuple(series)),
     )
 
 
