@@ -48,6 +48,16 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1 - magnitude}f}"
 
 
+def middle(median: float) -> str:
+    """Format a median of counts: a whole number, or one half-way between two."""
+    return f"{median:,.0f}" if float(median).is_integer() else f"{median:,.1f}"
+
+
+def middle_entry(median: float | None) -> Entry:
+    """Turn a median of counts into a cell; None and NaN become a dash that sorts last."""
+    return entry(None) if median is None or not math.isfinite(median) else Entry(middle(median), float(median))
+
+
 def percent(share: float) -> str:
     """Format a share between 0 and 1 as a percentage."""
     if not math.isfinite(share):

@@ -24,7 +24,7 @@ from icudl.report.citations import ALWAYS, CITATIONS, cited
 from icudl.report.options import ReportOptions
 from icudl.report.sections.model.quality import quality_section
 from icudl.report.study import StudyResults
-from icudl.report.wording import number, percent
+from icudl.report.wording import middle, middle_entry, number, percent
 from icudl.stages.report import report
 from report_study import MARKUP, fake_study, of_one_attack, with_attack, with_training
 
@@ -215,6 +215,11 @@ def test_every_work_is_cited_once_and_an_unknown_key_is_kept() -> None:
 )
 def test_numbers_are_written_for_readers(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_median_of_counts_is_whole_or_ends_in_a_half() -> None:
+    assert [middle(value) for value in (4.0, 4.5, 1234.0, 90.5)] == ["4", "4.5", "1,234", "90.5"]
+    assert [middle_entry(value).text for value in (None, float("nan"), 2.5)] == ["–", "–", "2.5"]
 
 
 def test_shares_are_written_as_percentages() -> None:

@@ -34,7 +34,7 @@ from icudl.report.names import (
 from icudl.report.sections.answer.conclusions import attack_sentence, models_sentence
 from icudl.report.sections.model.quality import judged_stays
 from icudl.report.study import StudyResults
-from icudl.report.wording import columns, count, entry, listed, numeric, percent, rounded, row
+from icudl.report.wording import columns, count, listed, middle_entry, numeric, percent, rounded, row
 
 UNKNOWN = Estimate(None, None, None)
 
@@ -265,7 +265,7 @@ def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str]) -> Tabl
             line.data,
             line.flips["both"].attacked,
             *(_flipped(line.flips[name]) for name in (*CONDITIONS, "both")),
-            entry(line.fewest),
+            middle_entry(line.fewest),
             Entry("–", None) if line.charted is None else Entry(percent(line.charted), line.charted),
         )
         for line, chapter in zip(lines, chapters, strict=True)

@@ -25,7 +25,7 @@ from icudl.report.sections.answer.notes import ENOUGH_DEATHS, MEANING, notes
 from icudl.report.sections.answer.picture import shares_picture, stay_picture
 from icudl.report.sections.answer.sentences import beside_sentences, first_sentence
 from icudl.report.study import AttackResults, CertificateResults, StudyResults
-from icudl.report.wording import count, number, percent
+from icudl.report.wording import count, middle, percent
 
 
 def answer(
@@ -165,7 +165,7 @@ def _how_many(told: Headline) -> list[Fact]:
     return [
         Fact(
             f"How many {what} it takes",
-            number(line.fewest),
+            middle(line.fewest),
             f"median of the {count(line.flips['both'].flipped, 'flipped stay')} (attack {line.attack})",
         )
     ]

@@ -14,7 +14,7 @@ from icudl.report.names import CONDITION_NAMES, EXAMPLE_NAMES, SPLIT_NAMES, STAT
 from icudl.report.sections.attack.flips import budget_figure, discovery_figure, fewest_figure
 from icudl.report.sections.attack.tables import attack_tables
 from icudl.report.study import MAIN, AttackResults, StudyResults
-from icudl.report.wording import columns, count, entry, numeric, percent, row
+from icudl.report.wording import columns, count, entry, middle_entry, numeric, percent, row
 
 PURPOSES = {
     "": "The attack looks for the smallest change of a record that makes the model predict the opposite.",
@@ -121,11 +121,11 @@ def _summary(summary: pl.DataFrame) -> Table:
                 line["attacked"],
                 line["flipped"],
                 rate,
-                line["l0_median"],
+                middle_entry(line["l0_median"]),
                 line["l0_mean"],
                 line["l1_median"],
                 line["linf_median"],
-                line["iteration"],
+                middle_entry(line["iteration"]),
             )
         )
     return Table(
