@@ -95,7 +95,13 @@ def test_cells_that_were_never_charted_are_told_of(study: StudyResults, page: st
         if (row[0], row[1].split(" | ")[0], row[2]) == ("lstm", "fewest", "main")
     )
     assert row[-1] == f"{100 * charted:.1f} %"
-    assert "Most of the cells that these attacks changed were never charted" in page
+    assert "Most of the cells that these attacks changed were never charted: fewest on lstm (" in page
+
+
+def test_a_heading_of_a_column_keeps_its_percent_sign(page: str) -> None:
+    headings = re.findall(r"<th scope=\"col\"[^>]*>([^<]*%[^<]*)</th>", page)
+    assert headings
+    assert not [heading for heading in headings if " %" in heading]
 
 
 def test_the_tables_lead_to_the_chapters(page: str) -> None:

@@ -224,7 +224,7 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: 
     )
     main = study.main.name
     filled = [
-        f"{_attack_name(line, main)} ({percent(1 - line.charted)})"
+        f"{line.attack} on {line.model}{f' in {line.data}' if line.data != main else ''} ({percent(1 - line.charted)})"
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
     ]
