@@ -71,6 +71,19 @@ def test_a_card_tells_the_scores_of_its_model_and_of_groups_that_are_no_handful(
     assert "`icudl verify --rerun train/abc`" in text
 
 
+def test_a_card_without_a_group_large_enough_says_so_and_shows_no_empty_table(card: Card) -> None:
+    of = card.described
+    training = dataclasses.replace(of.training, metrics=of.training.metrics.filter(subgroup="all"))
+    chapter = next(
+        each for each in make_card(dataclasses.replace(of, training=training)).chapters if each.title == "Subgroups"
+    )
+    assert chapter.blocks[0] == "Not told: no group has 10 deaths or more."
+
+
+def test_a_card_says_that_its_intervals_resample_patients(card: Card) -> None:
+    assert "bootstrap intervals over patients" in to_markdown(card)
+
+
 def test_a_card_speaks_of_the_outcome_that_its_model_predicts(card: Card) -> None:
     outcome = Outcome(event="long_stay", phrase="ICU stay longer than 7 days")
     grid = dataclasses.replace(card.described.grid, outcome=outcome)

@@ -170,12 +170,15 @@ def make_card(of: Described) -> Card:
             ),
         ),
         Chapter("Data", _data(of)),
-        Chapter("Scores", (_numbers(usefulness), "Intervals are 95 % bootstrap intervals over stays.")),
+        Chapter("Scores", (_numbers(usefulness), "Intervals are 95 % bootstrap intervals over patients.")),
         Chapter(
             "Subgroups",
             (
-                _numbers(fairness),
-                f"Groups with fewer than {FEWEST_IN_GROUP} deaths are left out.",
+                *(
+                    (_numbers(fairness), f"Groups with fewer than {FEWEST_IN_GROUP} deaths are left out.")
+                    if fairness
+                    else (f"Not told: no group has {FEWEST_IN_GROUP} deaths or more.",)
+                ),
                 ToFill("which differences between groups matter, and what was done about them"),
             ),
         ),
