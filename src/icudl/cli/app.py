@@ -71,7 +71,7 @@ class _Sections(click.Group):
 @click.version_option(__version__, prog_name="icudl")
 @click.pass_context
 def app(context: click.Context) -> None:
-    """Predict death in the ICU with LSTMs, and find how little must change before a prediction flips.
+    """Predict death in the ICU, and find how little must change before a prediction flips.
 
     Start with `icudl demo --quick`. Every command takes --help; results go to standard output, everything else to
     standard error.

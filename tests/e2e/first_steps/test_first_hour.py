@@ -46,6 +46,7 @@ def test_a_group_without_a_command_lists_its_commands(group: str) -> None:
     done = icudl(group)
     listed = command_of((group,))
     assert isinstance(listed, click.Group)
+    assert "..." not in done.stdout.partition("Options:")[2], "a summary is cut off: begin it with a shorter sentence"
     assert all(f"  {name} " in done.stdout for name in listed.commands)
 
 

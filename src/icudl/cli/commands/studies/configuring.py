@@ -58,9 +58,9 @@ def init(session: Session, file: Path, study: str | None) -> None:
 )
 @shared_options
 def show_config(session: Session) -> None:
-    """Print the configuration after defaults, file and --set are merged.
+    """Print the configuration with all that was merged into it.
 
-    Each value that is not the default is marked with its origin.
+    Merged are defaults, file and --set. Each value that is not the default is marked with its origin.
     """
     from icudl.config.document import to_listing
 
@@ -85,7 +85,10 @@ def studies(session: Session) -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @shared_options
 def check(session: Session, file: Path | None) -> None:
-    """Check every key, type, limit and plug-in name of FILE, or of --config."""
+    """Check a configuration: every key, type, limit and plug-in name.
+
+    The configuration is FILE, or that of --config.
+    """
     from icudl.cli.commands.studies.running import say_unread
     from icudl.errors import ConfigError
     from icudl.pipeline.graph import build_graph
