@@ -21,6 +21,7 @@ from icudl.execution.context import RunContext
 from icudl.models.outside.options import OutsideOptions
 from icudl.report.build import build_report, embed
 from icudl.report.citations import ALWAYS, CITATIONS, cited
+from icudl.report.elements import Table
 from icudl.report.options import ReportOptions
 from icudl.report.sections.model.quality import quality_section
 from icudl.report.study import StudyResults
@@ -240,11 +241,15 @@ def test_a_model_from_outside_says_whom_it_has_met(study: StudyResults, html: st
     checkpoints = {
         name: dataclasses.replace(
             checkpoint,
-            model=OutsideOptions(file="theirs.json", trained_on="listed").to_dict(),
+            model=OutsideOptions(file="theirs.json", trained_on="listed", threshold=0.25).to_dict(),
+            threshold=0.25,
             weights={**checkpoint.weights, MET_BEFORE: np.append(patients[:met], patients.max() + 1)},
         )
         for name, checkpoint in training.checkpoints.items()
     }
     outside = with_training(study, checkpoints=checkpoints)
-    text = quality_section(outside, outside.models[0]).lead
-    assert any(words.format(all=len(patients)) in sentence for sentence in text)
+    section = quality_section(outside, outside.models[0])
+    assert any(words.format(all=len(patients)) in sentence for sentence in section.lead)
+    told = [block.text for block in section.blocks if isinstance(block, Table)]
+    assert "accuracy hold at the decision threshold, 0.25, as given with the model." in told[0]
+    assert "the decision threshold, which was chosen on validation stays" in html

@@ -22,6 +22,7 @@ from icudl.report.sections.model.learning import training_curves
 from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
 from icudl.report.wording import columns, count, interval, numeric, row
+from icudl.training.outside import given_threshold
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +117,7 @@ def quality_section(study: StudyResults, model: ModelResults, seed: int = 0) -> 
             "External data sets come from elsewhere. Nothing was fitted on them: neither weights, nor limits, nor "
             "thresholds, nor calibration."
         )
-    blocks: list[Block] = [*_external_notes(study, model), _metrics_table(groups, models)]
+    blocks: list[Block] = [*_external_notes(study, model), _metrics_table(groups, models, _whence_threshold(model))]
     folded: list[Block] = []
     drawn = [group for group in groups if group.curves]
     if drawn:
@@ -194,7 +195,15 @@ def _basis(group: JudgedStays, own: list[str]) -> str:
     return f"{group.data}: {count(stays, words.removesuffix('s'), words)}"
 
 
-def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str]) -> Table:
+def _whence_threshold(model: ModelResults) -> str:
+    """Say where the decision threshold comes from."""
+    checkpoint = next(iter(model.training.checkpoints.values()), None)
+    if checkpoint is not None and given_threshold(read_options(checkpoint.model)) is not None:
+        return f"{checkpoint.threshold:g}, as given with the model"
+    return "which was chosen on validation stays and not on the stays judged here"
+
+
+def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_threshold: str) -> Table:
     known = [name for name in METRIC_NAMES if any((group.metrics["metric"] == name).any() for group in groups)]
     rows = []
     for group in groups:
@@ -217,6 +226,5 @@ def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str]) -> Table:
         "Scores with 95 % intervals",
         columns("Model", "Judged on", numeric("Stays"), numeric("Deaths"), *labels),
         tuple(rows),
-        "Precision, recall, F1 and accuracy hold at the decision threshold, which was chosen on validation stays and "
-        "not on the stays judged here.",
+        f"Precision, recall, F1 and accuracy hold at the decision threshold, {whence_threshold}.",
     )
