@@ -104,6 +104,11 @@ def _by_id(store: Store, reference: str, stage: str) -> Manifest:
         if stage and "/" not in reference and any(item[1].startswith(reference) for item in store.references(stage)):
             return store.manifest(*store.resolve(f"{stage}/{reference}"))
         names = _names(store, stage)
+        begun = [name for name in names if reference and name.startswith(f"{reference}/")]
+        if len(begun) > 1:
+            raise StoreError(
+                f"{reference!r} begins the names of {len(begun)} results: {', '.join(begun)}. Name one."
+            ) from error
         short = [name.partition("/")[2] for name in names if stage and "/" in name]
         hint = suggestion(reference, [*names, *short])
         raise StoreError(f"{error}{hint}") from error

@@ -120,6 +120,7 @@ def test_the_newest_comes_first(store: FolderStore) -> None:
         ("attack/latest", "", ["no result of attack yet"]),
         ("trian/latest", "", ["Unknown stage 'trian'", "Did you mean 'train'"]),
         ("", "", ["a name, an id"]),
+        ("train", "", ["'train' begins the names of 2 results: train/gru, train/lstm. Name one."]),
     ],
 )
 def test_what_means_nothing_is_said(store: FolderStore, reference: str, stage: str, words: list[str]) -> None:
