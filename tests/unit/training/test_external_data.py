@@ -244,3 +244,21 @@ def test_values_that_lie_elsewhere_are_named() -> None:
     assert shifted_names(home, home) == []
     back = dataclasses.replace(away, variables=(there[2], *variables[1:3], variables[0]))
     assert shifted_names(back, home) == [], "variables are matched by name, not by place"
+
+
+def test_a_median_at_the_edge_of_the_training_is_no_other_place() -> None:
+    home = make_grid(60, n_hours=N_HOURS, n_variables=1)
+    home = dataclasses.replace(home, values=np.full_like(home.values, 80.0))
+    assert shifted_names(home, home) == []
+    higher = dataclasses.replace(home, values=home.values + 1)
+    assert shifted_names(higher, home) == [f"{home.variables[0].name} (median 81; 80 to 80 in training)"]
+
+
+def test_a_median_is_of_stays_at_equal_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icudl.training.external.STAYS_FOR_A_MEDIAN", 30)
+    home = make_grid(90, n_hours=N_HOURS, n_variables=1)
+    home = dataclasses.replace(home, values=np.full_like(home.values, 80.0))
+    # Every third stay is as in the training, the others are not.
+    values = home.values.copy()
+    values[np.arange(90) % 3 > 0] = 500.0
+    assert shifted_names(dataclasses.replace(home, values=values), home) == []
