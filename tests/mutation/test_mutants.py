@@ -51,6 +51,7 @@ def test_statements_of_sql_are_changed_a_word_at_a_time() -> None:
     assert all(text.startswith("SELECT * FROM a") for text in texts)
 
 
+@pytest.mark.slow  # It looks through all objects of the process for functions
 def test_functions_are_changed_in_place_where_nothing_else_is(tmp_path: Path) -> None:
     source = """import functools
 LIMIT = 5
