@@ -33,8 +33,8 @@ from icudl.variables import STUDY_NAMES
 
 HOSPITAL = ("source.patients=800",)
 TRAINING = ("model.name=lstm", "model.readout=final", "split.folds=2", "training.max_epochs=6")
-BASE = {"hidden_size": 64, "hours": 48, "variables": 19}
-VARIED = {"hidden_size": (16, 32, 64, 128), "hours": (12, 24, 48), "variables": (5, 10, 19)}
+BASE = {"hidden_size": 32, "hours": 48, "variables": 19}
+VARIED = {"hidden_size": (16, 32, 64), "hours": (12, 24, 48), "variables": (5, 10, 19)}
 AXES = {"hidden_size": "units in each direction", "hours": "hours", "variables": "variables"}
 
 
