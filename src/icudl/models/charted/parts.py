@@ -58,8 +58,8 @@ class PartsModel:
         inputs: Its channels.
         parts: How many, an odd number.
         limit: In logits.
-        slack: Logits by which the score of a record depends on the records beside it: the rounding of float32
-            products. The largest of 4,000 records, alone against in batches, was below 1e-5.
+        slack: Logits by which the score of a record may depend on the records beside it, for float32 products are
+            rounded; as the slack of attacks on networks (``attacks.target.checkpoint.SLACK``).
     """
 
     network: SequenceClassifier
