@@ -15,19 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from certify import sample
 
 from icudl import Pipeline, load_config
 from icudl.artifacts import Checkpoint, GridDataset
-from icudl.attacks.run.shards import ShardJobs, bind_shard, divide
-from icudl.attacks.target.verification import score
-from icudl.models.build import load_model
-from icudl.preprocessing.scaling import InputOptions, static_columns
 from icudl.proofs.forms.networks import make_network
 from icudl.proofs.forms.passes import Track
 from icudl.proofs.forms.search import Search
-from icudl.proofs.forms.values import NetworkValues
 from icudl.proofs.pieces import Verdict
 from icudl.variables import STUDY_NAMES
 
@@ -35,6 +30,8 @@ HOSPITAL = ("source.patients=800",)
 TRAINING = ("model.name=lstm", "model.readout=final", "split.folds=2", "training.max_epochs=6")
 BASE = {"hidden_size": 32, "hours": 48, "variables": 19}
 VARIED = {"hidden_size": (16, 32, 64), "hours": (12, 24, 48), "variables": (5, 10, 19)}
+EVERY = 10**6
+"""More values than a stay holds."""
 AXES = {"hidden_size": "units in each direction", "hours": "hours", "variables": "variables"}
 
 
@@ -64,16 +61,11 @@ def settings(hidden_size: int, hours: int, variables: int) -> list[str]:
 
 
 def decide(grid: GridDataset, checkpoint: Checkpoint, n_stays: int) -> tuple[int, int, float]:
-    """Return the charted values of the first test stays, how many stay undecided, and the CPU seconds for all."""
-    statics = {"final": static_columns(grid, InputOptions.from_dict(checkpoint.inputs))}
-    rows = np.flatnonzero(grid.is_test)[:n_stays]
-    shard = ShardJobs(grid, divide(grid, rows, len(rows)), statics, 0)[0]
-    model = load_model(checkpoint, "cpu")
-    target = bind_shard(checkpoint, model, shard, "measured", (), "cpu")
-    values = NetworkValues.of(target, score(model, target, target.values).says_death)
+    """Return how many values the first test stays hold, how many of them are undecided, and the CPU seconds for all."""
+    values, model = sample(grid, checkpoint, "measured", n_stays, EVERY)
     network = make_network(model, 4)
     begun = time.process_time()
-    prepared = network.prepare(Track.exact(values.features), target.lengths)
+    prepared = network.prepare(Track.exact(values.features), values.target.lengths)
     found = Search(model, prepared, values, 0.01, 10**6, network.at_once, alongside=True).run()
     seconds = time.process_time() - begun
     pieces, n_values = found.pieces, values.cell.shape[1]
