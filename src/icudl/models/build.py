@@ -153,7 +153,7 @@ def load_charted(checkpoint: Checkpoint) -> RiskModel | None:
         StageError: Options or arrays do not fit the model.
     """
     options = read_options(checkpoint.model)
-    if isinstance(options, NetworkOptions) and options.in_parts:
+    if options.in_parts:
         return in_parts(load_model(checkpoint, "cpu"), checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs))
     plugin = charted_class(options)
     if plugin is None:

@@ -86,9 +86,7 @@ class NetworkOptions(ModelOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.parts % 2 == 0:
-            raise ConfigError(
-                f"{self.table}.parts = {self.parts} is even: two scores would stand in the middle. Use an odd number."
-            )
+            raise ConfigError(f"parts = {self.parts} is even: two scores would stand in the middle. Use an odd number.")
 
     @property
     def in_parts(self) -> bool:  # type: ignore[override]

@@ -142,7 +142,7 @@ def test_options_at_their_defaults_leave_ids_alone() -> None:
 
 
 def test_an_even_number_of_parts_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model\.parts = 4 is even.*odd"):
+    with pytest.raises(ConfigError, match=r"parts = 4 is even.*odd"):
         SummaryOptions(parts=4)
 
 
