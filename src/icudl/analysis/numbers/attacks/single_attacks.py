@@ -125,7 +125,10 @@ def single_values_at_risk(attack: AttackResult, conditions: pl.DataFrame) -> tup
     for condition in CONDITIONS:
         at_risk = swept.filter(pl.col("condition") == condition)["at_risk"]
         if at_risk.len():
-            counts = tuple(sorted({0, *at_risk.to_list()}))
+            ends = set(at_risk.to_list())
+            # The share falls right behind each of them, where a line drawn to the next one would still be falling.
+            behind = {end + 1 for end in ends if end < max(ends)}
+            counts = tuple(sorted({0, *ends, *behind}))
             shares = tuple(float((at_risk >= most).sum()) / at_risk.len() for most in counts)
             found.append(AtRisk(condition, at_risk.len(), counts, shares))
     return tuple(found)
