@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import time
 
 from icudl.execution.base import Tick
 from icudl.execution.threads import ENVIRONMENT
@@ -22,8 +20,3 @@ def die_always(shared: None, job: int, tick: Tick) -> int:
 
 def environment(shared: None, job: int, tick: Tick) -> dict[str, str]:
     return {name: os.environ.get(name, "") for name in ENVIRONMENT}
-
-
-def process_and_imports(shared: str, job: int, tick: Tick) -> tuple[int, bool]:
-    time.sleep(0.3)  # so that the other worker takes the other job
-    return os.getpid(), shared in sys.modules

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from executor_tasks import die_always, environment, process_and_imports, scale
+from executor_tasks import die_always, environment, scale
 
 from icudl.errors import StageError
 from icudl.execution.base import ENTRY_POINT_GROUP, ExecutionOptions, Executor, make_executor
@@ -89,14 +89,6 @@ def test_a_job_that_always_kills_its_worker_is_an_error_not_a_loop(
 def test_workers_are_tuned(pool: Executor) -> None:
     """That torch has one thread there is a check of the public contract."""
     assert pool.map(environment, [1, 2], shared=None) == [ENVIRONMENT] * 2
-
-
-def test_workers_import_ahead_what_they_are_told() -> None:
-    with ProcessExecutor(2) as pool:
-        pool.preload(("colorsys", "no_module_has_this_name"), 8)
-        found = pool.map(process_and_imports, range(2), shared="colorsys")
-    assert len({process for process, _ in found}) == 2
-    assert all(has_imported for _, has_imported in found)
 
 
 def test_seeds_depend_on_name_and_root_only() -> None:

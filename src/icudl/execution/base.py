@@ -48,20 +48,6 @@ class ExecutionOptions(Options):
 
 
 @runtime_checkable
-class Preloading(Protocol):
-    """What an executor may offer beside running jobs."""
-
-    def preload(self, modules: Sequence[str], workers: int) -> None:
-        """Start workers, and let them import what their first jobs will need, while this process does something else.
-
-        Args:
-            modules: Names of modules; one that cannot be imported is left to the job that needs it.
-            workers: The most workers that will be busy at once.
-        """
-        ...
-
-
-@runtime_checkable
 class Executor(Protocol):
     """Runs independent jobs; serial, processes and clusters must give identical results.
 

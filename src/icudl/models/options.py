@@ -36,7 +36,6 @@ class ModelOptions(Options):
         imputed: Whether the model reads the filled-in grid; otherwise it reads charted values with their gaps.
         piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
         learns_in_epochs: Whether the model is a network that is fitted here, epoch by epoch.
-        fitted_with: Modules that fitting imports beside torch, so that workers can import them ahead of time.
         in_parts: Whether a network reads a record in parts beside the whole (``models.charted.parts``).
         READS: The keys that the model reads of a table which all kinds of models share; a table that is not here is
             read whole. What a model does not read, its own table cannot set.
@@ -49,7 +48,6 @@ class ModelOptions(Options):
     imputed: ClassVar[bool] = True
     piecewise: ClassVar[bool] = False
     learns_in_epochs: ClassVar[bool] = True
-    fitted_with: ClassVar[Sequence[str]] = ()
     in_parts: ClassVar[bool] = False
     READS: ClassVar[Mapping[str, Sequence[str]]] = {}
 
@@ -234,7 +232,6 @@ class BoostedTreesOptions(ChartedOptions):
         "model.feature_share": {"low": 0.1, "high": 1.0},
     }
     piecewise: ClassVar[bool] = True
-    fitted_with: ClassVar[Sequence[str]] = ("sklearn.ensemble",)
 
     name: str = option("boosted_trees", NAME_DOC)
     learning_rate: float = option(0.05, "Share of each tree that is added.", low=1e-4, high=1.0)
@@ -251,7 +248,6 @@ class LogisticOptions(ChartedOptions):
 
     SPACE: ClassVar[Mapping[str, Any]] = {"model.inverse_penalty": {"low": 1e-4, "high": 10.0, "log": True}}
     piecewise: ClassVar[bool] = True
-    fitted_with: ClassVar[Sequence[str]] = ("sklearn.linear_model",)
 
     name: str = option("logistic_regression", NAME_DOC)
     ensemble_size: int = option(

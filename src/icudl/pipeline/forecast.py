@@ -107,7 +107,6 @@ class Forecast:
         stays: Stays of the main data set.
         is_counted: Whether the stays were counted; otherwise they are guessed from the source.
         learned: Nodes whose rate comes from earlier runs in the store.
-        jobs: The most parts of a node that can be computed side by side.
         load: Processes that the machine was running or that waited for it, on average over the last minute.
     """
 
@@ -120,7 +119,6 @@ class Forecast:
     stays: int
     is_counted: bool
     learned: int
-    jobs: int = 1
     load: float = 0.0
 
     @property
@@ -299,7 +297,6 @@ def forecast(
         stays=stays,
         is_counted=is_counted,
         learned=sum(work.kind in learned for work in works.values()),
-        jobs=max((work.jobs for work in works.values()), default=1),
         load=_load(),
     )
 

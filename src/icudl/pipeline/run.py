@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,7 @@ from icudl.artifacts import GridDataset, TuningResult, Warned
 from icudl.config.load import build
 from icudl.config.schema import PLUGINS, Config
 from icudl.errors import ConfigError, StageError, StoreError
-from icudl.execution.base import Executor, Preloading, make_executor
+from icudl.execution.base import Executor, make_executor
 from icudl.execution.children import end_if_importing
 from icudl.execution.context import Progress, RunContext, SilentProgress
 from icudl.execution.device import resolve_device
@@ -41,21 +40,6 @@ from icudl.store.manifest import FileEntry, Identity, Manifest, Upstream, conten
 
 WARN_OF_DATA = frozenset({"extract", "score"})
 """Stages whose warnings are about the data. Warnings of other stages are about the machine at that moment."""
-
-FIT = frozenset({"train", "tune-model"})
-WORK_WITH = {
-    "train": "icudl.training.members",
-    "tune-model": "icudl.training.members",
-    "score": "icudl.training.external",
-    "tune-attack": "icudl.attacks.run.shards",
-    "attack": "icudl.attacks.run.shards",
-    "certify": "torch",
-    "probe": "torch",
-}
-"""Stages that give jobs to workers, and a module that those import."""
-
-_SHORT_SECONDS = 60.0
-"""An extraction that takes longer does so with workers that hold no library, for memory is what it may be short of."""
 
 
 class Pipeline:
@@ -182,17 +166,12 @@ class Pipeline:
         loaded: dict[Key, Any] = {}
         self._require_outcomes()
         steps = self.plan(target)
-        first, jobs = None, 1
         with contextlib.ExitStack() as stack:
             if not all(step.done for step in steps):
                 self.check()
                 self._executor = stack.enter_context(make_executor(self.config.execution))
-                told = self.forecast(steps)
-                self.listener.foreseen(told)
-                first, jobs = _first_with_libraries(steps, told), told.jobs
+                self.listener.foreseen(self.forecast(steps))
             for position, step in enumerate(steps):
-                if step is first:
-                    self._preload(steps[position:], jobs)
                 if step.node.key.stage == "preprocess":
                     self._warn(steps, step.node.key.data, manifests)
                 if step.done:
@@ -208,17 +187,6 @@ class Pipeline:
                         self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
-
-    def _preload(self, steps: Sequence[Step], jobs: int) -> None:
-        """Let workers import their libraries while this process reads data, where later steps will need workers."""
-        working = [step.node for step in steps if not step.done and step.node.key.stage in WORK_WITH]
-        if not working or not isinstance(self._executor, Preloading):
-            return
-        fitted = [self.config.models[node.key.model].model for node in working if node.key.stage in FIT]
-        modules = [WORK_WITH[node.key.stage] for node in working]
-        modules += [name for options in fitted for name in options.fitted_with]
-        self._executor.preload(tuple(dict.fromkeys(modules)), jobs)
-        self._unlike.add(next(step.node.key for step in steps if not step.done))
 
     def forecast(self, steps: Sequence[Step]) -> Forecast:
         """Return what the steps that are not done will take on this machine.
@@ -561,14 +529,6 @@ def _plugin_of(stage: Stage, tables: Mapping[str, Options]) -> str:
         return ""
     name = _plugin_name(stage, tables)
     return f"{name} ({plugin_version(PLUGINS[stage.plugin].group, name) or 'unknown version'})"
-
-
-def _first_with_libraries(steps: Sequence[Step], told: Forecast) -> Step | None:
-    """Return the step from which on workers may hold their libraries: the first, or the first behind extractions."""
-    pending = [step for step in steps if not step.done]
-    extracting = [step for step in pending if step.node.key.stage == "extract"]
-    is_short = all((told.nodes[step.name] or math.inf) < _SHORT_SECONDS for step in extracting)
-    return next((step for step in pending if is_short or step not in extracting), None)
 
 
 def _forget(loaded: dict[Key, Any], ahead: Sequence[Step]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import itertools
 import multiprocessing
 import os
@@ -61,15 +60,11 @@ class _Worker:
     ticks: Any
 
 
-def _start_worker(ticks: Any, modules: Sequence[str]) -> None:
+def _start_worker(ticks: Any) -> None:
     end_with_parent()
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_process()
-    for module in modules:
-        # A job that needs what cannot be imported says so in its own words.
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
     # A job that needs torch imports it, and finds in the environment that it has one thread.
     limit_threads()
     _Worker.ticks = ticks
@@ -103,19 +98,16 @@ class _Pool:
 
     Args:
         workers: The most processes; each starts when the first job for it arrives.
-        modules: What each imports before its first job.
     """
 
-    def __init__(self, workers: int, modules: Sequence[str] = ()) -> None:
+    def __init__(self, workers: int) -> None:
         self.workers = workers
         self._stack = contextlib.ExitStack()
         spawn = multiprocessing.get_context("spawn")
         with _environment(ENVIRONMENT):
             manager = self._stack.enter_context(_manager(spawn))
             self.ticks: Any = manager.Queue()
-            self._processes = ProcessPoolExecutor(
-                workers, spawn, initializer=_start_worker, initargs=(self.ticks, tuple(modules))
-            )
+            self._processes = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(self.ticks,))
         self._stack.callback(self._processes.shutdown, wait=True, cancel_futures=True)
         self._started: set[BaseProcess] = set()
 
@@ -189,20 +181,6 @@ class ProcessExecutor(Executor):
         pool, self._kept = self._kept, None
         if pool is not None:
             pool.close()
-
-    def preload(self, modules: Sequence[str], workers: int) -> None:
-        """Start the processes and let each import ``modules``; see ``execution.base.Preloading``.
-
-        Nothing starts where jobs run in this process, where processes are not kept, or where some run already.
-        """
-        end_if_importing()
-        if self.workers == 1 or workers == 1 or not self._keeps or self._kept is not None:
-            return
-        self._kept = _Pool(self.workers, modules)
-        # A worker that dies of it is noticed, and the pool replaced, when there are jobs.
-        with contextlib.suppress(BrokenProcessPool):
-            for _ in range(min(workers, self.workers)):
-                self._kept.submit(_do_nothing)
 
     def run(
         self,
