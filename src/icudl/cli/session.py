@@ -178,9 +178,10 @@ def foretold(pending: Forecast) -> list[str]:
     results = f"[bold]{many} result{'s' if many > 1 else ''} to compute:[/]"
     needs = f"{size_of(pending.memory)} of memory, {size_of(pending.disk)} on disk"
     rates = f"rates measured in this store for {pending.learned} of them" if pending.learned else "rates as shipped"
+    sharing = f"{pending.workers} side by side" if pending.workers > 1 else "in one process"
     lines = [
         f"{results} {took(pending)}, {needs} ({pending.stays:,} stays{guessed})",
-        f"[dim]  {duration(pending.processor_seconds)} of processor time, {pending.workers} side by side; {rates}[/]",
+        f"[dim]  {duration(pending.processor_seconds)} of processor time, {sharing}; {rates}[/]",
     ]
     if pending.load > usable_cores():
         lines.append("[yellow]![/] Other programs keep this machine busy, so it will take longer on the clock.")

@@ -39,7 +39,8 @@ class ExecutionOptions(Options):
     executor: str = option("processes", "Executor plug-in: serial, processes or dask.", identity=False)
     workers: int = option(
         0,
-        "Worker processes on this machine, one thread each; 0 takes one per processor core. serial starts none.",
+        "Worker processes on this machine, one thread each; 0 takes one per processor core, and none for a run of "
+        "seconds. serial starts none.",
         low=0,
         high=4096,
         identity=False,

@@ -37,28 +37,32 @@ RATES: Mapping[str, tuple[float, float]] = {
     "extract synthetic": (0.2, 0.0027),
     "extract files": (0.3, 0.9),
     "preprocess": (0.05, 1e-7),
-    "train network": (1.8, 0.00025),
-    "train boosted_trees": (6.5, 0.0005),
-    "train logistic_regression": (4.5, 0.0001),
-    "sweep on network": (0.3, 0.35),
-    "sweep on boosted_trees": (0.3, 0.08),
-    "sweep on logistic_regression": (0.6, 0.013),
-    "exact_value on boosted_trees": (0.3, 0.37),
-    "exact_value on logistic_regression": (0.3, 0.14),
-    "greedy on network": (0.3, 0.07),
-    "greedy on boosted_trees": (0.3, 0.125),
-    "greedy on logistic_regression": (0.5, 0.045),
-    "entry_errors on network": (0.3, 0.12),
-    "entry_errors on boosted_trees": (0.3, 0.045),
-    "entry_errors on logistic_regression": (0.1, 0.017),
-    "noise on network": (0.3, 0.13),
-    "noise on boosted_trees": (0.3, 0.185),
+    "train network": (0.9, 0.00025),
+    "train boosted_trees": (3.2, 0.0005),
+    "train logistic_regression": (2.2, 0.0001),
+    "sweep on network": (0.15, 0.35),
+    "sweep on boosted_trees": (0.15, 0.08),
+    "sweep on logistic_regression": (0.3, 0.013),
+    "exact_value on boosted_trees": (0.15, 0.37),
+    "exact_value on logistic_regression": (0.15, 0.14),
+    "greedy on network": (0.15, 0.07),
+    "greedy on boosted_trees": (0.15, 0.125),
+    "greedy on logistic_regression": (0.25, 0.045),
+    "entry_errors on network": (0.15, 0.12),
+    "entry_errors on boosted_trees": (0.15, 0.045),
+    "entry_errors on logistic_regression": (0.05, 0.017),
+    "noise on network": (0.15, 0.13),
+    "noise on boosted_trees": (0.15, 0.185),
     "analyse network": (0.3, 0.05),
     "analyse boosted_trees": (0.6, 0.0),
     "analyse logistic_regression": (0.3, 0.0),
     "write report": (0.2, 0.1),
 }
-"""Processor seconds of a piece of work, and of each of its units, by kind (docs/benchmarks/forecasts.md)."""
+"""Processor seconds of a piece of work in each process, and of each of its units (docs/benchmarks/forecasts.md)."""
+
+ALONE_SECONDS = 30.0
+"""A run of less work than this, in processor seconds of the reference machine, is done by one process: workers would
+spend as long on loading their libraries as they save (docs/decisions/0165)."""
 
 REFERENCE_SECONDS = 0.0054
 """Processor seconds of ``_fixed_work`` on the machine on which ``RATES`` were measured, with nothing else on it."""
@@ -238,7 +242,9 @@ def learned_rates(manifests: Iterable[Manifest]) -> dict[str, tuple[float, float
     return largest
 
 
-def seconds_of(work: Work, learned: Mapping[str, tuple[float, float]], slowness: float) -> float | None:
+def seconds_of(
+    work: Work, learned: Mapping[str, tuple[float, float]], slowness: float, processes: int = 1
+) -> float | None:
     """Return the processor seconds of a piece of work; None where nothing is known of its kind.
 
     What any piece of a kind takes, such as loading a library, is not multiplied: a small piece would make a large one
@@ -248,8 +254,10 @@ def seconds_of(work: Work, learned: Mapping[str, tuple[float, float]], slowness:
         work: What is to be done.
         learned: Units and seconds by kind, measured on this machine.
         slowness: How long this machine takes for what took the reference machine one second.
+        processes: Those that share the work; each loads what the kind needs.
     """
     fixed, rate = (slowness * part for part in RATES.get(work.kind, (0.0, 0.0)))
+    fixed *= processes
     if work.kind in learned:
         units, seconds = learned[work.kind]
         fixed = min(fixed, _MOST_FIXED * seconds)
@@ -265,6 +273,7 @@ def forecast(
     *,
     slowness: float,
     workers: int,
+    may_work_alone: bool = False,
     cells: int,
     stays: int,
     is_counted: bool,
@@ -276,11 +285,16 @@ def forecast(
         learned: See ``learned_rates``.
         slowness: See ``seconds_of``.
         workers: Processes that compute side by side.
+        may_work_alone: Whether this process may do a short run by itself, without any worker.
         cells: Stays times hours times variables of the largest data set.
         stays: Stays of the main data set.
         is_counted: Whether they were counted.
     """
-    nodes = {name: seconds_of(work, learned, slowness) for name, work in works.items()}
+    if may_work_alone:
+        alone = [seconds_of(work, learned, slowness) for work in works.values()]
+        if None not in alone and math.fsum(filter(None, alone)) < ALONE_SECONDS * slowness:
+            workers = 1
+    nodes = {name: seconds_of(work, learned, slowness, min(workers, work.jobs)) for name, work in works.items()}
     loading = slowness * PROCESS_SECONDS
     clock = loading + sum((nodes[name] or 0.0) / min(workers, work.jobs) for name, work in works.items())
     spent = loading + sum(seconds or 0.0 for seconds in nodes.values())

@@ -169,8 +169,12 @@ class Pipeline:
         with contextlib.ExitStack() as stack:
             if not all(step.done for step in steps):
                 self.check()
-                self._executor = stack.enter_context(make_executor(self.config.execution))
-                self.listener.foreseen(self.forecast(steps))
+                told = self.forecast(steps)
+                execution = self.config.execution
+                if self._chooses_workers:
+                    execution = dataclasses.replace(execution, workers=told.workers)
+                self._executor = stack.enter_context(make_executor(execution))
+                self.listener.foreseen(told)
             for position, step in enumerate(steps):
                 if step.node.key.stage == "preprocess":
                     self._warn(steps, step.node.key.data, manifests)
@@ -181,17 +185,26 @@ class Pipeline:
                 else:
                     manifests[step.node.key] = self._make(step, manifests, loaded)
                     if step.node.key == Key(stage="preprocess", data=self.config.main) and len(steps) > position + 1:
-                        self.listener.foreseen(self.forecast(steps[position + 1 :]))
+                        self.listener.foreseen(self.forecast(steps[position + 1 :], self._executor.workers))
                 if step.node.key.stage in WARN_OF_DATA:
                     for text in manifests[step.node.key].warnings:
                         self.listener.warned(step, f"{step.name}: {text}")
                 _forget(loaded, steps[position + 1 :])
         return list(manifests.values())
 
-    def forecast(self, steps: Sequence[Step]) -> Forecast:
+    @property
+    def _chooses_workers(self) -> bool:
+        """Whether the number of worker processes is left to the forecast."""
+        return self.config.execution.executor == "processes" and not self.config.execution.workers
+
+    def forecast(self, steps: Sequence[Step], workers: int | None = None) -> Forecast:
         """Return what the steps that are not done will take on this machine.
 
         Stays are counted where the store holds the grid of a data set, else guessed from what the source tells.
+
+        Args:
+            steps: The plan, or what is left of it.
+            workers: Processes that work side by side; None takes those that a run would start.
         """
         pending = [step for step in steps if not step.done]
         counted = {name: self._counted(name) for name in self.config.data}
@@ -209,7 +222,8 @@ class Pipeline:
             works,
             learned_rates(manifest for stage in sorted(stages) for manifest in self.store.manifests(stage)),
             slowness=slowness(),
-            workers=max(1, make_executor(self.config.execution).workers),
+            workers=workers or max(1, make_executor(self.config.execution).workers),
+            may_work_alone=not workers and self._chooses_workers,
             cells=max(cells),
             stays=stays[self.config.main],
             is_counted=counted[self.config.main] is not None,

@@ -90,6 +90,31 @@ def test_what_is_unknown_is_named_and_jobs_share_the_processes() -> None:
     assert told[0].learned == 1
 
 
+@pytest.mark.parametrize(
+    ("units", "kind", "may_work_alone", "workers"),
+    [(20, "mine", True, 1), (20, "mine", False, 4), (40, "mine", True, 4), (20, "certify", True, 4)],
+)
+def test_one_process_does_a_run_of_seconds(units: int, kind: str, may_work_alone: bool, workers: int) -> None:
+    told = forecast(
+        {"attack/a": Work(kind=kind, units=units, jobs=4)},
+        {"mine": (1, 1.0)},
+        slowness=1,
+        workers=4,
+        may_work_alone=may_work_alone,
+        cells=10,
+        stays=5,
+        is_counted=True,
+    )
+    assert told.workers == workers
+
+
+def test_each_process_loads_what_a_kind_of_work_needs() -> None:
+    work = Work(kind="train boosted_trees", units=1000, jobs=2)
+    fixed, rate = RATES["train boosted_trees"]
+    assert seconds_of(work, {}, 1) == fixed + 1000 * rate
+    assert seconds_of(work, {}, 1, processes=2) == 2 * fixed + 1000 * rate
+
+
 def test_a_run_is_told_first_and_again_when_its_stays_are_counted(tmp_path: Path) -> None:
     told = _Told()
     config = load_config(settings=["source.patients=120", "split.folds=2", "execution.workers=1"])
