@@ -60,8 +60,9 @@ def contents(store: Path) -> dict[str, str]:
 
 
 def copy_until(store: Path, stage: str, target: Path) -> Path:
-    """Copy the artifacts of the stages before ``stage``."""
+    """Copy the artifacts of the stages before ``stage``; a study without a search has none of it."""
     for node in list(VERBS)[: list(VERBS).index(stage)]:
-        shutil.copytree(store / node, target / node)
+        if (store / node).exists() or not node.startswith("tune"):
+            shutil.copytree(store / node, target / node)
     target.mkdir(mode=0o700, exist_ok=True)
     return target

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,13 +24,15 @@ LONGER = (
     *SETTINGS,
     "training.max_epochs=80",
     "training.patience=80",
-    "tune_model.trials=2",
+    "tune_model.trials=0",
     "attack.max_stays=32",
     "attack.iterations=60",
-    "tune_attack.trials=2",
-    "tune_attack.stays=16",
+    "tune_attack.trials=0",
 )
 """Jobs that last long enough for one of them to be under way when its worker is killed: eight shards of an attack."""
+
+SEARCHED = (*LONGER, "tune_model.trials=2", "tune_attack.trials=2", "tune_attack.stays=16")
+"""The same with both searches, which take most of the time."""
 
 FIRST_SIGNS = {
     "tune-model": ".studies/*/trial-*-fold-*.safetensors",
@@ -49,12 +51,29 @@ CLUSTER = ("execution.executor=dask", "execution.workers=2")
 PROCESSES = ("execution.executor=processes", "execution.workers=2")
 
 
+def made(settings: Sequence[str], launcher: Launcher, store: Path) -> Path:
+    """Make a study in one process."""
+    launcher.succeed(words(("run", "--to", "attack"), store, (*settings, "execution.executor=serial")))
+    return store
+
+
 @pytest.fixture(scope="module")
 def longer(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of the longer study, made in one process."""
-    store = tmp_path_factory.mktemp("longer") / "runs"
-    launcher.succeed(words(("run", "--to", "attack"), store, (*LONGER, "execution.executor=serial")))
-    return store
+    """The store of the longer study."""
+    return made(LONGER, launcher, tmp_path_factory.mktemp("longer") / "runs")
+
+
+@pytest.fixture(scope="module")
+def searched(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the longer study with its searches."""
+    return made(SEARCHED, launcher, tmp_path_factory.mktemp("searched") / "runs")
+
+
+@pytest.fixture
+def of_stage(stage: str, request: pytest.FixtureRequest) -> tuple[Path, Sequence[str]]:
+    """The store that holds a stage, and its settings."""
+    name, settings = ("searched", SEARCHED) if stage.startswith("tune") else ("longer", LONGER)
+    return request.getfixturevalue(name), settings
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +104,15 @@ def pool_of(run: int) -> list[int]:
 
 @pytest.mark.parametrize("stage", STAGES_WITH_JOBS)
 def test_a_killed_worker_of_a_cluster(
-    stage: str, longer: Path, cluster: DaskProcesses, launcher: Launcher, tmp_path: Path
+    stage: str,
+    of_stage: tuple[Path, Sequence[str]],
+    cluster: DaskProcesses,
+    launcher: Launcher,
+    tmp_path: Path,
 ) -> None:
-    store = copy_until(longer, stage, tmp_path / "runs")
-    settings = (*LONGER, *CLUSTER, f"execution.address={cluster.address}")
+    whole, settings = of_stage
+    store = copy_until(whole, stage, tmp_path / "runs")
+    settings = (*settings, *CLUSTER, f"execution.address={cluster.address}")
     pid = launcher.start(words(VERBS[stage], store, settings))
     wait_for(lambda: list(store.glob(FIRST_SIGNS[stage])))
     killed = cluster.kill_a_busy_worker()
@@ -97,20 +121,23 @@ def test_a_killed_worker_of_a_cluster(
     cluster.add_worker()
     ended = launcher.wait(pid)
     assert ended.code == 0, ended.stderr
-    require_the_same(launcher, store, longer, stage)
+    require_the_same(launcher, store, whole, stage)
 
 
 @pytest.mark.parametrize("stage", STAGES_WITH_JOBS)
-def test_a_killed_worker_of_a_pool(stage: str, longer: Path, launcher: Launcher, tmp_path: Path) -> None:
-    store = copy_until(longer, stage, tmp_path / "runs")
-    pid = launcher.start(words(VERBS[stage], store, (*LONGER, *PROCESSES)))
+def test_a_killed_worker_of_a_pool(
+    stage: str, of_stage: tuple[Path, Sequence[str]], launcher: Launcher, tmp_path: Path
+) -> None:
+    whole, settings = of_stage
+    store = copy_until(whole, stage, tmp_path / "runs")
+    pid = launcher.start(words(VERBS[stage], store, (*settings, *PROCESSES)))
     wait_for(lambda: list(store.glob(FIRST_SIGNS[stage])) and len(pool_of(pid)) == 2)
     killed = pool_of(pid)[-1]
     os.kill(killed, signal.SIGKILL)
     assert not is_sealed(store, stage)
     ended = launcher.wait(pid)
     assert ended.code == 0, ended.stderr
-    require_the_same(launcher, store, longer, stage)
+    require_the_same(launcher, store, whole, stage)
 
 
 def require_the_same(launcher: Launcher, store: Path, reference: Path, stage: str) -> None:
