@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from icudl.models.base import SequenceClassifier
-from icudl.models.build import GROUP, build_model
+from icudl.models.build import build_model
 from icudl.models.charted.base import ChartedModel
-from icudl.models.options import BoostedTreesOptions, LogisticOptions, LstmOptions, ModelOptions
+from icudl.models.options import GROUP, BoostedTreesOptions, LogisticOptions, LstmOptions, ModelOptions
 from icudl.models.outside.options import OutsideOptions
 from icudl.plugins import load_plugin, options_of, registered
 from icudl.testing import CHARTED_MODEL_CHECKS, MODEL_CHECKS, ChartedModelCheck, ModelCheck

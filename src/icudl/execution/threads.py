@@ -58,17 +58,32 @@ def single_thread() -> Iterator[None]:
     """Compute on one thread inside the ``with`` block: torch, BLAS and OpenMP; restore what was set before.
 
     The order of a sum decides its last bits, and a threaded sum has another order than that of a worker process.
+    Nothing is imported for it: a library that is imported inside the block finds one thread in the environment.
     """
-    import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch = sys.modules.get("torch")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(threadpool_limits(limits=1))
+        stack.enter_context(_environment_of_one_thread())
+        if torch is not None:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
+        yield
+
+
+@contextmanager
+def _environment_of_one_thread() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in ENVIRONMENT if name.endswith("_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
     try:
-        with threadpool_limits(limits=1):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def limit_threads() -> None:

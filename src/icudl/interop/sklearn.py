@@ -19,8 +19,7 @@ from icudl.artifacts import Checkpoint, GridDataset
 from icudl.errors import ConfigError, IcudlError, suggestion
 from icudl.execution.threads import single_thread
 from icudl.interop.data_set import data_set_of, variables_of
-from icudl.models.build import GROUP
-from icudl.models.options import ModelOptions
+from icudl.models.options import GROUP, ModelOptions
 from icudl.options import Options
 from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
 from icudl.artifacts import Checkpoint, FeatureScaler
-from icudl.errors import ConfigError, DeviceError, PluginError, StageError
+from icudl.errors import DeviceError, PluginError, StageError
 from icudl.models.base import SequenceClassifier
 from icudl.models.charted.base import ChartedModel, MeanModel, RiskModel
 from icudl.models.charted.one_value import mean_of
 from icudl.models.charted.parts import PartsModel
 from icudl.models.charted.window import SummaryModel
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import ModelOptions, NetworkOptions
+from icudl.models.options import GROUP, ModelOptions, NetworkOptions, read_options
 from icudl.models.rescaled import RescaledClassifier
-from icudl.plugins import load_plugin, options_of
+from icudl.plugins import load_plugin
 from icudl.preprocessing.features import n_features as count_features
 from icudl.preprocessing.scaling import InputOptions
-
-GROUP = "icudl.models"
-"""Entry-point group of the models."""
 
 
 def build_model(options: ModelOptions, n_features: int) -> SequenceClassifier:
@@ -72,31 +66,6 @@ def build_folds(options: ModelOptions, n_features: int, folds: int) -> SequenceC
     """Make an untrained ensemble of the models of several folds, each with inputs of a scale of its own."""
     networks = [RescaledClassifier(options, build_model(options, n_features)) for _ in range(folds)]
     return EnsembleClassifier(options, networks)
-
-
-def read_options(values: Mapping[str, Any]) -> ModelOptions:
-    """Return the options that a checkpoint keeps, as the class that its model names.
-
-    Args:
-        values: ``Checkpoint.model``.
-
-    Raises:
-        PluginError: No model has this name, or it names no options.
-        StageError: The model has other options now.
-    """
-    options = options_of(GROUP, str(values["name"]))
-    if not issubclass(options, ModelOptions):
-        raise PluginError(
-            f"The model {values['name']!r} names {options.__name__} as its options. Expected a subclass of "
-            "icudl.models.options.ModelOptions."
-        )
-    try:
-        return options.from_dict(values)
-    except (TypeError, ConfigError) as error:
-        raise StageError(
-            f"The options that the checkpoint keeps do not fit the model {values['name']!r}: {error}. Train the model "
-            "again, or install the version of the plug-in that trained it."
-        ) from error
 
 
 def load_model(checkpoint: Checkpoint, device: str) -> SequenceClassifier:

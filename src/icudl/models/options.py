@@ -6,8 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from icudl.errors import ConfigError
+from icudl.errors import ConfigError, PluginError, StageError
 from icudl.options import Options, option
+from icudl.plugins import options_of
+
+GROUP = "icudl.models"
+"""Entry-point group of the models."""
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "identity")
 READOUTS = ("last_hour", "mean", "max", "attention")
@@ -257,3 +261,28 @@ class LogisticOptions(ChartedOptions):
         high=100,
     )
     inverse_penalty: float = option(0.01, "Inverse of the L2 penalty (C of scikit-learn).", low=1e-8, high=1e8)
+
+
+def read_options(values: Mapping[str, Any]) -> ModelOptions:
+    """Return the options that a checkpoint keeps, as the class that its model names.
+
+    Args:
+        values: ``Checkpoint.model``.
+
+    Raises:
+        PluginError: No model has this name, or it names no options.
+        StageError: The model has other options now.
+    """
+    options = options_of(GROUP, str(values["name"]))
+    if not issubclass(options, ModelOptions):
+        raise PluginError(
+            f"The model {values['name']!r} names {options.__name__} as its options. Expected a subclass of "
+            "icudl.models.options.ModelOptions."
+        )
+    try:
+        return options.from_dict(values)
+    except (TypeError, ConfigError) as error:
+        raise StageError(
+            f"The options that the checkpoint keeps do not fit the model {values['name']!r}: {error}. Train the model "
+            "again, or install the version of the plug-in that trained it."
+        ) from error

@@ -17,7 +17,7 @@ from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import FINAL, AttackResult, GridDataset, SusceptibilityResult, TrainingResult
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
-from icudl.models.build import read_options
+from icudl.models.options import read_options
 from icudl.training.external import align_grid
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from icudl.artifacts import Checkpoint, FeatureScaler, Floats, GridDataset, Member
-from icudl.models.build import FOLD, charted_class, read_options
+from icudl.models.build import FOLD, charted_class
+from icudl.models.options import read_options
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.options import TrainingOptions

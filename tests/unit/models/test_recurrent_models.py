@@ -10,8 +10,8 @@ import torch
 
 from icudl.artifacts import FINAL, Checkpoint
 from icudl.errors import DeviceError, PluginError, StageError
-from icudl.models.build import GROUP, build_model, load_model
-from icudl.models.options import GruOptions, LstmOptions, ModelOptions, SummaryOptions
+from icudl.models.build import build_model, load_model
+from icudl.models.options import GROUP, GruOptions, LstmOptions, ModelOptions, SummaryOptions
 from icudl.models.recurrent.readout import AttentionReadout, last_hour, max_over_hours, mean_over_hours
 from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions, fit_scaler_on

@@ -11,7 +11,8 @@ from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.engine.known import Known
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import Entries, StayTensors, grid_cells, measured_cells
-from icudl.models.build import GROUP, build_model, load_model
+from icudl.models.build import build_model, load_model
+from icudl.models.options import GROUP
 from icudl.plugins import options_of
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 

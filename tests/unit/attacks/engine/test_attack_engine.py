@@ -9,9 +9,9 @@ from icudl.attacks.engine.hours import HoursEngine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.errors import AttackError
 from icudl.models.base import SequenceClassifier
-from icudl.models.build import GROUP, build_model
+from icudl.models.build import build_model
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import LstmOptions
+from icudl.models.options import GROUP, LstmOptions
 from icudl.models.recurrent.classifier import LstmClassifier, RecurrentClassifier
 from icudl.plugins import options_of
 

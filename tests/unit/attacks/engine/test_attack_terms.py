@@ -7,8 +7,9 @@ from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.known import Known
 from icudl.attacks.engine.terms import TermEngine
 from icudl.models.base import SequenceClassifier
-from icudl.models.build import GROUP, build_folds, build_model
+from icudl.models.build import build_folds, build_model
 from icudl.models.ensemble import EnsembleClassifier
+from icudl.models.options import GROUP
 from icudl.models.recurrent.summary import SummaryRecurrentClassifier
 from icudl.models.rescaled import RescaledClassifier
 from icudl.models.summaries import SummaryClassifier

@@ -13,9 +13,9 @@ from icudl.interop.checkpoints.clinical import ClinicalModule, neighbours
 from icudl.interop.checkpoints.onnx import example_stays
 from icudl.interop.checkpoints.padded_recurrence import without_packing
 from icudl.interop.data_set import data_set_of
-from icudl.models.build import GROUP, build_model, load_model
+from icudl.models.build import build_model, load_model
 from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.options import ConvolutionalOptions
+from icudl.models.options import GROUP, ConvolutionalOptions
 from icudl.plugins import options_of
 from icudl.preprocessing.imputation import imputation_map
 from icudl.preprocessing.scaling import InputOptions

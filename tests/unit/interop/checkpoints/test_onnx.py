@@ -21,8 +21,8 @@ from icudl.errors import ConfigError, PluginError, StageError
 from icudl.interop.checkpoints.clinical import ClinicalModule
 from icudl.interop.checkpoints.onnx import example_stays, export_onnx, open_session, run_session
 from icudl.interop.data_set import data_set_of
-from icudl.models.build import GROUP, build_model
-from icudl.models.options import GruOptions
+from icudl.models.build import build_model
+from icudl.models.options import GROUP, GruOptions
 from icudl.plugins import options_of
 from icudl.preprocessing.features import n_features
 from icudl.preprocessing.scaling import InputOptions

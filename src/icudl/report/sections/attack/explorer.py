@@ -19,6 +19,7 @@ import polars as pl
 
 from icudl.analysis.numbers.proofs.certificates import flips_of, looked_at
 from icudl.artifacts import AttackResult, Certificates, GridDataset, SusceptibilityResult, TrainingResult
+from icudl.models.options import read_options
 from icudl.report.elements import Explorer, Section
 from icudl.report.names import STATUS_NAMES
 from icudl.report.wording import rounded
@@ -216,8 +217,6 @@ def _members(training: TrainingResult, names: set[str]) -> dict[str, Any]:
 
 def as_charted(training: TrainingResult) -> bool:
     """Tell whether a model reads values as they were charted: neither are they cut off at limits, nor gaps filled."""
-    from icudl.models.build import read_options
-
     return any(not read_options(checkpoint.model).imputed for checkpoint in training.checkpoints.values())
 
 

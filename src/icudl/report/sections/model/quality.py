@@ -12,7 +12,7 @@ import polars as pl
 from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.models.hospitals import HospitalLine, hospital_lines
 from icudl.analysis.numbers.models.quality import Judged, judged, model_names, own_models
-from icudl.models.build import read_options
+from icudl.models.options import read_options
 from icudl.models.outside.options import OutsideOptions
 from icudl.report.charts.curves import calibration, precision_recall, risks, roc
 from icudl.report.elements import Block, Entry, Note, Section, Switch, Table
