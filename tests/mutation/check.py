@@ -44,7 +44,7 @@ LIBRARIES = ("numpy", "torch", "scipy.stats", "sklearn.metrics", "hypothesis.ext
 """Loaded before the first fork. Not polars: a process that has used its threads cannot be forked."""
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py",),
+    "preprocessing/cohort.py": ("unit/preprocessing/test_cohort.py", "unit/preprocessing/test_outcome.py"),
     "preprocessing/features.py": (
         "unit/preprocessing/test_scaling.py",
         "unit/models/test_window_summaries.py",

@@ -192,6 +192,12 @@ def test_a_variable_or_descriptor_without_values_is_left_as_it_is(scaling):
     assert _fitted([np.nan], scaling=scaling) == ([0, 1, 0, 0, 1], [0, 0, 1])
 
 
+def test_minmax_takes_descriptors_from_the_smallest_to_the_largest():
+    assert _fitted([90.0, 40.0, 60.0], scaling="minmax")[1] == [60, 40, 50]
+    mean, deviation = 190 / 3, np.std([90.0, 40.0, 60.0])
+    assert _fitted([90.0, 40.0, 60.0], scaling="standard")[1] == pytest.approx([60, mean, deviation])
+
+
 def test_small_deviations_are_scaled_and_a_lack_of_them_is_not():
     whole = {"scaling": "standard", "winsor_low": 0, "winsor_high": 100}
     deviation = np.std([1, 1.5, 2])

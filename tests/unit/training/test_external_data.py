@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from attack_cases import make_checkpoint
-from icudl.artifacts import FINAL, Checkpoint, GridDataset, Member
+from icudl.artifacts import FINAL, MET_BEFORE, Checkpoint, GridDataset, Member
 from icudl.errors import StageError
 from icudl.execution.base import ignore_ticks
 from icudl.models.options import LstmOptions
@@ -69,6 +69,14 @@ def test_the_patient_decides_and_never_the_split(is_test: bool) -> None:
     )
     assert unmet_rows(elsewhere, five_stays(), FINAL).tolist() == [0, 3, 4]
     assert unmet_rows(elsewhere, five_stays(), Member(0)).tolist() == [0, 2, 3, 4]
+
+
+def test_patients_that_a_model_has_met_before_it_came_here_are_met() -> None:
+    grid = five_stays()
+    checkpoint = make_checkpoint(grid, "final")
+    fitted_elsewhere = dataclasses.replace(checkpoint, weights=checkpoint.weights | {MET_BEFORE: np.array([13])})
+    assert unmet_rows(grid, grid, FINAL, fitted_elsewhere).tolist() == [3]
+    assert unmet_rows(grid, grid, FINAL).tolist() == [3, 4]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [("ward b", "ward a"), ("", "ward a"), ("", "")])
