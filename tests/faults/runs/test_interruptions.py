@@ -54,10 +54,11 @@ def processes_of_group(group: int) -> list[int]:
     ("settings", "number", "to_all", "code"),
     [
         (SERIAL, signal.SIGINT, False, 130),
-        (SERIAL, signal.SIGTERM, False, 143),
+        # Ctrl-C of a serial run and SIGTERM of a run with workers show most of the other two.
+        pytest.param(SERIAL, signal.SIGTERM, False, 143, marks=pytest.mark.exhaustive),
         (PARALLEL, signal.SIGINT, True, 130),
         (PARALLEL, signal.SIGTERM, False, 143),
-        (PARALLEL, signal.SIGTERM, True, 143),
+        pytest.param(PARALLEL, signal.SIGTERM, True, 143, marks=pytest.mark.exhaustive),
     ],
     ids=["ctrl-c", "terminate", "ctrl-c-with-workers", "terminate-the-run", "terminate-all"],
 )
