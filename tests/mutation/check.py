@@ -72,6 +72,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/training/test_held_out_choices.py",
         "unit/training/test_training_fit_again.py",
         "unit/stages/test_training_stage.py",
+        "unit/training/scores/test_training_calibration.py",
     ),
     "training/scores/calibration.py": (
         "unit/training/scores/test_training_calibration.py",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from icudl.models.options import SummaryOptions
+from icudl.training.members import _absorb_line
+from icudl.training.options import TrainingOptions
 from icudl.training.scores.calibration import fit_calibration
 
 
@@ -76,3 +81,30 @@ def test_nothing_is_changed_where_nothing_can_be_learnt(method):
 def test_extreme_logits_are_survived():
     scale, shift = fit_calibration(np.array([0, 1, 0, 1]), _logits([-900, 800, 700, -600]), "platt")
     assert np.isfinite([scale, shift]).all()
+
+
+class _Bounded:
+    """A score whose line lies inside a bound, as in a network that reads its records in parts."""
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self.scores, self.line, self.absorbed = scores, (1.0, 0.0), 0
+
+    def logits(self) -> torch.Tensor:
+        inside = self.line[0] * self.scores + self.line[1]
+        return _logits(inside.clamp(-1.5, 1.5) + 0.5 * inside)
+
+    def absorb(self, scale: float, shift: float) -> None:
+        self.line = (scale * self.line[0], scale * self.line[1] + shift)
+        self.absorbed += 1
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_line_that_is_told_is_the_one_that_was_absorbed(parts: int) -> None:
+    labels, logits = _drawn(0.5, 0.4, n=500)
+    model = _Bounded(logits[:, 1] - logits[:, 0])
+    plan = SimpleNamespace(model=SummaryOptions(parts=parts), training=TrainingOptions(calibration="platt"))
+    told = _absorb_line(model, labels, _Bounded.logits, plan)
+    assert told == pytest.approx(model.line)
+    # Absorbing a line moves the bound, so that a second one is needed where there is a bound.
+    assert model.absorbed == (2 if parts > 1 else 1)
+    assert told[0] != pytest.approx(1, abs=0.05)
