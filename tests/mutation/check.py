@@ -82,7 +82,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "training/scores/metrics.py": ("unit/training/scores/test_metrics.py",),
     "training/scores/risk_curve.py": ("unit/training/scores/test_risk_curve.py",),
     "training/teacher.py": ("unit/training/test_training_teacher.py", "unit/training/test_held_out_choices.py"),
-    "analysis/numbers/comparison.py": ("unit/report/test_answer.py", "unit/report/test_report_of_a_table.py"),
+    "analysis/numbers/comparison.py": (
+        "unit/analysis/numbers/test_numbers.py",
+        "unit/report/test_answer.py",
+        "unit/report/test_report_of_a_table.py",
+    ),
     "report/sections/answer/notes.py": ("unit/report/test_answer.py",),
     "training/judged.py": ("unit/training/test_judged.py",),
     "sources/mimic/sql.py": (

@@ -10,12 +10,21 @@ import pytest
 from susceptibility_cases import make_attack
 
 from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP, flipped_by_risk
-from icudl.analysis.numbers.comparison import JudgedOn, charted_share, fewest_changes, models_side_by_side
+from icudl.analysis.numbers.comparison import (
+    Estimate,
+    JudgedOn,
+    charted_share,
+    fewest_changes,
+    models_side_by_side,
+    overlap,
+)
 from icudl.analysis.numbers.models.quality import Judged, calibration_groups, roc_band, roc_curve
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
 from icudl.artifacts import METRICS_SCHEMA, PREDICTIONS_SCHEMA
 from report_study import fake_study
+
+Pair = tuple[float, float]
 
 
 def judged(n_stays: int, patients: int, seed: int = 0) -> Judged:
@@ -96,6 +105,16 @@ def test_models_are_compared_on_the_same_stays_only_and_equal_baselines_stand_on
     assert trees.difference.value == 0
     assert second.difference is not None
     assert second.difference.value != 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((1, 3), (2, 4), True), ((1, 2), (2, 4), True), ((1, 2), (3, 4), False), ((0, 9), (3, 4), True)],
+)
+def test_intervals_overlap_where_they_share_a_value(first: Pair, second: Pair, expected: bool) -> None:
+    one, other = (Estimate(None, *pair) for pair in (first, second))
+    assert overlap(one, other) == overlap(other, one) == expected
+    assert overlap(one, Estimate(2.0, None, None))
 
 
 def test_the_share_of_charted_cells_and_the_fewest_changes_by_hand() -> None:
