@@ -95,7 +95,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/sources/mimic3/test_mimic3_column_types.py",
         "unit/sources/mimic4/test_mimic4_postgres.py",
     ),
-    "sources/mimic/stays.py": ("unit/sources/mimic3/test_mimic3_golden.py", "unit/sources/mimic3/test_mimic3_files.py"),
+    "sources/mimic/stays.py": (
+        "unit/sources/mimic3/test_mimic3_golden.py",
+        "unit/sources/mimic3/test_mimic3_files.py",
+        "unit/sources/mimic3/test_mimic3_odd_stays.py",
+        "unit/sources/mimic4/test_mimic4_files.py",
+    ),
     "preprocessing/outcome.py": ("unit/preprocessing/test_outcome.py",),
     "preprocessing/leaks.py": ("unit/preprocessing/test_leaks.py",),
     "sources/rules.py": ("unit/sources/test_rules.py",),

@@ -56,6 +56,11 @@ def test_a_unit_may_be_larger_than_the_canonical_one() -> None:
     assert (rule.unit.offset, rule.unit.divisor) == (32.0, 0.25)
 
 
+def test_a_range_may_be_a_single_value() -> None:
+    rule = parse(MINIMAL.replace("from = 70, to = 120", "from = 70, to = 70"), "x").rules[0]
+    assert rule.gate == rules.Span(low=70, high=70)
+
+
 def test_digest_follows_the_rules_not_the_comments() -> None:
     assert parse(MINIMAL + "# a remark\n", "x").digest == parse(MINIMAL, "x").digest
     assert parse(MINIMAL.replace("70", "71"), "x").digest != parse(MINIMAL, "x").digest

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mimic3_tables import HEADERS, Hospital, admission, at, chart, patient, read, stay
 
 from icudl.artifacts import SourceTables
+from icudl.errors import SourceError
 from icudl.execution.context import RunContext
 
 DOD = HEADERS["PATIENTS"].split().index("DOD")
+FLAG = HEADERS["ADMISSIONS"].split().index("HOSPITAL_EXPIRE_FLAG")
+LARGEST = 2**28 - 1
 
 
 def touched(tables: SourceTables, subject: str) -> dict[str, int]:
@@ -50,3 +54,37 @@ def test_stays_that_overlap(tmp_path: Path, context: RunContext) -> None:
     charted = tables.hours.filter(tables.hours["variable"] == 0)
     assert charted.select("stay_id", "hour").rows() == [(200, 5), (201, 5)]
     assert touched(tables, "heartrate")["dropped: outside any ICU stay"] == 1
+
+
+def test_a_death_whose_time_is_not_told_may_have_been_in_the_icu_or_after(tmp_path: Path, context: RunContext) -> None:
+    flagged = admission(101, subject=1)
+    flagged[FLAG] = 1
+    hospital = Hospital(
+        stays=[stay(200 + k, 0, 50, subject=k, hadm=100 + k) for k in range(1, 5)],
+        admissions=[
+            flagged,
+            *(admission(100 + k, subject=k, death=death) for k, death in ((2, 50), (3, 51), (4, None))),
+        ],
+        patients=[patient(k) for k in range(1, 5)],
+    )
+    tables = read(hospital.write(tmp_path / "hospital"), context)
+    assert tables.stays["died"].to_list() == [True, True, True, False]
+    assert tables.outcomes["icu_death"].to_list() == [None, True, False, False]
+
+
+def test_patients_with_the_smallest_and_the_largest_id(tmp_path: Path, context: RunContext) -> None:
+    ids = {0: 80, LARGEST: 90}
+    hospital = Hospital(
+        charts=[chart(5, 211, value, subject=subject) for subject, value in ids.items()],
+        stays=[stay(200 + k, 0, 50, subject=subject, hadm=100 + k) for k, subject in enumerate(ids)],
+        admissions=[admission(100 + k, subject=subject) for k, subject in enumerate(ids)],
+        patients=[patient(subject) for subject in ids],
+    )
+    tables = read(hospital.write(tmp_path / "hospital"), context, use=("heartrate",))
+    assert tables.hours.select("stay_id", "mean").rows() == [(200, 80), (201, 90)]
+    for beyond in (-1, LARGEST + 1):
+        hospital = Hospital(
+            stays=[stay(200, 0, 50, subject=beyond)], admissions=[admission(subject=beyond)], patients=[patient(beyond)]
+        )
+        with pytest.raises(SourceError, match=f"SUBJECT_ID {beyond}; expected ids from 0 to {LARGEST}"):
+            read(hospital.write(tmp_path / str(beyond)), context)
