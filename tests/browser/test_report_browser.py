@@ -181,7 +181,7 @@ def test_tables_are_sorted_and_filtered(open_report: Open, study_page: Path) -> 
 def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_page: Path) -> None:
     opened = open_report(study_page)
     page = opened.page
-    assert page.locator("[data-explorer=plots] svg").count() == 19
+    assert page.locator(".small-plots svg").count() == 19
     first = opened.text("[data-explorer=view] h3")
     page.locator("[data-explorer=next]").click()
     second = opened.text("[data-explorer=view] h3")
@@ -194,7 +194,7 @@ def test_the_stay_explorer_works_by_click_and_keyboard(open_report: Open, study_
     assert opened.text("[data-explorer=view] h3") in chosen
     page.locator("[data-explorer=search]").fill("no such stay")
     assert "No stay fits" in opened.text("[data-explorer=view]")
-    assert page.locator("[data-explorer=plots] svg").count() == 0
+    assert page.locator(".small-plots svg").count() == 0
     page.locator("[data-explorer=search]").fill("")
     page.locator("[data-explorer=direction]").select_option("death")
     assert "predicted death becomes predicted survival" in opened.text("[data-explorer=view]")

@@ -48,6 +48,22 @@ class Figure:
     size: str = "half"
     basis: str = ""
 
+    def without_idle(self, name: str) -> Figure:
+        """Leave out a switch all of whose choices draw the same; the first choice stays.
+
+        Args:
+            name: Of the switch.
+        """
+        place = [switch.name for switch in self.switches].index(name)
+        kept: dict[str, Chart] = {}
+        for key, chart in dict(self.chart if isinstance(self.chart, Mapping) else {}).items():
+            choices = key.split("|")
+            rest = "|".join(choices[:place] + choices[place + 1 :])
+            if kept.setdefault(rest, chart) != chart:
+                return self
+        switches = tuple(switch for switch in self.switches if switch.name != name)
+        return dataclasses.replace(self, chart=kept if switches else kept[""], switches=switches)
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:

@@ -98,8 +98,7 @@ def test_the_first_screen_of_several_models(study: StudyResults) -> None:
     assert found.lead[:2] == (
         (
             "That is 2 of 40 attacked stays of main; 95 % interval 1.4 % to 16.5 %. Flipped least often is lstm "
-            "(5.0 %), most often summary (12.5 %): the 95 % intervals of the two overlap, so chance may explain the "
-            "difference."
+            "(5.0 %), most often summary (12.5 %); chance may explain the difference."
         ),
         (
             "On 300 stays of elsewhere (30 deaths), where nothing was fitted, the AUROC runs from 0.800 (lstm) to "
@@ -182,8 +181,9 @@ def test_intervals_apart_are_told_apart(study: StudyResults) -> None:
     lines = [attacked("lstm", 1, 60), attacked("summary", 30, 60)]
     models = [scored("lstm", 0.85, 15), scored("summary", 0.65, 15, difference=Estimate(-0.2, -0.3, -0.1))]
     assert "summary differs from lstm by more than chance explains" in models_sentence(study, models)
-    assert "the 95 % intervals of the two do not overlap" in attack_sentence(study, lines, "one_value")
-    assert "the 95 % intervals of the two do not overlap" in told(study, models, lines).lead[0]
+    assert "by more than chance explains" in attack_sentence(study, lines, "one_value")
+    assert "chance does not explain the difference" in told(study, models, lines).lead[0]
+    assert "chance" not in attack_sentence(study, ONE_VALUE, "one_value")
 
 
 def test_nothing_is_said_of_a_handful(study: StudyResults) -> None:

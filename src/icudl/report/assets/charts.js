@@ -7,6 +7,12 @@ function axisTitle(axis) {
   return axis.unit ? `${axis.label} (${axis.unit})` : axis.label;
 }
 
+/* The name of a horizontal axis, in the middle; one that is wider than its axis ends where the axis ends. */
+function labelBelow(area, y, text) {
+  const wide = text.length * 6.4 > area.right - area.left;
+  return svg("text", { class: "label", x: wide ? area.right : (area.left + area.right) / 2, y, "text-anchor": wide ? "end" : "middle" }, text);
+}
+
 function frame(spec, state, width, domains, heightWanted) {
   const small = spec.size === "small";
   const height = heightWanted;
@@ -35,7 +41,7 @@ function frame(spec, state, width, domains, heightWanted) {
   }
   node.append(
     svg("line", { class: "axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom }),
-    svg("text", { class: "label", x: (area.left + area.right) / 2, y: height - 5, "text-anchor": "middle" }, axisTitle(spec.x)),
+    labelBelow(area, height - 5, axisTitle(spec.x)),
   );
   if (!small) {
     const middle = (area.top + area.bottom) / 2;
@@ -188,7 +194,7 @@ function drawDots(spec, state, width) {
     node.append(svg("text", { x: px(value), y: area.bottom + 16, "text-anchor": "middle" }, label));
   }
   if (spec.x.reference !== undefined) node.append(svg("line", { class: "reference", x1: px(spec.x.reference), x2: px(spec.x.reference), y1: area.top, y2: area.bottom }));
-  node.append(svg("text", { class: "label", x: (area.left + area.right) / 2, y: height - 6, "text-anchor": "middle" }, axisTitle(spec.x)));
+  node.append(labelBelow(area, height - 6, axisTitle(spec.x)));
   const targets = shown.map(() => []);
   order.forEach((item, place) => {
     const middle = area.top + 4 + rowHeight * (place + 0.5);

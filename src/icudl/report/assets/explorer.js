@@ -202,7 +202,9 @@ class Explorer {
   constructor(box, pack) {
     Object.assign(this, { box, pack, chosen: null, listed: [] });
     const find = (name) => box.querySelector(`[data-explorer="${name}"]`);
-    this.parts = Object.fromEntries(["search", "sort", "direction", "list", "count", "previous", "next", "view"].map((name) => [name, find(name)]));
+    this.parts = Object.fromEntries(["search", "sort", "direction", "example", "list", "count", "previous", "next", "view", "moved", "plots"].map((name) => [name, find(name)]));
+    this.alike = pack.stays.every(({ first, best }) => first?.cells === best?.cells);
+    this.parts.example.hidden = this.alike;
     this.example = () => box.querySelector('.picker input[type="radio"]:checked').value;
     for (const name of ["search", "sort", "direction"]) this.parts[name].addEventListener("input", () => this.refresh());
     for (const radio of box.querySelectorAll('.picker input[type="radio"]')) radio.addEventListener("change", () => this.show());
@@ -215,7 +217,7 @@ class Explorer {
     this.parts.next.addEventListener("click", () => this.move(1));
     this.values = box.querySelector("details.values");
     this.values.addEventListener("toggle", () => this.show());
-    box.querySelector('[data-explorer="plots"]').after(saveButtons("the charts of this stay", () => `stay-${this.listed[this.chosen].id}`, () => this.sheet(),
+    this.parts.plots.after(saveButtons("the charts of this stay", () => `stay-${this.listed[this.chosen].id}`, () => this.sheet(),
       () => stayData(pack, this.listed[this.chosen], this.example())));
     new ResizeObserver(() => {
       if (Math.abs(this.parts.view.clientWidth - (this.width ?? 0)) > 1) this.show();
@@ -231,7 +233,7 @@ class Explorer {
       .filter((stay) => !wanted || `${stay.id} ${stay.who}`.toLowerCase().includes(wanted))
       .sort((a, b) => SORTS[this.parts.sort.value](a, b) || a.id - b.id);
     const shown = this.listed.slice(0, MOST_LISTED);
-    this.parts.list.replaceChildren(...shown.map((stay, index) => html("div", { role: "option", id: `stay-option-${index}`, "data-index": index, "aria-selected": "false" },
+    this.parts.list.replaceChildren(...shown.map((stay, index) => html("div", { role: "option", id: `${this.box.id}-option-${index}`, "data-index": index, "aria-selected": "false" },
       html("span", {}, `Stay ${stay.id}`), html("span", {}, stay.best ? `${stay.best.changed} changed` : "not flipped"))));
     const more = this.listed.length > shown.length ? `, the first ${shown.length} listed` : "";
     this.parts.count.textContent = `${this.listed.length.toLocaleString("en-US")} of ${this.pack.stays.length.toLocaleString("en-US")} stays${more}`;
@@ -244,7 +246,8 @@ class Explorer {
   clear() {
     this.parts.list.removeAttribute("aria-activedescendant");
     this.parts.view.replaceChildren(html("p", {}, "No stay fits."));
-    this.box.querySelector('[data-explorer="plots"]').replaceChildren();
+    this.parts.moved.replaceChildren();
+    this.parts.plots.replaceChildren();
     this.values.querySelector(".holder").replaceChildren();
   }
 
@@ -284,9 +287,13 @@ class Explorer {
     const charted = chartedOf(this.pack, stay);
     const member = this.pack.members[stay.member];
     const limits = (index) => limitsOf(this.pack, member, index);
-    const grid = this.box.querySelector('[data-explorer="plots"]');
-    const each = Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
-    grid.replaceChildren(...this.pack.variables.map((_, index) => drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)));
+    const changed = new Set(changes.map((change) => change.variable));
+    const drawIn = (grid, wanted) => {
+      const each = wanted ? Math.max(200, Math.min(448, grid.clientWidth)) : Math.max(200, Math.min(360, (grid.clientWidth - 40) / Math.max(1, Math.floor((grid.clientWidth + 13) / 261))));
+      grid.replaceChildren(...this.pack.variables.flatMap((_, index) => (changed.has(index) === wanted ? [drawVariable(this.pack, index, charted[index], stay.length, limits(index), changes, each)] : [])));
+    };
+    drawIn(this.parts.moved, true);
+    drawIn(this.parts.plots, false);
     this.parts.view.replaceChildren(...this.words(stay, example, changes, member, cutText(this.pack, charted, limits)), ...this.proved(stay, charted));
     this.table(stay, charted, changes);
   }
@@ -363,8 +370,8 @@ class Explorer {
     const kind = this.example();
     const size = `${changes.length} ${changes.length === 1 ? "value" : "values"}`;
     const turned = stay.direction === "survival" ? `predicted ${told.none} becomes predicted ${told.one}` : `predicted ${told.one} becomes predicted ${told.none}`;
-    const opening = changes.length === 1 ? `${changeText(changes[0], this.pack)}, risk ${risked} to ${turnedTo}. With this one value changed` : `With ${size} changed`;
-    const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of ${told.one} goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns). ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`);
+    const opening = changes.length === 1 ? `${changeText(changes[0], this.pack)}. With this one value changed` : `With ${size} changed`;
+    const says = html("p", { class: "says" }, `${opening}, ${turned}: the risk of ${told.one} goes from ${risked} to ${turnedTo} (the line at ${formatPercent(member.threshold)} is where the prediction turns).${this.alike ? "" : ` ${kind === "first" ? "First" : "Best"} example, found at iteration ${example.iteration}.`}`);
     const items = changes.map((change) => html("li", {}, changeText(change, this.pack)));
     const list = html("ul", { class: "changes" }, ...items.slice(0, 8));
     const parts = [head, about, risk, says, ...unseen];

@@ -23,15 +23,15 @@ LABELS = {
 SHARES = ("share", "positive")
 
 
-def histogram_grid(properties: pl.DataFrame, fragility: pl.DataFrame) -> FigureGrid:
-    """Draw the histograms of all properties, for first and best examples."""
+def histogram_grid(properties: pl.DataFrame, fragility: pl.DataFrame, *, alike: bool = False) -> FigureGrid:
+    """Draw the histograms of all properties, for first and best examples; for one of them where they are alike."""
     figures = [
         _figure(
             name,
             *LABELS[name],
             property_histogram(properties, name),
             Axis(label=LABELS[name][0], percent=name in SHARES),
-            {"first": "First", "best": "Best"},
+            {"best": "Flipped stays"} if alike else {"first": "First", "best": "Best"},
         )
         for name in PROPERTIES
     ]
@@ -42,13 +42,13 @@ def histogram_grid(properties: pl.DataFrame, fragility: pl.DataFrame) -> FigureG
             "Predicted risk of death of the flipped stays.",
             risk_histogram(fragility),
             Axis(label="Predicted risk", percent=True),
-            {"before": "Before", "after": "After (best)"},
+            {"before": "Before", "after": "After" if alike else "After (best)"},
         )
     )
     return FigureGrid(
         "histograms",
         "The shape of the changes",
-        "One count per flipped stay, for its first and its best example. "
+        f"One count per flipped stay{'' if alike else ', for its first and its best example'}. "
         "Left-leaning histograms of the number and the sum of changes mean that little "
         "suffices; the share of increases tells whether values are pushed up or down.",
         (CONDITION_SWITCH,),

@@ -111,9 +111,9 @@ def _estimate(of: Estimate | None, *, signed: bool = False) -> Entry:
     )
 
 
-def _told(line: ModelLine, of: Estimate | None, *, signed: bool = False) -> Entry:
+def _told(line: ModelLine, of: Estimate | None, *, signed: bool = False, why: bool = False) -> Entry:
     if line.deaths < FEWEST_DEATHS:
-        return Entry("–", None, f"fewer than {FEWEST_DEATHS} deaths")
+        return Entry("–", None, f"fewer than {FEWEST_DEATHS} deaths" if why else "")
     return _estimate(of, signed=signed)
 
 
@@ -131,7 +131,7 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, c
                 None,
                 f"{count(line.stays, 'stay')}, {count(line.deaths, 'death')}{others.get(line.data, '')}",
             ),
-            *(_told(line, line.scores.get(name)) for name in COMPARED),
+            *(_told(line, line.scores.get(name), why=name == COMPARED[0]) for name in COMPARED),
             _told(line, line.difference, signed=True),
         )
         for line in lines
@@ -163,7 +163,8 @@ def _model_entry(
 
 
 def _models_figure(lines: Sequence[ModelLine]) -> Figure:
-    stays = list(dict.fromkeys(_stays_name(line) for line in lines))
+    telling = sorted(lines, key=lambda line: line.deaths < FEWEST_DEATHS)  # stays with something to draw come first
+    stays = list(dict.fromkeys(_stays_name(line) for line in telling))
     counted = {name: max((line.stays for line in lines if _stays_name(line) == name), default=0) for name in stays}
     variants = {}
     for place, name in enumerate(stays):
@@ -219,7 +220,7 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: 
         (
             "Each line is one attack on one model and data set. Shares are of the stays attacked; attacks with "
             "different threat models answer different questions, and only lines that may change the same "
-            "things compare models."
+            "things compare models. Where the 95 % intervals of two shares overlap, chance may explain the difference."
         ),
     )
     main = study.main.name

@@ -35,6 +35,16 @@ class SizeOfChanges:
     upwards: float
 
 
+def one_example(attack: AttackResult) -> bool:
+    """Whether the first example of every stay is its best one, so that telling both would tell one thing twice."""
+    change = ("stay_id", "hour", "variable", "after_clinical")
+    alone = attack.ask(
+        "perturbations",
+        lambda changes: changes.group_by(change).agg(examples=pl.len()).filter(pl.col("examples") != 2).limit(1),
+    )
+    return alone.is_empty()
+
+
 def sizes_of_changes(attack: AttackResult, conditions: pl.DataFrame) -> tuple[SizeOfChanges, ...]:
     """Describe the changes by condition and variable; of a large attack, those of one variable are held at a time.
 

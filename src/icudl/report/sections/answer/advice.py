@@ -118,16 +118,8 @@ def _models(study: StudyResults, models: Sequence[ModelLine], told: Headline) ->
     if not apart:
         if len({share_of(line) for line in told.beside}) == 1:
             text = f"every model is flipped equally often ({share_of(least)})."
-        elif best.model == least.model:
-            text = (
-                f"it is flipped least often as well ({share_of(least)}), but chance may explain how the models differ "
-                "in what flips them."
-            )
         else:
-            text = (
-                f"{least.model} is flipped least often ({share_of(least)}); chance may explain how they differ in what "
-                "flips them."
-            )
+            text = "none is flipped clearly less often than the others."
         text = f"{best.model} ranks patients best ({score}); {text}"
         return [Advice("Choose no model by these shares yet", text, "models")]
     return [

@@ -13,7 +13,7 @@ from icudl.analysis.numbers.comparison import (
     telling_models,
 )
 from icudl.report.names import SHORT_THREATS, SPLIT_NAMES, short_threat
-from icudl.report.sections.answer.sentences import apart
+from icudl.report.sections.answer.sentences import alike
 from icudl.report.study import StudyResults
 from icudl.report.wording import count, listed, percent
 
@@ -100,7 +100,7 @@ def attack_sentence(study: StudyResults, attacks: Sequence[AttackLine], attack: 
         return f"{subject} flips the same share of predictions of every model: {_share(most)}."
     return (
         f"{subject} flips {most.model} most often ({_share(most)}, {_of(most)}) and {least.model} least often "
-        f"({_share(least)}, {_of(least)}); {apart(least, most)}."
+        f"({_share(least)}, {_of(least)}){'' if alike(least, most) else ', by more than chance explains'}."
     )
 
 

@@ -94,16 +94,14 @@ def _models(told: Headline) -> str:
     if share_of(least) == share_of(most):
         return f"Every model is flipped equally often, in {share_of(most)}."
     return (
-        f"Flipped least often is {least.model} ({share_of(least)}), most often {most.model} ({share_of(most)}): "
-        f"{apart(least, most)}."
+        f"Flipped least often is {least.model} ({share_of(least)}), most often {most.model} ({share_of(most)}); "
+        f"{'chance may explain the difference' if alike(least, most) else 'chance does not explain the difference'}."
     )
 
 
-def apart(least: AttackLine, most: AttackLine) -> str:
-    """Say whether chance may explain that one model is flipped more often than another."""
-    if overlap(least.flips["both"].share, most.flips["both"].share):
-        return "the 95 % intervals of the two overlap, so chance may explain the difference"
-    return "the 95 % intervals of the two do not overlap"
+def alike(least: AttackLine, most: AttackLine) -> bool:
+    """Whether chance may explain that one model is flipped more often than another: their 95 % intervals overlap."""
+    return overlap(least.flips["both"].share, most.flips["both"].share)
 
 
 def _other(told: Headline, question: Question) -> str:

@@ -39,16 +39,17 @@ def fewest_figure(smallest: pl.DataFrame) -> Figure:
     )
 
 
-def discovery_figure(discovery: pl.DataFrame) -> Figure:
-    """Draw when the first and the best examples are found."""
+def discovery_figure(discovery: pl.DataFrame, *, alike: bool = False) -> Figure:
+    """Draw when the first and the best examples are found; one curve for both where they are alike."""
     series = []
-    for place, (name, example) in enumerate((name, example) for name in CONDITIONS for example in EXAMPLES):
+    examples = ("best",) if alike else EXAMPLES
+    for place, (name, example) in enumerate((name, example) for name in CONDITIONS for example in examples):
         lines = discovery.filter(pl.col("condition") == name, pl.col("example") == example).sort("iteration")
         if lines.height:
             lines = _thinned(lines)
             series.append(
                 Line(
-                    name=f"{CONDITION_NAMES[name].capitalize()}, {example}",
+                    name=CONDITION_NAMES[name].capitalize() + ("" if alike else f", {example}"),
                     x=[0, *lines["iteration"].to_list()],
                     y=[0, *rounded(lines["share"])],
                     step=True,
@@ -58,8 +59,13 @@ def discovery_figure(discovery: pl.DataFrame) -> Figure:
     return Figure(
         "discovery",
         "When examples are found",
-        "Share of the attacked stays with an example by each iteration of the search. Where the curve of the best "
-        "examples lies far to the right of the first ones, the search after the first success pays.",
+        "Share of the attacked stays with an example by each iteration of the search."
+        + (
+            ""
+            if alike
+            else " Where the curve of the best examples lies far to the right of the first ones, the search after the "
+            "first success pays."
+        ),
         Lines(
             x=Axis(label="Iteration", whole=True, min=0),
             y=Axis(label="Stays with an example", percent=True, min=0, max=1),
@@ -110,4 +116,4 @@ def budget_figure(budget: pl.DataFrame) -> Figure:
             EXAMPLE_SWITCH,
         ),
         "full",
-    )
+    ).without_idle("example")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from icudl.analysis.numbers.attacks.sizes import sizes_of_changes
+from icudl.analysis.numbers.attacks.sizes import one_example, sizes_of_changes
 from icudl.analysis.numbers.comparison import FEWEST_ATTACKED, AttackLine
 from icudl.analysis.numbers.headline import ONE_AT_A_TIME
 from icudl.artifacts import AttackResult
@@ -40,22 +40,28 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
     """
     result, tables = attack.result, attack.susceptibility.tables
     purpose = PURPOSES.get(line.plugin, PURPOSES[""])
+    alike = one_example(result)
+    sizes = (
+        "Sizes are shares of a variable's range between its limits in the training stays: 0.1 of a potassium range "
+        "from 3.2 to 5.3 mEq/L is 0.2 mEq/L."
+    )
     lead = [
         (
             f"{purpose} Here {threat_name(line.threat_model)}. Every example counted was checked again by an "
             "independent pass through the model."
         ),
-        (
+        sizes
+        if alike
+        else (
             "The first example is the first change met that flips the prediction; the search then goes on, and the "
-            "best example is the smallest it finds. Sizes are shares of a variable's range between its limits in the "
-            "training stays: 0.1 of a potassium range from 3.2 to 5.3 mEq/L is 0.2 mEq/L."
+            f"best example is the smallest it finds. {sizes}"
         ),
     ]
     if line.threat_model == "grid" and line.charted is not None:
         lead.insert(0, charted_sentence(line.charted))
     if study.data_named(attack.data).role != MAIN:
         lead.append(f"The stays are those of {attack.data}, an external data set that nothing was fitted on.")
-    blocks: list[Block] = [_summary(tables["summary"])]
+    blocks: list[Block] = [_summary(tables["summary"], alike=alike)]
     attacked = tables["fragility"].height
     if attacked < FEW_STAYS:
         blocks.insert(
@@ -73,11 +79,11 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
     folded: list[Block] = []
     if line.plugin in ONE_AT_A_TIME:
         folded.append(fewest_figure(tables["smallest_change"]))
-    folded.append(discovery_figure(tables["discovery"]))
+    folded.append(discovery_figure(tables["discovery"], alike=alike))
     if tables["budget"].height:
         folded.append(budget_figure(tables["budget"]))
     folded += [
-        histogram_grid(tables["perturbation_properties"], tables["fragility"]),
+        histogram_grid(tables["perturbation_properties"], tables["fragility"], alike=alike),
         _statuses(tables["statuses"]),
     ]
     section = Section(
@@ -104,9 +110,10 @@ def attack_basis(attack: AttackResults) -> str:
     return f"{attack.data}: {count(fragility.height, 'attacked stay')}{among}."
 
 
-def _summary(summary: pl.DataFrame) -> Table:
+def _summary(summary: pl.DataFrame, *, alike: bool) -> Table:
     rows = []
-    for line in summary.iter_rows(named=True):
+    shown = summary.filter(pl.col("example") == "best") if alike else summary
+    for line in shown.iter_rows(named=True):
         success = line["success"]
         if success is None or line["attacked"] < FEWEST_ATTACKED:
             rate = Entry("–" if success is None else "too few to tell", None)
@@ -117,7 +124,7 @@ def _summary(summary: pl.DataFrame) -> Table:
         rows.append(
             row(
                 CONDITION_NAMES[line["condition"]].capitalize(),
-                EXAMPLE_NAMES[line["example"]],
+                *(() if alike else (EXAMPLE_NAMES[line["example"]],)),
                 line["attacked"],
                 line["flipped"],
                 rate,
@@ -133,7 +140,7 @@ def _summary(summary: pl.DataFrame) -> Table:
         "What the attack reached",
         columns(
             "Prediction",
-            "Example",
+            *(() if alike else ("Example",)),
             numeric("Attacked"),
             numeric("Flipped"),
             numeric("Share flipped (95 %)"),

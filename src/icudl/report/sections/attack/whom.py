@@ -46,6 +46,8 @@ def _blocks(grid: GridDataset, fragility: pl.DataFrame) -> list[Block]:
         "few": f"Flipped by at most {count(few, 'changed value')}",
         "all": "Flipped by any number of changes",
     }
+    if fragility.filter(pl.col("changed") > few).is_empty():
+        del measures["all"]
     blocks: list[Block] = [_by_risk(flipped_by_risk(fragility), measures)]
     groups = flipped_by_group(fragility, grid.stays)
     return [_by_group(groups, measures), *blocks] if groups else blocks
@@ -89,7 +91,7 @@ def _by_group(groups: Mapping[str, Mapping[str, FlippedShare]], measures: Mappin
         },
         (Switch("measure", "Share", tuple(measures.items())),),
         "full",
-    )
+    ).without_idle("measure")
 
 
 def _by_risk(by_risk: Mapping[str, Sequence[FlippedShare]], measures: Mapping[str, str]) -> Figure:

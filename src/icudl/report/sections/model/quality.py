@@ -203,6 +203,13 @@ def _whence_threshold(model: ModelResults) -> str:
     return "which was chosen on validation stays and not on the stays judged here"
 
 
+def _with_interval(line: dict[str, Any]) -> Entry:
+    """Write a score with its interval below it, so that all scores fit beside one another."""
+    score = interval(line["value"], None, None)
+    known = [line[end] for end in ("low", "high") if line[end] is not None and np.isfinite(line[end])]
+    return score if len(known) < 2 else dataclasses.replace(score, detail=f"{known[0]:.3f} to {known[1]:.3f}")
+
+
 def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_threshold: str) -> Table:
     known = [name for name in METRIC_NAMES if any((group.metrics["metric"] == name).any() for group in groups)]
     rows = []
@@ -213,12 +220,7 @@ def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_th
             if not found:
                 continue
             first = next(iter(found.values()))
-            cells = [
-                interval(found[name]["value"], found[name]["low"], found[name]["high"])
-                if name in found
-                else Entry("–", None)
-                for name in known
-            ]
+            cells = [_with_interval(found[name]) if name in found else Entry("–", None) for name in known]
             rows.append(row(predictor_name(model), group.words, first["stays"], first["deaths"], *cells))
     labels = [numeric(METRIC_NAMES[name]) for name in known]
     return Table(
@@ -226,5 +228,6 @@ def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_th
         "Scores with 95 % intervals",
         columns("Model", "Judged on", numeric("Stays"), numeric("Deaths"), *labels),
         tuple(rows),
-        f"Precision, recall, F1 and accuracy hold at the decision threshold, {whence_threshold}.",
+        f"Precision, recall, F1 and accuracy hold at the decision threshold, {whence_threshold}. "
+        "The 95 % interval stands below each number.",
     )
