@@ -14,6 +14,8 @@ from icudl.config.document import to_toml
 from icudl.report.compared import Comparison
 from icudl.store.manifest import Manifest
 
+SCORES = {"auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier", "ece": "ECE"}
+
 
 def comparison_tables(found: Comparison) -> list[Table]:
     """Return a comparison as tables."""
@@ -27,7 +29,9 @@ def comparison_tables(found: Comparison) -> list[Table]:
         tables.append(_probes_table(found.probes))
     if found.options:
         labels = [key for key in found.options[0] if key != "option"]
-        table = _table("Options that differ", "option", *labels)
+        table = _table(
+            "Options that differ", Column("option", no_wrap=True), *(Column(label, overflow="fold") for label in labels)
+        )
         for row in found.options:
             table.add_row(row["option"], *("-" if row[key] is None else escape(to_toml(row[key])) for key in labels))
         tables.append(table)
@@ -35,50 +39,52 @@ def comparison_tables(found: Comparison) -> list[Table]:
 
 
 def _scores_table(split: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    title = f"Scores on {split} stays (95 % intervals over resampled patients; differences to the first are paired)"
-    columns = [_right(head) for metric in COMPARED for head in (metric.upper(), "difference") if _shown(metric, head)]
-    table = _table(title, "result", _right("stays"), _right("deaths"), *columns)
-    for label in dict.fromkeys(row["result"] for row in rows):
-        by_metric = {row["metric"]: row for row in rows if row["result"] == label}
-        one = next(iter(by_metric.values()))
-        cells: list[str] = []
-        for metric in COMPARED:
-            row = by_metric.get(metric)
-            cells.append(_interval(row, "value", "low", "high"))
-            if _shown(metric, "difference"):
-                cells.append(_interval(row, "difference", "difference_low", "difference_high", sign="+"))
-        table.add_row(escape(label), f"{one['stays']:,}", f"{one['deaths']:,}", *cells)
+    judged = dict.fromkeys(f"{row['stays']:,} stays, {row['deaths']:,} deaths" for row in rows)
+    alike = f": {next(iter(judged))}" if len(judged) == 1 else ""
+    title = (
+        f"Scores on {split} stays{alike}\n95 % intervals over resampled patients; differences to the first are paired"
+    )
+    counted = () if alike else (_right("stays"), _right("deaths"))
+    table = _table(title, "score", Column("result", no_wrap=True), *counted, _right("value"), _right("difference"))
+    for metric in COMPARED:
+        of = [row for row in rows if row["metric"] == metric]
+        for place, row in enumerate(of):
+            counts = () if alike else (f"{row['stays']:,}", f"{row['deaths']:,}")
+            table.add_row(
+                "" if place else SCORES[metric],
+                escape(row["result"]),
+                *counts,
+                _interval(row, "value", "low", "high"),
+                _interval(row, "difference", "difference_low", "difference_high", sign="+"),
+                end_section=place == len(of) - 1 and len(of) > 1,
+            )
     return table
 
 
-def _shown(metric: str, head: str) -> bool:
-    """Tell whether a column is shown: of the differences, only those of the two headline scores have room."""
-    return head != "difference" or metric in COMPARED[:2]
-
-
 def _attacks_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    title = "Stays flipped (95 % intervals; differences to the first over the stays that both attacked)"
-    columns = ("attacked", "flipped", "values changed (median)", "difference", "on stays")
-    table = _table(title, "result", "predicted", *map(_right, columns))
-    for row in rows:
-        median = "-" if row["median_changed"] is None else f"{row['median_changed']:g}"
-        both = "-" if row["both_attacked"] is None else f"{row['both_attacked']:,}"
-        table.add_row(
-            escape(row["result"]),
-            row["predicted"],
-            f"{row['attacked']:,}",
-            _interval(row, "share", "low", "high"),
-            median,
-            _interval(row, "difference", "difference_low", "difference_high", sign="+"),
-            both,
-        )
+    title = "Stays flipped, in %\n95 % intervals; differences to the first over the stays that both attacked"
+    columns = ("flipped", "changed,\nmedian", "difference")
+    table = _table(title, "predicted", Column("result", no_wrap=True), *map(_right, columns))
+    for predicted in dict.fromkeys(row["predicted"] for row in rows):
+        of = [row for row in rows if row["predicted"] == predicted]
+        for place, row in enumerate(of):
+            difference = _percent(row, "difference", "difference_low", "difference_high", sign="+")
+            both = row["both_attacked"]
+            table.add_row(
+                "" if place else predicted,
+                escape(row["result"].removeprefix("attack/")),
+                f"{_percent(row, 'share', 'low', 'high')}\nof {row['attacked']:,} stays",
+                "-" if row["median_changed"] is None else f"{row['median_changed']:g}",
+                difference if both is None else f"{difference}\non {both:,} stays",
+                end_section=place == len(of) - 1,
+            )
     return table
 
 
 def _probes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     title = "Verdicts that entry errors reverse, per 1,000 stays (95 % intervals), and derangements"
     columns = ("stays", "reversed", "difference", "derangements followed", "deranged, still called survivors")
-    table = _table(title, "result", *map(_right, columns))
+    table = _table(title, Column("result", no_wrap=True), *map(_right, columns))
     for row in rows:
         table.add_row(
             escape(row["result"]),
@@ -96,6 +102,13 @@ def _interval(row: Mapping[str, Any] | None, value: str, low: str, high: str, si
     if row[low] is None or row[high] is None:
         return f"{row[value]:{sign}.3f}"
     return f"{row[value]:{sign}.3f} ({row[low]:{sign}.3f} to {row[high]:{sign}.3f})"
+
+
+def _percent(row: Mapping[str, Any], value: str, low: str, high: str, sign: str = "") -> str:
+    if row[value] is None:
+        return "-"
+    share, *ends = (None if row[key] is None else f"{100 * row[key]:{sign}.1f}" for key in (value, low, high))
+    return f"{share}" if None in ends else f"{share} ({ends[0]} to {ends[1]})"
 
 
 def headline_numbers(manifest: Manifest) -> dict[str, float | None]:
@@ -122,7 +135,13 @@ def headline_numbers(manifest: Manifest) -> dict[str, float | None]:
 
 
 def _table(title: str, *columns: Column | str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, min_width=min(len(title) + 2, 100))
+    return Table(
+        *columns,
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        min_width=min(max(map(len, title.split("\n"))) + 2, 78),
+    )
 
 
 def _right(name: str) -> Column:

@@ -22,6 +22,9 @@ from icudl.store.manifest import Manifest
 MOST_KEY_OPTIONS = 3
 """Most options that a line of the list shows."""
 
+WIDE, NARROW = 140, 100
+"""Characters of a line below which the list leaves out columns."""
+
 LONGEST_VALUE = 28
 """Most characters of a value that a line of the list shows."""
 
@@ -63,15 +66,34 @@ def listing(manifest: Manifest, name: str) -> Listing:
     )
 
 
-def listing_table(rows: list[Listing]) -> Table:
-    """Return the list as a table."""
-    table = Table("name", "id", "made", "key options", "result", Column("size", justify="right"), box=SIMPLE_HEAD)
+def listing_table(rows: list[Listing], width: int = WIDE) -> Table:
+    """Return the list as a table.
+
+    Args:
+        rows: Its lines.
+        width: Characters of a line. Where they are few, the date goes, and before it options and size: names and ids
+            are what one copies, so they stay whole.
+    """
+    columns = {
+        "name": Column("name", no_wrap=True, overflow="fold"),
+        "id": Column("id", no_wrap=True),
+        "made": Column("made", no_wrap=True),
+        "key options": Column("key options"),
+        "result": Column("result"),
+        "size": Column("size", justify="right", no_wrap=True),
+    }
+    left_out = {"key options", "size"} if width < WIDE else set()
+    left_out |= {"made"} if width < NARROW else set()
+    shown_columns = [name for name in columns if name not in left_out]
+    table = Table(*(columns[name] for name in shown_columns), box=SIMPLE_HEAD)
     for row in rows:
         made = f"{row.made.astimezone():%Y-%m-%d %H:%M}"
         shown = [_of_list(key, value) for key, value in list(row.options.items())[:MOST_KEY_OPTIONS]]
         more = len(row.options) - len(shown)
         options = ", ".join(shown) + (f", +{more}" if more > 0 else "")
-        table.add_row(escape(row.name), row.id[:8], made, escape(options), escape(row.headline), _size(row.size))
+        cells = (escape(row.name), row.id[:8], made, escape(options), escape(row.headline), _size(row.size))
+        by_name = dict(zip(columns, cells, strict=True))
+        table.add_row(*(by_name[name] for name in shown_columns))
     return table
 
 

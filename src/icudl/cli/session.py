@@ -100,10 +100,15 @@ class Session:
             plain = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=not _writes_unicode())
         click.echo(plain)
 
+    @property
+    def width(self) -> int:
+        """Characters that a line of standard output has room for; many where it is no terminal."""
+        out = Console()
+        return out.width if out.is_terminal else 400
+
     def drawn(self, table: Table) -> str:
         """Return a table as text: as wide as the terminal, or as it needs where standard output is no terminal."""
-        out = Console()
-        canvas = Console(file=io.StringIO(), width=out.width if out.is_terminal else 400, color_system=None)
+        canvas = Console(file=io.StringIO(), width=self.width, color_system=None)
         with canvas.capture() as captured:
             canvas.print(table)
         return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")

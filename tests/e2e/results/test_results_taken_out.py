@@ -49,6 +49,9 @@ def test_what_cannot_be_told_is_said(small_study: Path) -> None:
     none = icudl("table", "train", "--kind", "attacks", *store, check=False)
     assert none.returncode != 0
     assert "nothing to tell for --kind attacks" in none.stderr
+    others = icudl("table", "train", "--kind", "attacks", "--kind", "scores", "--format", "md", *store)
+    assert others.stdout.startswith("**Scores")
+    assert "nothing to tell for --kind attacks" in " ".join(others.stderr.split())
     extract = icudl("table", "extract", *store, check=False)
     assert "has neither scores nor attacks" in extract.stderr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import polars as pl
 
@@ -19,24 +19,31 @@ from icudl.report.tables.scores import scores_table, subgroups_table
 from icudl.report.vocabulary import Vocabulary
 
 
-def paper_tables(gathered: Gathered, kinds: Collection[Kind] = ()) -> list[PaperTable]:
+def paper_tables(
+    gathered: Gathered, kinds: Collection[Kind] = (), lacking: Callable[[str], object] = str
+) -> list[PaperTable]:
     """Return the tables of a study, in the words of its outcome.
 
     Args:
         gathered: The results.
         kinds: What to tell; empty for everything that the results tell.
+        lacking: Is called with a sentence for each kind that was asked for and of which the results tell nothing.
 
     Raises:
-        StoreError: The results tell nothing of a kind that was asked for.
+        StoreError: The results tell nothing of any kind that was asked for.
     """
-    found = []
+    found, missing = [], []
     with single_thread():
         for kind in Kind:
             if not kinds or kind in kinds:
                 tables = list(_tables(gathered, kind))
                 if kinds and not tables:
-                    raise StoreError(_why_none(gathered, kind))
+                    missing.append(_why_none(gathered, kind))
                 found += tables
+    if missing and not found:
+        raise StoreError(" ".join(dict.fromkeys(missing)))
+    for sentence in dict.fromkeys(missing):
+        lacking(sentence)
     words = Vocabulary.of(gathered.grid(gathered.main).outcome, names_of(gathered.parts))
     return [words.value(table) for table in found]
 

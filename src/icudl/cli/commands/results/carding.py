@@ -27,7 +27,9 @@ FORMATS = ("md", "html", "xml")
     help="md, html, or xml (Applied Model Card of the Coalition for Health AI, v0.2). Without it, the name given to "
     "--out decides.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; without it, the card is printed.")
+@click.option(
+    "--out", "--output", type=click.Path(path_type=Path), help="File to write; without it, the card is printed."
+)
 @shared_options
 def card(session: Session, reference: str, file_format: str | None, out: Path | None) -> None:
     """Write the model card of a fitted model.

@@ -38,7 +38,7 @@ def list_results(session: Session, stage: str, limit: int) -> None:
     if not rows:
         session.emit("The store holds no results yet. `icudl demo --quick` makes some.", [])
         return
-    session.emit(session.drawn(listing_table(rows)), [row.to_dict() for row in rows])
+    session.emit(session.drawn(listing_table(rows, session.width)), [row.to_dict() for row in rows])
     if len(manifests) > len(rows):
         session.say(f"{len(manifests) - len(rows)} more; --limit 0 lists all.")
 

@@ -157,7 +157,12 @@ def open_report(session: Session, reference: str) -> None:
 @click.argument("reference")
 @click.option("--format", "file_format", default="png", show_default=True, help="png, svg or pdf.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("figures"), show_default=True, help="Folder to write to."
+    "--out",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder to write to.",
 )
 @shared_options
 def figures(session: Session, reference: str, file_format: str, out: Path) -> None:

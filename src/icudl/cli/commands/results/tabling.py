@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,14 @@ import click
 from icudl.cli.session import Session, examples, shared_options
 
 if TYPE_CHECKING:
-    from icudl.report.tables.base import PaperTable
+    from icudl.report.elements import Entry
+    from icudl.report.tables.base import Line, PaperTable
 
 FORMATS = ("latex", "csv", "md", "html")
 ENDINGS = {".tex": "latex", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+LONGEST_LABEL, SHORTEST_LABEL = 26, 18
+LONGEST_HEAD = 11
+"""Most characters of a line of the first column, and of the head of another, where a table is wide for its terminal."""
 KINDS = ("cohort", "scores", "subgroups", "attacks", "fragility")
 
 
@@ -40,7 +45,10 @@ KINDS = ("cohort", "scores", "subgroups", "attacks", "fragility")
     help="Without it, the ending of --output decides; without --output, the tables are drawn on the terminal.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="File to write, or for CSV a folder; else standard output."
+    "--output",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write, or for CSV a folder; else standard output.",
 )
 @shared_options
 def table(
@@ -53,6 +61,8 @@ def table(
     scores on fewer than ten deaths are not told. Of credentialed data, small groups are masked. LaTeX needs the package
     booktabs.
     """
+    from rich.markup import escape
+
     from icudl.errors import ConfigError
     from icudl.pipeline.results.gathered import Gathered
     from icudl.pipeline.results.paper import paper_tables
@@ -60,7 +70,9 @@ def table(
 
     chosen = file_format or _format_of(output)
     gathered = Gathered(session.store(), session.find(reference))
-    tables = paper_tables(gathered, [Kind(kind) for kind in kinds])
+    tables = paper_tables(
+        gathered, [Kind(kind) for kind in kinds], lambda why: session.say(f"[yellow]![/] {escape(why)}")
+    )
     told: list[dict[str, Any]] = [_plain(each) for each in tables]
     if chosen == "csv" and len(tables) > 1 and (output is None or output.suffix):
         raise ConfigError(
@@ -68,7 +80,7 @@ def table(
             "or --output FOLDER for a file each."
         )
     if chosen is None:
-        session.emit("\n\n".join(map(session.drawn, map(_drawn, tables))), told)
+        session.emit("\n\n".join(session.drawn(_fitting(each, session.width)) for each in tables), told)
         return
     texts = _written(tables, chosen)
     if output is None:
@@ -139,18 +151,51 @@ def _plain(each: PaperTable) -> dict[str, Any]:
     return named | {"rows": rows, "notes": list(each.notes)}
 
 
-def _drawn(each: PaperTable) -> Any:
+def _fitting(each: PaperTable, width: int) -> Any:
+    """Draw a table as wide as it has room: intervals beside the numbers, else below them, else in two lines below."""
+    from rich.console import Console
+
+    measured = Console(width=1000)
+    fitting = (drawn for tight in (0, 1) if measured.measure(drawn := _drawn(each, tight)).maximum <= width)
+    return next(fitting, None) or _drawn(each, 2)
+
+
+def _drawn(each: PaperTable, tight: int) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Column, Table
 
     from icudl.report.tables.writers import full
 
-    heads = [Column(escape(head), justify="right") for head in each.columns]
-    drawn = Table(Column(escape(each.head)), *heads, title=escape(each.title), title_justify="left", box=SIMPLE_HEAD)
+    def label(line: Line) -> str:
+        indent = "  " * line.indented
+        lines = (
+            textwrap.wrap(line.label, (0, LONGEST_LABEL, SHORTEST_LABEL)[tight] - len(indent))
+            if tight
+            else [line.label]
+        )
+        text = "\n".join(indent + escape(part) for part in lines)
+        return text if line.cells else f"[bold]{text}[/]"
+
+    def said(cell: Entry) -> str:
+        if not tight or not cell.detail:
+            return escape(full(cell))
+        detail = cell.detail.replace(" %", "").replace(" to ", " to\n") if tight > 1 else cell.detail
+        return escape(f"{cell.text}\n({detail})")
+
+    def head(words: str) -> str:
+        return escape("\n".join(textwrap.wrap(words, LONGEST_HEAD, break_long_words=False)) if tight else words)
+
+    heads = [Column(head(words), justify="right", overflow="fold") for words in each.columns]
+    drawn = Table(
+        Column(escape(each.head), no_wrap=True),
+        *heads,
+        title=escape(each.title),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=tight > 1,
+    )
     for line in each.lines:
-        label = escape(line.label)
-        drawn.add_row(f"[bold]{label}[/]" if not line.cells else f"  {label}" if line.indented else label,
-                      *(escape(full(cell)) for cell in line.cells))  # fmt: skip
+        drawn.add_row(label(line), *map(said, line.cells))
     drawn.caption, drawn.caption_justify = escape("\n".join(each.notes)), "left"
     return drawn
