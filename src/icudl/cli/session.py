@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from icudl.store.manifest import Manifest
 
 
+DEFAULT_STORE = "runs"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Session:
     """One call of the command line."""
@@ -237,7 +240,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--store",
         type=click.Path(),
-        default="runs",
+        default=DEFAULT_STORE,
         show_default=True,
         help="Folder of results, or s3://BUCKET/PREFIX.",
     )

@@ -148,7 +148,7 @@ def _scored(store: Store, manifest: Manifest, *, with_baselines: bool) -> Iterat
 def _attacks_side_by_side(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
     title = "Attacks on held-out stays that the model gets right"
     columns = ("survival: attacked", "flipped", "values", "death: attacked", "flipped", "values")
-    table = _table(title, "attack", *map(_right, columns))
+    table = _table(title, Column("attack", no_wrap=True), *map(_right, columns))
     for manifest in manifests:
         cells = [cell for _, *cells in _flips(store, manifest) for cell in cells[:3]]
         table.add_row(escape(manifest.name.removeprefix("attack/")), *cells)

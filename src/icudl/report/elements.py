@@ -48,19 +48,18 @@ class Figure:
     size: str = "half"
     basis: str = ""
 
-    def without_idle(self, name: str) -> Figure:
-        """Leave out a switch all of whose choices draw the same; the first choice stays.
+    def without(self, name: str) -> Figure:
+        """Leave out a switch, such as one between things that are alike; what its first choice draws stays.
 
         Args:
-            name: Of the switch.
+            name: Of the switch; a figure that lacks it stays as it is.
         """
-        place = [switch.name for switch in self.switches].index(name)
-        kept: dict[str, Chart] = {}
-        for key, chart in dict(self.chart if isinstance(self.chart, Mapping) else {}).items():
-            choices = key.split("|")
-            rest = "|".join(choices[:place] + choices[place + 1 :])
-            if kept.setdefault(rest, chart) != chart:
-                return self
+        place = next((at for at, switch in enumerate(self.switches) if switch.name == name), None)
+        if place is None or not isinstance(self.chart, Mapping):
+            return self
+        first = self.switches[place].options[0][0]
+        choices = [(key.split("|"), chart) for key, chart in self.chart.items()]
+        kept = {"|".join(key[:place] + key[place + 1 :]): chart for key, chart in choices if key[place] == first}
         switches = tuple(switch for switch in self.switches if switch.name != name)
         return dataclasses.replace(self, chart=kept if switches else kept[""], switches=switches)
 

@@ -62,9 +62,9 @@ def card() -> Card:
 
 def test_a_card_tells_the_scores_of_its_model_and_of_groups_that_are_no_handful(card: Card) -> None:
     text = to_markdown(card)
-    assert "| auroc (test, 20 stays, 4 deaths) | 0.810 | 0.700 to 0.900 |" in text
-    assert "auroc of sex=F (test, 200 stays, 40 deaths)" in text
-    assert "sex=M" not in text
+    assert "| AUROC (test, 20 stays, 4 deaths) | 0.810 | 0.700 to 0.900 |" in text
+    assert "AUROC of Sex: women (test, 200 stays, 40 deaths)" in text
+    assert "Sex: men" not in text
     assert len(card.usefulness) == 2  # and no score of the baseline
     assert "| test | 0.2500 | 0.5000 |" in text
     assert "f00d" in text

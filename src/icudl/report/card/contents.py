@@ -24,7 +24,7 @@ from icudl.artifacts import (
     Scores,
     TrainingResult,
 )
-from icudl.report.names import robust_training
+from icudl.report.names import METRIC_NAMES, robust_training, subgroup_name
 from icudl.report.vocabulary import Vocabulary
 from icudl.report.wording import count, percent
 
@@ -40,6 +40,7 @@ FEWEST_IN_GROUP = 10
 """Deaths below which a subgroup has no scores on a card."""
 
 SUBGROUP_METRICS = ("auroc", "auprc", "brier")
+CALIBRATION = tuple(METRIC_NAMES[name] for name in ("brier", "ece"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +271,9 @@ def _usefulness(of: Described) -> tuple[Measured, ...]:
             if line["value"] is None:
                 continue
             stays = _which(data, line)
-            found.append(Measured(f"{line['metric']} ({stays})", line["value"], line["low"], line["high"]))
+            found.append(
+                Measured(f"{METRIC_NAMES[line['metric']]} ({stays})", line["value"], line["low"], line["high"])
+            )
     return tuple(found)
 
 
@@ -284,13 +287,13 @@ def _fairness(of: Described) -> tuple[Measured, ...]:
             if line["value"] is None:
                 continue
             stays = _which(data, line)
-            label = f"{line['metric']} of {line['subgroup']} ({stays})"
+            label = f"{METRIC_NAMES[line['metric']]} of {subgroup_name(line['subgroup'])} ({stays})"
             found.append(Measured(label, line["value"], line["low"], line["high"]))
     return tuple(found)
 
 
 def _calibration(of: Described) -> tuple[str | Grid, ...]:
-    wanted = [each for each in _usefulness(of) if each.label.startswith(("brier", "ece", "calibration"))]
+    wanted = [each for each in _usefulness(of) if each.label.startswith(CALIBRATION)]
     predictions = of.training.predictions.filter(pl.col("model") == of.training.model)
     rows = tuple(
         (str(split), f"{part['probability'].to_numpy().mean():.4f}", f"{part['label'].to_numpy().mean():.4f}")

@@ -9,7 +9,8 @@ from icudl.report.card.contents import Card, Chapter, Grid, ToFill
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid #d0d7de;padding:.25rem .75rem;"
-    "text-align:left;vertical-align:top}td{overflow-wrap:anywhere}mark{background:#fff3bf}"
+    "text-align:left;vertical-align:top}td,th{overflow-wrap:anywhere}"
+    "@media(max-width:40rem){td,th{padding:.25rem .3rem}}mark{background:#fff3bf}"
 )
 
 

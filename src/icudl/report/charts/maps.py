@@ -84,7 +84,7 @@ def map_figure(attack: AttackResult, susceptibility: SusceptibilityResult) -> Fi
         variants,
         (CONDITION_SWITCH, EXAMPLE_SWITCH, Switch("measure", "Measure", tuple(measures.items()))),
         "full",
-    ).without_idle("example")
+    )
 
 
 def _bounds(part: pl.DataFrame, measure: str) -> tuple[Numbers | None, Numbers | None]:
@@ -120,7 +120,7 @@ def ranking_figure(variables: pl.DataFrame, attack: AttackResult) -> Figure:
         variants,
         (Switch("measure", "Measure", tuple(RANKED.items())), EXAMPLE_SWITCH),
         "full",
-    ).without_idle("example")
+    )
 
 
 def hours_figure(hours: pl.DataFrame) -> Figure:
@@ -155,4 +155,4 @@ def hours_figure(hours: pl.DataFrame) -> Figure:
         variants,
         (Switch("measure", "Measure", tuple(BY_HOUR.items())), EXAMPLE_SWITCH),
         "full",
-    ).without_idle("example")
+    )

@@ -229,7 +229,7 @@ def attacks_section(study: StudyResults, lines: Sequence[AttackLine], chapters: 
         for line in lines
         if line.threat_model == "grid" and line.charted is not None and line.charted < 0.5
     ]
-    blocks: tuple[Block, ...] = (_attacks_table(lines, chapters),)
+    blocks: tuple[Block, ...] = (_attacks_table(lines, chapters, several=len(study.data) > 1),)
     folded = (_attacks_figure(lines, main),)
     if filled:
         note = Note(
@@ -258,12 +258,12 @@ def _how(line: AttackLine) -> str:
     return f"{line.plugin}, {what}" if line.plugin else what
 
 
-def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str]) -> Table:
+def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str], *, several: bool) -> Table:
     rows = tuple(
         row(
             line.model,
             Entry(line.attack, None, _how(line), chapter),
-            line.data,
+            *([line.data] if several else []),
             line.flips["both"].attacked,
             *(_flipped(line.flips[name]) for name in (*CONDITIONS, "both")),
             middle_entry(line.fewest),
@@ -277,7 +277,7 @@ def _attacks_table(lines: Sequence[AttackLine], chapters: Sequence[str]) -> Tabl
         columns(
             "Model",
             "Attack",
-            "Data set",
+            *(["Data set"] if several else []),
             numeric("Stays attacked"),
             numeric("Survival to death"),
             numeric("Death to survival"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from icudl.cli.session import Session, examples, foretold, shared_options
+from icudl.cli.session import DEFAULT_STORE, Session, examples, foretold, shared_options
 
 if TYPE_CHECKING:
     from icudl.config.schema import Config
@@ -35,6 +35,8 @@ def demo(session: Session, quick: bool) -> None:
 
     config = session.config(packaged_study(QUICK)) if quick else session.config(packaged_study(DEFAULT), DEMO)
     bring_up_to_date(session, "report", config_override=config)
+    store = "" if session.store_path == DEFAULT_STORE else f" --store {escape(session.store_path)}"
+    session.say(f"Look at it: `icudl open{store}`. Ask your own data: `icudl config init study.toml --from default`.")
 
 
 @click.command(

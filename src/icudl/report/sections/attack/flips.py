@@ -99,6 +99,7 @@ def budget_figure(budget: pl.DataFrame) -> Figure:
                         y=rounded(lines["share"]),
                         low=rounded(lines["low"]),
                         high=rounded(lines["high"]),
+                        marks="" if lines.height > 1 else "all",  # one point is no line
                         dash=place,
                     )
                 )
@@ -116,4 +117,4 @@ def budget_figure(budget: pl.DataFrame) -> Figure:
             EXAMPLE_SWITCH,
         ),
         "full",
-    ).without_idle("example")
+    )

@@ -77,11 +77,11 @@ def attack_section(study: StudyResults, attack: AttackResults, line: AttackLine)
     else:
         blocks.append(Note("No prediction was flipped. There are no changes to describe."))
     folded: list[Block] = []
-    if line.plugin in ONE_AT_A_TIME:
-        folded.append(fewest_figure(tables["smallest_change"]))
-    folded.append(discovery_figure(tables["discovery"], alike=alike))
+    if line.plugin not in ONE_AT_A_TIME:  # of one value there is neither a fewest number nor a search for fewer
+        folded.append(discovery_figure(tables["discovery"], alike=alike))
     if tables["budget"].height:
-        folded.append(budget_figure(tables["budget"]))
+        budget = budget_figure(tables["budget"])
+        folded.append(budget.without("example") if alike else budget)
     folded += [
         histogram_grid(tables["perturbation_properties"], tables["fragility"], alike=alike),
         _statuses(tables["statuses"]),

@@ -6,6 +6,7 @@ import polars as pl
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
+from icudl.analysis.numbers.attacks.sizes import one_example
 from icudl.artifacts import AttackResult, SusceptibilityResult
 from icudl.report.charts.maps import hours_figure, map_figure, ranking_figure
 from icudl.report.elements import (
@@ -36,8 +37,15 @@ def susceptibility_section(attack: AttackResult, susceptibility: SusceptibilityR
         blocks.append(Note("No prediction was flipped. The maps are empty."))
     else:
         blocks += _thin(tables["fragility"])
-    blocks += [map_figure(attack, susceptibility), ranking_figure(tables["variables"], attack)]
-    folded: list[Block] = [hours_figure(tables["hours"]), *importance_blocks(tables, attack)]
+    alike = one_example(attack)
+    figures = (
+        map_figure(attack, susceptibility),
+        ranking_figure(tables["variables"], attack),
+        hours_figure(tables["hours"]),
+    )
+    cells, ranking, hours = (figure.without("example") if alike else figure for figure in figures)
+    blocks += [cells, ranking]
+    folded: list[Block] = [hours, *importance_blocks(tables, attack)]
     folded.append(_ranking_table(tables["variables"], attack))
     return Section("where", "What predictions depend on", "Where", lead, tuple(blocks), tuple(folded))
 

@@ -168,17 +168,17 @@ def _beside_proofs(attack: AttackResult, proofs: Certificates | None) -> list[Bl
     rows = tuple(
         row(name, missed.stays, _known_share(missed, share), values)
         for name, share, values in (
-            ("Sweep: points of the range", missed.swept, missed.values - missed.missed_values),
+            ("Attack", missed.swept, missed.values - missed.missed_values),
             ("Proof: the whole range", missed.proved, missed.values),
         )
     )
     if not missed.values:
         told = "No value of these stays flips a prediction alone, by the proof."
     elif not missed.missed_values:
-        told = "The sweep missed none of the values that flip a prediction alone."
+        told = "The attack missed none of the values that flip a prediction alone."
     else:
         told = (
-            f"The sweep missed {missed.missed_values:,} of the {count(missed.values, 'value')} that flip a prediction "
+            f"The attack missed {missed.missed_values:,} of the {count(missed.values, 'value')} that flip a prediction "
             f"alone, and with them {count(missed.missed_stays, 'stay')}."
         )
     if missed.open_stays:
@@ -193,7 +193,7 @@ def _beside_proofs(attack: AttackResult, proofs: Certificates | None) -> list[Bl
             "One value: searched and proved",
             columns("How", numeric("Stays"), numeric("Stays flipped (95 %)"), numeric("Values that flip")),
             rows,
-            f"The same stays both times: those that the sweep attacked and the proof looked at. {told}",
+            f"The same stays both times: those that the attack tried and the proof looked at. {told}",
         )
     ]
 

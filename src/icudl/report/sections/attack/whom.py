@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -50,7 +51,15 @@ def _blocks(grid: GridDataset, fragility: pl.DataFrame) -> list[Block]:
         del measures["all"]
     blocks: list[Block] = [_by_risk(flipped_by_risk(fragility), measures)]
     groups = flipped_by_group(fragility, grid.stays)
-    return [_by_group(groups, measures), *blocks] if groups else blocks
+    told = {
+        name: group
+        for name, group in groups.items()
+        if any(math.isfinite(_share(of, measure).value) for of in group.values() for measure in measures)
+    }
+    if not told:
+        return blocks
+    figure = _by_group(told, measures)
+    return [figure if len(measures) > 1 else figure.without("measure"), *blocks]
 
 
 def _share(of: FlippedShare, measure: str) -> Share:
@@ -91,7 +100,7 @@ def _by_group(groups: Mapping[str, Mapping[str, FlippedShare]], measures: Mappin
         },
         (Switch("measure", "Share", tuple(measures.items())),),
         "full",
-    ).without_idle("measure")
+    )
 
 
 def _by_risk(by_risk: Mapping[str, Sequence[FlippedShare]], measures: Mapping[str, str]) -> Figure:
