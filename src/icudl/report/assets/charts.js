@@ -31,7 +31,7 @@ function frame(spec, state, width, domains, heightWanted) {
     );
   }
   let lastEnd = -Infinity;
-  for (const value of px.ticks(Math.max(2, Math.floor((area.right - area.left) / (small ? 60 : 80))))) {
+  for (const value of px.ticks(Math.max(small ? 2 : 4, Math.floor((area.right - area.left) / (small ? 60 : 80))))) {
     const label = formatOn(spec.x, value);
     const half = label.length * 3.5;
     node.append(svg("line", { class: "axis", x1: px(value), x2: px(value), y1: area.bottom, y2: area.bottom + 4 }));
@@ -186,7 +186,7 @@ function drawDots(spec, state, width) {
   const px = makeScale(spec.x, domain, area.left, area.right);
   const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true", focusable: "false" });
   let lastEnd = -Infinity;
-  for (const value of px.ticks(Math.max(2, Math.floor((area.right - area.left) / 75)))) {
+  for (const value of px.ticks(Math.max(4, Math.floor((area.right - area.left) / 75)))) {
     const label = formatOn(spec.x, value);
     node.append(svg("line", { class: "gridline", x1: px(value), x2: px(value), y1: area.top, y2: area.bottom }));
     if (px(value) - label.length * 3.5 < lastEnd + 6) continue;

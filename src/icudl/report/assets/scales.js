@@ -10,11 +10,11 @@ function viridis(share) {
   return `rgb(${parts.join(",")})`;
 }
 
-function linearTicks(low, high, wanted) {
+function linearTicks(low, high, wanted, whole = false) {
   const span = high - low || 1;
-  const raw = span / Math.max(1, wanted);
+  const raw = Math.max(span / Math.max(1, wanted), whole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= raw - 1e-12);
+  const step = (whole ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10]).map((factor) => factor * power).find((size) => size >= raw - 1e-12);
   const ticks = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1) ticks.push(Number((at * step).toPrecision(12)));
   return ticks;
@@ -40,7 +40,7 @@ function makeScale(axis, domain, from, to) {
     const value = low + ((pixel - from) / (to - from)) * span;
     return log ? 10 ** value : value;
   };
-  scale.ticks = (wanted) => (axis.words ? axis.words.map((_, place) => place) : log ? logTicks(domain[0], domain[1], wanted) : linearTicks(domain[0], domain[1], wanted).filter((value) => !axis.whole || Number.isInteger(value)));
+  scale.ticks = (wanted) => (axis.words ? axis.words.map((_, place) => place) : log ? logTicks(domain[0], domain[1], wanted) : linearTicks(domain[0], domain[1], wanted, axis.whole));
   return scale;
 }
 
