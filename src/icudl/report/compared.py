@@ -172,7 +172,7 @@ def _scores_figure(rows: Sequence[Row], splits: Sequence[str]) -> Figure:
             charts[f"{split}|{metric}"] = _dots(own, names, axis, ("value", "low", "high"), METRIC_NAMES[metric])
     return Figure(
         "scores-figure",
-        "The same numbers as a picture",
+        "Scores as a picture",
         "One dot a result, with its 95 % interval. Intervals of the same stays may overlap although the difference is "
         "certain: the table tells the differences themselves.",
         charts,
@@ -240,7 +240,7 @@ def _attacks(of: Comparison) -> Layer | None:
     }
     figure = Figure(
         "attacks-figure",
-        "The same numbers as a picture",
+        "Flipped stays as a picture",
         "One dot a result, with its 95 % interval (Wilson).",
         charts,
         (Switch("predicted", "Prediction", tuple((name, PREDICTED[name]) for name in reversed(PREDICTED))),),

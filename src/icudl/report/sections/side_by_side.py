@@ -187,7 +187,7 @@ def _models_figure(lines: Sequence[ModelLine]) -> Figure:
             )
     return Figure(
         "models-figure",
-        "The same numbers as a picture",
+        "Scores as a picture",
         "One dot a model, with its 95 % interval. Intervals of the same stays may overlap although the difference is "
         "certain: the table above tells the differences themselves.",
         variants,
@@ -326,7 +326,7 @@ def _attacks_figure(lines: Sequence[AttackLine], main: str) -> Figure:
     )
     return Figure(
         "attacks-figure",
-        "The same numbers as a picture",
+        "Flipped stays as a picture",
         "One line an attack; shares with their 95 % intervals.",
         {"flipped": flipped, "fewest": fewest, "charted": charted},
         (
