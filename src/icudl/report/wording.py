@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -74,6 +75,14 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
         text += f" ({low:.{digits}f} to {high:.{digits}f})"
     return Entry(text, float(value))
+
+
+def interval_below(value: float | None, low: float | None, high: float | None, digits: int = 3) -> Entry:
+    """Format an estimate with its 95 % interval in a line below, so that many fit beside one another."""
+    estimate = interval(value, None, None, digits)
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return estimate
+    return dataclasses.replace(estimate, detail=f"{low:.{digits}f} to {high:.{digits}f}")
 
 
 def decimals(low: float, high: float) -> int:

@@ -103,7 +103,9 @@ def budget_figure(budget: pl.DataFrame) -> Figure:
                         dash=place,
                     )
                 )
-        return Lines(x=Axis(label=f"Allowed {NORM_NAMES[norm]}", min=0), y=FLIPPED, series=tuple(series))
+        return Lines(
+            x=Axis(label=f"Allowed {NORM_NAMES[norm]}", min=0, whole=norm == "l0"), y=FLIPPED, series=tuple(series)
+        )
 
     return Figure(
         "budget",

@@ -21,7 +21,7 @@ from icudl.report.sections.model.hospitals import hospital_figure, hospital_tabl
 from icudl.report.sections.model.learning import training_curves
 from icudl.report.sections.model.subgroups import subgroup_figure, subgroup_table
 from icudl.report.study import ModelResults, StudyResults
-from icudl.report.wording import columns, count, interval, numeric, row
+from icudl.report.wording import columns, count, interval_below, numeric, row
 from icudl.training.outside import given_threshold
 
 
@@ -203,13 +203,6 @@ def _whence_threshold(model: ModelResults) -> str:
     return "which was chosen on validation stays and not on the stays judged here"
 
 
-def _with_interval(line: dict[str, Any]) -> Entry:
-    """Write a score with its interval below it, so that all scores fit beside one another."""
-    score = interval(line["value"], None, None)
-    known = [line[end] for end in ("low", "high") if line[end] is not None and np.isfinite(line[end])]
-    return score if len(known) < 2 else dataclasses.replace(score, detail=f"{known[0]:.3f} to {known[1]:.3f}")
-
-
 def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_threshold: str) -> Table:
     known = [name for name in METRIC_NAMES if any((group.metrics["metric"] == name).any() for group in groups)]
     rows = []
@@ -220,7 +213,12 @@ def _metrics_table(groups: tuple[JudgedStays, ...], models: list[str], whence_th
             if not found:
                 continue
             first = next(iter(found.values()))
-            cells = [_with_interval(found[name]) if name in found else Entry("–", None) for name in known]
+            cells = [
+                interval_below(found[name]["value"], found[name]["low"], found[name]["high"])
+                if name in found
+                else Entry("–", None)
+                for name in known
+            ]
             rows.append(row(predictor_name(model), group.words, first["stays"], first["deaths"], *cells))
     labels = [numeric(METRIC_NAMES[name]) for name in known]
     return Table(

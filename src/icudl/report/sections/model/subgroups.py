@@ -9,7 +9,7 @@ import polars as pl
 from icudl.report.charts.descriptions import Axis, Dot, Dots
 from icudl.report.elements import Entry, Figure, Switch, Table
 from icudl.report.names import METRIC_NAMES, subgroup_name
-from icudl.report.wording import columns, interval, numeric, rounded, row
+from icudl.report.wording import columns, interval_below, numeric, rounded, row
 
 DRAWN = ("auroc", "auprc", "brier", "recall")
 LISTED = ("auroc", "auprc", "brier", "precision", "recall")
@@ -62,7 +62,7 @@ def subgroup_table(subgroups: Mapping[str, pl.DataFrame], words: Mapping[str, st
             found = {line["metric"]: line for line in lines.iter_rows(named=True)}
             first = next(iter(found.values()))
             cells = [
-                interval(found[name]["value"], found[name]["low"], found[name]["high"])
+                interval_below(found[name]["value"], found[name]["low"], found[name]["high"])
                 if name in found
                 else Entry("–", None)
                 for name in LISTED
