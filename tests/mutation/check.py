@@ -112,6 +112,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "attacks/methods/entry_errors.py": ("unit/attacks/test_attack_entries.py",),
     "attacks/target/verification.py": (
         "unit/attacks/target/test_attack_verification.py",
+        "unit/attacks/target/test_charted_target.py",
         "unit/attacks/run/test_attack_runner.py",
     ),
     "analysis/intervals.py": ("unit/analysis/test_intervals.py", "unit/analysis/test_susceptibility.py"),
