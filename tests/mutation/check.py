@@ -73,6 +73,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/training/test_training_fit_again.py",
         "unit/stages/test_training_stage.py",
         "unit/training/scores/test_training_calibration.py",
+        "unit/training/test_outside_training.py",
     ),
     "training/scores/calibration.py": (
         "unit/training/scores/test_training_calibration.py",

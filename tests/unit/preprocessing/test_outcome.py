@@ -94,6 +94,8 @@ def test_a_column_whose_hour_is_told_is_predicted_of_those_who_do_not_have_it_ye
     assert _labels(made, event="column") == {2: True, 3: True, 4: False}
     assert _labels(made, event="column", gap_hours=1) == {3: True, 4: False}
     assert _labels(made) == dict.fromkeys(range(1, 5), False), "another outcome has no such hour"
+    _, flow = select_cohort(made, CohortOptions(), OutcomeOptions())
+    assert not flow["criterion"].str.contains("without the outcome").any()
 
 
 def test_the_gap_moves_the_moment_from_which_the_outcome_counts() -> None:

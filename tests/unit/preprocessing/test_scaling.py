@@ -8,7 +8,7 @@ import torch
 
 from icudl.errors import ConfigError, StageError
 from icudl.preprocessing.cohort import CohortOptions
-from icudl.preprocessing.features import CHANNELS, assemble_features, columns_of, n_features
+from icudl.preprocessing.features import CHANNELS, assemble_features, assemble_values, columns_of, n_features
 from icudl.preprocessing.scaling import (
     InputOptions,
     fit_scaler,
@@ -125,6 +125,7 @@ def test_the_value_channel_of_minmax_is_the_unit_coordinate():
     )
     features.sum().backward()
     assert torch.equal(features[0], unit[0])
+    assert torch.equal(assemble_values(unit, torch.tensor([4, 2, 1]), scaler, InputOptions()), features[..., :2])
     assert (unit.grad[1, 2:] == 0).all()
     assert (unit.grad[1, :2] == 1).all()
 
