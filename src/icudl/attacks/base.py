@@ -146,6 +146,25 @@ def on_changed_cells(target: DifferentiableTarget) -> DifferentiableTarget:
     return target.on_changed_cells() if isinstance(target, FocusedTarget) else target
 
 
+@runtime_checkable
+class AnchoredTarget(TargetModel, Protocol):
+    """A target that scores records faster that lie near others which it has scored."""
+
+    def anchored(self, values: Tensor) -> tuple[Tensor, Self] | None:
+        """Return the (B,) margins at ``values`` (B, T, F), and this target for margins near there.
+
+        None if that would save no time.
+        """
+
+
+def anchored(target: TargetModel, values: Tensor) -> tuple[Tensor, TargetModel] | None:
+    """Return the margins at ``values``, and a target that scores faster near there; None if there is none.
+
+    Gradients come from the target itself: what ``survey`` leaves out depends on the unchanged stays.
+    """
+    return target.anchored(values) if isinstance(target, AnchoredTarget) else None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perturbation:
     """The examples that an attack found for a batch of stays.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks import distances
-from icudl.attacks.base import Perturbation, TargetModel, allowed_change, differentiable, on_changed_cells
+from icudl.attacks.base import Perturbation, TargetModel, allowed_change, anchored, differentiable, on_changed_cells
 
 CHUNK = 256
 """Candidates evaluated at once; larger batches are slower on a CPU."""
@@ -82,19 +82,22 @@ def leave_out(target: TargetModel, change: Tensor) -> Tensor:
     change = change.clone()
     active = torch.arange(len(change), device=change.device)
     while len(active):
+        every = torch.arange(len(active), device=change.device)
         current = change[active]
+        near = target.select(active)
+        found = anchored(near, near.values + current)
+        now, near = found or (margins_of(target, active, current), near)
         stay, cell = current.flatten(1).nonzero(as_tuple=True)
         candidates = current.flatten(1)[stay]
         candidates[torch.arange(len(stay), device=stay.device), cell] = 0.0
-        margins = margins_of(target, active[stay], candidates.view(-1, *change.shape[1:]))
+        margins = margins_of(near, stay, candidates.view(-1, *change.shape[1:]))
         table = margins.new_full((len(active), change[0].numel()), torch.inf)
         table[stay, cell] = margins
-        now = margins_of(target, active, current)
         together = drop_together(current, table, now)
-        works = margins_of(target, active, together) < 0
+        works = margins_of(near, every, together) < 0
         single = table.min(dim=1)
         alone = current.flatten(1).clone()
-        alone[torch.arange(len(active), device=active.device), single.indices] = 0.0
+        alone[every, single.indices] = 0.0
         can_drop = single.values < 0
         reduced = torch.where(works[:, None, None], together, alone.view_as(current))
         change[active[can_drop]] = reduced[can_drop]

@@ -26,6 +26,9 @@ class AutogradEngine:
     def remember(self, features: Tensor, lengths: Tensor, n_moving: int | None = None) -> None:
         """Return None: a model may depend on every hour in any way, so remembering saves no time."""
 
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> None:
+        """Return None; see ``engine.protocol.Engine``."""
+
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
         """See ``engine.protocol.Engine``."""
         with torch.no_grad():

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from icudl.attacks.engine.autograd import AutogradEngine
+from icudl.attacks.engine.compiled.engine import CompiledEngine
+from icudl.attacks.engine.compiled.library import passes
 from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.engine.hours import READOUTS, HoursEngine
 from icudl.attacks.engine.protocol import Engine
@@ -73,7 +75,8 @@ def _can_join(first: nn.Module, other: nn.Module) -> bool:
     if isinstance(first, WidePath) and isinstance(other, WidePath):
         return _encode_alike(first.encoding, other.encoding)
     if isinstance(first, RecurrentClassifier) and isinstance(other, RecurrentClassifier):
-        return _reads_hours(first) and type(first) is type(other) and first.options == other.options
+        can_join = (_is_compiled(first) and _is_compiled(other)) or _reads_hours(first)
+        return can_join and type(first) is type(other) and first.options == other.options
     return False
 
 
@@ -84,6 +87,18 @@ def _encode_alike(first: SummaryEncoding, other: SummaryEncoding) -> bool:
 
 def _reads_hours(model: RecurrentClassifier) -> bool:
     return model.options.n_layers == 1 and model.options.readout in READOUTS
+
+
+def _is_compiled(model: RecurrentClassifier) -> bool:
+    """Tell whether the passes in C can be used."""
+    options, weight = model.options, model.head.out.weight
+    return (
+        isinstance(model.rnn, nn.LSTM)
+        and options.n_layers == 1
+        and options.readout != "max"
+        and (weight.device.type, weight.dtype) == ("cpu", torch.float32)
+        and passes() is not None
+    )
 
 
 def _engine_of(modules: list[nn.Module]) -> Engine:
@@ -97,6 +112,9 @@ def _engine_of(modules: list[nn.Module]) -> Engine:
             raise NotWrittenByHandError
         return RescaledEngine(first, engine)
     assert isinstance(first, RecurrentClassifier)  # noqa: S101 - _terms yields nothing else
+    library = passes() if _is_compiled(first) else None
+    if library is not None:
+        return CompiledEngine([each for each in modules if isinstance(each, RecurrentClassifier)], library)
     if _reads_hours(first):
         return HoursEngine([each for each in modules if isinstance(each, RecurrentClassifier)])
     return (

@@ -65,6 +65,9 @@ class EndStateEngine(DirectionalEngine):
             moving=features[..., :n_moving].clone(), fixed=features[..., n_moving:].clone(), courses=courses
         )
 
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> None:
+        """Return None; see ``engine.protocol.Engine``."""
+
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """See ``engine.protocol.Engine``."""
         features = _whole(features, lengths, known)

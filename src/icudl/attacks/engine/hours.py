@@ -269,6 +269,9 @@ class HoursEngine(DirectionalEngine):
         moving, fixed = features[..., :n_moving].clone(), features[..., n_moving:].clone()
         return HoursMemory(moving=moving, fixed=fixed, ways=tuple(ways))
 
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> None:
+        """Return None; see ``engine.protocol.Engine``."""
+
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """See ``engine.protocol.Engine``."""
         features = without_padding(features, lengths)

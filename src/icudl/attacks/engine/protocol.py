@@ -47,3 +47,15 @@ class Engine(Protocol):
             faint: Share of a stay's steepest slope; later gradients may leave out slopes below it.
             known: See ``difference``; its reach is not used.
         """
+
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> tuple[Tensor, Memory] | None:
+        """Remember variants of known stays, from which other variants will differ less than from the known stays.
+
+        Args:
+            features: (B, T, K) features that move.
+            lengths: (B,) hours of each.
+            known: The stays of which these are variants.
+
+        Returns:
+            The (B,) logit differences, and what is remembered; None if that would not save time.
+        """

@@ -36,6 +36,9 @@ class StackEngine:
     def remember(self, features: Tensor, lengths: Tensor, n_moving: int | None = None) -> None:
         """Return None: every hour may change the inputs of the upper layers or of the read-out."""
 
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> None:
+        """Return None; see ``engine.protocol.Engine``."""
+
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:  # noqa: ARG002
         """See ``engine.protocol.Engine``."""
         n_hours = int(lengths.max())

@@ -56,6 +56,18 @@ class TermEngine:
             total += weight * engine.difference(own, lengths, part)
         return total
 
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> tuple[Tensor, TermMemory] | None:
+        """See ``engine.protocol.Engine``."""
+        total, memories = features.new_zeros(len(features)), []
+        for weight, engine, (own, part) in zip(self.weights, self.engines, self._parts(features, known), strict=True):
+            found = None if part is None else engine.anchor(own, lengths, part)
+            if found is None:
+                return None
+            total += weight * found[0]
+            memories.append(found[1])
+        fixed = known.memory.fixed[known.stays]
+        return total, TermMemory(moving=features, fixed=fixed, parts=tuple(memories))
+
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -117,6 +129,10 @@ class RescaledEngine:
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """See ``engine.protocol.Engine``."""
         return self.engine.difference(self._own(features)[0], lengths, known)
+
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> tuple[Tensor, Memory] | None:
+        """See ``engine.protocol.Engine``."""
+        return self.engine.anchor(self._own(features)[0], lengths, known)
 
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None

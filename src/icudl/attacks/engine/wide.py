@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from icudl.attacks.engine.compiled.summaries import CompiledSummaries
 from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.engine.reading import without_padding
 from icudl.models.base import within_length
@@ -78,10 +79,33 @@ class WideMemory(Memory):
     Attributes:
         counted: Their hours that count.
         summaries: (B, 8, U).
+        hidden: (B, R) hidden layers before their activation.
+        around: (B,) sums around them.
+        origin_moving: (B, T, K) features that move, of these stays.
+        origins: (B,) positions in the arrays above, which are those of stays that these are variants of.
     """
 
+    origins: Tensor
     counted: Counted
     summaries: Tensor
+    hidden: Tensor
+    around: Tensor
+    origin_moving: Tensor
+
+    def described(self) -> dict[str, Tensor]:
+        """Return what ``compiled.summaries`` takes."""
+        counted = self.counted
+        return {
+            "moving": self.origin_moving,
+            "counted": counted.hours,
+            "late": counted.late,
+            "late_square": counted.late_square,
+            "ends": counted.ends,
+            "count": counted.count,
+            "summaries": self.summaries,
+            "hidden": self.hidden,
+            "around": self.around,
+        }
 
 
 class Summaries:
@@ -145,6 +169,7 @@ class WideEngine:
         self.out = torch.stack([_difference(layer.weight) for layer in outs]) / len(paths)
         around = torch.stack([_difference(layer.weight) for layer in arounds]).mean(dim=0)
         self.around = self._narrowed(around[None]).squeeze(0)
+        self.compiled = CompiledSummaries(self.encoding, self.active, self.hidden, self.around)
         self.bias = torch.stack([_difference(layer.bias) for layer in (*outs, *arounds)]).sum() / len(paths)
 
     def _narrowed(self, weight: Tensor) -> Tensor:
@@ -163,14 +188,39 @@ class WideEngine:
         with torch.no_grad():
             counted = self._counted(features, lengths)
             summaries = Summaries(features.index_select(2, self.active), counted).all
-        moving, fixed = features[..., :n_moving].clone(), features[..., n_moving:].clone()
-        return WideMemory(moving=moving, fixed=fixed, counted=counted, summaries=summaries)
+            hidden, around = self._hidden(summaries, summaries[..., :0], counted)
+        moving = features[..., :n_moving].clone(memory_format=torch.contiguous_format)
+        every = torch.arange(len(features), device=features.device)
+        return WideMemory(
+            moving=moving,
+            fixed=features[..., n_moving:].clone(),
+            origins=every,
+            counted=counted,
+            summaries=summaries,
+            hidden=hidden,
+            around=around,
+            origin_moving=moving,
+        )
 
     def difference(self, features: Tensor, lengths: Tensor, known: Known | None = None) -> Tensor:
         """See ``engine.protocol.Engine``."""
+        memory = None if known is None else known.memory
         with torch.no_grad():
+            if known is not None and isinstance(memory, WideMemory) and self.compiled.can_be_used:
+                stays = memory.origins[known.stays]
+                return self._scored(*self.compiled.hidden_of(features, memory.described(), stays))
             summaries, further = self._summaries(features, lengths, known)
             return self._score(summaries.all, further, summaries.counted)
+
+    def anchor(self, features: Tensor, lengths: Tensor, known: Known) -> tuple[Tensor, WideMemory] | None:
+        """See ``engine.protocol.Engine``."""
+        memory = known.memory
+        if not isinstance(memory, WideMemory):
+            return None
+        # Only the columns that differ from the known stays are summarised again: nearer stays save no time.
+        return self.difference(features, lengths, known), dataclasses.replace(
+            memory, moving=features, fixed=memory.fixed[known.stays], origins=memory.origins[known.stays]
+        )
 
     def difference_and_gradient(
         self, features: Tensor, lengths: Tensor, known: Known | None = None
@@ -210,12 +260,23 @@ class WideEngine:
             return summaries, summaries.all[..., :0]
         # Columns in use rise, and those that move come first.
         n_columns = int((self.active < features.shape[2]).sum())
-        counted = memory.counted.select(known.stays, n_columns)
-        further = memory.summaries[known.stays, :, n_columns:]
+        origins = memory.origins[known.stays]
+        counted = memory.counted.select(origins, n_columns)
+        further = memory.summaries[origins, :, n_columns:]
         return Summaries(features.index_select(2, self.active[:n_columns]), counted), further
 
     def _score(self, summaries: Tensor, further: Tensor, counted: Counted) -> Tensor:
         """Return the (N,) differences, averaged over the networks."""
+        return self._scored(*self._hidden(summaries, further, counted))
+
+    def _scored(self, hidden: Tensor, around: Tensor) -> Tensor:
+        """Return the (N,) differences, given the hidden layers before their activation and the sums around them."""
+        by_network = hidden.view(len(hidden), -1, UNITS)
+        normal = nn.functional.layer_norm(by_network, (UNITS,), eps=self.norm_eps) * self.norm + self.norm_bias
+        return (nn.functional.gelu(normal) * self.out).sum(dim=(1, 2)) + around + self.bias
+
+    def _hidden(self, summaries: Tensor, further: Tensor, counted: Counted) -> tuple[Tensor, Tensor]:
+        """Return the (N, R) hidden layers of all networks before their activation, and the (N,) sums around them."""
         exists = (counted.count > 0)[:, None].expand(-1, len(SUMMARIES), -1).clone()
         exists[:, -1] = True
         if further.shape[2]:
@@ -225,9 +286,7 @@ class WideEngine:
             others[:, -1] = True
             exists = torch.cat([exists, others], dim=2)
         encoded = self.encoding.encode(summaries, exists, self.active).flatten(1)
-        hidden = torch.addmm(self.hidden_bias, encoded, self.hidden).view(len(encoded), -1, UNITS)
-        normal = nn.functional.layer_norm(hidden, (UNITS,), eps=self.norm_eps) * self.norm + self.norm_bias
-        return (nn.functional.gelu(normal) * self.out).sum(dim=(1, 2)) + encoded @ self.around + self.bias
+        return torch.addmm(self.hidden_bias, encoded, self.hidden), encoded @ self.around
 
 
 def _only(kind: type[Layer], layers: nn.Sequential) -> Layer:

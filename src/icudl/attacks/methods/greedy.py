@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, survey
+from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, anchored, survey
 from icudl.attacks.options import AttackOptions, GreedyOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of, prune, refine, shrink
@@ -80,6 +80,7 @@ class GreedyAttack:
         down, up = allowed_change(target)
         change = torch.zeros_like(down)
         rows = torch.arange(len(change), device=change.device)
+        near: TargetModel = target
         # One more evaluation than moves: the last move must be judged, too.
         for iteration in range(1, self.options.iterations + 2):
             if iteration % SURVEY_EVERY == 1:
@@ -94,8 +95,12 @@ class GreedyAttack:
             if len(kept) == 0:
                 break
             if len(kept) < len(rows):
-                rows, down, up, target = rows[kept], down[kept], up[kept], target.select(kept)
-            change = _move(target, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * margin[kept])
+                rows, down, up, target, near = rows[kept], down[kept], up[kept], target.select(kept), near.select(kept)
+            if iteration > 1:
+                # Candidates differ from the present record in one cell.
+                found = anchored(near, near.values + change[kept])
+                near = near if found is None else found[1]
+            change = _move(near, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * margin[kept])
         return record.result()
 
 

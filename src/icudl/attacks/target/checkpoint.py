@@ -60,6 +60,7 @@ class CheckpointTarget(BoundCells):
         sign: (B,) +1 where the model now says death, -1 where it says survival.
         shift: Logit of the decision threshold.
         memory: What the engine remembers of the unchanged stays.
+        known_rows: (B,) positions in ``memory``; None where it is that of the stays that were bound.
         reach: (B, D) how far back gradients are followed (``engine.known.Known``); None for all the way.
         confidence: Logits by which the other class must win for the margin to be negative.
     """
@@ -71,6 +72,7 @@ class CheckpointTarget(BoundCells):
     sign: Tensor
     shift: float
     memory: Memory | None
+    known_rows: Tensor | None = None
     reach: Tensor | None = None
     confidence: float = 0.0
 
@@ -173,11 +175,22 @@ class CheckpointTarget(BoundCells):
 
     @property
     def _known(self) -> Known | None:
-        return None if self.memory is None else Known(self.memory, self.rows, self.reach)
+        if self.memory is None:
+            return None
+        return Known(self.memory, self.rows if self.known_rows is None else self.known_rows, self.reach)
 
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""
         return self._margin(self.engine.difference(self._moving(values), self.lengths, self._known))
+
+    def anchored(self, values: Tensor) -> tuple[Tensor, Self] | None:
+        """See ``attacks.base.AnchoredTarget``."""
+        known = self._known
+        found = None if known is None else self.engine.anchor(self._moving(values), self.lengths, known)
+        if found is None:
+            return None
+        every = torch.arange(len(self.rows), device=self.rows.device)
+        return self._margin(found[0]), dataclasses.replace(self, memory=found[1], known_rows=every, reach=None)
 
     def margin_and_gradient(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (B,) margins and their (B, T, F) gradient."""
@@ -230,4 +243,7 @@ class CheckpointTarget(BoundCells):
     def select(self, indices: Tensor) -> Self:
         """Return the target bound to the stays at ``indices``."""
         reach = None if self.reach is None else self.reach[indices]
-        return dataclasses.replace(self, rows=self.rows[indices], sign=self.sign[indices], reach=reach)
+        known_rows = None if self.known_rows is None else self.known_rows[indices]
+        return dataclasses.replace(
+            self, rows=self.rows[indices], sign=self.sign[indices], known_rows=known_rows, reach=reach
+        )

@@ -100,8 +100,8 @@ class Doubled(LstmClassifier):
 
 
 def test_other_models_fall_back_to_autograd() -> None:
-    assert isinstance(make_engine(model_of(readout="final")), EndStateEngine)
-    assert isinstance(make_engine(model_of(readout="mean")), HoursEngine)
+    assert isinstance(make_engine(model_of(readout="final").double()), EndStateEngine)
+    assert isinstance(make_engine(model_of(readout="mean").double()), HoursEngine)
     assert isinstance(make_engine(model_of(readout="max")), StackEngine)
     assert isinstance(make_engine(model_of(n_layers=2)), StackEngine)
     doubled = Doubled(LstmOptions(hidden_size=3), 4)

@@ -1,44 +1,39 @@
 """Whole rows and those of wanted items, found by a compiled loop: ``lines.c``, compiled where it is first needed.
 
-The loop takes a sixth of numpy's time. It is compiled with the compiler of the machine and kept in the user's cache.
-Where there is no compiler, or the cache cannot be written, numpy does the same.
+The loop takes a sixth of numpy's time. Where it cannot be compiled (``icudl.compiled``), numpy does the same.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from icudl.files import write_atomically
+from icudl.compiled import compiled_library
 from icudl.sources.reading.scanning.wanted import SHIFT, Look, Wanted
 
 _SOURCE = Path(__file__).with_name("lines.c")
-_COMPILERS = ("cc", "gcc", "clang")
-# No instructions beyond those that every processor of the kind has: a cache may be shared by many machines.
-_FLAGS = ("-O2", "-shared", "-fPIC")
-_MOST_SECONDS = 60
+# The instructions that every processor of the kind has are as fast here, and one file serves all that share the cache.
+_FLAGS = ("-O2",)
 
 
 def compiled_look(*flags: str) -> Look | None:
     """Return the compiled loop; None where it cannot be had.
 
-    The environment variable ``CC`` names the compiler; a name that is none (``CC=none``) leaves the loop out.
-
     Args:
         flags: Further flags of the compiler.
     """
-    library = _library(shlex.split(os.environ.get("CC", "")), flags)
-    return None if library is None else functools.partial(_look, library.look_at_lines, _Room())
+    library = compiled_library(_SOURCE, (*_FLAGS, *flags))
+    if library is None:
+        return None
+    library.look_at_lines.restype = ctypes.c_int64
+    library.look_at_lines.argtypes = [
+        *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint64),
+        *(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)),
+    ]
+    return functools.partial(_look, library.look_at_lines, _Room())
 
 
 class _Room:
@@ -70,35 +65,3 @@ def _look(
         ctypes.byref(room.filled),
     )
     return None if rows < 0 else (rows, room.lines[: room.filled.value].tobytes())
-
-
-def _library(named: list[str], flags: tuple[str, ...]) -> ctypes.CDLL | None:
-    if sys.byteorder != "little":
-        return None
-    command = named or [name for name in _COMPILERS if shutil.which(name)][:1]
-    if not command or shutil.which(command[0]) is None:
-        return None
-    source = _SOURCE.read_bytes()
-    parts = (source.decode(), *command, *_FLAGS, *flags, platform.system(), platform.machine())
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    path = _cache() / f"lines-{key}.so"
-    try:
-        if not path.exists():
-            write_atomically(path, lambda target: _compile([*command, *_FLAGS, *flags], target))
-        library = ctypes.CDLL(str(path))
-        library.look_at_lines.restype = ctypes.c_int64
-        library.look_at_lines.argtypes = [
-            *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint64),
-            *(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)),
-        ]
-    except (OSError, subprocess.SubprocessError, AttributeError):
-        return None
-    return library
-
-
-def _compile(command: list[str], target: Path) -> None:
-    subprocess.run([*command, "-o", str(target), str(_SOURCE)], check=True, capture_output=True, timeout=_MOST_SECONDS)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icudl" / "compiled"
