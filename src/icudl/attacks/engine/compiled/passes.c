@@ -15,18 +15,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define LANES 16
+#define SMALLER(a, b) (vec) _mm512_min_ps(a, b)
+#define LARGER(a, b) (vec) _mm512_max_ps(a, b)
 #define SAME(x) (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}
 #define ROWS 6
 #define TALL 8
 #elif defined(__AVX__)
 #define LANES 8
+#define SMALLER(a, b) (vec) _mm256_min_ps(a, b)
+#define LARGER(a, b) (vec) _mm256_max_ps(a, b)
 #define SAME(x) (vec){x, x, x, x, x, x, x, x}
 #define ROWS 3
 #define TALL 4
 #else
 #define LANES 4
+#if defined(__x86_64__)
+#define SMALLER(a, b) (vec) _mm_min_ps(a, b)
+#define LARGER(a, b) (vec) _mm_max_ps(a, b)
+#endif
 #define SAME(x) (vec){x, x, x, x}
 #define ROWS 3
 #define TALL 4
@@ -89,15 +101,20 @@ static inline vec load(const float *from) { return *(const memory_vec *)from; }
 static inline void store(float *to, vec value) { *(memory_vec *)to = value; }
 static inline vec constant(float value) { return SAME(value); }
 
+/* What is no number stays none. */
 static inline vec between(vec x, float low, float high) {
+#if defined(SMALLER)
+    return LARGER(constant(low), SMALLER(constant(high), x));
+#else
     bits below = x < constant(low), above = x > constant(high);
     x = (vec)((below & (bits)constant(low)) | (~below & (bits)x));
     return (vec)((above & (bits)constant(high)) | (~above & (bits)x));
+#endif
 }
 
-/* 2^y; the polynomial is within 3e-9 of 2^f for |f| <= 1/2. */
+/* 2^y for y between -60 and 60, so that two of them can be multiplied; the polynomial is within 3e-9 for |f| <= 1/2. */
 static inline vec power_of_two(vec y) {
-    y = between(y, -126.0f, 126.0f);
+    y = between(y, -60.0f, 60.0f);
     vec shifted = y + 12582912.0f; /* 1.5 * 2^23: the last bits are the whole part */
     vec f = y - (shifted - 12582912.0f);
     vec p = constant(1.5461444725e-4f);
@@ -110,8 +127,19 @@ static inline vec power_of_two(vec y) {
     return (vec)((bits)p + ((bits)shifted << 23));
 }
 
-static inline vec sigmoid(vec x) { return 1.0f / (1.0f + power_of_two(x * -1.44269504f)); }
-static inline vec squash(vec x) { return 2.0f / (1.0f + power_of_two(x * -2.88539008f)) - 1.0f; }
+#define SIGMOID (-1.44269504f) /* 1 / (1 + 2^(x SIGMOID)) is the sigmoid of x, */
+#define SQUASH (-2.88539008f)  /* and 2 / (1 + 2^(x SQUASH)) - 1 its hyperbolic tangent. */
+
+static inline vec sigmoid(vec x) { return 1.0f / (1.0f + power_of_two(x * SIGMOID)); }
+static inline vec squash(vec x) { return 2.0f / (1.0f + power_of_two(x * SQUASH)) - 1.0f; }
+
+/* 1 / (1 + 2^one) and 1 / (1 + 2^other), by a single division. */
+static inline void two_shares(vec *one, vec *other) {
+    const vec first = 1.0f + power_of_two(*one), second = 1.0f + power_of_two(*other);
+    const vec inverse = 1.0f / (first * second);
+    *one = inverse * second;
+    *other = inverse * first;
+}
 
 /* ---- products ---- */
 
@@ -199,8 +227,11 @@ static void step_units(int64_t size, int64_t unit, const float *weights, const f
     for (int64_t begin = 0; begin < n; begin += ROWS) {
         multiply_gates(size, weights, state + begin, drive + begin, unit * GATES * LANES, to, 0);
         for (int row = 0; row < ROWS; row++) {
-            const vec candidate = squash(load(sums[row])), entry = sigmoid(load(sums[row] + LANES));
-            const vec keep = sigmoid(load(sums[row] + 2 * LANES)), leave = sigmoid(load(sums[row] + 3 * LANES));
+            vec candidate = load(sums[row]) * SQUASH, entry = load(sums[row] + LANES) * SIGMOID;
+            vec keep = load(sums[row] + 2 * LANES) * SIGMOID, leave = load(sums[row] + 3 * LANES) * SIGMOID;
+            two_shares(&candidate, &entry);
+            two_shares(&keep, &leave);
+            candidate = 2.0f * candidate - 1.0f;
             const vec after = keep * load(cell[begin + row] + first) + entry * candidate;
             const vec squashed = squash(after);
             store(cell_after[begin + row] + first, after);
@@ -319,8 +350,12 @@ static void read_way(const Networks *net, const Known *known, int64_t direction,
         for (int64_t i = 0; i < n; i++) {
             if (step >= steps_of(net, direction, rows[i]->length)) continue;
             const int64_t hour = hour_of(direction, rows[i]->length, step);
-            drive[reading] = known->drive +
-                (((direction * known->stays + rows[i]->stay) * hours + hour) * net->networks + network) * blocks;
+            const float *own_drive = known->drive +
+                ((direction * known->stays + rows[i]->stay) * hours * net->networks + network) * blocks;
+            const float *ahead = own_drive + hour_of(direction, rows[i]->length, step + 1) * net->networks * blocks;
+            /* Stays lie far apart, so the processor does not guess what is read next. */
+            for (int64_t at = 0; at < blocks; at += 64 / sizeof(float)) __builtin_prefetch(ahead + at);
+            drive[reading] = own_drive + hour * net->networks * blocks;
             if (known->states) {
                 const float *own = features + (rows[i]->place * hours + hour) * moving;
                 const float *old = known->moving + (rows[i]->stay * hours + hour) * moving;
