@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py [--stays 128] [--hidden 128] [--json FILE]
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --ensemble
+    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --grid FOLDER --training FOLDER
 
 One iteration is the margin of every stay and its gradient with respect to 48 x 19 inputs. "Products" times nothing but
 the recurrent and input products of both passes, through ``torch.mm`` at the same shapes: what no torch code can beat.
@@ -10,11 +11,15 @@ Best of several rounds of CPU time, one thread, with the allocator as it comes a
 ``--ensemble`` times three members of the size of the published networks (configs/physionet2012.toml) through our pass
 and autograd, in turns: margins of variants of known stays by the number of their changed cells, and margins with whole
 gradients of known stays.
+
+``--grid`` and ``--training``, the folders of two artifacts of a store, time whole greedy attacks on test stays through
+our pass and autograd, in turns, and count the stays whose examples differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -22,9 +27,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from attack_case import bind
 
+from icudl.artifacts import GridDataset, TrainingResult
+from icudl.attacks.base import make_attack
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.known import Known
+from icudl.attacks.options import GreedyOptions
 from icudl.execution.threads import tune_process
 from icudl.models.build import GROUP, build_model
 from icudl.plugins import options_of
@@ -130,6 +139,24 @@ def ensemble(n_stays: int, rounds: int) -> None:
     show("margins and gradients", n_stays, pair)
 
 
+def whole_attacks(grid: Path, training: Path, n_stays: int, rounds: int) -> None:
+    """Print how fast greedy is through both, and where its examples differ."""
+    checkpoint = TrainingResult.read(training).checkpoints["final"]
+    model, ours = bind(GridDataset.read(grid), checkpoint, n_stays)
+    library = dataclasses.replace(ours, engine=AutogradEngine(model), memory=None)
+    attack, stays = make_attack(GreedyOptions()), range(len(ours.values))
+    found = {}
+
+    def run(name: str) -> None:
+        found[name] = attack(ours if name == "ours" else library, stays).best
+
+    print("| what | ours | autograd | ratio |  (stays / CPU-s)\n|---|---|---|---|")
+    show("greedy attacks", len(stays), in_turns(partial(run, "ours"), partial(run, "library"), rounds))
+    differ = ((found["ours"] - found["library"]).abs() > 1e-4).flatten(1).any(dim=1)
+    cells = [float((best != 0).sum(dim=(1, 2)).double().mean()) for best in found.values()]
+    print(f"{int(differ.sum())} of {len(stays)} examples differ; cells: {cells[0]:.3f}, {cells[1]:.3f}")
+
+
 def show(what: str, n_stays: int, pair: tuple[float, float]) -> None:
     ours, library = pair
     print(f"| {what} | {n_stays / ours:.0f} | {n_stays / library:.0f} | {library / ours:.2f} |", flush=True)
@@ -141,10 +168,16 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--grid", type=Path)
+    parser.add_argument("--training", type=Path)
     parser.add_argument("--ensemble", action="store_true", help="the published size instead of the plain networks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if arguments.grid and arguments.training:
+        tune_process()
+        whole_attacks(arguments.grid, arguments.training, arguments.stays, arguments.rounds)
+        return
     if arguments.ensemble:
         tune_process()
         ensemble(arguments.stays, arguments.rounds)

@@ -52,6 +52,7 @@ def examine(read_config: Callable[[], Config], store: str) -> list[Finding]:
         *_commit(),
         *_threads(),
         *_tables(),
+        *_attacks(),
         *_machine(),
         *(_bucket(store) if is_address(store) else _store(Path(store))),
     ]
@@ -141,6 +142,16 @@ def _tables() -> Iterator[Finding]:
     else:
         advice = "Reading MIMIC's tables takes twice as long. If you need it: install a C compiler (gcc or clang)."
         yield Finding("large tables", "note", "read with numpy: no C compiler, or no cache for what it makes", advice)
+
+
+def _attacks() -> Iterator[Finding]:
+    from icudl.attacks.engine.compiled.library import passes
+
+    if passes() is not None:
+        yield Finding("attacks on LSTMs", "ok", "by compiled passes")
+    else:
+        advice = "They take two to three times as long. If you need them: install a C compiler (gcc or clang)."
+        yield Finding("attacks on LSTMs", "note", "by torch: no C compiler, or no cache for what it makes", advice)
 
 
 def _machine() -> Iterator[Finding]:
