@@ -15,7 +15,7 @@ import icudl
 from attack_cases import make_case
 from icudl.analysis.options import AnalysisOptions
 from icudl.artifacts import AttackStatus
-from icudl.attacks.engine.ends import EndStateEngine
+from icudl.attacks.engine import AutogradEngine
 from icudl.attacks.options import GreedyOptions, NoiseOptions, ProximalOptions
 from icudl.attacks.run.runner import run_attack
 from icudl.errors import AttackError, ConfigError, IcudlError, PluginError
@@ -135,7 +135,7 @@ def test_our_own_module_takes_the_fast_engine() -> None:
     cells, lengths = torch.rand(2, 6, 3), torch.tensor([6, 4])
     bounds = torch.zeros_like(cells), torch.ones_like(cells)
     target = ModuleTarget.bind(model, cells, *bounds, torch.ones_like(cells, dtype=torch.bool), lengths, 0.0)
-    assert isinstance(target.engine, EndStateEngine)
+    assert not isinstance(target.engine, AutogradEngine)
 
 
 @pytest.mark.parametrize("shape", ["column", "flat"])

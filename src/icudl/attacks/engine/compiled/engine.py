@@ -209,13 +209,14 @@ class CompiledEngine(DirectionalEngine):
         }
 
     def _stays(self, features: Tensor, lengths: Tensor, known: Known | None) -> _Stays:
+        lengths = lengths.long().contiguous()
         if known is None or not isinstance(known.memory, CompiledMemory):
             drive = self.layer.drive_of(features)
             every = torch.arange(len(lengths))
-            return _Stays(features, drive, every, every, lengths.contiguous(), None)
+            return _Stays(features, drive, every, every, lengths, None)
         memory, anchors = known.memory, known.stays.contiguous()
         origins = memory.origins[anchors]
-        return _Stays(features.contiguous(), memory.drive, origins, anchors, lengths.contiguous(), memory)
+        return _Stays(features.contiguous(), memory.drive, origins, anchors, lengths, memory)
 
     def _read_whole(self, stays: _Stays) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the read-out, and what is remembered of the course."""
