@@ -29,7 +29,7 @@ from icudl.artifacts.models.probes import Probes
 from icudl.artifacts.models.scores import METRICS_SCHEMA, PREDICTIONS_SCHEMA, Scores
 from icudl.artifacts.models.training import HISTORY_SCHEMA, TrainingResult, network_histories
 from icudl.artifacts.models.tuning import TRIALS_SCHEMA, TrialState, TuningResult
-from icudl.artifacts.report import Report
+from icudl.artifacts.report import Report, ReportAnswer, ToldNumber
 
 __all__ = [
     "ATTACKED_SCHEMA",
@@ -63,10 +63,12 @@ __all__ = [
     "PieceVerdict",
     "Probes",
     "Report",
+    "ReportAnswer",
     "Schema",
     "Scores",
     "SourceTables",
     "SusceptibilityResult",
+    "ToldNumber",
     "TrainingResult",
     "TrialState",
     "TuningResult",

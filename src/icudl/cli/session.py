@@ -109,8 +109,11 @@ class Session:
         out = Console()
         return out.width if out.is_terminal else 400
 
-    def drawn(self, table: Table) -> str:
-        """Return a table as text: as wide as the terminal, or as it needs where standard output is no terminal."""
+    def drawn(self, table: Table | str) -> str:
+        """Return a table, or a line with markup, as text.
+
+        It is as wide as the terminal, or as it needs where standard output is no terminal.
+        """
         canvas = Console(file=io.StringIO(), width=self.width, color_system=None)
         with canvas.capture() as captured:
             canvas.print(table)

@@ -216,7 +216,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=4),
         Stage(name="certify", verb="certify", artifact=Certificates, run=_certify, version=3),
         Stage(name="probe", verb="probe", artifact=Probes, run=_probe),
-        Stage(name="report", verb="report", artifact=Report, run=_report, version=8),
+        Stage(name="report", verb="report", artifact=Report, run=_report, version=9),
     )
 }
 """The stages, in an order in which they can be run."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from icudl.artifacts import HOSPITAL_DEATH, Report
+from icudl.artifacts import HOSPITAL_DEATH, Report, ReportAnswer, ToldNumber
 from icudl.report import elements
 from icudl.report.charts.descriptions import as_json
 from icudl.report.elements import (
@@ -59,7 +59,20 @@ def build_report(study: StudyResults, options: ReportOptions, seed: int = 0) -> 
     """
     names = [*(each.name for each in study.data), *(each.name for each in study.models)]
     words = Vocabulary.of(study.main.grid.outcome, [*names, *(each.attack for each in study.attacks), options.title])
-    return Report(html=render(options.title, [words.value(part) for part in parts_of(study, options, seed)], words))
+    parts = [words.value(part) for part in parts_of(study, options, seed)]
+    answers = [in_short(part) for part in parts if isinstance(part, Answer)]
+    return Report(html=render(options.title, parts, words), answer=answers[0] if answers else None)
+
+
+def in_short(answer: Answer) -> ReportAnswer:
+    """Return what the first screen says, without picture and links."""
+    return ReportAnswer(
+        setting=answer.setting,
+        headline=answer.headline,
+        lead=answer.lead,
+        numbers=tuple(ToldNumber(label=fact.label, value=fact.value, detail=fact.detail) for fact in answer.facts),
+        cautions=tuple(note.text for note in answer.notes),
+    )
 
 
 def render(title: str, parts: Sequence[Part], words: Vocabulary | None = None) -> str:

@@ -42,6 +42,10 @@ def test_a_second_run_does_nothing_and_says_so(small_study: Path) -> None:
     assert ">" not in done.stderr.replace("->", "")
     assert done.stdout.strip().startswith("report/")
     assert contents(small_study) == before
+    told = json.loads(next((small_study / "report").glob("*/answer.json")).read_text("utf-8"))
+    said = " ".join(done.stderr.split())
+    for sentence in (told["setting"], told["headline"], *told["lead"], *told["cautions"]):
+        assert said.index(sentence) < said.index("Scores on")
 
 
 def test_one_option_of_the_attack_re_runs_what_depends_on_it(small_study: Path) -> None:

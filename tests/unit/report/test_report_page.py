@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import html as html_module
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 
 from icudl.analysis.options import AnalysisOptions
 from icudl.analysis.susceptibility import analyse_attack
+from icudl.artifacts import Report
 from icudl.artifacts.models.checkpoint import MET_BEFORE
+from icudl.errors import StoreError
 from icudl.execution.context import RunContext
 from icudl.models.outside.options import OutsideOptions
 from icudl.report.build import build_report, embed
@@ -105,6 +109,24 @@ def test_the_explorer_holds_the_most_fragile_stays(study: StudyResults) -> None:
     assert [stay["id"] for stay in data["explorers"][0]["pack"]["stays"]] == expected
     without = build_report(study, ReportOptions(explorer_stays=0)).html
     assert 'id="stay-explorer"' not in without
+
+
+def test_the_answer_stands_beside_the_page_in_the_same_words(study: StudyResults, tmp_path: Path) -> None:
+    report = build_report(study, ReportOptions())
+    report.write(tmp_path)
+    assert Report.read(tmp_path) == report
+    assert report.answer is not None
+    shown = " ".join(html_module.unescape(re.sub(r"<[^>]+>", "", report.html)).split())
+    told = report.answer
+    for words in (told.setting, told.headline, *told.lead, *told.cautions, *(each.value for each in told.numbers)):
+        assert words in shown
+    stays = study.main.grid.stay_ids.tolist()
+    assert not [stay for stay in stays if str(stay) in (tmp_path / "answer.json").read_text("utf-8").split()]
+    (tmp_path / "answer.json").write_text('{"headline": "?"}', "utf-8")
+    with pytest.raises(StoreError, match=r"answer\.json is no answer"):
+        Report.read(tmp_path)
+    (tmp_path / "answer.json").unlink()
+    assert Report.read(tmp_path) == dataclasses.replace(report, answer=None)
 
 
 def test_the_summary_names_the_numbers_of_the_artifacts(study: StudyResults, html: str) -> None:

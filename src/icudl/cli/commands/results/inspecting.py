@@ -77,6 +77,7 @@ def show(session: Session, reference: str, lineage: bool) -> None:
     REFERENCE is a name, an id, the unique beginning of an id, `latest` or `STAGE/latest`. Options that a search chose
     are shown as they were used. With --json the manifest is printed.
     """
+    from icudl.cli.answer import answer_lines
     from icudl.cli.listing import details
     from icudl.cli.summaries import summary
 
@@ -87,7 +88,9 @@ def show(session: Session, reference: str, lineage: bool) -> None:
         session.emit("\n".join(lines), data)
         return
     tables = [] if session.as_json else [*details(manifest, store), *summary(store, manifest)]
-    session.emit("\n\n".join(map(session.drawn, tables)), manifest.to_json())
+    told = answer_lines(store, manifest) if manifest.node == "report" and not session.as_json else []
+    shown = [*(["\n".join(session.drawn(line) for line in told)] if told else []), *map(session.drawn, tables)]
+    session.emit("\n\n".join(shown), manifest.to_json())
 
 
 def _lineage(store: Any, manifest: Any) -> tuple[list[str], list[dict[str, Any]]]:

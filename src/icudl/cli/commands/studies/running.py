@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from icudl.config.schema import Config
     from icudl.pipeline.plan import Listener
     from icudl.pipeline.run import Pipeline
+    from icudl.store.base import Store
     from icudl.store.manifest import Manifest
 
 
@@ -135,11 +136,23 @@ def bring_up_to_date(
         # Loads torch, which nobody should wait for before a run says what it will take.
         from icudl.cli.summaries import study_summary
 
+        for manifest in manifests:
+            if manifest.node == "report":
+                say_answer(session, pipeline.store, manifest)
         for table in study_summary(pipeline.store, manifests):
             session.errors.print(table)
     results = [session.emit_artifact(manifest) for manifest in _asked_for(pipeline, target, manifests)]
     if session.as_json:
         session.emit("", results[0] if len(results) == 1 else results)
+
+
+def say_answer(session: Session, store: Store, report: Manifest) -> None:
+    """Print what the first screen of a report says."""
+    from icudl.cli.answer import answer_lines
+
+    lines = answer_lines(store, report)
+    for line in ("", *lines, "") if lines else ():
+        session.errors.print(line)
 
 
 def say_unread(session: Session, config: Config) -> None:
