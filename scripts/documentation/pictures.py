@@ -34,10 +34,15 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=REPOSITORY / "runs")
     store = parser.parse_args().store
     words = run_demo(store)
-    page = Path(words.strip().splitlines()[-1].partition(": ")[2])
+    page = page_of(words)
     PICTURES.mkdir(exist_ok=True)
     draw_screens(page)
     draw_terminal(words)
+
+
+def page_of(words: str) -> Path:
+    """Return the page that a run names at its end."""
+    return Path(next(line for line in words.splitlines() if line.startswith("report: ")).removeprefix("report: "))
 
 
 def run_demo(store: Path) -> str:
@@ -71,11 +76,11 @@ def draw_screens(page: Path) -> None:
 
 
 def draw_terminal(words: str) -> None:
-    """Write the end of a run, from its scores on, as SVG."""
+    """Write the end of a run, from its answer on, as SVG."""
     lines = words.splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("Scores on"))
+    first = next(place for place, line in enumerate(lines) if line.startswith("Predicted: "))
     last = next((place for place, line in enumerate(lines) if line.startswith("Cohort")), len(lines))
-    report = "/".join(Path(lines[-1]).parts[-3:])
+    report = "/".join(page_of(words).parts[-3:])
     shown = [line.rstrip() for line in (*lines[first:last], f"report: runs/{report}")]
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text("$ icudl demo", style="bold"))

@@ -77,7 +77,7 @@ def show(session: Session, reference: str, lineage: bool) -> None:
     REFERENCE is a name, an id, the unique beginning of an id, `latest` or `STAGE/latest`. Options that a search chose
     are shown as they were used. With --json the manifest is printed.
     """
-    from icudl.cli.answer import answer_lines
+    from icudl.cli.answer import answer_blocks
     from icudl.cli.listing import details
     from icudl.cli.summaries import summary
 
@@ -88,8 +88,8 @@ def show(session: Session, reference: str, lineage: bool) -> None:
         session.emit("\n".join(lines), data)
         return
     tables = [] if session.as_json else [*details(manifest, store), *summary(store, manifest)]
-    told = answer_lines(store, manifest) if manifest.node == "report" and not session.as_json else []
-    shown = [*(["\n".join(session.drawn(line) for line in told)] if told else []), *map(session.drawn, tables)]
+    told = answer_blocks(store, manifest) if manifest.node == "report" and not session.as_json else []
+    shown = [*(["\n".join(session.drawn(block) for block in told)] if told else []), *map(session.drawn, tables)]
     session.emit("\n\n".join(shown), manifest.to_json())
 
 

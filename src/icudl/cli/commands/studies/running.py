@@ -148,11 +148,11 @@ def bring_up_to_date(
 
 def say_answer(session: Session, store: Store, report: Manifest) -> None:
     """Print what the first screen of a report says."""
-    from icudl.cli.answer import answer_lines
+    from icudl.cli.answer import WIDEST, answer_blocks
 
-    lines = answer_lines(store, report)
-    for line in ("", *lines, "") if lines else ():
-        session.errors.print(line)
+    blocks = answer_blocks(store, report)
+    for block in ("", *blocks, "") if blocks else ():
+        session.errors.print(block, width=min(session.errors.width, WIDEST))
 
 
 def say_unread(session: Session, config: Config) -> None:
