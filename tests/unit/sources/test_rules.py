@@ -56,6 +56,12 @@ def test_a_unit_may_be_larger_than_the_canonical_one() -> None:
     assert (rule.unit.offset, rule.unit.divisor) == (32.0, 0.25)
 
 
+def test_a_variable_is_read_from_the_tables_of_its_rules() -> None:
+    book = parse(MINIMAL, "x")
+    assert book.tables_of("tempc") == ("chartevents",)
+    assert book.tables_of("spo2") == ()
+
+
 def test_a_range_may_be_a_single_value() -> None:
     rule = parse(MINIMAL.replace("from = 70, to = 120", "from = 70, to = 70"), "x").rules[0]
     assert rule.gate == rules.Span(low=70, high=70)

@@ -15,6 +15,7 @@ from icudl.analysis.numbers.comparison import (
     JudgedOn,
     charted_share,
     fewest_changes,
+    judged_on,
     models_side_by_side,
     overlap,
 )
@@ -80,6 +81,16 @@ def line(model: str, risks: list[float], stays: list[int], *, baseline: bool = F
         predictions=predictions,
         metrics=pl.DataFrame(schema=METRICS_SCHEMA),
     )
+
+
+def test_a_model_is_told_by_its_name_in_the_study_and_a_baseline_by_its_own() -> None:
+    predictions = pl.concat([line("final", [0.1, 0.2], [1, 2]).predictions, line("trees", [0.3], [1]).predictions])
+    found = judged_on("mine", ("final",), predictions, pl.DataFrame(schema=METRICS_SCHEMA), "main", "test")
+    assert [(each.model, each.baseline, each.beside) for each in found] == [
+        ("mine", False, ""),
+        ("trees", True, "mine"),
+    ]
+    assert [each.predictions["probability"].to_list() for each in found] == [[0.1, 0.2], [0.3]]
 
 
 def test_models_are_compared_on_the_same_stays_only_and_equal_baselines_stand_once() -> None:
