@@ -23,7 +23,9 @@ from icudl.files import write_atomically
 _COMPILERS = ("cc", "gcc", "clang")
 _SHARED = ("-shared", "-fPIC")
 _NATIVE = "-march=native"
-_MOST_SECONDS = 60
+_MOST_SECONDS = 900
+"""A compiler takes some seconds. On a busy machine it must not be given up: results would differ in their last bits
+between the processes that have the library and those that do not."""
 
 
 def compiled_library(source: Path, flags: Sequence[str], *, for_this_processor: bool = False) -> ctypes.CDLL | None:
