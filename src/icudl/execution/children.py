@@ -11,8 +11,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 from icudl.errors import ConfigError
 
@@ -33,6 +35,41 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C and SIGTERM from raising an error inside the ``with`` block; yield what raises it at a safe place.
+
+    An error that is raised between two instructions of a library can leave its lock taken: whoever needs the lock
+    next then waits for ever. The block calls what is yielded often, and where it holds nothing. Only the main thread
+    is interrupted, so that nothing happens in others.
+    """
+    arrived: list[tuple[int, FrameType | None]] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append((number, frame))
+
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    if threading.current_thread() is threading.main_thread():
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(kind)
+            if callable(handler):
+                handlers[kind] = handler
+
+    def check() -> None:
+        if arrived:
+            number, frame = arrived.pop(0)
+            handlers[number](number, frame)
+
+    for number in handlers:
+        signal.signal(number, note)
+    try:
+        yield check
+    finally:
+        for number, before in handlers.items():
+            signal.signal(number, before)
+    check()
 
 
 def end_with_parent() -> None:

@@ -30,7 +30,13 @@ from icudl.execution.base import (
     ignore_ticks,
     lost_workers,
 )
-from icudl.execution.children import end_if_importing, end_with_parent, interrupts_held, unguarded
+from icudl.execution.children import (
+    end_if_importing,
+    end_with_parent,
+    interrupts_deferred,
+    interrupts_held,
+    unguarded,
+)
 from icudl.execution.memory import give_back_memory, ran_out_of_memory
 from icudl.execution.pool.handover import Address, offered, take
 from icudl.execution.serial import SerialExecutor
@@ -227,7 +233,8 @@ class ProcessExecutor(Executor):
         """Run the missing jobs in one pool; return early if the pool breaks, and skip jobs that ran out of memory."""
         with self._pool(workers) as pool, offered((task, shared)) as address:
             try:
-                self._collect(pool, _Call(next(_CALLS), address), jobs, missing, tick, keep)
+                with interrupts_deferred() as check:
+                    self._collect(pool, _Call(next(_CALLS), address), jobs, missing, tick, keep, check)
             except KeyboardInterrupt:
                 for process in multiprocessing.active_children():
                     process.terminate()
@@ -261,11 +268,16 @@ class ProcessExecutor(Executor):
         missing: Sequence[int],
         tick: Tick,
         keep: Callable[[int, Any], None],
+        check: Callable[[], None],
     ) -> None:
-        """Keep the pool busy without holding all jobs at once; hand over what finished before the pool broke."""
+        """Keep the pool busy without holding all jobs at once; hand over what finished before the pool broke.
+
+        ``check`` raises the interrupt that has arrived, if any.
+        """
         numbers, waiting = iter(missing), dict[Future[Any], int]()
         broken: BrokenProcessPool | None = None
         while True:
+            check()
             try:
                 for index in itertools.islice(numbers, JOBS_AHEAD * self.workers - len(waiting)):
                     waiting[pool.submit(_run_job, call, jobs[index])] = index
