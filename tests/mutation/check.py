@@ -109,7 +109,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "attacks/target/threat.py": ("unit/attacks/test_attack_entries.py",),
     "preprocessing/charted.py": ("unit/preprocessing/test_imputation.py", "unit/attacks/test_attack_entries.py"),
     "preprocessing/mistakes.py": ("unit/attacks/test_attack_entries.py",),
-    "attacks/refinement.py": ("unit/attacks/test_attack_refinement.py",),
+    "attacks/refinement.py": ("unit/attacks/test_attack_refinement.py", "unit/attacks/test_attack_entries.py"),
     "attacks/methods/entry_errors.py": ("unit/attacks/test_attack_entries.py",),
     "attacks/target/verification.py": (
         "unit/attacks/target/test_attack_verification.py",

@@ -334,6 +334,21 @@ def test_duplicate_stay_id(tmp_path: Path, context: RunContext) -> None:
     fails(hospital.write(tmp_path / "hospital"), context, "ICUSTAYS", "ICUSTAY_ID 200", "more than once")
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "rows"),
+    [
+        ("ICUSTAYS", "ICUSTAY_ID", {"stays": [stay(200, 0, 10), stay(None, 20, 30)]}),
+        ("ADMISSIONS", "HADM_ID", {"admissions": [admission(), admission(None)]}),
+        ("PATIENTS", "SUBJECT_ID", {"patients": [patient(), patient(None)]}),
+    ],
+)
+def test_rows_without_an_id(
+    table: str, column: str, rows: dict[str, list[object]], tmp_path: Path, context: RunContext
+) -> None:
+    hospital = Hospital(**rows)
+    fails(hospital.write(tmp_path / "hospital"), context, f"{table} has 1 rows without {column}")
+
+
 def test_stay_without_admission_or_patient(tmp_path: Path, context: RunContext) -> None:
     hospital = Hospital(stays=[stay(200, 0, 10), stay(201, 20, 30, hadm=999)])
     fails(hospital.write(tmp_path / "one"), context, "201", "ADMISSIONS lacks")
