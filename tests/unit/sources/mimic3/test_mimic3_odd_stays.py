@@ -88,3 +88,11 @@ def test_patients_with_the_smallest_and_the_largest_id(tmp_path: Path, context: 
         )
         with pytest.raises(SourceError, match=f"SUBJECT_ID {beyond}; expected ids from 0 to {LARGEST}"):
             read(hospital.write(tmp_path / str(beyond)), context)
+
+
+def test_what_is_charted_in_the_first_seconds_of_the_first_stay_is_kept(tmp_path: Path, context: RunContext) -> None:
+    """How a row outside all stays is marked must not be what a row of a stay may have."""
+    charts = [chart(0, 211, 80 + second, seconds=second) for second in range(4)]
+    hospital = Hospital(charts=charts, stays=[stay(200, 0, 50)], admissions=[admission()], patients=[patient()])
+    tables = read(hospital.write(tmp_path / "hospital"), context, use=("heartrate",))
+    assert tables.hours.select("stay_id", "hour", "mean", "count").rows() == [(200, 0, 81.5, 4)]
