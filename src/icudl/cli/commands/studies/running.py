@@ -133,7 +133,6 @@ def bring_up_to_date(
         session.say("Everything is up to date: nothing to do.")
     manifests = pipeline.update(target)
     if session.verbosity >= 0 and not session.as_json:
-        # Loads torch, which nobody should wait for before a run says what it will take.
         from icudl.cli.summaries import study_summary
 
         for manifest in manifests:
