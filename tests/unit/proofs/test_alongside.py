@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from icudl.models.base import SequenceClassifier
-from icudl.models.options import GruOptions, LstmOptions, LstmSummaryOptions, ModelOptions
-from icudl.proofs.forms import alongside
-from icudl.proofs.forms.alongside import Noisy
+from icudl.models.options import GruOptions, GruSummaryOptions, LstmOptions, LstmSummaryOptions, ModelOptions
+from icudl.proofs.forms import compiled
+from icudl.proofs.forms.alongside import apart, hours, travel
+from icudl.proofs.forms.alongside.noisy import Noisy
 from icudl.proofs.forms.networks import Band, Passes, Prepared, make_network
 from icudl.proofs.forms.passes import Track
 from icudl.proofs.forms.relaxations import Line, sigmoid, tanh
@@ -37,26 +38,110 @@ def bounds(model: SequenceClassifier, half: float, by: float = 0.0) -> tuple[Ban
 
 
 OPTIONS = [
-    LstmOptions(
-        hidden_size=5, fc_size=fc_size, readout=readout, bidirectional=both, activation=first, fc_activation=last
-    )
-    for readout, both, fc_size, first, last in (
-        ("last_hour", True, 4, "relu", "tanh"),
-        ("last_hour", False, 0, "tanh", "identity"),
-        ("final", True, 4, "identity", "relu"),
-        ("final", True, 0, "gelu", "identity"),
-        ("final", False, 4, "tanh", "gelu"),
+    kind(hidden_size=5, fc_size=fc_size, readout=readout, bidirectional=both, activation=first, fc_activation=last)
+    for kind, readout, both, fc_size, first, last in (
+        (LstmOptions, "last_hour", True, 4, "relu", "tanh"),
+        (LstmOptions, "last_hour", False, 0, "tanh", "identity"),
+        (LstmOptions, "final", True, 4, "identity", "relu"),
+        (LstmOptions, "final", True, 0, "gelu", "identity"),
+        (LstmOptions, "mean", True, 4, "tanh", "gelu"),
+        (LstmOptions, "mean", False, 0, "identity", "identity"),
+        (LstmOptions, "attention", True, 0, "identity", "identity"),
+        (LstmOptions, "attention", False, 4, "relu", "tanh"),
+        (LstmOptions, "attention", True, 4, "identity", "tanh"),
+        (GruOptions, "last_hour", True, 4, "identity", "relu"),
+        (GruOptions, "final", False, 4, "tanh", "gelu"),
+        (GruOptions, "mean", True, 0, "relu", "identity"),
+        (GruOptions, "attention", True, 0, "identity", "identity"),
     )
 ]
 
 
-@pytest.mark.parametrize("by", [0.0, 0.9])
-@pytest.mark.parametrize("half", [0.0, 0.02, 0.5, 5.0])
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda each: f"{each.readout}-{each.bidirectional}-{each.fc_size}")
-def test_no_point_lies_outside(options: ModelOptions, half: float, by: float) -> None:
+def names(options: ModelOptions) -> str:
+    return "-".join(str(getattr(options, key)) for key in ("name", "readout", "bidirectional", "fc_size"))
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "torch"])
+def compiling(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:
+        without_compiler(monkeypatch)
+
+
+def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (compiled, hours):
+        monkeypatch.setattr(module, "relaxations", lambda: None)
+
+
+@pytest.mark.usefixtures("compiling")
+@pytest.mark.parametrize("options", OPTIONS, ids=names)
+def test_no_point_lies_outside(options: ModelOptions) -> None:
     model = make_model(options)
-    band, passes = bounds(model, half, by)
-    assert wrong_points(model, band, passes, 21) == 0
+    for half, by in ((0.0, 0.9), (0.02, 0.0), (0.5, 0.9), (5.0, 0.0)):
+        band, passes = bounds(model, half, by)
+        assert wrong_points(model, band, passes, 9) == 0
+
+
+@pytest.mark.usefixtures("compiling")
+@pytest.mark.parametrize("options", OPTIONS, ids=names)
+def test_no_point_lies_outside_alongside_stays_of_their_own(
+    options: ModelOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(options)
+    features, passes = moving(0.1)
+    passes, network = elsewhere(passes, 5.0), prepared(model, features)
+    apart_from_this, near = network.alongside(passes), network.centred(passes)
+    assert wrong_points(model, near, passes, 9) == 0
+    assert float(near.rest.median()) <= float(apart_from_this.rest.median())
+    # Errors that are merged are never smaller.
+    monkeypatch.setattr(apart, "MOST", 2)
+    monkeypatch.setattr(apart, "KEPT", 1)
+    monkeypatch.setattr(apart, "AT_ONCE", 3)
+    merged = network.centred(passes)
+    assert wrong_points(model, merged, passes, 9) == 0
+    assert bool((merged.rest >= near.rest * (1 - 1e-4)).all())
+    assert float((merged.rest - near.rest).max()) > 0
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=names)
+def test_packs_change_nothing(options: ModelOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(options)
+    whole, _ = bounds(model, 0.3)
+    monkeypatch.setattr(travel, "CHUNK", 2)
+    packed, _ = bounds(model, 0.3)
+    for array, other in zip(whole, packed, strict=True):
+        assert torch.allclose(array, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(compiled.relaxations() is None, reason="There is no compiler.")
+@pytest.mark.parametrize("options", OPTIONS, ids=names)
+def test_compiled_and_torch_bound_alike(options: ModelOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(options)
+    features, passes = moving(0.4)
+    network = prepared(model, features)
+    fast = network.alongside(passes), network.centred(passes)
+    without_compiler(monkeypatch)
+    for band, other in zip(fast, (network.alongside(passes), network.centred(passes)), strict=True):
+        for array, same in zip(band, other, strict=True):
+            assert torch.allclose(array, same, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.skipif(compiled.relaxations() is None, reason="There is no compiler.")
+def test_compiled_lines_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    middle = 20 * torch.randn(4000, generator=generator, dtype=torch.float64)
+    half = 10 ** (14 * torch.rand(4000, generator=generator, dtype=torch.float64) - 12)
+    half[:50] = 0
+    lower, upper = (
+        torch.cat([middle - half, torch.tensor([-torch.inf, torch.nan])]),
+        torch.cat([middle + half, torch.tensor([0.0, 1.0])]),
+    )
+    fast = [kind(lower, upper) for kind in (sigmoid, tanh)]
+    without_compiler(monkeypatch)
+    for line, other in zip(fast, (kind(lower, upper) for kind in (sigmoid, tanh)), strict=True):
+        assert bool((line.error[:-2] > 0).all())
+        for array, same in zip(line, other, strict=True):
+            assert torch.allclose(array[:-2], same[:-2], rtol=1e-6, atol=1e-9)
+        assert bool(line.error[-2:].isnan().all())
 
 
 def test_bounds_of_small_changes_are_those_of_forms() -> None:
@@ -83,12 +168,10 @@ def test_which_networks_run_alongside() -> None:
         "one layer": LstmOptions(**small, readout="final"),
         "ensemble": LstmOptions(**small, readout="final", ensemble_size=2),
         "windows": LstmSummaryOptions(**small, readout="final"),
-    }
-    others = {
         "gru": GruOptions(**small),
-        "layers": LstmOptions(**small, n_layers=2),
         "attention": LstmOptions(**small, readout="attention"),
     }
+    others = {"layers": LstmOptions(**small, n_layers=2), "max": GruOptions(**small, readout="max")}
     for wanted, cases in ((True, runs), (False, others)):
         for options in cases.values():
             windows = isinstance(options, LstmSummaryOptions)
@@ -99,11 +182,13 @@ def test_which_networks_run_alongside() -> None:
 @pytest.mark.parametrize("kind", ["ensemble", "windows"])
 def test_means_of_networks_are_bounded(kind: str) -> None:
     if kind == "windows":
-        model = window_model(LstmSummaryOptions(hidden_size=4, fc_size=0, readout="final"), observed=False)
+        model = window_model(GruSummaryOptions(hidden_size=4, fc_size=0, readout="attention"), observed=False)
     else:
         model = make_model(LstmOptions(hidden_size=4, fc_size=0, readout="final", ensemble_size=2))
     band, passes = bounds(model, 0.3)
     assert wrong_points(model, band, passes, 21) == 0
+    features, _ = moving(0.3)
+    assert wrong_points(model, prepared(model, features).centred(passes), passes, 21) == 0
 
 
 def _certain(rule: Callable[..., Line]) -> Callable[..., Line]:
@@ -162,10 +247,10 @@ def test_no_product_lies_outside_and_a_changed_rule_is_noticed() -> None:
 
 
 MUTATIONS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-    "sigmoid": (alongside, "sigmoid", _certain(sigmoid)),
-    "tanh": (alongside, "tanh", _certain(tanh)),
+    "sigmoid": (hours, "sigmoid", _certain(sigmoid)),
+    "tanh": (hours, "tanh", _certain(tanh)),
     "slopes": (Noisy, "through", _same_slopes),
-    "noise": (alongside, "_noise", lambda errors, seen: torch.zeros(len(errors), len(seen), dtype=torch.float64)),
+    "noise": (travel, "_noise", lambda errors, seen: torch.zeros(len(errors), len(seen), dtype=torch.float64)),
 }
 
 
@@ -174,6 +259,7 @@ def test_a_changed_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, mutation: st
     # One unit, so that no other error covers for the one that is missing.
     options = LstmOptions(hidden_size=1, fc_size=0, activation="identity", bidirectional=False, readout="final")
     cases = [(make_model(options, scale=scale, seed=seed), half) for seed, scale, half in PLACES]
+    without_compiler(monkeypatch)
     monkeypatch.setattr(*MUTATIONS[mutation])
     assert any(wrong_points(model, *bounds(model, half, 0.9), 21) > 0 for model, half in cases)
 

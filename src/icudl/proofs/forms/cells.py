@@ -33,6 +33,9 @@ class Cell(Protocol):
     def state_size(self) -> int:
         """Components of the state."""
 
+    def after(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """Return the (B, S) states one hour on of numbers: (B, C) inputs, and the states before."""
+
     def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
         """Return the state one hour on; the hidden units are its first components, errors have shared unknowns.
 
@@ -81,6 +84,12 @@ class _Gated:
         """Units."""
         return self.weights.hidden.shape[1]
 
+    def raw(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Return the (2, B, g H) contributions of (B, C) inputs and of (B, H) hidden units to the gates."""
+        weights = self.weights
+        from_inputs = inputs @ weights.inputs.T + weights.input_bias
+        return torch.stack([from_inputs, hidden @ weights.hidden.T + weights.hidden_bias])
+
     def gates(self, inputs: AffineForm, hidden: AffineForm) -> tuple[AffineForm, AffineForm]:
         """Return what the inputs and what the hidden units contribute to the gates."""
         weights = self.weights
@@ -97,6 +106,13 @@ class LstmCell(_Gated):
     def state_size(self) -> int:
         """Components of the state."""
         return 2 * self.hidden_size
+
+    def after(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """See ``Cell.after``."""
+        hidden, memory = state.chunk(2, dim=1)
+        enter, forget, candidate, leave = self.raw(inputs, hidden).sum(dim=0).chunk(4, dim=1)
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(candidate)
+        return torch.cat([torch.sigmoid(leave) * torch.tanh(memory), memory], dim=1)
 
     def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
         """See ``Cell.step``."""
@@ -121,6 +137,13 @@ class GruCell(_Gated):
     def state_size(self) -> int:
         """Components of the state."""
         return self.hidden_size
+
+    def after(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """See ``Cell.after``."""
+        from_inputs, from_hidden = (part.chunk(3, dim=1) for part in self.raw(inputs, state))
+        reset, update = (torch.sigmoid(from_inputs[k] + from_hidden[k]) for k in range(2))
+        candidate = torch.tanh(from_inputs[2] + reset * from_hidden[2])
+        return candidate + update * (state - candidate)
 
     def step(self, inputs: AffineForm, state: AffineForm) -> AffineForm:
         """See ``Cell.step``."""

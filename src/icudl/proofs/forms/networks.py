@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, Self
 
 import torch
@@ -18,9 +18,11 @@ from icudl.models.recurrent.summary import SummaryRecurrentClassifier
 from icudl.models.rescaled import RescaledClassifier
 from icudl.models.summaries import SummaryClassifier
 from icudl.proofs.forms.affine import AffineForm
-from icudl.proofs.forms.alongside import Inputs, Noisy, Reading, Unchanged, travel
+from icudl.proofs.forms.alongside.apart import changed_stays, travel_apart
+from icudl.proofs.forms.alongside.hours import Unchanged
+from icudl.proofs.forms.alongside.reading import Attended, Average, Ending, Ends
+from icudl.proofs.forms.alongside.travel import Arrived, Asked, Inputs, travel
 from icudl.proofs.forms.attention import Attention
-from icudl.proofs.forms.cells import LstmCell
 from icudl.proofs.forms.passes import Base, Layers, Track
 from icudl.proofs.forms.relaxations import ACTIVATIONS, Line, clamp
 from icudl.proofs.forms.windows import PreparedWindows, Windows
@@ -67,6 +69,9 @@ class Prepared(Protocol):
 
     def alongside(self, passes: Passes) -> Band:
         """Bound the same for hundreds of passes at once, each about one value: less tightly, and much faster."""
+
+    def centred(self, passes: Passes) -> Band:
+        """Bound passes as ``alongside`` does, each alongside the stay as the middle of its value would change it."""
 
     def band(self, passes: Passes) -> Band:
         """Bound the logit difference, death minus survival, of each pass."""
@@ -169,54 +174,93 @@ class PreparedRecurrent:
 
     @property
     def runs_alongside(self) -> bool:
-        """See ``Prepared``: one layer of an LSTM that is read once."""
+        """See ``Prepared``: one layer, whose hours are read by a sum."""
         layers = self.network.layers
-        cells = [direction.cell for direction in layers.cells[0]]
-        return (
-            len(layers.cells) == 1
-            and layers.readout in {"last_hour", "final"}
-            and all(isinstance(cell, LstmCell) for cell in cells)
-        )
+        return len(layers.cells) == 1 and layers.readout in {"last_hour", "final", "mean", "attention"}
 
     def alongside(self, passes: Passes) -> Band:
         """See ``Prepared.alongside``."""
+        return self._by_stay(passes, self._alongside)
+
+    def centred(self, passes: Passes) -> Band:
+        """See ``Prepared.centred``."""
+        return self._by_stay(passes, self._centred)
+
+    def _by_stay(self, passes: Passes, bound: Callable[[int, Track, Tensor], Band]) -> Band:
         bands = []
         for row in torch.unique(passes.rows).tolist():
             own = (passes.rows == row).nonzero()[:, 0]
-            bands.append((own, self._alongside(row, passes.track.select(own), passes.reached[own])))
+            bands.append((own, bound(row, passes.track.select(own), passes.reached[own])))
         back = torch.argsort(torch.cat([own for own, _ in bands]))
         return Band(*(torch.cat(arrays)[back] for arrays in zip(*(band for _, band in bands), strict=True)))
 
     def _alongside(self, row: int, track: Track, reached: Tensor) -> Band:
         """Bound passes about one stay."""
-        length, layers = int(self.base.lengths[row]), self.network.layers
-        stays, journeys = [], []
-        for place in range(len(layers.cells[0])):
-            hours = torch.arange(length)
-            start = reached[:, 0]
-            if place == 1:
-                hours, start = hours.flip(0), length - 1 - reached[:, 1]
-            if place == 1 and layers.readout == "last_hour":
-                hours = hours[:1]
-            way = self.base.ways[place]
-            stays.append(Unchanged(self.base.features.centre[row, hours], way.centre[row, hours], way.own[row, hours]))
-            inputs = (track.centre[:, hours], track.slope[:, 0, hours], track.own[:, hours])
-            journeys.append(Inputs(*inputs, start.clamp(max=len(hours))))
-        sizes = [direction.cell.hidden_size for direction in layers.cells[0]]
-        units = torch.cat([stay.state[-1, :size] for stay, size in zip(stays, sizes, strict=True)])
-        names = (self.network.activation, self.network.fc_activation)
-        reading = Reading.of(self.network.head, names, units)
-        readers = torch.split(reading.rows, sizes, dim=1)
-        arrived = [
-            travel(direction.cell, stay, inputs, reader)
-            for direction, stay, inputs, reader in zip(layers.cells[0], stays, journeys, readers, strict=True)
-            if isinstance(direction.cell, LstmCell)
-        ]
-        fields = [field.name for field in dataclasses.fields(Noisy)]
-        state = Noisy(*(torch.cat([getattr(each.state, name) for each in arrived], dim=1) for name in fields))
-        noise = torch.stack([each.noise for each in arrived]).sum(dim=0)
-        middle, moves, rest = reading.difference(state, noise)
+        cells = [direction.cell for direction in self.network.layers.cells[0]]
+        ways = [self._way(row, track, reached, place) for place in range(len(cells))]
+        sizes = [cell.hidden_size for cell in cells]
+        reading = self._reading([stay.state[:, :size] for (stay, _), size in zip(ways, sizes, strict=True)])
+        arrived = []
+        for place, (cell, (stay, inputs), asked) in enumerate(zip(cells, ways, reading.asked(sizes), strict=True)):
+            # Of what is asked in the order of time, the backward direction reads the last hour first.
+            turned = Asked(*(array.flip(0) for array in asked)) if place == 1 else asked
+            found = travel(cell, stay, inputs, turned)
+            arrived.append(found if place == 0 else found.turned())
+        middle, moves, rest = reading.difference(arrived)
         return Band(middle, moves[:, None], rest)
+
+    def _centred(self, row: int, track: Track, reached: Tensor) -> Band:
+        """Bound passes about one stay, each alongside the stay into which its middle turns this one."""
+        cells = [direction.cell for direction in self.network.layers.cells[0]]
+        sizes = [cell.hidden_size for cell in cells]
+        ways = [self._way(row, track, reached, place) for place in range(len(cells))]
+        stays = [changed_stays(cell, stay, inputs) for cell, (stay, inputs) in zip(cells, ways, strict=True)]
+        readings = [
+            self._reading([stay.state[each, :, :size] for stay, size in zip(stays, sizes, strict=True)])
+            for each in range(len(reached))
+        ]
+        asked = [reading.asked(sizes) for reading in readings]
+        arrived = []
+        for place, (cell, stay, (_, inputs)) in enumerate(zip(cells, stays, ways, strict=True)):
+            stacked = Asked(*(torch.stack(arrays) for arrays in zip(*(each[place] for each in asked), strict=True)))
+            turned = Asked(*(array.flip(1) for array in stacked)) if place == 1 else stacked
+            found = travel_apart(cell, stay, inputs, turned)
+            arrived.append(found if place == 0 else found.turned())
+        bands = [
+            reading.difference([Arrived(*(array[[each]] for array in direction)) for direction in arrived])
+            for each, reading in enumerate(readings)
+        ]
+        middle, moves, rest = (torch.cat(arrays) for arrays in zip(*bands, strict=True))
+        return Band(middle, moves[:, None], rest)
+
+    def _way(self, row: int, track: Track, reached: Tensor, place: int) -> tuple[Unchanged, Inputs]:
+        """Return an unchanged stay and inputs of passes in the order in which a direction reads them."""
+        length, layers = int(self.base.lengths[row]), self.network.layers
+        hours, start = torch.arange(length), reached[:, 0]
+        if place == 1:
+            hours, start = hours.flip(0), length - 1 - reached[:, 1]
+        if place == 1 and layers.readout == "last_hour":
+            hours = hours[:1]
+        # What a read-out gathers on its way stands behind the state of the cell.
+        way, state = self.base.ways[place], slice(layers.cells[0][place].cell.state_size)
+        stay = Unchanged(
+            self.base.features.centre[row, hours], way.centre[row, hours, state], way.own[row, hours, state]
+        )
+        inputs = Inputs(
+            track.centre[:, hours], track.slope[:, 0, hours], track.own[:, hours], start.clamp(max=len(hours))
+        )
+        return stay, inputs
+
+    def _reading(self, states: Sequence[Tensor]) -> Ends | Average | Attended:
+        """Return how the hours of an unchanged stay are read; its hidden units are in the order of each direction."""
+        network = self.network
+        names = (network.activation, network.fc_activation)
+        if network.layers.readout in {"last_hour", "final"}:
+            return Ends(Ending.of(network.head, names, torch.cat([units[-1] for units in states])))
+        units = torch.cat([each.flip(0) if place == 1 else each for place, each in enumerate(states)], dim=1)
+        if network.layers.attention is None:
+            return Average(Ending.of(network.head, names, units.mean(dim=0)), len(units))
+        return Attended.of(network.layers.attention, network.head, names, units)
 
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""
@@ -253,8 +297,23 @@ class PreparedWindowNetwork:
     runs_alongside = False
 
     def alongside(self, passes: Passes) -> Band:
-        """See ``Prepared.alongside``: bounds of summaries are no slower."""
-        return self.band(passes)
+        """See ``Prepared.alongside``: passes that move the same columns are bounded together."""
+        track = passes.track
+        moving = (track.slope != 0).flatten(1, 2).any(dim=1) | (track.own > 0).any(dim=1)
+        _, kind = torch.unique(moving, dim=0, return_inverse=True)
+        order = torch.argsort(kind, stable=True)
+        parts = [
+            part
+            for alike in torch.split(order, torch.bincount(kind).tolist())
+            for part in torch.split(alike, self.windows.network.at_once)
+        ]
+        bands = [self.band(Passes(passes.rows[part], track.select(part), passes.reached[part])) for part in parts]
+        back = torch.argsort(order)
+        return Band(*(torch.cat(arrays)[back] for arrays in zip(*bands, strict=True)))
+
+    def centred(self, passes: Passes) -> Band:
+        """See ``Prepared.centred``: bounds of summaries know no other stay."""
+        return self.alongside(passes)
 
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""
@@ -321,6 +380,10 @@ class PreparedMean:
         """See ``Prepared.alongside``."""
         return self._mean(passes, [network.alongside(passes) for network in self.networks])
 
+    def centred(self, passes: Passes) -> Band:
+        """See ``Prepared.centred``."""
+        return self._mean(passes, [network.centred(passes) for network in self.networks])
+
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""
         return self._mean(passes, [network.band(passes) for network in self.networks])
@@ -385,6 +448,10 @@ class PreparedRescaled:
     def alongside(self, passes: Passes) -> Band:
         """See ``Prepared.alongside``."""
         return self.network.alongside(passes._replace(track=self.rescaled.rescaled(passes.track)))
+
+    def centred(self, passes: Passes) -> Band:
+        """See ``Prepared.centred``."""
+        return self.network.centred(passes._replace(track=self.rescaled.rescaled(passes.track)))
 
     def band(self, passes: Passes) -> Band:
         """See ``Prepared.band``."""

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from icudl.proofs.forms.compiled import relaxed
+
 EVALUATION = 2.0**-21
 """Bound on the error of a function as a float32 library evaluates it, relative to the sizes that enter: eight units in
 the last place, where libraries promise one to four (SLEEF, which torch uses: 1.0 for exp and tanh). What this module
@@ -44,6 +46,9 @@ class Line(NamedTuple):
 
 def sigmoid(lower: Tensor, upper: Tensor) -> Line:
     """Relax the logistic function."""
+    found = relaxed(lower, upper, curbed=False)
+    if found is not None:
+        return Line(*found)
     value = torch.sigmoid((lower + upper) / 2)
     slope = _chord(torch.sigmoid, value * (1 - value), lower, upper).clamp(min=0)
     # The slope at x is y (1 - y) with y = sigmoid(x): the smaller root, without cancellation.
@@ -53,6 +58,9 @@ def sigmoid(lower: Tensor, upper: Tensor) -> Line:
 
 def tanh(lower: Tensor, upper: Tensor) -> Line:
     """Relax the hyperbolic tangent."""
+    found = relaxed(lower, upper, curbed=True)
+    if found is not None:
+        return Line(*found)
     slope = _chord(torch.tanh, 1 - torch.tanh((lower + upper) / 2) ** 2, lower, upper).clamp(min=0)
     # The slope at x is 1 - y^2 with y = tanh(x), and x = log((1 + y) / (1 - y)) / 2 = log((1 + y) / sqrt(1 - y^2)).
     y = (1 - slope).clamp(min=0).sqrt()

@@ -6,13 +6,14 @@ value: where they decide a part of the piece, that part is done, and the rest is
 are tighter.
 
 Where a network can, all values of a stay are bounded at once alongside the unchanged stay (``alongside``), and whole
-ranges are bounded before the model is tried: most of them hold.
+ranges are bounded before the model is tried: most of them hold. Parts that stay open are bounded alongside the stay
+into which their middle turns it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +33,19 @@ ALONGSIDE = 1024
 """Pieces bounded at once alongside the unchanged stay."""
 
 NARROW = 1 / 16
-"""Pieces at most so wide get forms of their own where what runs alongside decides nothing."""
+"""Pieces at most so wide are bounded alongside stays of their own at once."""
+
+NEAR = 1 / 4
+"""Pieces at most so wide get Jacobians of their own where those of the unchanged stay do not decide them."""
 
 _LEAST_GAIN = 0.2
 """Share of a piece that its bounds must decide; below that it is cut in the middle."""
+
+_PARTS = (2, 8)
+"""Fewest and most parts of a piece that is bounded alongside again."""
+
+_SPARE = 0.7
+"""Share of the lead without noise that the noise of a part may take."""
 
 
 class Search:
@@ -77,9 +87,16 @@ class Search:
         every = torch.arange(len(self.values.lower))
         spent = torch.zeros(len(self.values.features), dtype=torch.int64)
         if self.alongside:
-            whole, left = self._whole(every, spent)
+            whole, left, bands = self._whole(every, spent)
             queue, done, _ = self._tried(left)
             finished = [whole, done]
+            # What is known of a whole range need not be bounded again where nothing in it was seen to flip.
+            known = (queue.low == self.values.lower[queue.value]) & (queue.high == self.values.upper[queue.value])
+            known &= ~bands.rest[queue.value].isnan()
+            ranges = queue.where(known)
+            decided, parts = self._decide(ranges, Band(*(array[ranges.value] for array in bands)))
+            finished.append(decided)
+            queue = Pieces.joined([queue.where(~known), parts])
         else:
             queue, done, strength = self._tried(every)
             finished = [done]
@@ -122,7 +139,7 @@ class Search:
                 self.witness[value] = place
         return margins
 
-    def _whole(self, which: Tensor, spent: Tensor) -> tuple[Pieces, Tensor]:
+    def _whole(self, which: Tensor, spent: Tensor) -> tuple[Pieces, Tensor, Band]:
         """Bound the whole range of values before anything is tried.
 
         Args:
@@ -130,21 +147,27 @@ class Search:
             spent: (B,) pieces bounded for each stay, which these are added to.
 
         Returns:
-            The ranges that hold, and the values that are left.
+            The ranges that hold, the values that are left, and bounds of the leads of all V values over their ranges:
+            the rest of those that the budget does not pay for is NaN.
         """
+        nothing = torch.full_like(self.values.lower, torch.nan)
+        bands = Band(torch.zeros_like(nothing), torch.zeros_like(nothing)[:, None], nothing)
         lower, upper = self.values.lower[which], self.values.upper[which]
         queue = Pieces.to_bound(which, lower, upper, torch.zeros_like(which, dtype=torch.bool))
         affordable = self._affordable(queue, spent)
         queue = queue.where(affordable)
         if not len(queue.value):
-            return queue, which
+            return queue, which, bands
         spent += torch.bincount(self.values.stay[queue.value], minlength=len(spent))
         self.boxes += torch.bincount(queue.value, minlength=len(self.boxes))
-        band = self._alongside(queue)
+        parts = [self._alongside(queue.where(part)) for part in torch.split(torch.arange(len(queue.value)), ALONGSIDE)]
+        band = Band(*(torch.cat(arrays) for arrays in zip(*parts, strict=True)))
+        for array, found in zip(bands, band, strict=True):
+            array[queue.value] = found
         bound = band.centre - band.rest - band.slope[:, 0].abs()
         holds = bound > 0
         decided = dataclasses.replace(queue, verdict=torch.full_like(queue.value, Verdict.HOLDS), bound=bound)
-        return decided.where(holds), torch.cat([queue.value[~holds], which[~affordable]]).sort().values
+        return decided.where(holds), torch.cat([queue.value[~holds], which[~affordable]]).sort().values, bands
 
     def _tried(self, which: Tensor) -> tuple[Pieces, Pieces, Tensor]:
         """Try the model at equally spaced points of the ranges of some values.
@@ -167,7 +190,8 @@ class Search:
         )
         strength = torch.zeros(len(self.boxes), dtype=torch.float64)
         strength[which] = (margins.amax(dim=1) - margins.amin(dim=1)).double()
-        return *self._cut(pieces, flips[:, 1:].flatten()), strength
+        calm, edges = self._cut(pieces, flips[:, 1:].flatten())
+        return _merged(calm), edges, strength
 
     def _cut(self, pieces: Pieces, flipped_above: Tensor) -> tuple[Pieces, Pieces]:
         """Cut pieces whose ends differ around the place where the class changes.
@@ -177,7 +201,7 @@ class Search:
             flipped_above: (n,) what it says at their upper ends.
 
         Returns:
-            Pieces between which nothing was seen to change, neighbours alike joined, and the edges between them.
+            Pieces between which nothing was seen to change, and the edges between them.
         """
         mixed = pieces.flipped != flipped_above
         crossing = pieces.where(mixed)
@@ -196,7 +220,7 @@ class Search:
             Pieces.to_bound(crossing.value, crossing.low, below, crossing.flipped),
             Pieces.to_bound(crossing.value, above, crossing.high, ~crossing.flipped),
         ]
-        calm = _merged(Pieces.joined(parts))
+        calm = Pieces.joined(parts)
         # A single point is an end of its neighbours, which say all there is to say.
         return calm.where(calm.high > calm.low), edges
 
@@ -204,23 +228,32 @@ class Search:
         """Bound the lead of the present class on each piece."""
         if not self.alongside:
             return self._by_forms(queue)
-        band = self._alongside(queue)
+        nothing = torch.full_like(queue.low, torch.inf)
+        band = Band(torch.zeros_like(nothing), torch.zeros_like(nothing)[:, None], nothing)
+        width = queue.high - queue.low
+        # What is so narrow is a part of something that the Jacobians of the unchanged stay left open.
+        self._fill(band, queue, width > NARROW, self._alongside)
         lead = torch.where(queue.flipped, -band.centre, band.centre) - band.rest - band.slope[:, 0].abs()
-        hard = ((lead <= 0) & (queue.high - queue.low <= NARROW)).nonzero()[:, 0]
-        if len(hard):
-            again = self._by_forms(queue.where(hard))
-            for array, better in zip(band, again, strict=True):
-                array[hard] = better
+        self._fill(band, queue, (lead <= 0) & (width <= NEAR), self._centred)
         return band
+
+    @staticmethod
+    def _fill(band: Band, queue: Pieces, chosen: Tensor, bound: Callable[[Pieces], Band]) -> None:
+        """Put bounds of the chosen pieces of a queue into those of all."""
+        where = chosen.nonzero()[:, 0]
+        for part in torch.split(where, ALONGSIDE):
+            for array, found in zip(band, bound(queue.where(part)), strict=True):
+                array[part] = found
 
     def _alongside(self, queue: Pieces) -> Band:
         """Bound the lead of the present class on each piece, hundreds of pieces at once."""
-        values = self.values
-        found, order = [], torch.argsort(values.stay[queue.value], stable=True)
-        for chosen in torch.split(order, ALONGSIDE):
-            part = queue.where(chosen)
-            found.append(self.network.alongside(values.passes(part.value, part.low, part.high)))
-        return self._of_present_class(queue, found, order)
+        found = self.network.alongside(self.values.passes(queue.value, queue.low, queue.high))
+        return self._of_present_class(queue, [found], torch.arange(len(queue.value)))
+
+    def _centred(self, queue: Pieces) -> Band:
+        """Bound the lead of the present class on each piece, alongside the stay as its middle would change it."""
+        band = self.network.centred(self.values.passes(queue.value, queue.low, queue.high))
+        return self._of_present_class(queue, [band], torch.arange(len(queue.value)))
 
     def _by_forms(self, queue: Pieces) -> Band:
         """Bound the lead of the present class on each piece, each by forms of its own."""
@@ -257,16 +290,16 @@ class Search:
         queue, base, slope = queue.where(~whole & ~narrow), base[~whole & ~narrow], slope[~whole & ~narrow]
         if not len(queue.value):
             return parts[0], queue
+        if self.alongside:
+            calm, edges = self._divided(queue, _parts(base - slope.abs(), band.rest[~whole & ~narrow]))
+            return Pieces.joined([*parts, edges]), calm
         # base + slope e > 0 beyond e = -base / slope, on the side to which the slope rises.
         root = torch.where(slope == 0, 1.0, -base / slope).clamp(-1, 1)
         rising = slope > 0
         share = torch.where(rising, (1 - root) / 2, (root + 1) / 2)
         partly = (share > _LEAST_GAIN) & (slope != 0)
         done, rest = self._split(queue.where(partly), root[partly], base[partly], slope[partly])
-        halved, edges = self._halve(queue.where(~partly))
-        if self.alongside:
-            halved, further = self._halve(halved)
-            edges = Pieces.joined([edges, further])
+        halved, edges = self._divided(queue.where(~partly), torch.full_like(queue.value[~partly], 2))
         return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, halved])
 
     def _split(self, queue: Pieces, root: Tensor, base: Tensor, slope: Tensor) -> tuple[Pieces, Pieces]:
@@ -288,16 +321,39 @@ class Search:
         )
         return done, rest
 
-    def _halve(self, queue: Pieces) -> tuple[Pieces, Pieces]:
-        """Return both halves of each piece, and the edges where the model says something else in the middle."""
-        middle = (queue.low + queue.high) / 2
-        flipped = self._try(queue.value, middle)
-        left = Pieces.to_bound(queue.value, queue.low, middle, queue.flipped)
-        right = Pieces.to_bound(queue.value, middle, queue.high, flipped)
-        # Both ends of a piece were alike, so the upper end of its right half is as the lower end of its left half.
-        calm, edges = zip(self._cut(left, flipped), self._cut(right, queue.flipped), strict=True)
-        # Halves that are alike were one piece before, and are not joined again.
-        return Pieces.joined(list(calm)), Pieces.joined(list(edges))
+    def _divided(self, queue: Pieces, counts: Tensor) -> tuple[Pieces, Pieces]:
+        """Return equal parts of each piece, and the edges where the model says something else in between.
+
+        Args:
+            queue: Pieces at whose both ends the model says the same.
+            counts: (n,) parts of each.
+        """
+        which = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        number = torch.arange(len(which)) - torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
+        wide, count = queue.where(which), counts[which].double()
+        low = wide.low + (wide.high - wide.low) * (number / count)
+        begins, ends = number == 0, number == counts[which] - 1
+        # The end of a part is the very number at which the next one begins.
+        high = torch.where(ends, wide.high, low.roll(-1))
+        inner = ~begins
+        below = wide.flipped.clone()
+        below[inner] = self._try(wide.value[inner], low[inner])
+        above = torch.where(ends, wide.flipped, below.roll(-1))
+        return self._cut(Pieces.to_bound(wide.value, low, high, below), above)
+
+
+def _parts(lead: Tensor, rest: Tensor) -> Tensor:
+    """Return in how many parts to cut (n,) pieces that passes alongside leave open.
+
+    Noise is of second order in the width of a piece: in a k-th of it, it is some k^2 times smaller.
+
+    Args:
+        lead: Least lead over the piece.
+        rest: The noise that it allows for.
+    """
+    linear = lead + rest
+    wanted = (rest / (_SPARE * linear)).sqrt().ceil()
+    return torch.where(linear > 0, wanted.clamp(*_PARTS), sum(_PARTS) / 2).long()
 
 
 def _merged(pieces: Pieces) -> Pieces:
