@@ -241,7 +241,7 @@ class Search:
     def _fill(band: Band, queue: Pieces, chosen: Tensor, bound: Callable[[Pieces], Band]) -> None:
         """Put bounds of the chosen pieces of a queue into those of all."""
         where = chosen.nonzero()[:, 0]
-        for part in torch.split(where, ALONGSIDE):
+        for part in torch.split(where, ALONGSIDE) if len(where) else ():
             for array, found in zip(band, bound(queue.where(part)), strict=True):
                 array[part] = found
 
