@@ -1,7 +1,7 @@
 """How fast is one iteration of an attack: our pass, the library's with autograd, the matrix products alone?
 
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py [--stays 128] [--hidden 128] [--json FILE]
-    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --ensemble
+    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --ensemble [--cell gru]
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --grid FOLDER --training FOLDER
 
 One iteration is the margin of every stay and its gradient with respect to 48 x 19 inputs. "Products" times nothing but
@@ -22,7 +22,7 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -68,9 +68,9 @@ def products(n_stays: int, hidden: int, readout: str) -> Callable[[], None]:
     return run
 
 
-def table(n_stays: int, hidden: int, rounds: int, allocator: str) -> list[dict[str, object]]:
+def table(cells: Sequence[str], n_stays: int, hidden: int, rounds: int, allocator: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for name in ("lstm", "gru"):
+    for name in cells:
         for readout in ("last_hour", "final"):
             model = build_model(options_of(GROUP, name)(readout=readout, hidden_size=hidden), N_INPUTS).eval()
             model.requires_grad_(requires_grad=False)
@@ -104,12 +104,12 @@ def in_turns(ours: Callable[[], object], library: Callable[[], object], rounds: 
     return best[0], best[1]
 
 
-def ensemble(n_stays: int, rounds: int) -> None:
+def ensemble(cell: str, n_stays: int, rounds: int) -> None:
     """Print the table of ``--ensemble``."""
     values, statics = 37, 8
     n_features = 3 * values + statics
     options = {"readout": "attention", "hidden_size": 48, "ensemble_size": 3, "activation": "identity", "fc_size": 0}
-    model = build_model(options_of(GROUP, "lstm_summary")(**options), n_features).eval()
+    model = build_model(options_of(GROUP, f"{cell}_summary")(**options), n_features).eval()
     model.requires_grad_(requires_grad=False)
     features, lengths = torch.rand(n_stays, N_HOURS, n_features), torch.full((n_stays,), N_HOURS)
     features[..., values : 2 * values] = (features[..., values : 2 * values] > 0.6).float()
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--grid", type=Path)
     parser.add_argument("--training", type=Path)
+    parser.add_argument("--cell", choices=("lstm", "gru"))
     parser.add_argument("--ensemble", action="store_true", help="the published size instead of the plain networks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,12 +181,13 @@ def main() -> None:
         return
     if arguments.ensemble:
         tune_process()
-        ensemble(arguments.stays, arguments.rounds)
+        ensemble(arguments.cell or "lstm", arguments.stays, arguments.rounds)
         return
     print("| allocator | cell | read-out | ours | nn + autograd | ratio | products alone |  (stay-iterations/CPU-s)")
-    rows = table(arguments.stays, arguments.hidden, arguments.rounds, "default")
+    cells = (arguments.cell,) if arguments.cell else ("lstm", "gru")
+    rows = table(cells, arguments.stays, arguments.hidden, arguments.rounds, "default")
     tune_process()
-    rows += table(arguments.stays, arguments.hidden, arguments.rounds, "tuned")
+    rows += table(cells, arguments.stays, arguments.hidden, arguments.rounds, "tuned")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -93,8 +93,7 @@ def _is_compiled(model: RecurrentClassifier) -> bool:
     """Tell whether the passes in C can be used."""
     options, weight = model.options, model.head.out.weight
     return (
-        isinstance(model.rnn, nn.LSTM)
-        and options.n_layers == 1
+        options.n_layers == 1
         and options.readout != "max"
         and (weight.device.type, weight.dtype) == ("cpu", torch.float32)
         and passes() is not None

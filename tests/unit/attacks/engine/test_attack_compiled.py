@@ -80,7 +80,7 @@ close = functools.partial(torch.testing.assert_close, rtol=1e-5, atol=5e-6)
 
 @settings(max_examples=12, deadline=None)
 @given(
-    name=st.sampled_from(["lstm", "lstm_summary"]),
+    name=st.sampled_from(["lstm", "gru", "lstm_summary", "gru_summary"]),
     readout=st.sampled_from(["attention", "mean", "final", "last_hour"]),
     hidden=st.sampled_from([1, 6, 8, 21]),
     bidirectional=st.booleans(),
@@ -101,6 +101,7 @@ def test_variants_anchors_and_gradients(
 ) -> None:
     model = model_of(name, readout, hidden, bidirectional=bidirectional, members=members)
     engine = make_engine(model)
+    assert any(isinstance(part, CompiledEngine) for part in parts_of(engine))
     features, hours = stays_of(lengths, seed)
     memory = engine.remember(features, hours, N_VALUES)
     assert memory is not None
@@ -131,8 +132,9 @@ def parts_of(engine: Engine) -> list[Engine]:
     return list(engine.engines) if isinstance(engine, TermEngine) else [engine]
 
 
-def test_a_margin_does_not_depend_on_the_other_stays_of_a_batch() -> None:
-    model = model_of("lstm", "attention", 21, bidirectional=True, members=3)
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_margin_does_not_depend_on_the_other_stays_of_a_batch(name: str) -> None:
+    model = model_of(name, "attention", 21, bidirectional=True, members=3)
     engine = make_engine(model)
     assert isinstance(engine, CompiledEngine)
     features, hours = stays_of([7, 3, 5, 7, 1])

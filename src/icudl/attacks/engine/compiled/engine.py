@@ -1,4 +1,4 @@
-"""Engine for one LSTM layer with any read-out but ``max``, in float32 on a CPU: see ``passes.c``.
+"""Engine for one LSTM or GRU layer with any read-out but ``max``, in float32 on a CPU: see ``passes.c``.
 
 T hours, N stays or variants of B known stays, M networks, C features of which K move, H units and A columns of the
 attention in whole vectors, D directions.
@@ -34,7 +34,7 @@ class CompiledMemory(Memory):
         origins: (B,) which one each of them is a variant of.
         drive: (D, B', T, M, 4 H) of these, by hour.
         states: (D, M, B, T + 1, H).
-        cells: (D, M, B, T + 1, H).
+        cells: (D, M, B, T + 1, H or 0).
         looks: (D, M, B, T, A).
         directions: Those that read more than one hour.
     """
@@ -96,7 +96,7 @@ class _Stays:
 
 
 class CompiledEngine(DirectionalEngine):
-    """The mean of M networks with one LSTM layer; see the module and ``engine.protocol.Engine``.
+    """The mean of M networks with one LSTM or GRU layer; see the module and ``engine.protocol.Engine``.
 
     Args:
         models: Networks of one shape. The engine copies the weights of their recurrent layers and read-outs.
@@ -201,7 +201,7 @@ class CompiledEngine(DirectionalEngine):
         every = layer.n_directions, layer.n_networks, n_stays
         return {
             "states": (*every, n_hours + 1, layer.size),
-            "cells": (*every, n_hours + 1, layer.size),
+            "cells": (*every, n_hours + 1, layer.cell_size),
             "looks": (*every, n_hours, layer.look_size),
             "gates": (*every, n_hours, 5, layer.size),
             "looked": (layer.n_networks, n_stays, n_hours, layer.look_size),

@@ -1,12 +1,13 @@
-"""Weights of one LSTM layer of M networks, laid out as ``passes.c`` reads them.
+"""Weights of one LSTM or GRU layer of M networks, laid out as ``passes.c`` reads them.
 
-M networks, D directions, C features of which K move, H units in whole vectors (the others are zero), A columns of the
-attention likewise. Gates lie side by side for each vector of units.
+M networks, D directions, C features of which K move, H units in whole vectors (the others are zero), G gates that the
+state adds to, A columns of the attention in whole vectors. Gates lie side by side for each vector of units.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -18,15 +19,36 @@ from icudl.models.recurrent.classifier import RecurrentClassifier
 _READOUTS = {"mean": 0, "attention": 1, "final": 2, "last_hour": 2}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Cells:
+    """Weights of one direction of one network, units in whole vectors.
+
+    Attributes:
+        by_state: (H, G H) from the units in use to blocks of gates.
+        by_input: (C, 4 H).
+        bias: (4 H,)
+        back_state: (G H, H) from the gradient of the gates, in the order in which ``passes.c`` writes it.
+        back_input: (G H, C).
+    """
+
+    by_state: Tensor
+    by_input: Tensor
+    bias: Tensor
+    back_state: Tensor
+    back_input: Tensor
+
+
 class Layer:
     """See the module.
 
     Args:
-        models: Networks of one shape with one LSTM layer.
+        models: Networks of one shape with one LSTM or GRU layer.
         library: ``library.passes()``.
 
     Attributes:
+        is_gru: Whether the cells are those of a GRU.
         size: H.
+        cell_size: H; 0 of a GRU.
         look_size: A; 0 without attention.
         n_directions: D.
         is_single: Whether the backward direction reads a stay's last hour only.
@@ -37,24 +59,24 @@ class Layer:
         self.library, self.lanes = library, int(library.lanes())
         self.n_networks, self.n_units = len(models), options.hidden_size
         self.size = self.whole(self.n_units)
+        self.is_gru = isinstance(models[0].rnn, nn.GRU)
+        self.cell_size = 0 if self.is_gru else self.size
         self.readout = _READOUTS[options.readout]
         self.is_single = options.readout == "last_hour" and options.bidirectional
         suffixes = ("", "_reverse") if options.bidirectional else ("",)
         self.n_directions = len(suffixes)
-        by_state = torch.stack([self._of_each(models, "weight_hh_l0" + suffix) for suffix in suffixes])
-        by_input = torch.stack([self._of_each(models, "weight_ih_l0" + suffix) for suffix in suffixes])
-        by_state = nn.functional.pad(by_state, (0, 0, 0, self.size - self.n_units))
-        # (D, M, H, 4 H) to (D, M, vectors of units, H, 4, lanes)
-        shape = (self.n_directions, self.n_networks, self.size, -1, 4 * self.lanes)
+        cells_of = self._gru_cells if self.is_gru else self._lstm_cells
+        cells = [[cells_of(model.rnn, suffix) for model in models] for suffix in suffixes]
+        by_state, by_input, self.bias, back_state, self._back_input = (
+            torch.stack([torch.stack([getattr(each, field.name) for each in way]) for way in cells])
+            for field in dataclasses.fields(_Cells)
+        )
+        # (D, M, H, G H) to (D, M, vectors of units, H, G, lanes)
+        n_gates = by_state.shape[3] // self.size
+        shape = (self.n_directions, self.n_networks, self.size, -1, n_gates * self.lanes)
         self.by_state = by_state.view(shape).transpose(2, 3).contiguous()
         self.by_input = by_input.transpose(1, 2).contiguous()
-        self.bias = torch.stack(
-            [
-                self._of_each(models, "bias_ih_l0" + suffix) + self._of_each(models, "bias_hh_l0" + suffix)
-                for suffix in suffixes
-            ]
-        )
-        self.back_state = self._panels(by_state.transpose(2, 3))
+        self.back_state = self._panels(back_state)
         self.look = self.look_back = self.look_bias = self.look_out = None
         self.look_size = 0
         attentions = [model.attention for model in models if model.attention is not None]
@@ -88,7 +110,7 @@ class Layer:
     def described(self, n_hours: int, n_moving: int) -> Networks:
         """Return the weights for stays of T hours of which the first K features move."""
         if n_moving not in self._back_inputs:
-            matrix = self.by_input[:, :n_moving].permute(0, 2, 3, 1)
+            matrix = self._back_input[..., :n_moving]
             matrix = nn.functional.pad(matrix, (0, self.whole(n_moving) - n_moving))
             self._back_inputs[n_moving] = self._panels(matrix)
             # The rows of the features that move, for each direction one after the other.
@@ -103,6 +125,7 @@ class Layer:
             moving_size=self.whole(n_moving),
             readout=self.readout,
             single=int(self.is_single),
+            cell=int(self.is_gru),
             by_state=address(self.by_state),
             by_input=address(self._back_inputs[-n_moving - 1]),
             look=address(self.look),
@@ -113,16 +136,39 @@ class Layer:
             look_back=address(self.look_back),
         )
 
-    def _of_each(self, models: Sequence[RecurrentClassifier], name: str) -> Tensor:
-        """Return a parameter of all networks: (M, 4 H) of a bias, else (M, columns, 4 H)."""
-        return torch.stack([self._in_blocks(getattr(model.rnn, name).detach()) for model in models])
+    def _lstm_cells(self, rnn: nn.RNNBase, suffix: str) -> _Cells:
+        by_state, by_input, state_bias, input_bias = _parameters(rnn, suffix)
 
-    def _in_blocks(self, parameter: Tensor) -> Tensor:
-        """Return (..., 4 H) blocks of a parameter whose rows are gates of the library, one after the other."""
-        entry, keep, candidate, leave = parameter.chunk(4)
-        gates = torch.stack([candidate, entry, keep, leave])
-        gates = nn.functional.pad(gates.movedim(1, -1), (0, self.size - self.n_units))
-        return gates.view(*gates.shape[:-1], -1, self.lanes).movedim(0, -2).flatten(-3)
+        def blocks(parameter: Tensor) -> Tensor:
+            entry, keep, candidate, leave = parameter.chunk(4)
+            return self._side_by_side([candidate, entry, keep, leave])
+
+        state, inputs = self._padded(blocks(by_state), 0), blocks(by_input)
+        return _Cells(state, inputs, blocks(state_bias + input_bias), state.t(), inputs.t())
+
+    def _gru_cells(self, rnn: nn.RNNBase, suffix: str) -> _Cells:
+        by_state, by_input, state_bias, input_bias = (each.chunk(3) for each in _parameters(rnn, suffix))
+        reset, update, candidate = by_state
+        back_state = torch.cat([self._padded(each, 0) for each in (candidate, reset, update)])
+        return _Cells(
+            by_state=self._padded(self._side_by_side(by_state), 0),
+            by_input=self._side_by_side([*by_input[:2], torch.zeros_like(by_input[2]), by_input[2]]),
+            bias=self._side_by_side(
+                [state_bias[0] + input_bias[0], state_bias[1] + input_bias[1], state_bias[2], input_bias[2]]
+            ),
+            back_state=self._padded(back_state, 1),
+            back_input=torch.cat([self._padded(each, 0) for each in by_input]),
+        )
+
+    def _side_by_side(self, gates: Sequence[Tensor]) -> Tensor:
+        """Return (..., G H) blocks of the gates' (units, ...) parameters."""
+        blocks = self._padded(torch.stack(tuple(gates)).movedim(1, -1), -1)
+        return blocks.view(*blocks.shape[:-1], -1, self.lanes).movedim(0, -2).flatten(-3)
+
+    def _padded(self, array: Tensor, dim: int) -> Tensor:
+        """Return an array with zeros for units up to whole vectors."""
+        further = self.size - self.n_units
+        return nn.functional.pad(array.movedim(dim, -1), (0, further)).movedim(-1, dim)
 
     def _panels(self, matrices: Tensor) -> Tensor:
         """Return (D, M, k, width) matrices in the layout that products take."""
@@ -132,3 +178,10 @@ class Layer:
         for own, to in zip(matrices.flatten(0, 1), panels.flatten(0, 1), strict=True):
             self.library.to_panels(rows, width, address(own), address(to))
         return panels
+
+
+def _parameters(rnn: nn.RNNBase, suffix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return weights by state and by input, and their biases, of one direction of a layer."""
+    names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih")
+    by_state, by_input, state_bias, input_bias = (getattr(rnn, f"{name}_l0{suffix}").detach() for name in names)
+    return by_state, by_input, state_bias, input_bias

@@ -21,7 +21,7 @@ class Networks(ctypes.Structure):
 
     _fields_ = (
         *((name, _Number) for name in ("networks", "directions", "hours", "size", "look_size")),
-        *((name, _Number) for name in ("moving", "moving_size", "readout", "single")),
+        *((name, _Number) for name in ("moving", "moving_size", "readout", "single", "cell")),
         *((name, _Array) for name in ("by_state", "by_input", "look", "look_bias", "look_out")),
         *((name, _Array) for name in ("back_state", "back_input", "look_back")),
     )

@@ -1,4 +1,4 @@
-/* Passes through one LSTM layer of M networks of one shape, forward and backward.
+/* Passes through one LSTM or GRU layer of M networks of one shape, forward and backward.
  *
  * N stays are read in groups of a few. A group stays in the cache from the first hour to the read-out, and the gates of
  * an hour are computed in the registers that hold the product with the recurrent weights. What a stay's numbers are does
@@ -8,7 +8,9 @@
  * stays have their states, the inputs of their gates (drive) and their part in the attention by step; a variant of a known
  * stay is read from its first changed step on. H, A and K are counted in whole vectors: what is added is zero.
  *
- * The blocks of gates lie side by side for each vector of units: candidate, entry, keep, exit.
+ * The drive of an hour has four blocks that lie side by side for each vector of units: candidate, entry, keep and exit of
+ * an LSTM; reset, update, the state's part of the candidate (a constant) and the inputs' part of a GRU. The state adds to
+ * the first G of them: all four, or three. A GRU has no cells.
  */
 
 #include <stdint.h>
@@ -25,6 +27,7 @@
 #define LARGER(a, b) (vec) _mm512_max_ps(a, b)
 #define SAME(x) (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}
 #define ROWS 6
+#define GRU_ROWS 6
 #define TALL 8
 #elif defined(__AVX__)
 #define LANES 8
@@ -32,6 +35,7 @@
 #define LARGER(a, b) (vec) _mm256_max_ps(a, b)
 #define SAME(x) (vec){x, x, x, x, x, x, x, x}
 #define ROWS 3
+#define GRU_ROWS 4
 #define TALL 4
 #else
 #define LANES 4
@@ -41,9 +45,11 @@
 #endif
 #define SAME(x) (vec){x, x, x, x}
 #define ROWS 3
+#define GRU_ROWS 4
 #define TALL 4
 #endif
 #define GATES 4
+#define GRU_GATES 3
 #define PANEL 3
 #define KEPT 5
 
@@ -62,16 +68,17 @@ typedef float memory_vec __attribute__((vector_size(4 * LANES), aligned(4), may_
 typedef int32_t bits __attribute__((vector_size(4 * LANES)));
 
 enum { MEAN, ATTENTION, ENDS };
+enum { LSTM, GRU };
 
 typedef struct {
-    int64_t networks, directions, hours, size, look_size, moving, moving_size, readout, single;
-    const float *by_state;   /* (D, M, H / LANES, H, 4, LANES) */
+    int64_t networks, directions, hours, size, look_size, moving, moving_size, readout, single, cell;
+    const float *by_state;   /* (D, M, H / LANES, H, G, LANES) */
     const float *by_input;   /* (D, K, M, 4 H) */
     const float *look;       /* (D, M) panels of (H, A) */
     const float *look_bias;  /* (M, A) */
     const float *look_out;   /* (M, A) */
-    const float *back_state; /* (D, M) panels of (4 H, H) */
-    const float *back_input; /* (D, M) panels of (4 H, K) */
+    const float *back_state; /* (D, M) panels of (G H, H): the first rows of an hour's gradient */
+    const float *back_input; /* (D, M) panels of (G H, K): the last ones */
     const float *look_back;  /* (D, M) panels of (A, H) */
 } Networks;
 
@@ -82,13 +89,13 @@ typedef struct {
     int64_t anchors;           /* B' known variants of these stays, or the stays themselves */
     const float *anchor_moving; /* (B', T, K) */
     const float *states;       /* (D, M, B', T + 1, H) by step; nothing is known without them */
-    const float *cells;        /* (D, M, B', T + 1, H) */
+    const float *cells;        /* (D, M, B', T + 1, H); none of a GRU */
     const float *looks;        /* (D, M, B', T, A) by step */
 } Known;
 
 typedef struct {
     float *states, *cells, *looks; /* as of known stays, but of N stays */
-    float *gates;                  /* (D, M, N, T, 5, H) */
+    float *gates;                  /* (D, M, N, T, 5, H); four of a GRU are in use */
     float *looked;                 /* (M, N, T, A) by hour */
     float *weights;                /* (M, N, T) by hour */
     int64_t *begins;               /* (D, N) first step that is read */
@@ -96,6 +103,9 @@ typedef struct {
 } Course;
 
 int64_t lanes(void) { return LANES; }
+
+static int64_t gates_of(const Networks *net) { return net->cell == GRU ? GRU_GATES : GATES; }
+static int64_t cell_size(const Networks *net) { return net->cell == GRU ? 0 : net->size; }
 
 static inline vec load(const float *from) { return *(const memory_vec *)from; }
 static inline void store(float *to, vec value) { *(memory_vec *)to = value; }
@@ -143,8 +153,12 @@ static inline void two_shares(vec *one, vec *other) {
 
 /* ---- products ---- */
 
-/* Take the product of rows a (k,) of `tall` stays with a panel (k, width), from sums to sums of `width` vectors each. */
-#define MULTIPLY(name, tall, width)                                                                                   \
+/* Take the product of rows a (k,) of `tall` stays with a panel (k, width), from sums to sums of `width` vectors each.
+ *
+ * `steps` adds what a row of the panel gives. Sums and the longer side of the tile fill the registers, so it runs over the
+ * other side.
+ */
+#define MULTIPLY(name, tall, width, STEPS)                                                                            \
     static __attribute__((noinline)) void name(int64_t k, const float *panel, const float *const *a,                  \
                                                const float *const *from, int64_t first_from, float *const *to,        \
                                                int64_t first_to) {                                                    \
@@ -156,60 +170,84 @@ static inline void two_shares(vec *one, vec *other) {
                 sum[row][at] = from ? load(from[row] + first_from + at * LANES) : constant(0.0f);                     \
             }                                                                                                         \
         }                                                                                                             \
-        for (int64_t i = 0; i < k; i++, panel += width * LANES) {                                                     \
-            vec factor[tall];                                                                                         \
-            UNROLL for (int row = 0; row < tall; row++) factor[row] = constant(own[row][i]);                          \
-            UNROLL for (int at = 0; at < width; at++) {                                                               \
-                vec weight = load(panel + at * LANES);                                                                \
-                IN_REGISTER(weight);                                                                                  \
-                UNROLL for (int row = 0; row < tall; row++) sum[row][at] += factor[row] * weight;                     \
-            }                                                                                                         \
-        }                                                                                                             \
+        for (int64_t i = 0; i < k; i++, panel += width * LANES) STEPS(tall, width)                                               \
         UNROLL for (int row = 0; row < tall; row++)                                                                   \
             UNROLL for (int at = 0; at < width; at++)                                                                 \
                 store(to[row] + first_to + at * LANES, sum[row][at]);                                                 \
     }
-MULTIPLY(multiply_gates, ROWS, GATES)
-MULTIPLY(multiply_1, TALL, 1)
-MULTIPLY(multiply_2, TALL, 2)
-MULTIPLY(multiply_3, TALL, 3)
+#define BY_VECTORS(tall, width)                                                                                       \
+    {                                                                                                                 \
+        vec factor[tall];                                                                                             \
+        UNROLL for (int row = 0; row < tall; row++) factor[row] = constant(own[row][i]);                              \
+        UNROLL for (int at = 0; at < width; at++) {                                                                   \
+            vec weight = load(panel + at * LANES);                                                                    \
+            IN_REGISTER(weight);                                                                                      \
+            UNROLL for (int row = 0; row < tall; row++) sum[row][at] += factor[row] * weight;                         \
+        }                                                                                                             \
+    }
+#define BY_ROWS(tall, width)                                                                                          \
+    {                                                                                                                 \
+        vec weight[width];                                                                                            \
+        UNROLL for (int at = 0; at < width; at++) {                                                                   \
+            weight[at] = load(panel + at * LANES);                                                                    \
+            IN_REGISTER(weight[at]);                                                                                  \
+        }                                                                                                             \
+        UNROLL for (int row = 0; row < tall; row++) {                                                                 \
+            vec factor = constant(own[row][i]);                                                                       \
+            IN_REGISTER(factor);                                                                                      \
+            UNROLL for (int at = 0; at < width; at++) sum[row][at] += factor * weight[at];                            \
+        }                                                                                                             \
+    }
+MULTIPLY(multiply_gates, ROWS, GATES, BY_VECTORS)
+MULTIPLY(multiply_gru_gates, GRU_ROWS, GRU_GATES, BY_ROWS)
+MULTIPLY(multiply_1, TALL, 1, BY_ROWS)
+MULTIPLY(multiply_2, TALL, 2, BY_ROWS)
+MULTIPLY(multiply_3, TALL, 3, BY_ROWS)
+
+/* The next panel of a matrix, given how much of its width is left: no single vector stays, which would take a panel alone. */
+static int64_t panel_width(int64_t left) {
+    return left == (PANEL + 1) * LANES ? 2 * LANES : left < PANEL * LANES ? left : PANEL * LANES;
+}
 
 /* Write or add the products of n rows (k,) with panels of a (k, width) matrix. Rows beyond a whole number of tiles repeat. */
 static void multiply(int64_t n, int64_t k, int64_t width, const float *panels, const float **a, float **out, int adds) {
-    for (int64_t row = 0; row < n; row += TALL) {
-        const float *from[TALL];
-        float *to[TALL];
-        for (int at = 0; at < TALL; at++) {
-            int64_t own = row + at < n ? row + at : n - 1;
-            from[at] = a[own];
-            to[at] = out[own];
+    for (int64_t first = 0, panel; first < width; first += panel) {
+        panel = panel_width(width - first);
+        const float *weights = panels + first * k;
+        for (int64_t row = 0; row < n; row += TALL) {
+            const float *from[TALL];
+            float *to[TALL];
+            for (int at = 0; at < TALL; at++) {
+                int64_t own = row + at < n ? row + at : n - 1;
+                from[at] = a[own];
+                to[at] = out[own];
+            }
+            const float *const *sums = adds ? (const float *const *)to : 0;
+            if (panel == 3 * LANES)
+                multiply_3(k, weights, from, sums, first, to, first);
+            else if (panel == 2 * LANES)
+                multiply_2(k, weights, from, sums, first, to, first);
+            else
+                multiply_1(k, weights, from, sums, first, to, first);
         }
-        int64_t first = 0;
-        for (; width - first >= PANEL * LANES; first += PANEL * LANES)
-            multiply_3(k, panels + first * k, from, adds ? (const float *const *)to : 0, first, to, first);
-        if (width - first == 2 * LANES) multiply_2(k, panels + first * k, from, adds ? (const float *const *)to : 0, first, to, first);
-        if (width - first == LANES) multiply_1(k, panels + first * k, from, adds ? (const float *const *)to : 0, first, to, first);
     }
 }
 
 /* The same for rows that lie one after the other. */
 static void multiply_rows(int64_t n, int64_t k, int64_t width, const float *panels, const float *a, float *out, int adds) {
-    for (int64_t row = 0; row < n; row += TALL) {
-        const float *from[TALL];
-        float *to[TALL];
-        for (int at = 0; at < TALL; at++) {
-            int64_t own = row + at < n ? row + at : n - 1;
-            from[at] = a + own * k;
-            to[at] = out + own * width;
-        }
-        multiply(TALL, k, width, panels, from, to, adds);
+    const float *from[n];
+    float *to[n];
+    for (int64_t row = 0; row < n; row++) {
+        from[row] = a + row * k;
+        to[row] = out + row * width;
     }
+    multiply(n, k, width, panels, from, to, adds);
 }
 
 /* Lay a (k, width) matrix out in panels. */
 void to_panels(int64_t k, int64_t width, const float *matrix, float *panels) {
-    for (int64_t first = 0; first < width; first += PANEL * LANES) {
-        int64_t own = width - first < PANEL * LANES ? width - first : PANEL * LANES;
+    for (int64_t first = 0, own; first < width; first += own) {
+        own = panel_width(width - first);
         for (int64_t i = 0; i < k; i++, panels += own) memcpy(panels, matrix + i * width + first, own * sizeof(float));
     }
 }
@@ -243,6 +281,33 @@ static void step_units(int64_t size, int64_t unit, const float *weights, const f
                 store(own + 2 * size, keep);
                 store(own + 3 * size, leave);
                 store(own + 4 * size, squashed);
+            }
+        }
+    }
+}
+
+/* The same of a GRU. */
+static void step_gru_units(int64_t size, int64_t unit, const float *weights, const float *const *drive,
+                           const float *const *state, float *const *state_after, float *const *gates, int64_t n) {
+    float sums[GRU_ROWS][GRU_GATES * LANES];
+    float *to[GRU_ROWS];
+    const int64_t first = unit * LANES;
+    for (int row = 0; row < GRU_ROWS; row++) to[row] = sums[row];
+    for (int64_t begin = 0; begin < n; begin += GRU_ROWS) {
+        multiply_gru_gates(size, weights, state + begin, drive + begin, unit * GATES * LANES, to, 0);
+        for (int row = 0; row < GRU_ROWS; row++) {
+            vec reset = load(sums[row]) * SIGMOID, update = load(sums[row] + LANES) * SIGMOID;
+            const vec own = load(sums[row] + 2 * LANES);
+            two_shares(&reset, &update);
+            const vec candidate =
+                squash(load(drive[begin + row] + (unit * GATES + GRU_GATES) * LANES) + reset * own);
+            store(state_after[begin + row] + first, candidate + update * (load(state[begin + row] + first) - candidate));
+            if (gates[0]) {
+                float *kept = gates[begin + row] + first;
+                store(kept, reset);
+                store(kept + size, update);
+                store(kept + 2 * size, own);
+                store(kept + 3 * size, candidate);
             }
         }
     }
@@ -321,8 +386,8 @@ static const float *look_at(const Way *way, int64_t step, int64_t look_size) {
 static void read_way(const Networks *net, const Known *known, int64_t direction, int64_t network, int64_t n,
                      const Row *const *rows, const float *features, Way (*ways)[2], int keeps, float *drives) {
     const int64_t size = net->size, hours = net->hours, moving = net->moving, blocks = GATES * size;
-    const float *weights = net->by_state + (direction * net->networks + network) * size * blocks;
-    const float *known_cells = known->cells;
+    const float *weights = net->by_state + (direction * net->networks + network) * size * gates_of(net) * size;
+    const int64_t cells = cell_size(net);
     int64_t start = INT64_MAX, end = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t steps = steps_of(net, direction, rows[i]->length);
@@ -333,19 +398,19 @@ static void read_way(const Networks *net, const Known *known, int64_t direction,
         Way *way = &ways[i][direction];
         int64_t steps = steps_of(net, direction, rows[i]->length);
         way->start = start < steps ? start : steps;
-        float *state = way->own_states + way->start * size, *cell = way->own_cells + way->start * size;
+        float *state = way->own_states + way->start * size, *cell = way->own_cells + way->start * cells;
         if (way->states) {
             int64_t at = ((direction * net->networks + network) * known->anchors + rows[i]->anchor) * (hours + 1);
             memcpy(state, way->states + way->start * size, size * sizeof(float));
-            memcpy(cell, known_cells + (at + way->start) * size, size * sizeof(float));
+            if (cells) memcpy(cell, known->cells + (at + way->start) * size, size * sizeof(float));
         } else {
             memset(state, 0, size * sizeof(float));
-            memset(cell, 0, size * sizeof(float));
+            if (cells) memset(cell, 0, size * sizeof(float));
         }
     }
     for (int64_t step = start; step < end; step++) {
-        const float *drive[GROUP + ROWS], *state[GROUP + ROWS], *cell[GROUP + ROWS];
-        float *state_after[GROUP + ROWS], *cell_after[GROUP + ROWS], *gates[GROUP + ROWS];
+        const float *drive[GROUP + TALL], *state[GROUP + TALL], *cell[GROUP + TALL];
+        float *state_after[GROUP + TALL], *cell_after[GROUP + TALL], *gates[GROUP + TALL];
         int64_t reading = 0;
         for (int64_t i = 0; i < n; i++) {
             if (step >= steps_of(net, direction, rows[i]->length)) continue;
@@ -373,14 +438,14 @@ static void read_way(const Networks *net, const Known *known, int64_t direction,
                 }
             }
             state[reading] = ways[i][direction].own_states + step * size;
-            cell[reading] = ways[i][direction].own_cells + step * size;
+            cell[reading] = ways[i][direction].own_cells + step * cells;
             state_after[reading] = ways[i][direction].own_states + (step + 1) * size;
-            cell_after[reading] = ways[i][direction].own_cells + (step + 1) * size;
+            cell_after[reading] = ways[i][direction].own_cells + (step + 1) * cells;
             gates[reading] = keeps ? ways[i][direction].own_gates + step * KEPT * size : 0;
             reading++;
         }
         /* The last stay again, up to a whole tile. */
-        for (int64_t i = reading; i < reading + ROWS; i++) {
+        for (int64_t i = reading; i < reading + TALL; i++) {
             drive[i] = drive[reading - 1];
             state[i] = state[reading - 1];
             cell[i] = cell[reading - 1];
@@ -388,9 +453,13 @@ static void read_way(const Networks *net, const Known *known, int64_t direction,
             cell_after[i] = cell_after[reading - 1];
             gates[i] = gates[reading - 1];
         }
-        for (int64_t unit = 0; unit < size / LANES; unit++)
-            step_units(size, unit, weights + unit * size * GATES * LANES, drive, state, cell, state_after, cell_after,
-                       gates, reading);
+        for (int64_t unit = 0; unit < size / LANES; unit++) {
+            const float *own = weights + unit * size * gates_of(net) * LANES;
+            if (net->cell == GRU)
+                step_gru_units(size, unit, own, drive, state, state_after, gates, reading);
+            else
+                step_units(size, unit, own, drive, state, cell, state_after, cell_after, gates, reading);
+        }
     }
     if (net->readout != ATTENTION) return;
     const float *look = net->look + (direction * net->networks + network) * size * net->look_size;
@@ -409,7 +478,7 @@ static void recall(const Networks *net, const Known *known, int64_t direction, i
     const int64_t size = net->size, steps = way->start;
     const int64_t at = (direction * net->networks + network) * known->anchors + row->anchor;
     memcpy(way->own_states, way->states, steps * size * sizeof(float));
-    memcpy(way->own_cells, known->cells + at * (net->hours + 1) * size, steps * size * sizeof(float));
+    if (cell_size(net)) memcpy(way->own_cells, known->cells + at * (net->hours + 1) * size, steps * size * sizeof(float));
     if (net->readout == ATTENTION) memcpy(way->own_looks, way->looks, steps * net->look_size * sizeof(float));
 }
 
@@ -477,10 +546,10 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
                    float *read) {
     const int64_t size = net->size, hours = net->hours, width = net->look_size, directions = net->directions;
     const int64_t capacity = keeps ? n : GROUP, slots = keeps ? net->networks : 1;
-    const int64_t by_state = (hours + 1) * size, by_look = hours * width;
+    const int64_t by_state = (hours + 1) * size, by_cell = (hours + 1) * cell_size(net), by_look = hours * width;
     Course scratch;
     Row *rows = malloc((n + 1) * sizeof(Row));
-    const int64_t numbers = directions * GROUP * (2 * by_state + by_look);
+    const int64_t numbers = directions * GROUP * (by_state + by_cell + by_look);
     float *space = malloc((GROUP * GATES * size + (keeps ? 0 : numbers) + hours * width + hours) * sizeof(float));
     if (!rows || !space) {
         free(rows);
@@ -491,7 +560,7 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
     if (!keeps) {
         scratch.states = looked + hours * width;
         scratch.cells = scratch.states + directions * GROUP * by_state;
-        scratch.looks = scratch.cells + directions * GROUP * by_state;
+        scratch.looks = scratch.cells + directions * GROUP * by_cell;
         scratch.gates = 0;
         own = &scratch;
     }
@@ -512,7 +581,7 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
                         .states = known->states ? known->states + at_known * by_state : 0,
                         .looks = known->looks ? known->looks + at_known * by_look : 0,
                         .own_states = own->states + at * by_state,
-                        .own_cells = own->cells + at * by_state,
+                        .own_cells = own->cells + at * by_cell,
                         .own_looks = own->looks + at * by_look,
                         .own_gates = keeps_gates ? own->gates + at * hours * KEPT * size : 0,
                     };
@@ -555,6 +624,27 @@ static void step_back(int64_t size, const float *gates, const float *cell, const
     }
 }
 
+/* The same of a GRU, whose state passes on a share of its gradient, if there is a step before.
+ *
+ * The blocks lie one after the other: the state's part of the candidate, reset, update, the inputs' part. The state comes
+ * from the first three, the inputs from the last three.
+ */
+static void step_gru_back(int64_t size, const float *gates, const float *state, const float *by_state, float *by_before,
+                          float *by_blocks) {
+    for (int64_t at = 0; at < size; at += LANES) {
+        const vec reset = load(gates + at), update = load(gates + size + at);
+        const vec own = load(gates + 2 * size + at), candidate = load(gates + 3 * size + at);
+        const vec by = load(by_state + at);
+        const vec by_candidate = (by - by * update) * (1.0f - candidate * candidate);
+        const vec by_own = by_candidate * reset;
+        store(by_blocks + at, by_own);
+        store(by_blocks + size + at, by_own * own * (1.0f - reset));
+        store(by_blocks + 2 * size + at, by * (load(state + at) - candidate) * update * (1.0f - update));
+        store(by_blocks + 3 * size + at, by_candidate);
+        if (by_before) store(by_before + at, load(by_before + at) + by * update);
+    }
+}
+
 /* Write (T, A) gradients by the looks of a stay's hours, given that of its read-out. */
 static void back_of_looks(const Networks *net, int64_t network, int64_t length, const Way *ways, const float *looked,
                           const float *weights, const float *by_read, float *by_looks) {
@@ -589,6 +679,7 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
                    const Course *own, const float *by_read, float *gradient) {
     const int64_t size = net->size, hours = net->hours, width = net->look_size, directions = net->directions;
     const int64_t by_states = (hours + 1) * size, by_look = hours * width, blocks = GATES * size, inputs = net->moving_size;
+    const int64_t gates = gates_of(net) * size, by_cells = (hours + 1) * cell_size(net);
     Row *rows = malloc((n + 1) * sizeof(Row));
     float *space = malloc(GROUP * (hours * (blocks + size + width) + size) * sizeof(float));
     if (!rows || !space) {
@@ -616,7 +707,7 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
                     ways[i][d] = (Way){
                         .states = known->states ? known->states + at_known * by_states : 0,
                         .own_states = own->states + at * by_states,
-                        .own_cells = own->cells + at * by_states,
+                        .own_cells = own->cells + at * by_cells,
                         .own_gates = own->gates + at * hours * KEPT * size,
                         .start = own->starts[d * n + place],
                     };
@@ -627,7 +718,7 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
                                   by_looks + i * by_look);
             }
             for (int64_t d = 0; d < directions; d++) {
-                const float *back = net->back_state + (d * net->networks + network) * blocks * size;
+                const float *back = net->back_state + (d * net->networks + network) * gates * size;
                 const float *look_back = net->look_back + (d * net->networks + network) * width * size;
                 int64_t begin = INT64_MAX, end = 0;
                 for (int64_t i = 0; i < members; i++) {
@@ -662,16 +753,22 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
                     for (int64_t i = 0; i < members; i++) {
                         if (step < group[i].begins[d] || step >= steps_of(net, d, group[i].length)) continue;
                         float *own_blocks = by_blocks + (i * hours + step) * blocks;
-                        step_back(size, ways[i][d].own_gates + step * KEPT * size, ways[i][d].own_cells + step * size,
-                                  upstream + (i * hours + step) * size, by_cell + i * size, own_blocks);
+                        const float *own_gates = ways[i][d].own_gates + step * KEPT * size;
+                        float *by_state = upstream + (i * hours + step) * size;
+                        if (net->cell == GRU)
+                            step_gru_back(size, own_gates, state_at(&ways[i][d], step, size), by_state,
+                                          step > group[i].begins[d] ? by_state - size : 0, own_blocks);
+                        else
+                            step_back(size, own_gates, ways[i][d].own_cells + step * size, by_state, by_cell + i * size,
+                                      own_blocks);
                         if (step > group[i].begins[d]) {
                             from[count] = own_blocks;
                             to[count++] = upstream + (i * hours + step - 1) * size;
                         }
                     }
-                    if (count) multiply(count, blocks, size, back, from, to, 1);
+                    if (count) multiply(count, gates, size, back, from, to, 1);
                 }
-                const float *by_input = net->back_input + (d * net->networks + network) * blocks * inputs;
+                const float *by_input = net->back_input + (d * net->networks + network) * gates * inputs;
                 for (int64_t i = 0; i < members; i++) {
                     const int64_t steps = steps_of(net, d, group[i].length), from_step = group[i].begins[d];
                     if (from_step >= steps) continue;
@@ -680,10 +777,10 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
                     float *to[hours];
                     int64_t count = 0;
                     for (int64_t step = from_step; step < steps; step++, count++) {
-                        from[count] = by_blocks + (i * hours + step) * blocks;
+                        from[count] = by_blocks + (i * hours + step) * blocks + blocks - gates;
                         to[count] = own_gradient + hour_of(d, group[i].length, step) * inputs;
                     }
-                    multiply(count, blocks, inputs, by_input, from, to, 1);
+                    multiply(count, gates, inputs, by_input, from, to, 1);
                 }
             }
         }
