@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py [--stays 128] [--hidden 128] [--json FILE]
     OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --ensemble [--cell gru]
-    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --grid FOLDER --training FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/attacks/engine.py --grid FOLDER --training FOLDER [--sweep]
 
 One iteration is the margin of every stay and its gradient with respect to 48 x 19 inputs. "Products" times nothing but
 the recurrent and input products of both passes, through ``torch.mm`` at the same shapes: what no torch code can beat.
@@ -13,7 +13,8 @@ and autograd, in turns: margins of variants of known stays by the number of thei
 gradients of known stays.
 
 ``--grid`` and ``--training``, the folders of two artifacts of a store, time whole greedy attacks on test stays through
-our pass and autograd, in turns, and count the stays whose examples differ.
+our pass and autograd, in turns, and count the stays whose examples differ. With ``--sweep`` it is one sweep of the
+charted values, each tried at nine places, after a sweep of two stays that warms both up.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from attack_case import bind
 
@@ -33,10 +35,12 @@ from icudl.artifacts import GridDataset, TrainingResult
 from icudl.attacks.base import make_attack
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.known import Known
-from icudl.attacks.options import GreedyOptions
+from icudl.attacks.options import GreedyOptions, SweepOptions
+from icudl.attacks.run.shards import Shard, bind_shard
 from icudl.execution.threads import tune_process
 from icudl.models.build import GROUP, build_model
 from icudl.plugins import options_of
+from icudl.preprocessing.scaling import InputOptions, select_statics
 
 N_HOURS, N_INPUTS = 48, 19
 
@@ -157,6 +161,40 @@ def whole_attacks(grid: Path, training: Path, n_stays: int, rounds: int) -> None
     print(f"{int(differ.sum())} of {len(stays)} examples differ; cells: {cells[0]:.3f}, {cells[1]:.3f}")
 
 
+def sweeps(grid: GridDataset, training: TrainingResult, n_stays: int) -> None:
+    """Print how fast a sweep under ``measured`` is through both, and where its tables differ."""
+    checkpoint = training.checkpoints["final"]
+    model, chosen = bind(grid, checkpoint, n_stays)
+    rows = np.flatnonzero(grid.is_test)[chosen.rows.numpy()]
+    statics = select_statics(grid, InputOptions.from_dict(checkpoint.inputs))[rows]
+    shard = Shard(
+        member="final",
+        rows=rows,
+        values=grid.values[rows],
+        counts=grid.counts[rows],
+        statics=statics,
+        lengths=grid.lengths[rows],
+        labels=grid.labels[rows],
+        seeds=rows,
+    )
+    ours = bind_shard(checkpoint, model, shard, "measured", (), "cpu")
+    library = dataclasses.replace(ours, engine=AutogradEngine(model), memory=None)
+    attack = make_attack(SweepOptions(threat_model="measured", sweep_points=9))
+    times, tables = [], []
+    for target in (ours, library):
+        attack(target.select(torch.arange(2)), range(2))
+        before = time.process_time()
+        found = attack(target, range(n_stays))
+        times.append(time.process_time() - before)
+        tables.append(found.tables)
+    n_values = int(tables[0]["sweep"]["entries"].sum())
+    print(f"{len(rows)} stays, {n_values} charted values, {len(tables[0]['sweep_flips']['stay'])} intervals that flip")
+    print("| what | ours | autograd | ratio |  (values / CPU-s)\n|---|---|---|---|")
+    show("sweep", n_values, (times[0], times[1]))
+    differ = int((tables[0]["sweep"]["at_risk"] != tables[1]["sweep"]["at_risk"]).sum())
+    print(f"{differ} stays with another number of values that flip; CPU seconds: {times[0]:.1f}, {times[1]:.1f}")
+
+
 def show(what: str, n_stays: int, pair: tuple[float, float]) -> None:
     ours, library = pair
     print(f"| {what} | {n_stays / ours:.0f} | {n_stays / library:.0f} | {library / ours:.2f} |", flush=True)
@@ -171,12 +209,17 @@ def main() -> None:
     parser.add_argument("--grid", type=Path)
     parser.add_argument("--training", type=Path)
     parser.add_argument("--cell", choices=("lstm", "gru"))
+    parser.add_argument("--sweep", action="store_true", help="a sweep instead of greedy")
     parser.add_argument("--ensemble", action="store_true", help="the published size instead of the plain networks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if arguments.grid and arguments.training:
         tune_process()
+        if arguments.sweep:
+            training = TrainingResult.read(arguments.training)
+            sweeps(GridDataset.read(arguments.grid), training, arguments.stays)
+            return
         whole_attacks(arguments.grid, arguments.training, arguments.stays, arguments.rounds)
         return
     if arguments.ensemble:

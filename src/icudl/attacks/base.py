@@ -165,6 +165,14 @@ def anchored(target: TargetModel, values: Tensor) -> tuple[Tensor, TargetModel] 
     return target.anchored(values) if isinstance(target, AnchoredTarget) else None
 
 
+@runtime_checkable
+class MovedTarget(TargetModel, Protocol):
+    """A target that scores candidates with few moved cells without making all of their cells."""
+
+    def margin_of_moves(self, rows: Tensor, cells: Tensor, change: Tensor) -> Tensor:
+        """Return the (n,) margins of candidates; see ``refinement.margins_of_moves``."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perturbation:
     """The examples that an attack found for a batch of stays.

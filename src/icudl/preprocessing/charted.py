@@ -51,6 +51,11 @@ class Filling:
         filled = (1 - self.weight) * before + self.weight * after
         return torch.where(self.missing, self.constant, filled)
 
+    def columns(self, stays: Tensor, variables: Tensor) -> Self:
+        """Return the (n, T, k) maps of these variables (n, k) of the stays at ``stays`` (n,)."""
+        chosen = {field.name: getattr(self, field.name).transpose(1, 2) for field in dataclasses.fields(self)}
+        return type(self)(**{name: own[stays[:, None], variables].transpose(1, 2) for name, own in chosen.items()})
+
     def select(self, indices: Tensor) -> Self:
         """Return the map of the stays at ``indices``."""
         fields = {field.name: getattr(self, field.name)[indices] for field in dataclasses.fields(self)}

@@ -66,18 +66,27 @@ def assemble_features(
     return torch.cat(columns, dim=2) * within[:, :, None].to(unit.dtype)
 
 
-def assemble_values(unit: Tensor, lengths: Tensor, scaler: FeatureScaler, options: InputOptions) -> Tensor:
-    """Return the first F columns of ``assemble_features``, where ``options.channels`` names the values."""
+def assemble_values(
+    unit: Tensor, lengths: Tensor, scaler: FeatureScaler, options: InputOptions, variables: Tensor | None = None
+) -> Tensor:
+    """Return the first F columns of ``assemble_features``, where ``options.channels`` names the values.
+
+    With ``variables`` (B, k), ``unit`` (B, T, k) are these variables' numbers, and so are the columns returned.
+    """
     within = torch.arange(unit.shape[1], device=unit.device) < lengths.to(unit.device)[:, None]
-    return _value_channel(unit, scaler, options) * within[:, :, None].to(unit.dtype)
+    return _value_channel(unit, scaler, options, variables) * within[:, :, None].to(unit.dtype)
 
 
-def _value_channel(unit: Tensor, scaler: FeatureScaler, options: InputOptions) -> Tensor:
+def _value_channel(
+    unit: Tensor, scaler: FeatureScaler, options: InputOptions, variables: Tensor | None = None
+) -> Tensor:
     if options.scaling == "minmax":
         return unit
-    width = (scaler.upper - scaler.lower) / scaler.scale
-    shift = (scaler.lower - scaler.offset) / scaler.scale
-    return unit * _like(width, unit) + _like(shift, unit)
+    width = _like((scaler.upper - scaler.lower) / scaler.scale, unit)
+    shift = _like((scaler.lower - scaler.offset) / scaler.scale, unit)
+    if variables is not None:
+        width, shift = (each[variables][:, None] for each in (width, shift))
+    return unit * width + shift
 
 
 def _like(array: Floats, tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from icudl.artifacts import Checkpoint, FeatureScaler
 from icudl.attacks.engine import Engine, make_engine
 from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.target.bound import BoundCells
-from icudl.attacks.target.threat import Cells, StayTensors, grid_cells
+from icudl.attacks.target.threat import Cells, Filling, StayTensors, grid_cells
 from icudl.models.base import SequenceClassifier
 from icudl.preprocessing.features import assemble_features, assemble_values
 from icudl.preprocessing.scaling import InputOptions, to_clinical
@@ -156,8 +156,14 @@ class CheckpointTarget(BoundCells):
         )
 
     def _filled(self, values: Tensor) -> Tensor:
-        filling = None if self.bound_cells.filling is None else self.cells.filling
+        filling = self._filling
         return values if filling is None else filling.apply(values)
+
+    @functools.cached_property
+    def _filling(self) -> Filling | None:
+        """The map of these stays; their other cells are not copied for it."""
+        bound = self.bound_cells.filling
+        return None if bound is None else bound.select(self.rows)
 
     def _moving(self, values: Tensor) -> Tensor:
         """Return the features that the engine reads: (B, T, K), those that move, where it remembers the others."""
@@ -182,6 +188,36 @@ class CheckpointTarget(BoundCells):
     def margin(self, values: Tensor) -> Tensor:
         """Return the (B,) margins at ``values``."""
         return self._margin(self.engine.difference(self._moving(values), self.lengths, self._known))
+
+    def margin_of_moves(self, rows: Tensor, cells: Tensor, change: Tensor) -> Tensor:
+        """Return the (n,) margins of candidates; see ``attacks.base.MovedTarget``."""
+        known = self._known
+        chosen = None if known is None else Known(known.memory, known.stays[rows])
+        difference = self.engine.difference(self._moved(rows, cells, change), self.lengths[rows], chosen)
+        return self._margin(difference, self.sign[rows])
+
+    @functools.cached_property
+    def _unchanged(self) -> Tensor:
+        """What ``_moving`` makes of the unchanged stays."""
+        return self._moving(self.values)
+
+    def _moved(self, rows: Tensor, cells: Tensor, change: Tensor) -> Tensor:
+        """Return what ``_moving`` makes of candidates: only the columns with a moved cell differ."""
+        n_hours, n_variables = self.values.shape[1:]
+        hours, variables = cells // n_variables, cells % n_variables
+        columns = self.values.transpose(1, 2)[rows[:, None], variables].transpose(1, 2)
+        every = torch.arange(n_hours, device=cells.device)[:, None]
+        moves = torch.zeros_like(columns)
+        for hour, variable, own in zip(hours.unbind(1), variables.unbind(1), change.unbind(1), strict=True):
+            where = (every == hour[:, None, None]) & (variables == variable[:, None])[:, None]
+            moves = torch.where(where, own[:, None, None], moves)
+        columns = columns + moves
+        if not self._are_features:
+            filling = self.bound_cells.filling
+            if filling is not None:
+                columns = filling.columns(self.rows[rows], variables).apply(columns)
+            columns = assemble_values(columns, self.lengths[rows], self.scaler, self.inputs, variables)
+        return self._unchanged[rows].scatter_(2, variables[:, None].expand_as(columns), columns)
 
     def anchored(self, values: Tensor) -> tuple[Tensor, Self] | None:
         """See ``attacks.base.AnchoredTarget``."""
@@ -222,8 +258,8 @@ class CheckpointTarget(BoundCells):
         reach = torch.zeros(len(self.rows), self.memory.n_ways, dtype=torch.int64, device=self.rows.device)
         return dataclasses.replace(self, reach=reach)
 
-    def _margin(self, difference: Tensor) -> Tensor:
-        return self.sign * (difference - self.shift) + (SLACK + self.confidence)
+    def _margin(self, difference: Tensor, sign: Tensor | None = None) -> Tensor:
+        return (self.sign if sign is None else sign) * (difference - self.shift) + (SLACK + self.confidence)
 
     def _through_features(
         self, values: Tensor, score: Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -127,13 +127,10 @@ static inline vec power_of_two(vec y) {
     y = between(y, -60.0f, 60.0f);
     vec shifted = y + 12582912.0f; /* 1.5 * 2^23: the last bits are the whole part */
     vec f = y - (shifted - 12582912.0f);
-    vec p = constant(1.5461444725e-4f);
-    p = p * f + 1.3400428178e-3f;
-    p = p * f + 9.6180566784e-3f;
-    p = p * f + 5.5503272267e-2f;
-    p = p * f + 2.4022650922e-1f;
-    p = p * f + 6.9314720670e-1f;
-    p = p * f + 1.0f;
+    const vec square = f * f;
+    vec high = square * 1.5461444725e-4f + (f * 1.3400428178e-3f + 9.6180566784e-3f);
+    high = square * high + (f * 5.5503272267e-2f + 2.4022650922e-1f);
+    const vec p = square * high + (f * 6.9314720670e-1f + 1.0f);
     return (vec)((bits)p + ((bits)shifted << 23));
 }
 
@@ -264,24 +261,28 @@ static void step_units(int64_t size, int64_t unit, const float *weights, const f
     for (int row = 0; row < ROWS; row++) to[row] = sums[row];
     for (int64_t begin = 0; begin < n; begin += ROWS) {
         multiply_gates(size, weights, state + begin, drive + begin, unit * GATES * LANES, to, 0);
+        vec after[ROWS], exit[ROWS];
         for (int row = 0; row < ROWS; row++) {
             vec candidate = load(sums[row]) * SQUASH, entry = load(sums[row] + LANES) * SIGMOID;
             vec keep = load(sums[row] + 2 * LANES) * SIGMOID, leave = load(sums[row] + 3 * LANES) * SIGMOID;
             two_shares(&candidate, &entry);
             two_shares(&keep, &leave);
             candidate = 2.0f * candidate - 1.0f;
-            const vec after = keep * load(cell[begin + row] + first) + entry * candidate;
-            const vec squashed = squash(after);
-            store(cell_after[begin + row] + first, after);
-            store(state_after[begin + row] + first, leave * squashed);
+            after[row] = keep * load(cell[begin + row] + first) + entry * candidate;
+            exit[row] = leave;
+            store(cell_after[begin + row] + first, after[row]);
             if (gates[0]) {
                 float *own = gates[begin + row] + first;
                 store(own, candidate);
                 store(own + size, entry);
                 store(own + 2 * size, keep);
                 store(own + 3 * size, leave);
-                store(own + 4 * size, squashed);
             }
+        }
+        UNROLL for (int row = 0; row < ROWS; row++) {
+            after[row] = squash(after[row]);
+            store(state_after[begin + row] + first, exit[row] * after[row]);
+            if (gates[0]) store(gates[begin + row] + first + 4 * size, after[row]);
         }
     }
 }
@@ -320,6 +321,7 @@ static void step_gru_units(int64_t size, int64_t unit, const float *weights, con
 typedef struct {
     int64_t place, stay, anchor, length;
     int64_t begins[2];
+    const uint8_t *moved; /* (T,) hours that differ from the stay whose drive is known */
 } Row;
 
 static int64_t steps_of(const Networks *net, int64_t direction, int64_t length) {
@@ -338,22 +340,31 @@ static int by_begins(const void *one, const void *other) {
     return a->place < b->place ? -1 : a->place > b->place;
 }
 
-/* Find where each stay has to be read, from the hours that differ and the reach (N, D) of its gradient. */
+static int differ(const float *one, const float *other, int64_t n) {
+    if (!memcmp(one, other, n * sizeof(float))) return 0;
+    for (int64_t i = 0; i < n; i++)
+        if (one[i] != other[i]) return 1;
+    return 0;
+}
+
+/* Find where each stay has to be read, from the hours that differ and the reach (N, D) of its gradient.
+ *
+ * `moved` (N, T) receives the hours at which inputs differ from those whose drive is known.
+ */
 static void find_begins(const Networks *net, const Known *known, int64_t n, const float *features, const int64_t *stays,
-                        const int64_t *anchors, const int64_t *lengths, const int64_t *reach, Row *rows) {
+                        const int64_t *anchors, const int64_t *lengths, const int64_t *reach, uint8_t *moved, Row *rows) {
     const int64_t hours = net->hours, moving = net->moving;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++, moved += hours) {
         Row *row = rows + i;
-        *row = (Row){i, stays[i], anchors[i], lengths[i], {0, 0}};
+        *row = (Row){i, stays[i], anchors[i], lengths[i], {0, 0}, moved};
         if (!known->states) continue;
         const float *own = features + i * hours * moving, *old = known->anchor_moving + row->anchor * hours * moving;
+        const float *origin = known->moving + row->stay * hours * moving;
         int64_t first = row->length, last = -1;
         for (int64_t hour = 0; hour < row->length; hour++) {
-            const float *a = own + hour * moving, *b = old + hour * moving;
-            if (!memcmp(a, b, moving * sizeof(float))) continue;
-            int differs = 0;
-            for (int64_t k = 0; k < moving; k++) differs |= a[k] != b[k];
-            if (!differs) continue;
+            const int64_t at = hour * moving;
+            moved[hour] = differ(own + at, origin + at, moving);
+            if (old == origin ? !moved[hour] : !differ(own + at, old + at, moving)) continue;
             last = hour;
             if (first == row->length) first = hour;
         }
@@ -421,21 +432,19 @@ static void read_way(const Networks *net, const Known *known, int64_t direction,
             /* Stays lie far apart, so the processor does not guess what is read next. */
             for (int64_t at = 0; at < blocks; at += 64 / sizeof(float)) __builtin_prefetch(ahead + at);
             drive[reading] = own_drive + hour * net->networks * blocks;
-            if (known->states) {
+            if (known->states && rows[i]->moved[hour]) {
                 const float *own = features + (rows[i]->place * hours + hour) * moving;
                 const float *old = known->moving + (rows[i]->stay * hours + hour) * moving;
-                if (memcmp(own, old, moving * sizeof(float))) {
-                    float *changed = drives + i * blocks;
-                    memcpy(changed, drive[reading], blocks * sizeof(float));
-                    for (int64_t k = 0; k < moving; k++) {
-                        if (own[k] == old[k]) continue;
-                        const float *by = net->by_input + ((direction * moving + k) * net->networks + network) * blocks;
-                        vec factor = constant(own[k] - old[k]);
-                        for (int64_t at = 0; at < blocks; at += LANES)
-                            store(changed + at, load(changed + at) + factor * load(by + at));
-                    }
-                    drive[reading] = changed;
+                float *changed = drives + i * blocks;
+                memcpy(changed, drive[reading], blocks * sizeof(float));
+                for (int64_t k = 0; k < moving; k++) {
+                    if (own[k] == old[k]) continue;
+                    const float *by = net->by_input + ((direction * moving + k) * net->networks + network) * blocks;
+                    vec factor = constant(own[k] - old[k]);
+                    for (int64_t at = 0; at < blocks; at += LANES)
+                        store(changed + at, load(changed + at) + factor * load(by + at));
                 }
+                drive[reading] = changed;
             }
             state[reading] = ways[i][direction].own_states + step * size;
             cell[reading] = ways[i][direction].own_cells + step * cells;
@@ -526,12 +535,17 @@ static void read_out(const Networks *net, int64_t network, int64_t length, const
         for (int64_t hour = 0; hour < length; hour++) weights[hour] /= total;
     }
     for (int64_t d = 0; d < directions; d++) {
-        float *own = read + d * size;
-        memset(own, 0, size * sizeof(float));
-        for (int64_t hour = 0; hour < length; hour++) {
-            const float *state = state_at(ways + d, (d ? length - 1 - hour : hour) + 1, size);
-            vec weight = constant(weights[hour]);
-            for (int64_t at = 0; at < size; at += LANES) store(own + at, load(own + at) + weight * load(state + at));
+        for (int64_t at = 0; at < size; at += 2 * LANES) {
+            const int64_t next = at + LANES < size ? at + LANES : at;
+            vec one = {0}, other = {0};
+            for (int64_t hour = 0; hour < length; hour++) {
+                const float *state = state_at(ways + d, (d ? length - 1 - hour : hour) + 1, size);
+                const vec weight = constant(weights[hour]);
+                one += weight * load(state + at);
+                other += weight * load(state + next);
+            }
+            store(read + d * size + at, one);
+            store(read + d * size + next, other);
         }
     }
 }
@@ -551,9 +565,11 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
     Row *rows = malloc((n + 1) * sizeof(Row));
     const int64_t numbers = directions * GROUP * (by_state + by_cell + by_look);
     float *space = malloc((GROUP * GATES * size + (keeps ? 0 : numbers) + hours * width + hours) * sizeof(float));
-    if (!rows || !space) {
+    uint8_t *moved = malloc(n * hours + 1);
+    if (!rows || !space || !moved) {
         free(rows);
         free(space);
+        free(moved);
         return -1;
     }
     float *drives = space, *weights = space + GROUP * GATES * size, *looked = weights + hours;
@@ -564,7 +580,7 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
         scratch.gates = 0;
         own = &scratch;
     }
-    find_begins(net, known, n, features, stays, anchors, lengths, reach, rows);
+    find_begins(net, known, n, features, stays, anchors, lengths, reach, moved, rows);
     qsort(rows, n, sizeof(Row), by_begins);
     for (int64_t first = 0; first < n; first += GROUP) {
         const int64_t members = n - first < GROUP ? n - first : GROUP;
@@ -602,6 +618,7 @@ int64_t read_stays(const Networks *net, const Known *known, int64_t n, const flo
     }
     free(rows);
     free(space);
+    free(moved);
     return 0;
 }
 
@@ -690,7 +707,7 @@ int64_t back_stays(const Networks *net, const Known *known, int64_t n, const int
     float *by_blocks = space, *upstream = by_blocks + GROUP * hours * blocks, *by_looks = upstream + GROUP * hours * size;
     float *by_cell = by_looks + GROUP * hours * width;
     for (int64_t i = 0; i < n; i++) {
-        rows[i] = (Row){i, 0, anchors[i], lengths[i], {own->begins[i], directions > 1 ? own->begins[n + i] : 0}};
+        rows[i] = (Row){i, 0, anchors[i], lengths[i], {own->begins[i], directions > 1 ? own->begins[n + i] : 0}, 0};
     }
     qsort(rows, n, sizeof(Row), by_begins);
     memset(gradient, 0, (directions - net->single) * n * hours * inputs * sizeof(float));
