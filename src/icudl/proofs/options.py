@@ -73,15 +73,10 @@ EXPECTED = "Expected lstm, gru, lstm_summary, gru_summary, summary, boosted_tree
 
 def unprovable(options: ModelOptions, threat_model: str = "measured") -> str:
     """Return why nothing can be proved about a model with these options; "" if something can."""
-    if options.piecewise and not options.imputed and threat_model != "measured":
+    if (options.piecewise or options.in_parts) and not options.imputed and threat_model != "measured":
         return (
             f"The model {options.name!r} reads no filled-in record, so nothing can be proved about it under "
             f"certify.threat_model = {threat_model!r}. Expected measured."
-        )
-    if options.in_parts:
-        return (
-            f"Nothing can be proved about the model {options.name!r} in parts: proofs follow one reading of a record. "
-            "Name the models to prove in certify.on; the attacks sweep and greedy search every model, without a proof."
         )
     if isinstance(options, LstmOptions | GruOptions | RecurrentSummaryOptions | SummaryOptions) or options.piecewise:
         return ""

@@ -31,6 +31,7 @@ from icudl.errors import StageError
 from icudl.files import write_atomically
 from icudl.models.base import SequenceClassifier
 from icudl.models.charted.base import RiskModel
+from icudl.models.charted.parts import PartsModel
 from icudl.proofs.charted.pairs import Pairs
 from icudl.proofs.charted.walk import Walk
 from icudl.proofs.forms.nearby import THREATS, Nearby
@@ -39,6 +40,7 @@ from icudl.proofs.forms.passes import Track
 from icudl.proofs.forms.search import Search
 from icudl.proofs.forms.values import NetworkValues
 from icudl.proofs.options import CertifyOptions
+from icudl.proofs.parts.search import search_parts
 from icudl.proofs.pieces import Found, Verdict
 from icudl.proofs.values import Values, changeable
 from icudl.training.scores.risk_curve import risks_at
@@ -178,14 +180,38 @@ def prove_charted(checkpoint: Checkpoint, model: RiskModel, shard: Shard, option
     chosen = target.select(torch.from_numpy(looked.rows))
     values = Values(chosen, *changeable(chosen))
     found = Walk(values, options.width).run()
-    threats = []
-    if options.near:
-        one = functools.partial(_one_within, found, values)
-        threats = [Threat(most, within, one) for most, within in THREATS if most == 1]
+    threats = _of_one_value(found, values, options)
     pairs = Pairs.of(values, found) if options.pairs else None
     if pairs is not None:
         threats.append(Threat(2, WHOLE_RANGE, lambda stay, most, within: pairs.least(stay)))  # noqa: ARG005
     return _tables(found, values, model, looked, checkpoint, shard, threats)
+
+
+def prove_parts(
+    checkpoint: Checkpoint, model: PartsModel, network: Network, shard: Shard, options: CertifyOptions
+) -> ShardProofs:
+    """Prove of each value of the stays of a shard that it cannot flip what a network says that reads them in parts.
+
+    Args:
+        checkpoint: Not fitted on any of these stays.
+        model: Its model, which is tried at points and verifies the flips.
+        network: The network, which bounds intervals.
+        shard: The stays.
+        options: Width and budget.
+    """
+    target = bind_charted_shard(checkpoint, model, shard, options.variables)
+    looked = Looked.at(model, target, shard, options)
+    chosen = target.select(torch.from_numpy(looked.rows))
+    values = Values(chosen, *changeable(chosen))
+    says_death = looked.before.says_death[looked.rows]
+    found = search_parts(model, network, checkpoint, shard, values, says_death, options)
+    return _tables(found, values, model, looked, checkpoint, shard, _of_one_value(found, values, options))
+
+
+def _of_one_value(found: Found, values: Values[Any], options: CertifyOptions) -> list[Threat]:
+    """Return the errors of one value that are asked about beside those over its whole range."""
+    one = functools.partial(_one_within, found, values)
+    return [Threat(most, within, one) for most, within in THREATS if most == 1 and options.near]
 
 
 def _tables(

@@ -17,9 +17,10 @@ from icudl.execution.base import Tick
 from icudl.execution.context import RunContext
 from icudl.execution.threads import single_thread
 from icudl.models.build import load_charted, load_model
+from icudl.models.charted.parts import PartsModel
 from icudl.proofs.forms.networks import make_network
 from icudl.proofs.options import CertifyOptions
-from icudl.proofs.outcome import ShardProofs, prove_charted, prove_network
+from icudl.proofs.outcome import ShardProofs, prove_charted, prove_network, prove_parts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,8 +61,11 @@ def run_proofs(
     parts = parts_of(checkpoints, grid, rows, options)
     readers = readers_of(parts, checkpoints)
     for checkpoint in readers.values():
-        if load_charted(checkpoint) is None:
+        model = load_charted(checkpoint)
+        if model is None:
             make_network(load_model(checkpoint, "cpu"), options.terms)
+        elif isinstance(model, PartsModel):
+            make_network(model.network, options.terms)
     data = ProofData(readers, options)
     paths = run_shards(prove_shard, data, parts, readers, grid, options, context, label="certify", ending=".stays")
     return assemble([ShardProofs.read(path) for path in paths], grid, options)
@@ -72,7 +76,9 @@ def prove_shard(data: ProofData, shard: Shard, tick: Tick) -> ShardProofs:
     checkpoint, options = data.checkpoints[shard.member], data.options
     with single_thread():
         charted = load_charted(checkpoint)
-        if charted is not None:
+        if isinstance(charted, PartsModel):
+            outcome = prove_parts(checkpoint, charted, make_network(charted.network, options.terms), shard, options)
+        elif charted is not None:
             outcome = prove_charted(checkpoint, charted, shard, options)
         else:
             model = load_model(checkpoint, "cpu")

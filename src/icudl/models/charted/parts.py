@@ -76,13 +76,18 @@ class PartsModel:
 
     def scores(self, stays: ClinicalStays) -> tuple[Float64s, Float64s]:
         """Return the (N,) logits of the whole records and the (P, N) logits of their parts."""
-        charted = ~np.isnan(stays.values) & inside(stays.lengths, stays.values.shape[1])
-        part = part_numbers(charted, self.parts)
-        of_parts = [
-            self._differences(dataclasses.replace(stays, values=_only(stays.values, part == number)))
-            for number in range(self.parts)
-        ]
-        return self._differences(stays), np.stack(of_parts)
+        whole, *of_parts = (self._differences(reading) for reading in self.readings(stays))
+        return whole, np.stack(of_parts)
+
+    def readings(self, stays: ClinicalStays) -> list[ClinicalStays]:
+        """Return what the network reads of the stays: the whole records, then those of each part alone."""
+        part = self.part_of(stays)
+        alone = (_only(stays.values, part == number) for number in range(self.parts))
+        return [stays, *(dataclasses.replace(stays, values=values) for values in alone)]
+
+    def part_of(self, stays: ClinicalStays) -> npt.NDArray[np.int64]:
+        """Return the (N, T, F) part of each charted value, -1 where nothing was charted."""
+        return part_numbers(~np.isnan(stays.values) & inside(stays.lengths, stays.values.shape[1]), self.parts)
 
     def _differences(self, stays: ClinicalStays) -> Float64s:
         """Return the (N,) logits of the network; records that are the same are read once.
@@ -97,16 +102,19 @@ class PartsModel:
         return np.concatenate(found)[where]
 
     def _read(self, stays: ClinicalStays) -> Float64s:
+        with torch.no_grad():
+            logits = self.network(*self.features(stays)).double().cpu().numpy()
+        difference: Float64s = logits[:, 1] - logits[:, 0]
+        return difference
+
+    def features(self, stays: ClinicalStays) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (N, T, C) inputs of the network for one reading of each stay, and the (N,) lengths."""
         prepared = prepare_inputs(self.scaler, self.inputs, stays.values, stays.lengths, stays.statics)
         device = next(self.network.parameters()).device
         arrays = (prepared.unit, prepared.observed, prepared.hours_since, prepared.statics)
         unit, observed, since, statics = (torch.from_numpy(array).to(device) for array in arrays)
         lengths = torch.from_numpy(prepared.lengths.astype(np.int64)).to(device)
-        features = assemble_features(unit, observed, since, statics, lengths, self.scaler, self.inputs)
-        with torch.no_grad():
-            logits = self.network(features, lengths).double().cpu().numpy()
-        difference: Float64s = logits[:, 1] - logits[:, 0]
-        return difference
+        return assemble_features(unit, observed, since, statics, lengths, self.scaler, self.inputs), lengths
 
 
 def _only(values: Floats, kept: npt.NDArray[np.bool_]) -> Floats:

@@ -16,8 +16,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from icudl.attacks.target.verification import Model
 from icudl.proofs.forms.groups import Groups
 from icudl.proofs.forms.networks import Band, Prepared
 from icudl.proofs.forms.values import NetworkValues
@@ -64,7 +65,7 @@ class Search:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         network: Prepared,
         values: NetworkValues,
         width: float,

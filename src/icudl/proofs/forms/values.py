@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.target.checkpoint import CheckpointTarget
-from icudl.attacks.target.verification import score
+from icudl.attacks.target.verification import Model, score
 from icudl.proofs.forms.affine import Freedom
 from icudl.proofs.forms.networks import Passes
 from icudl.proofs.forms.passes import Track
@@ -156,7 +156,7 @@ class NetworkValues(Values[CheckpointTarget]):
         own = INPUT_ROUNDING * (sizes + gain) * moves
         return Passes(stay[:1], Track(centre, slope, own, freedom), _ends(moves.any(dim=2)))
 
-    def margins(self, model: torch.nn.Module, which: Tensor, value: Tensor) -> Tensor:
+    def margins(self, model: Model, which: Tensor, value: Tensor) -> Tensor:
         """Return the (K,) leads of the present class in logits by the model itself, with one value changed in each."""
         found = []
         for start in range(0, len(which), _TRIED_AT_ONCE):
