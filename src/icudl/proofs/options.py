@@ -37,7 +37,8 @@ class CertifyOptions(Options):
     near: bool = option(
         False,
         "Also prove against small errors of several values at once: any one and any two within 5 and 10 % of the range "
-        "between the winsor limits, all values within 0.5 and 1 %; several values for networks only.",
+        "between the winsor limits, all values within 0.5 and 1 %; several values for "
+        "networks that read a record once.",
     )
     pairs: bool = option(
         False,

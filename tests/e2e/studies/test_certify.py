@@ -76,3 +76,30 @@ def test_proofs_are_a_stage_of_the_study(tmp_path: Path) -> None:
     # The sweep tries points of the ranges that the proof decides.
     (proofs,) = (path for path in (store / "certify").glob("*") if pl.read_parquet(path / "stays.parquet").height == 3)
     assert set(pl.read_parquet(proofs / "values.parquet")["verdict"]) <= {"proven", "flips", "undecided"}
+
+
+def test_records_read_in_parts_are_proven_and_confirmed(tmp_path: Path) -> None:
+    file, store = tmp_path / "study.toml", tmp_path / "runs"
+    in_parts = """
+[models.voted]
+model = "summary"
+parts = 3
+[certify]
+split = "test"
+max_stays = 6
+misclassified = true
+near = true
+on = ["voted"]
+"""
+    file.write_text(STUDY.replace('on = ["lstm", "main"]', 'on = ["voted", "main"]') + in_parts, "utf-8")
+    common = ("--config", file, "--store", store)
+    refused = icudl("certify", *common, "--set", "certify.threat_model=grid", check=False)
+    assert refused.returncode == 2
+    assert "'summary' reads no filled-in record" in refused.stderr
+    done = icudl("run", *common)
+    assert "Can one wrong charted value flip a prediction?" in done.stderr
+    assert "contradict" not in done.stderr
+    assert "20 of its intervals hold" in icudl("verify", "certify/voted", *common, "--pieces", "20").stdout
+    (table,) = (store / "certify").glob("*/values.parquet")
+    values = pl.read_parquet(table)
+    assert values.filter(verdict="proven", boxes=0).height > values.height / 2

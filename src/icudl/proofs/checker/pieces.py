@@ -20,6 +20,7 @@ from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_sta
 from icudl.proofs.checker.arithmetic import Floats, Form, Pass
 from icudl.proofs.checker.charted import bounds_of_logit
 from icudl.proofs.checker.networks import difference
+from icudl.proofs.checker.parts import deal, held
 
 SLACK = 1e-7
 """Logits that every bound has to spare: many times what float64 rounds away in a pass."""
@@ -67,10 +68,13 @@ class Checker:
             width = float(scaler.upper[variable]) - base
             ends = np.float32(base + low * width), np.float32(base + high * width)
             return self._holds_between(piece, checkpoint, *ends)
+        if _reads_parts(checkpoint):
+            # Nothing beyond the winsor limits needs a piece of its own.
+            low, high = min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
         least, most = self._bounds(piece, low, high)
         if (least > SLACK) if piece["verdict"] == PieceVerdict.HOLDS else (most < -SLACK):
             return True
-        if depth == 0:
+        if depth == 0 or low == high:
             return False
         middle = (low + high) / 2
         return self.piece_holds(piece, low, middle, depth - 1) and self.piece_holds(piece, middle, high, depth - 1)
@@ -128,33 +132,75 @@ class Checker:
 
     def _bounds(self, value: Mapping[str, Any], low: float, high: float) -> tuple[float, float]:
         """Return the least and greatest lead of the present class while a value moves from ``low`` to ``high``."""
-        row, checkpoint = self._row_of[value["stay_id"]], self._checkpoint_of(value)
-        weights = {name: np.asarray(array, np.float64) for name, array in checkpoint.weights.items()}
-        place = (value["hour"], value["variable"])
-        now, below, above = (self._inputs(checkpoint, row, place, to) for to in (None, low, high))
+        checkpoint = self._checkpoint_of(value)
         shift = decision_shift(checkpoint.threshold, checkpoint.curve)
-        still = [Form(hour, np.zeros((0, len(hour)))) for hour in now]
-        present = difference(weights, checkpoint.model, still, at=Pass()).middle[0]
+        bounds = self._bounds_in_parts if _reads_parts(checkpoint) else self._bounds_of_whole
+        present, least, most = bounds(value, checkpoint, low, high)
+        return (least - shift, most - shift) if present >= shift else (shift - most, shift - least)
+
+    def _bounds_of_whole(
+        self, value: Mapping[str, Any], checkpoint: Checkpoint, low: float, high: float
+    ) -> tuple[float, float, float]:
+        """Return the present score of a stay that is read once, and the least and greatest one."""
+        series = self.grid.values[self._row_of[value["stay_id"]]]
+        return self._score(value, checkpoint, series), *self._moved(value, checkpoint, series, low, high)
+
+    def _bounds_in_parts(
+        self, value: Mapping[str, Any], checkpoint: Checkpoint, low: float, high: float
+    ) -> tuple[float, float, float]:
+        """Return the same of a stay that is read whole and in parts; what the others outvote is not bounded."""
+        row, limit = self._row_of[value["stay_id"]], float(checkpoint.model["parts_limit"])
+        whole, *hands = deal(self.grid.values[row], int(self.grid.lengths[row]), int(checkpoint.model["parts"]))
+        scores = np.array([self._score(value, checkpoint, hand) for hand in hands])
+        present = held(self._score(value, checkpoint, whole), scores, limit)
+        own = next(k for k, hand in enumerate(hands) if not np.isnan(hand[value["hour"], value["variable"]]))
+        extremes, shift = [], decision_shift(checkpoint.threshold, checkpoint.curve)
+        for far in (-np.inf, np.inf):
+            scores[own] = far
+            extremes.append(held(far, scores, limit))
+        if extremes[0] - SLACK > shift or extremes[1] + SLACK < shift:
+            return present, extremes[0], extremes[1]
+        ends = []
+        of_whole, of_part = (self._moved(value, checkpoint, hand, low, high) for hand in (whole, hands[own]))
+        for end in range(2):
+            scores[own] = of_part[end]
+            ends.append(held(of_whole[end], scores, limit))
+        return present, ends[0], ends[1]
+
+    def _score(self, value: Mapping[str, Any], checkpoint: Checkpoint, series: Floats) -> float:
+        """Return the score of one reading of an unchanged stay."""
+        hours = self._inputs(checkpoint, value, series, None)
+        still = [Form(hour, np.zeros((0, len(hour)))) for hour in hours]
+        return float(difference(_weights(checkpoint), checkpoint.model, still, at=Pass()).middle[0])
+
+    def _moved(
+        self, value: Mapping[str, Any], checkpoint: Checkpoint, series: Floats, low: float, high: float
+    ) -> tuple[float, float]:
+        """Return the least and greatest score of one reading while a value moves from ``low`` to ``high``."""
+        below, above = (self._inputs(checkpoint, value, series, to) for to in (low, high))
         hours = [Form((a + b) / 2, ((b - a) / 2)[None]) for a, b in zip(below, above, strict=True)]
-        form = difference(weights, checkpoint.model, hours, at=Pass())
-        sign = 1.0 if present >= shift else -1.0
-        middle, reach = sign * (form.middle[0] - shift), form.reach[0]
+        form = difference(_weights(checkpoint), checkpoint.model, hours, at=Pass())
+        middle, reach = float(form.middle[0]), float(form.reach[0])
         return middle - reach, middle + reach
 
-    def _inputs(self, checkpoint: Checkpoint, row: int, place: tuple[int, int], to: float | None) -> Floats:
-        """Return the (length, C) inputs of a stay, with the unit coordinate of one value set to ``to``."""
+    def _inputs(self, checkpoint: Checkpoint, value: Mapping[str, Any], series: Floats, to: float | None) -> Floats:
+        """Return the (length, C) inputs of one reading, with the unit coordinate of one value set to ``to``.
+
+        Beyond the winsor limits the limit is read.
+        """
         grid, options, scaler = self.grid, InputOptions.from_dict(checkpoint.inputs), checkpoint.scaler
+        row = self._row_of[value["stay_id"]]
         lengths = grid.lengths[row : row + 1]
         statics = select_statics(dataclasses.replace(grid, statics=grid.statics[row : row + 1]), options)
-        prepared = prepare_inputs(scaler, options, grid.values[row : row + 1], lengths, statics)
+        prepared = prepare_inputs(scaler, options, series[None], lengths, statics)
         unit = prepared.unit
         if to is not None and self.proofs.threat_model == "measured":
-            charted = np.where(prepared.observed, to_unit(scaler, grid.values[row : row + 1]), np.float32(np.nan))
-            charted[0, place[0], place[1]] = to
+            charted = np.where(prepared.observed, to_unit(scaler, series[None]), np.float32(np.nan))
+            charted[0, value["hour"], value["variable"]] = min(max(to, 0.0), 1.0)
             unit = impute(charted, lengths, to_unit(scaler, scaler.median), scaler.imputation)
         elif to is not None:
             unit = unit.copy()
-            unit[0, place[0], place[1]] = to
+            unit[0, value["hour"], value["variable"]] = to
         features = assemble_features(
             torch.from_numpy(unit),
             torch.from_numpy(prepared.observed),
@@ -174,6 +220,14 @@ class Checker:
 
 def _reads_charted_values(checkpoint: Checkpoint) -> bool:
     return any(name.endswith(("threshold", "coefficient")) for name in checkpoint.weights)
+
+
+def _reads_parts(checkpoint: Checkpoint) -> bool:
+    return int(checkpoint.model.get("parts", 1)) > 1
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, Floats]:
+    return {name: np.asarray(array, np.float64) for name, array in checkpoint.weights.items()}
 
 
 def _drawn(total: int, count: int, rng: np.random.Generator) -> list[int]:
