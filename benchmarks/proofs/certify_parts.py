@@ -19,14 +19,14 @@ from icudl.artifacts import AttackResult, AttackStatus, Certificates, Certificat
 
 STUDY = Path(__file__).with_suffix(".toml")
 HEAD = (
-    "| model | stays | proven | flipped by one value | undecided | of these, the sweep found | values | outvoted | "
+    "| model | stays | proven | flipped by one value | of these, by the sweep | undecided | values | outvoted | "
     "that flip | boxes a value | CPU s a stay |"
 )
 
 
 def share(hits: int, n: int) -> str:
     at, low, high = wilson(hits, n)
-    return f"{hits} ({at:.0%}; {low:.0%} to {high:.0%})"
+    return f"{hits} ({100 * at:.0f} %; {100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def row(name: str, proofs: Certificates, swept: AttackResult, seconds: float) -> str:
@@ -43,8 +43,8 @@ def row(name: str, proofs: Certificates, swept: AttackResult, seconds: float) ->
     n = stays.height
     return (
         f"| `{name}` | {n} | {share(counts[CertificateStatus.PROVEN], n)} | {share(flips.height, n)} | "
-        f"{share(counts[CertificateStatus.UNDECIDED], n)} | {len(found)} of {flips.height} | {values.height:,} | "
-        f"{outvoted / values.height:.1%} | {flipping} ({flipping / values.height:.2%}) | "
+        f"{len(found)} of {flips.height} | {share(counts[CertificateStatus.UNDECIDED], n)} | {values.height:,} | "
+        f"{100 * outvoted / values.height:.1f} % | {flipping} ({100 * flipping / values.height:.2f} %) | "
         f"{values['boxes'].sum() / values.height:.3f} | {seconds / n:.2f} |"
     )
 
