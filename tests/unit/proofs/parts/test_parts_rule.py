@@ -84,7 +84,7 @@ def worst_fault(data: st.DataObject, change: Rule) -> float:
     return worst
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_no_score_lies_below_its_bound(data: st.DataObject) -> None:
     assert worst_fault(data, lambda others: others) <= 1e-9
@@ -101,7 +101,7 @@ def test_a_changed_rule_is_noticed(change: Rule) -> None:
         holds()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_bound_of_what_is_known_exactly_is_the_score(data: st.DataObject) -> None:
     scores = np.array(data.draw(st.lists(numbers, min_size=5, max_size=5)))
@@ -113,7 +113,7 @@ def test_the_bound_of_what_is_known_exactly_is_the_score(data: st.DataObject) ->
     assert found.worst.item() == pytest.approx(limited(np.array([whole]), scores[:, None], limit)[0], abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.floats(-300, 300, width=32), st.floats(0.0625, 100, width=32), st.floats(-0.5, 1.5))
 def test_a_charted_number_is_read_within_the_rounding_of_its_unit(lower: float, width: float, at: float) -> None:
     ends_of = np.array([lower], np.float32), np.array([lower + width], np.float32)
