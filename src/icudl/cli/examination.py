@@ -51,8 +51,7 @@ def examine(read_config: Callable[[], Config], store: str) -> list[Finding]:
     findings += [
         *_commit(),
         *_threads(),
-        *_tables(),
-        *_attacks(),
+        *_loops(),
         *_machine(),
         *(_bucket(store) if is_address(store) else _store(Path(store))),
     ]
@@ -134,24 +133,23 @@ def _threads() -> Iterator[Finding]:
         yield Finding("allocator", "note", library or "unknown C library", advice)
 
 
-def _tables() -> Iterator[Finding]:
+def _loops() -> Iterator[Finding]:
+    """Say which loops in C there are."""
+    from icudl.attacks.engine.compiled.library import passes
+    from icudl.proofs.forms.compiled import relaxations
     from icudl.sources.reading.scanning.compiled import compiled_look
 
-    if compiled_look() is not None:
-        yield Finding("large tables", "ok", "read by a compiled loop")
-    else:
-        advice = "Reading MIMIC's tables takes twice as long. If you need it: install a C compiler (gcc or clang)."
-        yield Finding("large tables", "note", "read with numpy: no C compiler, or no cache for what it makes", advice)
-
-
-def _attacks() -> Iterator[Finding]:
-    from icudl.attacks.engine.compiled.library import passes
-
-    if passes() is not None:
-        yield Finding("attacks on LSTMs", "ok", "by compiled passes")
-    else:
-        advice = "They take two to three times as long. If you need them: install a C compiler (gcc or clang)."
-        yield Finding("attacks on LSTMs", "note", "by torch: no C compiler, or no cache for what it makes", advice)
+    advice = "{} If you need it: install a C compiler (gcc or clang)."
+    for what, library, instead, slower in (
+        ("large tables", compiled_look(), "numpy", "Reading MIMIC's tables takes twice as long."),
+        ("attacks on LSTMs", passes(), "torch", "An attack on an LSTM or a GRU takes two to three times as long."),
+        ("proofs of LSTMs", relaxations(), "torch", "A proof takes longer."),
+    ):
+        if library is not None:
+            yield Finding(what, "ok", "by compiled loops")
+        else:
+            found = f"by {instead}: no C compiler, or no cache for what it makes"
+            yield Finding(what, "note", found, advice.format(slower))
 
 
 def _machine() -> Iterator[Finding]:

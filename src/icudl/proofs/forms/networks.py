@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, Self
 
@@ -58,6 +59,18 @@ class Passes(NamedTuple):
     rows: Tensor
     track: Track
     reached: Tensor
+
+
+class Way(enum.Enum):
+    """The ways in which a prepared network bounds passes."""
+
+    ALONGSIDE = enum.auto()
+    CENTRED = enum.auto()
+    FORMS = enum.auto()
+
+    def bounds(self, network: Prepared) -> Callable[[Passes], Band]:
+        """Return the method of a network that goes this way."""
+        return {Way.ALONGSIDE: network.alongside, Way.CENTRED: network.centred, Way.FORMS: network.band}[self]
 
 
 class Prepared(Protocol):

@@ -16,7 +16,7 @@ from icudl.attacks.target.charted import ChartedTarget
 from icudl.attacks.target.verification import Model, score
 from icudl.models.charted.base import ClinicalStays
 from icudl.models.charted.parts import PartsModel
-from icudl.proofs.forms.networks import Band, Network, Prepared
+from icudl.proofs.forms.networks import Band, Network, Prepared, Way
 from icudl.proofs.forms.passes import Track
 from icudl.proofs.forms.search import ALONGSIDE
 from icudl.proofs.forms.values import NetworkValues
@@ -47,15 +47,16 @@ class Reading:
         """The network, which has read the unchanged stays."""
         return self.network.prepare(Track.exact(self.values.features), self.values.target.lengths)
 
-    def band(self, which: Tensor, low: Tensor, high: Tensor, *, alongside: bool) -> Band:
+    def band(self, which: Tensor, low: Tensor, high: Tensor, way: Way) -> Band:
         """Bound the logit difference while each value at ``which`` (n,) moves from ``low`` to ``high``."""
         values = self.values
         room = self.room[values.cell[2, which]]
-        if alongside:
-            order, at_once, bound = torch.argsort(values.stay[which], stable=True), ALONGSIDE, self.prepared.alongside
-        else:
+        bound = way.bounds(self.prepared)
+        if way is Way.FORMS:
             first = values.reach(which).ne(0).int().argmax(dim=1)
-            order, at_once, bound = torch.argsort(first, stable=True), self.network.at_once, self.prepared.band
+            order, at_once = torch.argsort(first, stable=True), self.network.at_once
+        else:
+            order, at_once = torch.argsort(values.stay[which], stable=True), ALONGSIDE
         found = [
             bound(values.passes(which[chosen], (low - room)[chosen], (high + room)[chosen]))
             for chosen in torch.split(order, at_once)

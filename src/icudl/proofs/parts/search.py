@@ -18,7 +18,7 @@ from icudl.artifacts import Checkpoint
 from icudl.attacks.run.shards import Shard
 from icudl.attacks.target.charted import ChartedTarget
 from icudl.models.charted.parts import PartsModel, limited
-from icudl.proofs.forms.networks import Band, Network
+from icudl.proofs.forms.networks import Band, Network, Way
 from icudl.proofs.forms.search import Search
 from icudl.proofs.options import CertifyOptions
 from icudl.proofs.parts.readings import Reading, Readings, RecordValues
@@ -53,10 +53,13 @@ class PartsSearch(Search):
         self.readings, self.record, self.part, self.others = readings, values.record, part, others
 
     def _alongside(self, queue: Pieces) -> Band:
-        return self._combined(queue, alongside=True)
+        return self._combined(queue, Way.ALONGSIDE)
+
+    def _centred(self, queue: Pieces) -> Band:
+        return self._combined(queue, Way.CENTRED)
 
     def _by_forms(self, queue: Pieces) -> Band:
-        return self._combined(queue, alongside=False)
+        return self._combined(queue, Way.FORMS)
 
     def run(self) -> Found:
         """Search until everything is decided or the budget is spent; the pieces cover the whole charted ranges."""
@@ -65,7 +68,7 @@ class PartsSearch(Search):
         witness = torch.minimum(torch.maximum(found.witness, record.lower), record.upper)
         return Found(self._over_whole_ranges(found.pieces), self.boxes, witness)
 
-    def _combined(self, queue: Pieces, *, alongside: bool) -> Band:
+    def _combined(self, queue: Pieces, way: Way) -> Band:
         """Bound the lead of the class that each piece should have, from below; whole records come first."""
         values, which, limit = self.values, queue.value, self.others.limit
         sign = values.sign[values.stay[which]] * torch.where(queue.flipped, -1.0, 1.0)
@@ -75,15 +78,15 @@ class PartsSearch(Search):
         by_whole = (lead(most, unknown).worst > 0) & (limit > 0)
         by_part = lead(unknown, most).worst > 0
         asks_whole, asks_part = (by_whole | ~by_part) & (limit > 0), ~by_whole
-        whole = self._ends(queue, sign, asks_whole, unknown, [self.readings.whole], alongside=alongside)
-        part = self._ends(queue, sign, asks_part, unknown, self.readings.parts, alongside=alongside)
+        whole = self._ends(queue, sign, asks_whole, unknown, [self.readings.whole], way)
+        part = self._ends(queue, sign, asks_part, unknown, self.readings.parts, way)
         found = lead(whole, part)
         asks_whole, asks_part = (
             ~asked & (lead(*could).share > found.share)
             for asked, could in ((asks_whole, (most, part)), (asks_part, (whole, most)))
         )
-        whole = self._ends(queue, sign, asks_whole, whole, [self.readings.whole], alongside=alongside)
-        part = self._ends(queue, sign, asks_part, part, self.readings.parts, alongside=alongside)
+        whole = self._ends(queue, sign, asks_whole, whole, [self.readings.whole], way)
+        part = self._ends(queue, sign, asks_part, part, self.readings.parts, way)
         found = lead(whole, part)
         known = found.worst.isfinite()
         middle = torch.where(known, (found.left + found.right) / 2, -torch.inf)
@@ -92,7 +95,7 @@ class PartsSearch(Search):
         return Band(side * middle, (side * move)[:, None], torch.zeros_like(middle))
 
     def _ends(
-        self, queue: Pieces, sign: Tensor, asked: Tensor, known: Ends, readings: Sequence[Reading], *, alongside: bool
+        self, queue: Pieces, sign: Tensor, asked: Tensor, known: Ends, readings: Sequence[Reading], way: Way
     ) -> Ends:
         """Return ``known`` with bounds of a score where it is asked for: of whole records, or of each value's part."""
         left, right = known.left.clone(), known.right.clone()
@@ -102,7 +105,7 @@ class PartsSearch(Search):
             if not len(chosen):
                 continue
             pieces = queue.where(chosen)
-            band = reading.band(pieces.value, pieces.low, pieces.high, alongside=alongside)
+            band = reading.band(pieces.value, pieces.low, pieces.high, way)
             middle = sign[chosen] * (band.centre - self.values.target.shift) - band.rest
             move = sign[chosen] * band.slope[:, 0]
             left[chosen], right[chosen] = middle - move, middle + move
