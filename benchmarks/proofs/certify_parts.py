@@ -29,7 +29,7 @@ def share(hits: int, n: int) -> str:
     return f"{hits} ({100 * at:.0f} %; {100 * low:.0f} to {100 * high:.0f} %)"
 
 
-def row(name: str, proofs: Certificates, swept: AttackResult, seconds: float) -> str:
+def row(name: str, proofs: Certificates, swept: AttackResult, seconds: float, *, in_parts: bool) -> str:
     """One line of the table; a stay is counted where the model gets it right."""
     stays = proofs.stays.filter(pl.col("values") > 0)
     counts = {status: stays.filter(status=status.value).height for status in CertificateStatus}
@@ -40,11 +40,12 @@ def row(name: str, proofs: Certificates, swept: AttackResult, seconds: float) ->
     values = proofs.values
     outvoted = values.filter((pl.col("verdict") == CertificateStatus.PROVEN.value) & (pl.col("boxes") == 0)).height
     flipping = values.filter(verdict=CertificateStatus.FLIPS.value).height
+    voted = f"{100 * outvoted / values.height:.1f} %" if in_parts else "-"
     n = stays.height
     return (
         f"| `{name}` | {n} | {share(counts[CertificateStatus.PROVEN], n)} | {share(flips.height, n)} | "
         f"{len(found)} of {flips.height} | {share(counts[CertificateStatus.UNDECIDED], n)} | {values.height:,} | "
-        f"{100 * outvoted / values.height:.1f} % | {flipping} ({100 * flipping / values.height:.2f} %) | "
+        f"{voted} | {flipping} ({100 * flipping / values.height:.2f} %) | "
         f"{values['boxes'].sum() / values.height:.3f} | {seconds / n:.2f} |"
     )
 
@@ -58,11 +59,12 @@ def main() -> None:
     made = {manifest.name: manifest for stage in ("attack", "certify") for manifest in pipeline.update(stage)}
     print(HEAD)
     print("| --- |" + " ---: |" * (HEAD.count("|") - 2))
-    for name in pipeline.config.models:
+    for name, model in pipeline.config.models.items():
         manifest = made[f"certify/{name}"]
         proofs = pipeline.store.load(Certificates, manifest)
         swept = pipeline.store.load(AttackResult, made[f"attack/{name}/one_value"])
-        print(row(name, proofs, swept, manifest.environment["processor_seconds"]))
+        seconds = manifest.environment["processor_seconds"]
+        print(row(name, proofs, swept, seconds, in_parts=model.model.in_parts))
 
 
 if __name__ == "__main__":
