@@ -82,6 +82,8 @@ class Search:
         self.boxes = torch.zeros(n_values, dtype=torch.int64)
         self.witness = torch.full((n_values,), torch.nan, dtype=torch.float64)
         self.now = values.charted
+        # (B,) logits that rounding alone makes unsure.
+        self.unsure = torch.zeros(len(values.features), dtype=torch.float64)
 
     def run(self) -> Found:
         """Search until everything is decided or the budget is spent."""
@@ -161,8 +163,18 @@ class Search:
             return queue, which, bands
         spent += torch.bincount(self.values.stay[queue.value], minlength=len(spent))
         self.boxes += torch.bincount(queue.value, minlength=len(self.boxes))
-        parts = [self._alongside(queue.where(part)) for part in torch.split(torch.arange(len(queue.value)), ALONGSIDE)]
+        stays, stay = torch.unique(self.values.stay[queue.value], return_inverse=True)
+        # The first value of each stay passes once more, and stays where it is.
+        first = queue.value[
+            torch.zeros_like(stays).scatter_reduce(0, stay, torch.arange(len(stay)), "amin", include_self=False)
+        ]
+        still = Pieces.to_bound(first, self.now[first], self.now[first], torch.zeros_like(first, dtype=torch.bool))
+        every = Pieces.joined([queue, still])
+        parts = [self._alongside(every.where(part)) for part in torch.split(torch.arange(len(every.value)), ALONGSIDE)]
         band = Band(*(torch.cat(arrays) for arrays in zip(*parts, strict=True)))
+        unsure = band.rest[len(queue.value) :]
+        self.unsure[stays] = unsure.where(unsure.isfinite(), 0.0)
+        band = Band(*(array[: len(queue.value)] for array in band))
         for array, found in zip(bands, band, strict=True):
             array[queue.value] = found
         bound = band.centre - band.rest - band.slope[:, 0].abs()
@@ -285,23 +297,25 @@ class Search:
         bound = torch.where(queue.flipped, -worst, worst)
         verdict = torch.where(queue.flipped, int(Verdict.FLIPS), int(Verdict.HOLDS))
         whole = worst > 0
-        narrow = (queue.high - queue.low) <= self.width / NARROWEST
+        # No part of a piece can be decided where even its best point lies within the rounding.
+        lost = band.centre.abs() + slope.abs() < self.unsure[self.values.stay[queue.value]]
+        narrow = ((queue.high - queue.low) <= self.width / NARROWEST) | lost
         decided = dataclasses.replace(queue, verdict=torch.where(whole, verdict, queue.verdict), bound=bound)
         parts = [decided.where(whole | narrow)]
         queue, base, slope = queue.where(~whole & ~narrow), base[~whole & ~narrow], slope[~whole & ~narrow]
         if not len(queue.value):
             return parts[0], queue
-        if self.alongside:
-            calm, edges = self._divided(queue, _parts(base - slope.abs(), band.rest[~whole & ~narrow]))
-            return Pieces.joined([*parts, edges]), calm
         # base + slope e > 0 beyond e = -base / slope, on the side to which the slope rises.
         root = torch.where(slope == 0, 1.0, -base / slope).clamp(-1, 1)
         rising = slope > 0
         share = torch.where(rising, (1 - root) / 2, (root + 1) / 2)
         partly = (share > _LEAST_GAIN) & (slope != 0)
         done, rest = self._split(queue.where(partly), root[partly], base[partly], slope[partly])
-        halved, edges = self._divided(queue.where(~partly), torch.full_like(queue.value[~partly], 2))
-        return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, halved])
+        counts = torch.full_like(queue.value, 2)
+        if self.alongside:
+            counts = _parts(base - slope.abs(), band.rest[~whole & ~narrow])
+        divided, edges = self._divided(queue.where(~partly), counts[~partly])
+        return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, divided])
 
     def _split(self, queue: Pieces, root: Tensor, base: Tensor, slope: Tensor) -> tuple[Pieces, Pieces]:
         """Return the part of each piece that its bounds decide, and the rest."""
