@@ -61,18 +61,11 @@ def names(options: ModelOptions) -> str:
     return "-".join(str(getattr(options, key)) for key in ("name", "readout", "bidirectional", "fc_size"))
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "torch"])
-def compiling(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not request.param:
-        without_compiler(monkeypatch)
-
-
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (compiled, hours):
         monkeypatch.setattr(module, "relaxations", lambda: None)
 
 
-@pytest.mark.usefixtures("compiling")
 @pytest.mark.parametrize("options", OPTIONS, ids=names)
 def test_no_point_lies_outside(options: ModelOptions) -> None:
     model = make_model(options)
@@ -81,7 +74,6 @@ def test_no_point_lies_outside(options: ModelOptions) -> None:
         assert wrong_points(model, band, passes, 9) == 0
 
 
-@pytest.mark.usefixtures("compiling")
 @pytest.mark.parametrize("options", OPTIONS, ids=names)
 def test_no_point_lies_outside_alongside_stays_of_their_own(
     options: ModelOptions, monkeypatch: pytest.MonkeyPatch
