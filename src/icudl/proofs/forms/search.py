@@ -93,9 +93,10 @@ class Search:
             whole, left, bands = self._whole(every, spent)
             queue, done, _ = self._tried(left)
             finished = [whole, done]
-            # What is known of a whole range need not be bounded again where nothing in it was seen to flip.
+            # What is known of a whole range need not be bounded again where nothing in it was seen to flip. Where every
+            # point flips, it does not help: a band may be a bound of the lead of the present class from below alone.
             known = (queue.low == self.values.lower[queue.value]) & (queue.high == self.values.upper[queue.value])
-            known &= ~bands.rest[queue.value].isnan()
+            known &= ~bands.rest[queue.value].isnan() & ~queue.flipped
             ranges = queue.where(known)
             decided, parts = self._decide(ranges, Band(*(array[ranges.value] for array in bands)))
             finished.append(decided)

@@ -13,6 +13,7 @@ from icudl.attacks.methods.sweep import SweepAttack
 from icudl.attacks.options import SweepOptions
 from icudl.models.options import GruOptions, LstmOptions, LstmSummaryOptions, SummaryOptions
 from icudl.preprocessing.scaling import InputOptions
+from icudl.proofs.forms.search import POINTS
 from icudl.proofs.forms.values import NetworkValues
 from icudl.proofs.options import CertifyOptions, unprovable
 from icudl.proofs.parts import search
@@ -99,6 +100,25 @@ def test_the_sweep_and_the_proof_agree_about_the_same_set() -> None:
     cells = set(zip(*(flips[name].tolist() for name in ("stay", "hour", "variable")), strict=True))
     which = (~found.witness.isnan()).nonzero()[:, 0]
     assert cells == {tuple(cell) for cell in values.cell[:, which].T.tolist()}
+
+
+def test_a_range_whose_points_all_flip_does_not_flip_for_that() -> None:
+    # Of value 1 the score is highest between two of the points that are tried; the threshold lies just below.
+    case, highest = made("wide limit"), torch.tensor([0.65]).double()
+    values, which = case.values, torch.tensor([1])
+    points = highest + 0.6 * (torch.linspace(0, 1, POINTS).double() - 7 / 16)
+    margins = case.margins(which.expand(POINTS), points)
+    below = (float(margins.max()) + float(case.margins(which, highest))) / 2
+    shift = values.target.shift + float(values.target.sign[values.stay[which]]) * below
+    target = dataclasses.replace(values.target, shift=shift)
+    values = dataclasses.replace(values, target=target, cell=values.cell[:, which], lower=points[:1], upper=points[-1:])
+    checkpoint = dataclasses.replace(case.checkpoint, threshold=float(torch.sigmoid(torch.tensor(shift).double())))
+    case = case._replace(values=values, checkpoint=checkpoint)
+    assert bool((case.margins(torch.zeros(POINTS, dtype=torch.int64), points) < 0).all())
+    assert float(case.margins(torch.zeros(1, dtype=torch.int64), highest)) > 0
+    pieces = case.proved().pieces
+    around = (pieces.low <= highest) & (highest <= pieces.high)
+    assert int(Verdict.FLIPS) not in pieces.verdict[around].tolist()
 
 
 def test_what_is_outvoted_takes_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
