@@ -183,6 +183,17 @@ def test_means_of_networks_are_bounded(kind: str) -> None:
     assert wrong_points(model, prepared(model, features).centred(passes), passes, 21) == 0
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_bounds_of_a_path_that_does_not_count_are_not_asked(share: float) -> None:
+    options = GruSummaryOptions(hidden_size=4, fc_size=0, readout="attention", summary_share=share)
+    model = window_model(options, observed=False)
+    # So wide, the recurrent layers have bounds that say nothing.
+    band, passes = bounds(model, 500.0)
+    assert not bool(band.rest.isnan().any())
+    assert bool(band.rest.isfinite().all()) is (share == 1.0)
+    assert wrong_points(model, band, passes, 9) == 0
+
+
 def _certain(rule: Callable[..., Line]) -> Callable[..., Line]:
     """The relaxation without its error."""
 

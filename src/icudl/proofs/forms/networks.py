@@ -129,8 +129,9 @@ def make_network(model: SequenceClassifier, terms: int) -> Network:
         return WindowNetwork(Windows.of(model.wide))
     if isinstance(model, SummaryRecurrentClassifier) and forward is SummaryRecurrentClassifier.forward:
         share = model.options.summary_share
-        parts = _recurrent(model, terms), WindowNetwork(Windows.of(model.wide))
-        return Mean(parts, (1 - share, share))
+        paths = (_recurrent(model, terms), 1 - share), (WindowNetwork(Windows.of(model.wide)), share)
+        # A path that does not count is not bounded: bounds that say nothing, infinite ones, times 0 would be no number.
+        return Mean(*zip(*(path for path in paths if path[1] > 0), strict=True))
     if isinstance(model, RecurrentClassifier) and forward is RecurrentClassifier.forward:
         return _recurrent(model, terms)
     raise StageError(f"Nothing can be proved about {type(model).__name__}. {EXPECTED}")
