@@ -171,6 +171,17 @@ def test_which_networks_run_alongside() -> None:
             assert prepared(model, features).runs_alongside is wanted
 
 
+def test_products_of_reduced_precision_are_not_relied_on() -> None:
+    features, _ = moving(0.1)
+    network, before = prepared(make_model(GruOptions(hidden_size=3)), features), torch.get_float32_matmul_precision()
+    assert network.runs_alongside
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert not network.runs_alongside
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.parametrize("kind", ["ensemble", "windows"])
 def test_means_of_networks_are_bounded(kind: str) -> None:
     if kind == "windows":

@@ -18,7 +18,7 @@ from icudl.models.recurrent.readout import Head
 from icudl.models.recurrent.summary import SummaryRecurrentClassifier
 from icudl.models.rescaled import RescaledClassifier
 from icudl.models.summaries import SummaryClassifier
-from icudl.proofs.forms.affine import AffineForm
+from icudl.proofs.forms.affine import SINGLE, AffineForm
 from icudl.proofs.forms.alongside.apart import changed_stays, travel_apart
 from icudl.proofs.forms.alongside.hours import Unchanged
 from icudl.proofs.forms.alongside.reading import Attended, Average, Ending, Ends
@@ -188,9 +188,12 @@ class PreparedRecurrent:
 
     @property
     def runs_alongside(self) -> bool:
-        """See ``Prepared``: one layer, whose hours are read by a sum."""
-        layers = self.network.layers
-        return len(layers.cells) == 1 and layers.readout in {"last_hour", "final", "mean", "attention"}
+        """See ``Prepared``: one layer, whose hours are read by a sum.
+
+        Products of float32 in reduced precision, which torch makes where told to, err by more than is allowed for.
+        """
+        layers, exact = self.network.layers, torch.get_float32_matmul_precision() == "highest"
+        return exact and len(layers.cells) == 1 and layers.readout in {"last_hour", "final", "mean", "attention"}
 
     def alongside(self, passes: Passes) -> Band:
         """See ``Prepared.alongside``."""
@@ -436,7 +439,9 @@ class Rescaled:
         slope = track.slope.transpose(1, 2)
         flat = AffineForm(track.centre.flatten(0, 1), slope.flatten(0, 1), track.own.flatten(0, 1), track.freedom)
         gain, bias = self.gain.expand_as(flat.centre), self.bias.expand_as(flat.centre)
-        moved = flat.through(Line(gain, bias, torch.zeros_like(flat.centre)))
+        # In float32 the product is rounded, and so is the sum, in which most of it may cancel.
+        rounding = 2 * SINGLE * (gain.abs() * flat.magnitude + bias.abs())
+        moved = flat.through(Line(gain, bias, rounding))
         kept = moved.through(clamp(*moved.bounds(), self.low, self.high))
         shape = (batch, n_hours, size)
         return Track(

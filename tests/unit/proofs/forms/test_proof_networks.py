@@ -105,6 +105,18 @@ def test_networks_on_another_scale_are_bounded() -> None:
     assert wrong_points(model, band_of(model, features, passes), passes) == 0
 
 
+def test_what_cancels_when_inputs_are_rescaled_is_rounding() -> None:
+    options = LstmOptions(hidden_size=3, fc_size=0, activation="identity", bidirectional=False)
+    model = RescaledClassifier(options, make_model(options)).eval()
+    model.gain.fill_(33333.3)
+    model.bias.fill_(-15000.0)
+    features, passes = moving(0.0)
+    features = 0.45 + 3e-5 * (features - 0.5)
+    track = dataclasses.replace(passes.track, centre=features[passes.rows].double())
+    passes = passes._replace(track=track)
+    assert wrong_points(model, band_of(model, features, passes), passes, 1) == 0
+
+
 def test_the_stays_of_a_batch_do_not_matter() -> None:
     model = make_model(GruOptions(**SMALL))
     features, passes = moving(0.3)
