@@ -286,3 +286,12 @@ def test_no_point_of_these_networks_lies_outside() -> None:
     for seed, scale, half in PLACES:
         model = make_model(options, scale=scale, seed=seed)
         assert wrong_points(model, *bounds(model, half, 0.9), 21) == 0
+
+
+@pytest.mark.parametrize("readout", ["attention", "max"])
+def test_no_stays_are_nothing_to_read(readout: str) -> None:
+    model = window_model(LstmSummaryOptions(hidden_size=4, fc_size=0, readout=readout), observed=False)
+    features, passes = moving(0.1)
+    network = make_network(model, 8).prepare(Track.exact(features[:0].double()), LENGTHS[:0])
+    none = Passes(passes.rows[:0], passes.track.select(passes.rows[:0]), passes.reached[:0])
+    assert len(network.band(none).centre) == 0

@@ -210,7 +210,7 @@ def encode(columns: Columns, track: Track, counted: Tensor) -> AffineForm:
         track.freedom,
     )
     summaries = series.summaries()
-    batch, count = len(counted), counted.sum(dim=1)
+    count = counted.sum(dim=1)
     known = (count > 0).double()[:, None].expand(-1, len(SUMMARIES), -1).clone()
     known[:, -1] = 1.0
     exists = (known * columns.used).flatten(1)
@@ -230,7 +230,7 @@ def encode(columns: Columns, track: Track, counted: Tensor) -> AffineForm:
         )
     )
     presence = SCALE * (exists - 0.5 * columns.used.flatten())
-    parts.append(AffineForm.exact(presence.view(batch, -1), freedom=track.freedom))
+    parts.append(AffineForm.exact(presence.flatten(1), freedom=track.freedom))
     return AffineForm.joined(parts)
 
 
@@ -311,8 +311,7 @@ class _Series:
         return self.centre.abs() + torch.maximum(below, above)
 
     def _reach(self) -> tuple[Tensor, Tensor]:
-        batch, n_values = self.slope.shape[:2]
-        below, above = largest_sums(self.slope.reshape(batch, n_values, -1), self.freedom)
+        below, above = largest_sums(self.slope.flatten(2), self.freedom)
         shape = self.centre.shape
         return below.view(shape) + self.own, above.view(shape) + self.own
 
