@@ -17,8 +17,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from icudl.files import write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _COMPILERS = ("cc", "gcc", "clang")
 _SHARED = ("-shared", "-fPIC")
@@ -54,6 +58,14 @@ def compiled_library(source: Path, flags: Sequence[str], *, for_this_processor: 
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def address(array: Tensor | None) -> int | None:
+    """Return where an array begins; it must be contiguous, and be kept alive as long as it is used."""
+    if array is None:
+        return None
+    assert array.is_contiguous()  # noqa: S101 - callers make it so
+    return array.data_ptr()
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from icudl.compiled import compiled_library
+from icudl.compiled import address, compiled_library
 
 _SOURCE = Path(__file__).with_name("relaxations.c")
 _FLAGS = ("-O3", "-lm")
@@ -51,12 +51,6 @@ def relaxations() -> ctypes.CDLL | None:
     library.lstm_carry_noise.argtypes = [_Number, _Number, *[_Array] * 8, *[_Number] * 3]
     library.lstm_hour.argtypes = [ctypes.POINTER(HourOfLstm), ctypes.POINTER(PassesOfLstm)]
     return library
-
-
-def address(array: Tensor) -> int:
-    """Return where a contiguous array begins; it must be kept alive as long as it is used."""
-    assert array.is_contiguous()  # noqa: S101 - callers make it so
-    return array.data_ptr()
 
 
 def relaxed(lower: Tensor, upper: Tensor, *, curbed: bool) -> tuple[Tensor, Tensor, Tensor] | None:

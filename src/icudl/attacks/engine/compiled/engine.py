@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.engine.compiled.layer import Layer
-from icudl.attacks.engine.compiled.library import Course, KnownStays, address
+from icudl.attacks.engine.compiled.library import Course, KnownStays
 from icudl.attacks.engine.directional import DirectionalEngine
 from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.engine.reading import without_padding
 from icudl.attacks.engine.recurrence import Workspace
+from icudl.compiled import address
 from icudl.models.recurrent.classifier import RecurrentClassifier
 
 _AT_ONCE = 32

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from icudl.attacks.engine.compiled.library import Networks, address
+from icudl.attacks.engine.compiled.library import Networks
+from icudl.compiled import address
 from icudl.models.recurrent.classifier import RecurrentClassifier
 
 _READOUTS = {"mean": 0, "attention": 1, "final": 2, "last_hour": 2}

@@ -6,8 +6,6 @@ import ctypes
 import functools
 from pathlib import Path
 
-from torch import Tensor
-
 from icudl.compiled import compiled_library
 
 _SOURCE = Path(__file__).with_name("passes.c")
@@ -65,11 +63,3 @@ def passes() -> ctypes.CDLL | None:
         *(structures["n"], structures["k"], _Number, _Array, _Array, structures["c"], _Array, _Array)
     ]
     return library
-
-
-def address(array: Tensor | None) -> int | None:
-    """Return where an array begins; it must be contiguous, and be kept alive as long as it is used."""
-    if array is None:
-        return None
-    assert array.is_contiguous()  # noqa: S101 - callers make it so
-    return array.data_ptr()

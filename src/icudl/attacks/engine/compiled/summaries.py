@@ -13,8 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from icudl.attacks.engine.compiled.library import address
-from icudl.compiled import compiled_library
+from icudl.compiled import address, compiled_library
 from icudl.models.encoding import LEAST_VARIANCE, NARROWEST, SCALE, SCORE_LIMIT, SCORE_SCALE, SUMMARIES, SummaryEncoding
 
 _SOURCE = Path(__file__).with_name("summaries.c")

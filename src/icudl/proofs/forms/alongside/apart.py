@@ -179,7 +179,7 @@ class Fleet:
         hour, carried = hour_at(self.cell, self.stays.inputs[at], before), self.carried.contiguous()
         onward = torch.empty_like(carried)
         noise = noise_of(hour.carry_apart(carried, self.errors, onward), carried.shape[2])
-        after = hour.step(States(*(array[:going] for array in self.states)), self.inputs.of(at), noise)
+        after = hour.step(States(*(array[:going] for array in self.states)), self.inputs.each_at(at), noise)
         for name in ("middle", "moves", "beyond"):
             getattr(self.states, name)[:going] = getattr(after, name)
         begun = hour.beginnings().permute(1, 0, 2)

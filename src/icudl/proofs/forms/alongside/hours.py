@@ -14,11 +14,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from icudl.compiled import address
 from icudl.errors import StageError
 from icudl.proofs.forms.affine import ROUNDING, SINGLE, TINY
 from icudl.proofs.forms.alongside.noisy import Noisy
 from icudl.proofs.forms.cells import Cell, GruCell, LstmCell, Weights
-from icudl.proofs.forms.compiled import HourOfLstm, PassesOfLstm, address, relaxations
+from icudl.proofs.forms.compiled import HourOfLstm, PassesOfLstm, relaxations
 from icudl.proofs.forms.relaxations import Line, sigmoid, tanh
 
 

@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
     own: Tensor
     start: Tensor
 
-    def of(self, where: tuple[Tensor, Tensor]) -> HourInputs:
+    def each_at(self, where: tuple[Tensor, Tensor]) -> HourInputs:
         """Return the inputs of some passes, each at a place of its own."""
         return HourInputs(*(array[where] for array in self[:3]))
 
