@@ -214,7 +214,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(name="attack", verb="attack", artifact=AttackResult, run=_attack, version=8, plugin="attack"),
         Stage(name="analyse", verb="analyse", artifact=SusceptibilityResult, run=_analyse, version=4),
-        Stage(name="certify", verb="certify", artifact=Certificates, run=_certify, version=4),
+        Stage(name="certify", verb="certify", artifact=Certificates, run=_certify, version=5),
         Stage(name="probe", verb="probe", artifact=Probes, run=_probe),
         Stage(name="report", verb="report", artifact=Report, run=_report, version=9),
     )

@@ -49,6 +49,8 @@ def relaxations() -> ctypes.CDLL | None:
     library.lstm_carry.argtypes = [_Number, _Number, *[_Array] * 7, *[_Number] * 4]
     library.lstm_carry_noise.restype = None
     library.lstm_carry_noise.argtypes = [_Number, _Number, *[_Array] * 8, *[_Number] * 3]
+    library.merge.restype = None
+    library.merge.argtypes = [*[_Number] * 3, *[_Array] * 7, *[_Number] * 2]
     library.lstm_hour.argtypes = [ctypes.POINTER(HourOfLstm), ctypes.POINTER(PassesOfLstm)]
     return library
 

@@ -241,7 +241,7 @@ class PreparedRecurrent:
         for place, (cell, stay, (_, inputs)) in enumerate(zip(cells, stays, ways, strict=True)):
             stacked = Asked(*(torch.stack(arrays) for arrays in zip(*(each[place] for each in asked), strict=True)))
             turned = Asked(*(array.flip(1) for array in stacked)) if place == 1 else stacked
-            found = travel_apart(cell, stay, inputs, turned)
+            found = travel_apart(cell, stay, inputs, turned, readings[0].rough)
             arrived.append(found if place == 0 else found.turned())
         bands = [
             reading.difference([Arrived(*(array[[each]] for array in direction)) for direction in arrived])

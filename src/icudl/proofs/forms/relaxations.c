@@ -6,12 +6,13 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #define EVALUATION 0x1p-21
 #define SINGLE 0x1p-24
 #define ROUNDING 0x1p-38
 #define UPWARD (1 + 0x1p-22)
-#define NARROW 1e-6
+#define NARROW 0.2
 #define WIDE 16 /* sums taken side by side */
 
 typedef struct {
@@ -42,29 +43,33 @@ static inline Line line(double lower, double upper, double low, double high, dou
     return found;
 }
 
+/* The tangent in the middle, moved by half of what it bends to the ends; ``third`` bounds the third derivative. */
+static inline Line tangent(double lower, double upper, double value, double first, double second, double third) {
+    const double middle = (lower + upper) / 2, half = (upper - lower) / 2, bend = second * half * half / 4;
+    const double size = 2 * fabs(value) + first * larger(fabs(lower), fabs(upper));
+    Line found = {first, value - first * middle + bend, fabs(bend) + third / 6 * half * half * half + EVALUATION * (1 + size)};
+    return found;
+}
+
 static Line sigmoid_line(double lower, double upper) {
-    const double low = sigmoid(lower), high = sigmoid(upper), width = upper - lower;
-    double slope;
+    const double width = upper - lower;
     if (width < NARROW) {
-        const double value = sigmoid((lower + upper) / 2);
-        slope = value * (1 - value);
-    } else {
-        slope = larger((high - low) / width, 0);
+        const double value = sigmoid((lower + upper) / 2), first = value * (1 - value);
+        return tangent(lower, upper, value, first, first * (1 - 2 * value), 0.125);
     }
+    const double low = sigmoid(lower), high = sigmoid(upper), slope = larger((high - low) / width, 0);
     const double root = 2 * slope / (1 + sqrt(larger(1 - 4 * slope, 0)));
     const double tangency = log1p(-root) - log(root);
     return line(lower, upper, low, high, slope, tangency, 1 - root, root);
 }
 
 static Line tanh_line(double lower, double upper) {
-    const double low = tanh(lower), high = tanh(upper), width = upper - lower;
-    double slope;
-    if (width < NARROW) {
-        const double value = tanh((lower + upper) / 2);
-        slope = larger(1 - value * value, 0);
-    } else {
-        slope = larger((high - low) / width, 0);
+    const double width = upper - lower;
+    if (width < NARROW / 2) {
+        const double value = tanh((lower + upper) / 2), first = larger(1 - value * value, 0);
+        return tangent(lower, upper, value, first, -2 * value * first, 2);
     }
+    const double low = tanh(lower), high = tanh(upper), slope = larger((high - low) / width, 0);
     const double y = sqrt(larger(1 - slope, 0)), tangency = log((1 + y) / sqrt(slope));
     return line(lower, upper, low, high, slope, tangency, y, -y);
 }
@@ -112,29 +117,71 @@ static inline Noisy plus(Noisy a, Noisy b) {
     return found;
 }
 
+/* WIDE numbers side by side. */
+typedef float Wide __attribute__((vector_size(WIDE * sizeof(float))));
+typedef int32_t Bits __attribute__((vector_size(WIDE * sizeof(int32_t))));
+
+static inline Wide from(const float *numbers) {
+    Wide found;
+    memcpy(&found, numbers, sizeof found);
+    return found;
+}
+
+static inline void to(float *numbers, Wide found) { memcpy(numbers, &found, sizeof found); }
+
+static inline Wide sizes_of(Wide numbers) { return (Wide)((Bits)numbers & 0x7fffffff); }
+
+/* How unit ``j`` carries errors through an hour; rows of what they do to the hidden unit and the four gates before their
+ * activation, and to the memory. */
+typedef struct {
+    const float *rows[6];
+    float *onward[2];
+    float factor[4], kept, shown;
+} Unit;
+
+static Unit unit_of(int64_t j, int64_t units, const float *factor, const float *forget, const float *out, const float *raw,
+                    const float *carried, float *onward, int64_t raw_row, int64_t carried_row, int64_t onward_row) {
+    Unit unit = {{carried + j * carried_row}, {onward + j * onward_row, onward + (units + j) * onward_row}, {0}, forget[j], out[j]};
+    for (int64_t r = 0; r < 4; r++) {
+        unit.rows[r + 1] = raw + (r * units + j) * raw_row;
+        unit.factor[r] = factor[r * units + j];
+    }
+    unit.rows[5] = carried + (units + j) * carried_row;
+    return unit;
+}
+
+/* WIDE errors through it; ``seen`` is what they do to the six numbers that are to be bounded. */
+static inline void pass(const Unit *unit, int64_t k, Wide *seen) {
+    for (int64_t r = 0; r < 5; r++) seen[r] = from(unit->rows[r] + k);
+    const float *by = unit->factor;
+    seen[5] = from(unit->rows[5] + k) * unit->kept + seen[1] * by[0] + seen[2] * by[1] + seen[3] * by[2];
+    to(unit->onward[0] + k, seen[5] * unit->shown + seen[4] * by[3]), to(unit->onward[1] + k, seen[5]);
+}
+
+/* One error. */
+static inline void pass_one(const Unit *unit, int64_t k, float *seen) {
+    for (int64_t r = 0; r < 5; r++) seen[r] = unit->rows[r][k];
+    const float *by = unit->factor;
+    seen[5] = unit->rows[5][k] * unit->kept + seen[1] * by[0] + seen[2] * by[1] + seen[3] * by[2];
+    unit->onward[0][k] = seen[5] * unit->shown + seen[4] * by[3], unit->onward[1][k] = seen[5];
+}
+
 /* K errors through an hour: ``LstmHour.carry``, from what they do to gates before their activation on. */
 void lstm_carry(int64_t units, int64_t known, const float *factor, const float *forget, const float *out, const float *raw,
                 const float *carried, float *onward, float *sizes, int64_t raw_row, int64_t carried_row, int64_t onward_row,
                 int64_t sizes_row) {
+    const int64_t wide = known - known % WIDE;
     for (int64_t j = 0; j < units; j++) {
-        const float *entry = raw + j * raw_row, *keep = entry + units * raw_row, *candidate = keep + units * raw_row,
-                    *leave = candidate + units * raw_row;
-        const float *hidden = carried + j * carried_row, *memory = hidden + units * carried_row;
-        float *new_hidden = onward + j * onward_row, *new_memory = new_hidden + units * onward_row;
-        float *size = sizes + j * sizes_row;
-        const int64_t next = units * sizes_row;
-        const float by_entry = factor[j], by_keep = factor[units + j], by_candidate = factor[2 * units + j];
-        const float by_leave = factor[3 * units + j], kept = forget[j], shown = out[j];
-        for (int64_t k = 0; k < known; k++) {
-            const float after = memory[k] * kept + entry[k] * by_entry + keep[k] * by_keep + candidate[k] * by_candidate;
-            new_hidden[k] = after * shown + leave[k] * by_leave;
-            new_memory[k] = after;
-            size[k] = fabsf(hidden[k]);
-            size[next + k] = fabsf(entry[k]);
-            size[2 * next + k] = fabsf(keep[k]);
-            size[3 * next + k] = fabsf(candidate[k]);
-            size[4 * next + k] = fabsf(leave[k]);
-            size[5 * next + k] = fabsf(after);
+        const Unit unit = unit_of(j, units, factor, forget, out, raw, carried, onward, raw_row, carried_row, onward_row);
+        for (int64_t k = 0; k < wide; k += WIDE) {
+            Wide seen[6];
+            pass(&unit, k, seen);
+            for (int64_t r = 0; r < 6; r++) to(sizes + (r * units + j) * sizes_row + k, sizes_of(seen[r]));
+        }
+        for (int64_t k = wide; k < known; k++) {
+            float seen[6];
+            pass_one(&unit, k, seen);
+            for (int64_t r = 0; r < 6; r++) sizes[(r * units + j) * sizes_row + k] = fabsf(seen[r]);
         }
     }
 }
@@ -143,33 +190,76 @@ void lstm_carry(int64_t units, int64_t known, const float *factor, const float *
 void lstm_carry_noise(int64_t units, int64_t known, const float *factor, const float *forget, const float *out,
                       const float *errors, const float *raw, const float *carried, float *onward, float *noise,
                       int64_t raw_row, int64_t carried_row, int64_t onward_row) {
+    const int64_t wide = known - known % WIDE;
     for (int64_t j = 0; j < units; j++) {
-        const float *entry = raw + j * raw_row, *keep = entry + units * raw_row, *candidate = keep + units * raw_row,
-                    *leave = candidate + units * raw_row;
-        const float *hidden = carried + j * carried_row, *memory = hidden + units * carried_row;
-        float *new_hidden = onward + j * onward_row, *new_memory = new_hidden + units * onward_row;
-        const float by_entry = factor[j], by_keep = factor[units + j], by_candidate = factor[2 * units + j];
-        const float by_leave = factor[3 * units + j], kept = forget[j], shown = out[j];
-        float sums[6][WIDE] = {{0}};
-        for (int64_t begin = 0; begin < known; begin += WIDE) {
-            const int64_t end = begin + WIDE < known ? begin + WIDE : known;
-            for (int64_t k = begin; k < end; k++) {
-                const float after = memory[k] * kept + entry[k] * by_entry + keep[k] * by_keep + candidate[k] * by_candidate;
-                new_hidden[k] = after * shown + leave[k] * by_leave;
-                new_memory[k] = after;
-                sums[0][k - begin] += fabsf(hidden[k]) * errors[k];
-                sums[1][k - begin] += fabsf(entry[k]) * errors[k];
-                sums[2][k - begin] += fabsf(keep[k]) * errors[k];
-                sums[3][k - begin] += fabsf(candidate[k]) * errors[k];
-                sums[4][k - begin] += fabsf(leave[k]) * errors[k];
-                sums[5][k - begin] += fabsf(after) * errors[k];
-            }
+        const Unit unit = unit_of(j, units, factor, forget, out, raw, carried, onward, raw_row, carried_row, onward_row);
+        Wide sums[6] = {{0}};
+        float last[6] = {0};
+        for (int64_t k = 0; k < wide; k += WIDE) {
+            Wide seen[6];
+            pass(&unit, k, seen);
+            const Wide by = from(errors + k);
+            for (int64_t r = 0; r < 6; r++) sums[r] += sizes_of(seen[r]) * by;
+        }
+        for (int64_t k = wide; k < known; k++) {
+            float seen[6];
+            pass_one(&unit, k, seen);
+            for (int64_t r = 0; r < 6; r++) last[r] += fabsf(seen[r]) * errors[k];
         }
         for (int64_t r = 0; r < 6; r++) {
-            float sum = 0;
+            float sum = last[r];
             for (int64_t k = 0; k < WIDE; k++) sum += sums[r][k];
             noise[r * units + j] = sum;
         }
+    }
+}
+
+static inline void exchange(int64_t *a, int64_t *b) {
+    const int64_t kept = *a;
+    *a = *b, *b = kept;
+}
+
+/* Put the places of the n largest numbers first (Hoare's selection). What is no number counts as the largest. */
+static void largest_first(const float *numbers, int64_t *places, int64_t count, int64_t n) {
+    int64_t low = 0, high = count - 1;
+    while (low < high) {
+        const float pivot = numbers[places[low + (high - low) / 2]];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (numbers[places[i]] > pivot) i++;
+            while (numbers[places[j]] < pivot) j--;
+            if (i <= j) exchange(places + i++, places + j--);
+        }
+        if (n <= j + 1) high = j;
+        else if (n > i) low = i;
+        else return;
+    }
+}
+
+/* Of K errors of a pass, keep those that move the state most, and add up what the others do to it.
+ *
+ * after: (S, kept) what the kept ones do to the state; kept_errors: (kept) their sizes; sums: (S).
+ * Room: weights (K), places (K). */
+void merge(int64_t total, int64_t known, int64_t kept, const float *errors, const float *carried, float *after,
+           float *kept_errors, float *sums, float *weights, int64_t *places, int64_t carried_row, int64_t after_row) {
+    memset(weights, 0, known * sizeof *weights);
+    for (int64_t s = 0; s < total; s++)
+        for (int64_t k = 0; k < known; k++) weights[k] += fabsf(carried[s * carried_row + k]);
+    for (int64_t k = 0; k < known; k++) {
+        weights[k] *= errors[k], places[k] = k;
+        if (!(weights[k] < INFINITY)) weights[k] = INFINITY;
+    }
+    largest_first(weights, places, known, kept);
+    memcpy(weights, errors, known * sizeof *weights);
+    for (int64_t i = 0; i < kept; i++) kept_errors[i] = errors[places[i]], weights[places[i]] = 0;
+    for (int64_t s = 0; s < total; s++) {
+        const float *row = carried + s * carried_row;
+        float parts[WIDE] = {0};
+        for (int64_t begin = 0; begin < known; begin += WIDE)
+            for (int64_t i = 0; i < WIDE && begin + i < known; i++) parts[i] += fabsf(row[begin + i]) * weights[begin + i];
+        sums[s] = 0;
+        for (int64_t i = 0; i < WIDE; i++) sums[s] += parts[i];
+        for (int64_t i = 0; i < kept; i++) after[s * after_row + i] = row[places[i]];
     }
 }
 

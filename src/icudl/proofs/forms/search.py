@@ -45,6 +45,9 @@ _LEAST_GAIN = 0.2
 _PARTS = (2, 8)
 """Fewest and most parts of a piece that is bounded alongside again."""
 
+_UNKNOWN = (5, 3)
+"""Parts of a wide piece and of a narrow one whose noise says nothing about the parts."""
+
 _SPARE = 0.7
 """Share of the lead without noise that the noise of a part may take."""
 
@@ -314,7 +317,7 @@ class Search:
         done, rest = self._split(queue.where(partly), root[partly], base[partly], slope[partly])
         counts = torch.full_like(queue.value, 2)
         if self.alongside:
-            counts = _parts(base - slope.abs(), band.rest[~whole & ~narrow])
+            counts = _parts(base - slope.abs(), band.rest[~whole & ~narrow], queue.high - queue.low)
         divided, edges = self._divided(queue.where(~partly), counts[~partly])
         return Pieces.joined([*parts, done, edges]), Pieces.joined([rest, divided])
 
@@ -358,7 +361,7 @@ class Search:
         return self._cut(Pieces.to_bound(wide.value, low, high, below), above)
 
 
-def _parts(lead: Tensor, rest: Tensor) -> Tensor:
+def _parts(lead: Tensor, rest: Tensor, width: Tensor) -> Tensor:
     """Return in how many parts to cut (n,) pieces that passes alongside leave open.
 
     Noise is of second order in the width of a piece: in a k-th of it, it is some k^2 times smaller.
@@ -366,10 +369,12 @@ def _parts(lead: Tensor, rest: Tensor) -> Tensor:
     Args:
         lead: Least lead over the piece.
         rest: The noise that it allows for.
+        width: Of the piece.
     """
     linear = lead + rest
-    wanted = (rest / (_SPARE * linear)).sqrt().ceil()
-    return torch.where(linear > 0, wanted.clamp(*_PARTS), sum(_PARTS) / 2).long()
+    wanted = (rest / (_SPARE * linear)).sqrt().ceil().clamp(*_PARTS)
+    unknown = torch.where(width > NEAR, float(_UNKNOWN[0]), float(_UNKNOWN[1]))
+    return torch.where(linear > 0, wanted, unknown).long()
 
 
 def _merged(pieces: Pieces) -> Pieces:

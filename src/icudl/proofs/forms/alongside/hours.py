@@ -73,12 +73,24 @@ class Hour(Protocol):
         """Carry K errors of each of B stays through it.
 
         Args:
-            carried: (S, B, K) float32, what they do to the states before it.
+            carried: (B, S, K) float32, what they do to the states before it.
             errors: (B, K) float32, their sizes.
-            onward: (S, B, K) float32, where what they do to the states after the hour goes.
+            onward: (B, S, K) float32, where what they do to the states after the hour goes.
 
         Returns:
             (B, R) float32 sums of the sizes of what they do to the R numbers.
+        """
+
+    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what moves r numbers that are linear in the states after the hour.
+
+        Args:
+            after: (B, r, S) how these states move the numbers.
+            noise: (B, S) sizes of the noise of the states before the hour.
+
+        Returns:
+            (B, r, S) how errors made in the hour move the numbers, (B, r, S) how the states before it do, and (B, r)
+            what rounding makes of the noise on this way.
         """
 
     def beginnings(self) -> Tensor:
@@ -100,8 +112,8 @@ def rounded_up(numbers: Tensor) -> Tensor:
 
 
 def seen_by(errors: Tensor, done: Tensor) -> Tensor:
-    """Return the (B, n) float32 sums of the sizes of what (B, K) errors do to n numbers, (n, B, K)."""
-    return torch.matmul(done.permute(1, 0, 2).abs(), errors[:, :, None])[..., 0]
+    """Return the (B, n) float32 sums of the sizes of what (B, K) errors do to n numbers, (B, n, K)."""
+    return (done.abs() @ errors[:, :, None])[..., 0]
 
 
 def noise_of(sums: Tensor, terms: int) -> Tensor:
@@ -283,17 +295,21 @@ class LstmHour:
 
     def carry_apart(self, carried: Tensor, errors: Tensor, onward: Tensor) -> Tensor:
         """See ``Hour.carry_apart``."""
-        size, library = self.before.shape[-1], relaxations()
-        raw = torch.tensordot(self.weights.hidden.float(), carried[:size], dims=1)
+        size, library, weights = self.before.shape[-1], relaxations(), self.weights.hidden.float()
         if library is None:
-            onward[:size], onward[size:] = self._after(raw, carried[size:])
-            return seen_by(errors, torch.cat([carried[:size], raw, onward[size:]]))
-        noise, errors = carried.new_empty(len(errors), self.rows), errors.contiguous()
-        moving, steady = (raw, carried, onward), self._carrying()
-        rows = [array.stride(0) for array in moving]
+            raw = (weights @ carried[:, :size]).transpose(0, 1)
+            units, memory = self._after(raw, carried[:, size:].transpose(0, 1))
+            onward[:, :size], onward[:, size:] = units.transpose(0, 1), memory.transpose(0, 1)
+            return seen_by(errors, torch.cat([carried[:, :size], raw.transpose(0, 1), onward[:, size:]], dim=1))
+        noise, errors, steady = carried.new_empty(len(errors), self.rows), errors.contiguous(), self._carrying()
+        raw = carried.new_empty(4 * size, carried.shape[2])
+        # One stay at a time: what an hour adds up then stays in the cache.
         for each in range(len(errors)):
-            own = (*(array[each] for array in steady), errors[each], *(array[:, each] for array in moving), noise[each])
-            library.lstm_carry_noise(size, carried.shape[2], *(array.data_ptr() for array in own), *rows)
+            torch.mm(weights, carried[each, :size], out=raw)
+            moving = (raw, carried[each], onward[each])
+            arrays = (*(array[each] for array in steady), errors[each], *moving, noise[each])
+            rows = [array.stride(0) for array in moving]
+            library.lstm_carry_noise(size, carried.shape[2], *(array.data_ptr() for array in arrays), *rows)
         return noise
 
     def _carrying(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -301,6 +317,18 @@ class LstmHour:
         _, forget, _, leave = self.gates.chunk(4, dim=-1)
         factor, forget, out = (each.float().contiguous() for each in (self.factor, forget, leave * self.curve))
         return factor, forget, out
+
+    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``Hour.back``."""
+        size, weights = self.before.shape[-1], self.weights.hidden
+        _, forget, _, leave = self.gates[..., None, :].chunk(4, dim=-1)
+        units = after[..., :size]
+        memory = after[..., size:] + units * (leave * self.curve[..., None, :])
+        raw = torch.cat([memory, memory, memory, units], dim=-1) * self.factor[..., None, :]
+        kept = memory * forget
+        sizes = torch.cat([noise[..., :size] @ weights.abs().T, noise[..., size:]], dim=-1)
+        lost = ROUNDING * (torch.cat([raw, kept], dim=-1).abs() @ sizes[..., None])[..., 0]
+        return torch.cat([units, memory], dim=-1), torch.cat([raw @ weights, kept], dim=-1), lost
 
     def beginnings(self) -> Tensor:
         """See ``Hour.beginnings``: an error of the memory moves the hidden units as well."""
@@ -415,20 +443,29 @@ class GruHour:
         """See ``Hour``: hidden units, gates and what is recalled, the candidate before its activation."""
         return 5 * self.before.shape[-1]
 
+    def _slopes(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return what moves the candidate before its activation, and then what moves the hidden units.
+
+        Returns:
+            ([B,] H) what a reset gate before its activation does to the candidate, and what is recalled; what hidden
+            units before the hour do to those after it, a keeping gate before its activation, and the candidate.
+        """
+        gate, keep = self.gates.chunk(2, dim=-1)
+        steep = self.recalled * gate * (1 - gate)
+        turned = (self.before - self.candidate) * keep * (1 - keep)
+        return steep, gate, keep, turned, (1 - keep) * (1 - self.candidate**2)
+
     def _within(self, raw: Tensor, *, sizes: bool = False) -> Tensor:
         """Return what reaches the candidate before its activation, from the (3 H, ...) that reaches the gates."""
         reset, _, recalled = raw.chunk(3)
-        gate = self.gates.chunk(2, dim=-1)[0]
-        steep = self.recalled * gate * (1 - gate)
+        steep, gate, *_ = self._slopes()
         if sizes:
             steep = steep.abs()
         return recalled * _over(gate, raw) + reset * _over(steep, raw)
 
     def _after(self, raw: Tensor, within: Tensor, units: Tensor, *, sizes: bool = False) -> Tensor:
         """Return what reaches the hidden units after the hour."""
-        keep = self.gates.chunk(2, dim=-1)[1]
-        turned = (self.before - self.candidate) * keep * (1 - keep)
-        new = (1 - keep) * (1 - self.candidate**2)
+        _, _, keep, turned, new = self._slopes()
         if sizes:
             turned = turned.abs()
         return units * _over(keep, raw) + raw.chunk(3)[1] * _over(turned, raw) + within * _over(new, raw)
@@ -442,10 +479,21 @@ class GruHour:
 
     def carry_apart(self, carried: Tensor, errors: Tensor, onward: Tensor) -> Tensor:
         """See ``Hour.carry_apart``."""
-        raw = torch.tensordot(self.weights.hidden.float(), carried, dims=1)
+        before = carried.transpose(0, 1)
+        raw = (self.weights.hidden.float() @ carried).transpose(0, 1)
         within = self._within(raw)
-        onward.copy_(self._after(raw, within, carried))
-        return seen_by(errors, torch.cat([carried, raw, within]))
+        onward.copy_(self._after(raw, within, before).transpose(0, 1))
+        return seen_by(errors, torch.cat([before, raw, within]).transpose(0, 1))
+
+    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``Hour.back``."""
+        weights, slopes = self.weights.hidden, self._slopes()
+        steep, gate, keep, turned, new = (each[..., None, :] for each in slopes)
+        within, kept = after * new, after * keep
+        raw = torch.cat([within * steep, after * turned, within * gate], dim=-1)
+        sizes = torch.cat([noise @ weights.abs().T, noise], dim=-1)
+        lost = ROUNDING * (torch.cat([raw, kept], dim=-1).abs() @ sizes[..., None])[..., 0]
+        return after, raw @ weights + kept, lost
 
     def beginnings(self) -> Tensor:
         """See ``Hour.beginnings``."""

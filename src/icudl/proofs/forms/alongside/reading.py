@@ -75,6 +75,11 @@ class Ending:
         rows = torch.cat([eye, *([onward] if head.fc is not None else []), last])
         return cls(head, names, eye, rows, read, squashed)
 
+    @property
+    def rough(self) -> int:
+        """How many rows are hidden units, whose noise chooses the lines of their activation and is not carried on."""
+        return 0 if self.names[0] == "identity" else len(self.first)
+
     def difference(self, numbers: Noisy, noise: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return middle, movement and noise of the (B,) logit differences, death minus survival.
 
@@ -138,10 +143,12 @@ class Ends:
 
     ending: Ending
 
+    rough = 0
+
     def asked(self, sizes: Sequence[int]) -> list[Asked]:
-        """Return what is asked of directions with so many hidden units."""
-        rows = torch.split(self.ending.rows @ self.ending.first, list(sizes), dim=1)
-        return [Asked(each.new_zeros(1, 0, each.shape[1]), each[None]) for each in rows]
+        """Return what is asked of directions with so many hidden units; with one place, only the last row is a sum."""
+        rows = torch.split(self.ending.rows[self.ending.rough :] @ self.ending.first, list(sizes), dim=1)
+        return [Asked(each[None, :-1], each[None, -1:]) for each in rows]
 
     def difference(self, arrived: Sequence[Arrived]) -> tuple[Tensor, Tensor, Tensor]:
         """Return middle, movement and noise of the (B,) logit differences."""
@@ -149,14 +156,20 @@ class Ends:
             torch.cat([getattr(each, name)[:, -1] for each in arrived], dim=1) for name in ("middle", "moves", "noise")
         )
         sizes = middle.abs() + moves.abs() + noise
-        return _finished(self.ending, middle, moves, sizes, torch.zeros_like(sizes), arrived)
+        inner = torch.stack([each.each[:, -1] for each in arrived]).sum(dim=0)
+        rows = torch.cat([noise[:, : self.ending.rough], inner, _summed(arrived)], dim=1)
+        return _finished(self.ending, middle, moves, sizes, torch.zeros_like(sizes), rows)
+
+
+def _summed(arrived: Sequence[Arrived]) -> Tensor:
+    """Return the (B, r) noise of the sums of all directions."""
+    return torch.stack([each.summed for each in arrived]).sum(dim=0)
 
 
 def _finished(
-    ending: Ending, middle: Tensor, moves: Tensor, sizes: Tensor, fresh: Tensor, arrived: Sequence[Arrived]
+    ending: Ending, middle: Tensor, moves: Tensor, sizes: Tensor, fresh: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Read the head: (B, m) read-outs, their sizes, and their errors."""
-    noise = torch.stack([each.summed for each in arrived]).sum(dim=0)
+    """Read the head: (B, m) read-outs, their sizes, their errors, and the (B, r) noise of the rows."""
     first = ending.first
     fresh = (fresh + ROUNDING * sizes) @ first.abs().T
     numbers = Noisy(middle @ first.T, moves @ first.T, noise[:, : len(first)], fresh)
@@ -175,6 +188,11 @@ class Average:
     ending: Ending
     hours: int
 
+    @property
+    def rough(self) -> int:
+        """See ``Ends``."""
+        return self.ending.rough
+
     def asked(self, sizes: Sequence[int]) -> list[Asked]:
         """See ``Ends.asked``."""
         rows = torch.split(self.ending.rows @ self.ending.first / self.hours, list(sizes), dim=1)
@@ -186,7 +204,8 @@ class Average:
             torch.cat([getattr(each, name).mean(dim=1) for each in arrived], dim=1) for name in ("middle", "moves")
         )
         sizes = torch.cat([(each.middle.abs() + each.moves.abs() + each.noise).mean(dim=1) for each in arrived], dim=1)
-        return _finished(self.ending, middle, moves, sizes, SINGLE * (self.hours + 16) * sizes, arrived)
+        lost = SINGLE * (self.hours + 16) * sizes
+        return _finished(self.ending, middle, moves, sizes, lost, _summed(arrived))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,6 +225,11 @@ class Attended:
     gradient: Tensor
     share: Tensor
     away: Tensor
+
+    @property
+    def rough(self) -> int:
+        """See ``Ends``."""
+        return self.ending.rough
 
     @classmethod
     def of(cls, attention: Attention, head: Head, names: tuple[str, str], units: Tensor) -> Attended:
@@ -280,6 +304,6 @@ class Attended:
         evaluation = (evaluation + ROUNDING * (1 + largest)) @ first.abs().T
         fresh = (second + third + other).sum(dim=1) * (1 + ROUNDING) + evaluation
         summed_moves = (share[:, :, None] * number_moves + weighted * score_moves[:, :, None]).sum(dim=1)
-        summed = torch.stack([one.summed for one in arrived]).sum(dim=0)
+        summed = _summed(arrived)
         result = Noisy(centre, summed_moves, summed[:, : len(first)], fresh)
         return self.ending.difference(result, summed, largest)
