@@ -110,9 +110,12 @@ class SummaryEncoding(nn.Module):
         self.used.copy_(wanted & (spread > 1e-4))
         self.spread.copy_(torch.where(spread > 1e-4, spread, 1.0))
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is not used."""
-        active = self.active()
+    def forward(self, features: Tensor, lengths: Tensor, active: Tensor | None = None) -> Tensor:
+        """Return (B, ``n_outputs``) from (B, T, C); 0 for a summary that does not exist or is not used.
+
+        ``active`` saves asking a device for ``active()``.
+        """
+        active = self.active() if active is None else active
         summaries, known = self._summaries(features, lengths, active)
         encoded = self.encode(summaries, known, active)
         everything = encoded.new_zeros(*encoded.shape[:3], len(self.charted_by))

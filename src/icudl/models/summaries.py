@@ -40,9 +40,9 @@ class WidePath(nn.Module):
         nn.init.zeros_(self.around.weight)
         nn.init.zeros_(self.around.bias)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B, 2) logits of (B, T, C) features, which are finite."""
-        encoded = self.encoding(features, lengths)
+    def forward(self, features: Tensor, lengths: Tensor, active: Tensor | None = None) -> Tensor:
+        """Return (B, 2) logits of (B, T, C) features, which are finite; see ``SummaryEncoding.forward``."""
+        encoded = self.encoding(features, lengths, active)
         logits: Tensor = self.out(self.hidden(encoded)) + self.around(encoded)
         return logits
 

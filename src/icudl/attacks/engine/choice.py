@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 
 import torch
 from torch import nn
@@ -10,54 +10,64 @@ from torch import nn
 from icudl.attacks.engine.autograd import AutogradEngine
 from icudl.attacks.engine.compiled.engine import CompiledEngine
 from icudl.attacks.engine.compiled.library import passes
+from icudl.attacks.engine.device import CudaRecorder, DeviceEngine, Recorder, score_of
 from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.engine.hours import READOUTS, HoursEngine
+from icudl.attacks.engine.parts import NotWrittenByHandError, parts_of
 from icudl.attacks.engine.protocol import Engine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.attacks.engine.terms import RescaledEngine, TermEngine
 from icudl.attacks.engine.wide import WideEngine
 from icudl.models.base import SequenceClassifier
 from icudl.models.encoding import SummaryEncoding
-from icudl.models.ensemble import EnsembleClassifier
-from icudl.models.recurrent.classifier import GruClassifier, LstmClassifier, RecurrentClassifier
-from icudl.models.recurrent.summary import GruSummaryClassifier, LstmSummaryClassifier, SummaryRecurrentClassifier
+from icudl.models.recurrent.classifier import RecurrentClassifier
+from icudl.models.recurrent.summary import SummaryRecurrentClassifier
 from icudl.models.rescaled import RescaledClassifier
-from icudl.models.summaries import SummaryClassifier, WidePath
+from icudl.models.summaries import WidePath
 
-
-class NotWrittenByHandError(Exception):
-    """A part of a model has no hand-written pass."""
+LARGE = {"last_hour": 8192, "final": 16384}
+"""Stays from which the pass by hours is faster on a GPU, by read-out (docs/decisions/0178)."""
 
 
 def make_engine(model: SequenceClassifier) -> Engine:
     """Return the fastest engine that is exact for a model.
 
-    Recurrent networks, networks on window summaries, both side by side, and means of them have hand-written passes;
-    other models, and classes derived from these, go through autograd.
+    Recurrent networks, networks on window summaries, both side by side, and means of them have hand-written passes on a
+    CPU and recorded ones on a CUDA device; other models, and classes derived from these, go through autograd.
     """
     try:
-        terms = _grouped(list(_terms(model, 1.0)))
+        parts = list(parts_of(model))
+        device = next(model.parameters()).device
+        return _by_terms(parts) if device.type != "cuda" else device_engine(model, _recorder(device))
     except NotWrittenByHandError:
         return AutogradEngine(model)
+
+
+def device_engine(model: SequenceClassifier, recorder: Recorder) -> DeviceEngine:
+    """Return the engine of CUDA devices for a model.
+
+    Which pass reads a batch depends on model and size alone, never on a measurement: results may not depend on it.
+
+    Raises:
+        NotWrittenByHandError: The model has a part that is none of ours.
+    """
+    score = score_of(model)
+    if isinstance(model, RecurrentClassifier) and not isinstance(model, SummaryRecurrentClassifier):
+        options = model.options
+        if options.n_layers == 1 and options.readout in LARGE:
+            return DeviceEngine(score, recorder, _by_terms(list(parts_of(model))), LARGE[options.readout])
+    return DeviceEngine(score, recorder)
+
+
+@functools.cache
+def _recorder(device: torch.device) -> CudaRecorder:
+    """Return the one recorder of a device: its graphs share memory."""
+    return CudaRecorder(device)
+
+
+def _by_terms(parts: list[tuple[float, nn.Module]]) -> Engine:
+    terms = _grouped(parts)
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else TermEngine(terms)
-
-
-def _terms(model: nn.Module, share: float) -> Iterator[tuple[float, nn.Module]]:
-    """Yield the networks whose weighted differences add up to that of the model."""
-    kind = type(model)
-    if isinstance(model, EnsembleClassifier) and kind is EnsembleClassifier:
-        for network in model.networks:
-            yield from _terms(network, share / len(model.networks))
-    elif isinstance(model, SummaryRecurrentClassifier) and kind in {LstmSummaryClassifier, GruSummaryClassifier}:
-        wide_share = model.options.summary_share
-        yield share * (1 - wide_share), model
-        yield share * wide_share, model.wide
-    elif isinstance(model, SummaryClassifier) and kind is SummaryClassifier:
-        yield share, model.wide
-    elif kind in {LstmClassifier, GruClassifier, RescaledClassifier}:
-        yield share, model
-    else:
-        raise NotWrittenByHandError
 
 
 def _grouped(terms: list[tuple[float, nn.Module]]) -> list[tuple[float, Engine]]:

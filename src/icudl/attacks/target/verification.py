@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation, TargetModel
+from icudl.attacks.precision import whole_float32
 from icudl.errors import AttackError
 from icudl.models.charted.base import ClinicalStays, RiskModel
 
@@ -79,7 +80,7 @@ def score(model: Model, target: CheckedTarget, values: Tensor) -> Scores:
         AttackError: The target is not one of this model.
     """
     if isinstance(model, nn.Module) and isinstance(target, OfFeatures):
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32():
             logits = model.eval()(target.features(values), target.lengths).double()
         difference = logits[:, 1] - logits[:, 0]
     elif isinstance(target, OfChartedValues) and isinstance(model, RiskModel):
