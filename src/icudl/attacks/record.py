@@ -20,23 +20,24 @@ class ExampleRecord:
         self._score = values.new_full((len(values),), torch.inf)
 
     def update(self, rows: Tensor, change: Tensor, flips: Tensor, score: Tensor, iteration: int) -> None:
-        """Record the examples of one iteration.
+        """Record the examples of one iteration, without asking the device how many there are.
 
         Args:
-            rows: (K,) stays that were tried, by their number in the batch.
+            rows: (K,) stays that were tried, by their number in the batch; none twice.
             change: (K, T, F) changes that were tried.
             flips: (K,) bool, whether each flips the prediction.
             score: (K,) measure that the attack minimises.
             iteration: Counted from 1.
         """
         found = self._found
+        change = change.to(found.first)
         new = flips & (found.first_iteration[rows] < 0)
-        found.first[rows[new]] = change[new]
-        found.first_iteration[rows[new]] = iteration
+        _put(found.first, rows, new, change)
+        _put(found.first_iteration, rows, new, iteration)
         better = flips & (score < self._score[rows])
-        found.best[rows[better]] = change[better]
-        found.best_iteration[rows[better]] = iteration
-        self._score[rows[better]] = score[better]
+        _put(found.best, rows, better, change)
+        _put(found.best_iteration, rows, better, iteration)
+        _put(self._score, rows, better, score.to(self._score))
 
     def converged(self, rows: Tensor, iteration: int, patience: int) -> Tensor:
         """Return (K,) bool: stays whose best example is ``patience`` iterations old; all False if that is 0."""
@@ -48,3 +49,9 @@ class ExampleRecord:
     def result(self) -> Perturbation:
         """Return the examples."""
         return self._found
+
+
+def _put(array: Tensor, rows: Tensor, where: Tensor, values: Tensor | int) -> None:
+    """Set ``array[rows]`` to ``values`` (K, ...) ``where`` (K,) says so."""
+    before = array[rows]
+    array[rows] = torch.where(where.view(-1, *[1] * (array.dim() - 1)), values, before)

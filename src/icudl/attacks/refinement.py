@@ -21,9 +21,7 @@ from icudl.attacks.base import (
     differentiable,
     on_changed_cells,
 )
-
-CHUNK = 256
-"""Candidates evaluated at once; larger batches are slower on a CPU."""
+from icudl.attacks.pace import chunk_for
 
 FEW = 4
 """Moved cells up to which the columns that hold them are made, instead of all cells of a candidate."""
@@ -128,10 +126,10 @@ def drop_together(current: Tensor, table: Tensor, now: Tensor) -> Tensor:
 
 def margins_of(target: TargetModel, rows: Tensor, change: Tensor) -> Tensor:
     """Return the margins of many candidates, each a change (len(rows), T, F) of the stay at its row."""
-    parts = []
-    for start in range(0, len(rows), CHUNK):
-        chosen = target.select(rows[start : start + CHUNK])
-        parts.append(chosen.margin(chosen.values + change[start : start + CHUNK]))
+    parts, chunk = [], chunk_for(change)
+    for start in range(0, len(rows), chunk):
+        chosen = target.select(rows[start : start + chunk])
+        parts.append(chosen.margin(chosen.values + change[start : start + chunk]))
     return torch.cat(parts)
 
 
@@ -152,9 +150,9 @@ def margins_of_moves(target: TargetModel, rows: Tensor, cells: Tensor, change: T
     shape = target.values.shape[1:]
     moved = target if isinstance(target, MovedTarget) and cells.shape[1] <= FEW else None
     order = (cells[:, 0] // shape[1]).argsort(stable=True)
-    margins = change.new_zeros(len(rows))
-    for start in range(0, len(order), CHUNK):
-        chosen = order[start : start + CHUNK]
+    margins, chunk = change.new_zeros(len(rows)), chunk_for(change)
+    for start in range(0, len(order), chunk):
+        chosen = order[start : start + chunk]
         if moved is not None:
             margins[chosen] = moved.margin_of_moves(rows[chosen], cells[chosen], change[chosen])
             continue

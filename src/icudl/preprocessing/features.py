@@ -90,4 +90,5 @@ def _value_channel(
 
 
 def _like(array: Floats, tensor: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(tensor)
+    # A GPU that is busy need not be waited for: the few numbers are copied away before the call returns.
+    return torch.from_numpy(np.ascontiguousarray(array)).to(tensor, non_blocking=True)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from icudl.attacks import distances
 from icudl.attacks.base import Perturbation
+from icudl.attacks.pace import CHUNK
 from icudl.attacks.refinement import (
-    CHUNK,
     drop_together,
     keep_largest,
     leave_out,

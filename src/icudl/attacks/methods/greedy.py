@@ -11,6 +11,7 @@ from torch import Tensor
 
 from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, anchored, survey
 from icudl.attacks.options import AttackOptions, GreedyOptions
+from icudl.attacks.pace import looks
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import margins_of, prune, refine, shrink
 
@@ -80,6 +81,7 @@ class GreedyAttack:
         down, up = allowed_change(target)
         change = torch.zeros_like(down)
         rows = torch.arange(len(change), device=change.device)
+        finished = torch.zeros_like(rows, dtype=torch.bool)
         near: TargetModel = target
         # One more evaluation than moves: the last move must be judged, too.
         for iteration in range(1, self.options.iterations + 2):
@@ -88,19 +90,23 @@ class GreedyAttack:
             else:
                 margin, gradient = target.margin_and_gradient(target.values + change)
             flips = margin < 0
-            record.update(rows, change, flips, margin, iteration)
+            record.update(rows, change, flips & ~finished, margin, iteration)
             corner = torch.where(gradient > 0, down, up)
             promise = torch.where(change == 0, -torch.nan_to_num(gradient) * corner, torch.zeros_like(gradient))
-            kept = (~flips & (promise > 0).flatten(1).any(dim=1)).nonzero().squeeze(1)
-            if len(kept) == 0:
-                break
-            if len(kept) < len(rows):
-                rows, down, up, target, near = rows[kept], down[kept], up[kept], target.select(kept), near.select(kept)
+            finished |= flips | ~(promise > 0).flatten(1).any(dim=1)
+            if looks(iteration, change):
+                kept = (~finished).nonzero().squeeze(1)
+                if len(kept) == 0:
+                    break
+                if len(kept) < len(rows):
+                    rows, finished, down, up = rows[kept], finished[kept], down[kept], up[kept]
+                    change, corner, promise, margin = change[kept], corner[kept], promise[kept], margin[kept]
+                    target, near = target.select(kept), near.select(kept)
             if iteration > 1:
                 # Candidates differ from the present record in one cell.
-                found = anchored(near, near.values + change[kept])
+                found = anchored(near, near.values + change)
                 near = near if found is None else found[1]
-            change = _move(near, change[kept], corner[kept], promise[kept], margin[kept], BOLDNESS * margin[kept])
+            change = _move(near, change, corner, promise, margin, BOLDNESS * margin)
         return record.result()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from icudl.attacks import distances
 from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, differentiable, survey
 from icudl.attacks.options import AttackOptions, ProximalOptions
+from icudl.attacks.pace import looks
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import polish, prune, refine, shrink
 
@@ -89,10 +90,11 @@ class ProximalAttack:
             flips = margin < 0
             record.update(rows, change, flips & ~finished, rule.score(margin, change), iteration)
             finished |= record.converged(rows, iteration, options.patience)
-            if bool(finished.all()):
+            looks_now = looks(iteration, change)
+            if looks_now and bool(finished.all()):
                 break
             rule.advance(torch.nan_to_num(gradient), flips, iteration)
-            if float(finished.double().mean()) >= COMPACTION:
+            if looks_now and float(finished.double().mean()) >= COMPACTION:
                 kept = (~finished).nonzero().squeeze(1)
                 rows, finished = rows[kept], finished[kept]
                 target = target.select(kept)

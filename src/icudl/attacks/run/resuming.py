@@ -47,7 +47,12 @@ Shared = TypeVar("Shared")
 
 
 def parts_of(
-    checkpoints: Mapping[str, Checkpoint], grid: GridDataset, rows: npt.NDArray[np.int64], options: ShardOptions
+    checkpoints: Mapping[str, Checkpoint],
+    grid: GridDataset,
+    rows: npt.NDArray[np.int64],
+    options: ShardOptions,
+    *,
+    size: int = 0,
 ) -> list[Part]:
     """Divide stays into shards, each read by the one member that has not met its stays.
 
@@ -56,13 +61,14 @@ def parts_of(
         grid: The data set.
         rows: (M,) positions of stays in ``grid``.
         options: Size of a shard.
+        size: Of a shard, where it is another one.
 
     Raises:
         StageError: ``rows`` is empty, or a checkpoint is missing.
     """
     if len(rows) == 0:
         raise StageError(f"No stay is left. Choose another {options.table}.split, or more stays.")
-    parts = divide(grid, np.sort(rows), options.batch_size)
+    parts = divide(grid, np.sort(rows), size or options.batch_size)
     for member in sorted({part.member for part in parts}):
         if member not in checkpoints:
             raise StageError(

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from icudl.artifacts import AttackResult, Checkpoint, GridDataset
 from icudl.attacks.options import AttackOptions
+from icudl.attacks.pace import shard_size
 from icudl.attacks.run.assembly import assemble_files
 from icudl.attacks.run.resuming import parts_of, readers_of, run_shards
-from icudl.attacks.run.shards import ShardData, attack_shard
+from icudl.attacks.run.shards import ShardData, attack_shard, reads_charted
 from icudl.errors import StageError
 from icudl.execution.context import RunContext
 
@@ -26,9 +27,9 @@ def run_attack(
     """Attack the stays at ``rows``.
 
     Each finished shard is kept as a file in ``context.scratch``. A run that was killed continues with the other shards
-    and ends with the same result. Shards depend on the batch size alone, so the result depends on neither executor nor
-    number of workers. Memory never holds the data or the results of all stays: where ``grid`` is mapped from its file,
-    it hardly grows with the number of stays.
+    and ends with the same result. Shards depend on batch size and kind of device alone, so the result depends on no
+    executor and no number of workers. Memory never holds the data or the results of all stays: where ``grid`` is mapped
+    from its file, it hardly grows with the number of stays.
 
     Args:
         checkpoints: ``"final"`` for test stays and ``"fold-k"`` for the stays of fold k, those that ``rows`` needs.
@@ -42,7 +43,9 @@ def run_attack(
         AttackError: The attack needs a gradient, and the model is not differentiable.
         ConfigError: The options are not those of the attack that they name.
     """
-    parts = parts_of(checkpoints, grid, rows, options)
+    on_cpu = any(reads_charted(checkpoint) for checkpoint in checkpoints.values())
+    size = shard_size(options.batch_size, "cpu" if on_cpu else context.device)
+    parts = parts_of(checkpoints, grid, rows, options, size=size)
     readers = readers_of(parts, checkpoints)
     _require_same_variables(readers, grid)
     data = ShardData(readers, options, context.device)

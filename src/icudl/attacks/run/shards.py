@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from icudl.artifacts import FINAL, Checkpoint, Floats, GridDataset, Member
 from icudl.artifacts.files.stored import forget_pages
+from icudl.attacks.engine import Engine, make_engine
 from icudl.attacks.options import AttackOptions
 from icudl.attacks.run.outcome import ShardOutcome, attack_stays
 from icudl.attacks.target.charted import ChartedTarget, bind_charted
@@ -20,8 +22,9 @@ from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.execution.threads import single_thread
 from icudl.models.base import SequenceClassifier
-from icudl.models.build import load_charted, load_model
+from icudl.models.build import charted_class, load_charted, load_model
 from icudl.models.charted.base import ClinicalStays, RiskModel
+from icudl.models.options import read_options
 from icudl.preprocessing.scaling import InputOptions, prepare_inputs
 from icudl.training.scores.risk_curve import risks_at
 
@@ -170,11 +173,38 @@ def _attack_charted(model: RiskModel, checkpoint: Checkpoint, options: AttackOpt
 
 def _attack_network(checkpoint: Checkpoint, data: ShardData, shard: Shard) -> ShardOutcome:
     options = data.options
-    model = load_model(checkpoint, data.device)
+    model, engine = _reader(data, shard.member)
     target = bind_shard(
-        checkpoint, model, shard, options.threat_model, options.variables, data.device, confidence=options.kappa
+        checkpoint,
+        model,
+        shard,
+        options.threat_model,
+        options.variables,
+        data.device,
+        confidence=options.kappa,
+        engine=engine,
     )
     return attack_stays(model, target, shard.labels, shard.seeds, shard.rows, options)
+
+
+_READERS: weakref.WeakKeyDictionary[ShardData, dict[str, tuple[SequenceClassifier, Engine]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _reader(data: ShardData, member: str) -> tuple[SequenceClassifier, Engine]:
+    """Return a member's model and its engine; on a GPU those of the shards before, with what they recorded."""
+    kept = _READERS.setdefault(data, {}) if data.device != "cpu" else {}
+    if member not in kept:
+        model = load_model(data.checkpoints[member], data.device)
+        kept[member] = model, make_engine(model)
+    return kept[member]
+
+
+def reads_charted(checkpoint: Checkpoint) -> bool:
+    """Tell whether the model of a checkpoint reads charted values, which it does on a CPU."""
+    options = read_options(checkpoint.model)
+    return options.in_parts or charted_class(options) is not None
 
 
 def bind_charted_shard(
@@ -213,6 +243,7 @@ def bind_shard(
     device: str,
     *,
     confidence: float = 0.0,
+    engine: Engine | None = None,
 ) -> CheckpointTarget:
     """Bind a checkpoint to the stays of a shard under a threat model.
 
@@ -224,6 +255,7 @@ def bind_shard(
         variables: Names of the variables that may change; empty for all.
         device: Where to compute.
         confidence: Logits by which the other class must win.
+        engine: Of the model, if there is one already.
     """
     inputs = prepare_inputs(
         checkpoint.scaler, InputOptions.from_dict(checkpoint.inputs), shard.values, shard.lengths, shard.statics
@@ -234,7 +266,7 @@ def bind_shard(
     else:
         cells = grid_cells(stays)
     cells = cells.only(checkpoint.variables, variables)
-    return CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=confidence)
+    return CheckpointTarget.bind(checkpoint, model, stays, cells, confidence=confidence, engine=engine)
 
 
 def _calibrated(outcome: ShardOutcome, curve: npt.NDArray[np.float64]) -> ShardOutcome:

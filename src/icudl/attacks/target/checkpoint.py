@@ -85,6 +85,7 @@ class CheckpointTarget(BoundCells):
         cells: Cells | None = None,
         *,
         confidence: float = 0.0,
+        engine: Engine | None = None,
     ) -> Self:
         """Bind a checkpoint to stays; attacks try to leave the class that the model now decides for.
 
@@ -94,13 +95,14 @@ class CheckpointTarget(BoundCells):
             stays: Prepared with the checkpoint's scaler, on the same device.
             cells: Cells of the same stays under a threat model; by default ``grid_cells(stays)``.
             confidence: Logits by which the other class must win.
+            engine: ``make_engine(model)``, if it has been made.
         """
         cells = cells or grid_cells(stays)
         inputs = InputOptions.from_dict(checkpoint.inputs)
         if "value" not in inputs.channels:
             cells = dataclasses.replace(cells, attackable=torch.zeros_like(cells.attackable))
         target = cls(
-            engine=make_engine(model),
+            engine=engine or make_engine(model),
             bound=stays,
             bound_cells=cells,
             scaler=checkpoint.scaler,
