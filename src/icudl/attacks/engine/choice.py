@@ -36,9 +36,8 @@ def make_engine(model: SequenceClassifier) -> Engine:
     CPU and recorded ones on a CUDA device; other models, and classes derived from these, go through autograd.
     """
     try:
-        parts = list(parts_of(model))
         device = next(model.parameters()).device
-        return _by_terms(parts) if device.type != "cuda" else device_engine(model, _recorder(device))
+        return device_engine(model, _recorder(device)) if device.type == "cuda" else engine_by_hours(model)
     except NotWrittenByHandError:
         return AutogradEngine(model)
 
@@ -55,7 +54,7 @@ def device_engine(model: SequenceClassifier, recorder: Recorder) -> DeviceEngine
     if isinstance(model, RecurrentClassifier) and not isinstance(model, SummaryRecurrentClassifier):
         options = model.options
         if options.n_layers == 1 and options.readout in LARGE:
-            return DeviceEngine(score, recorder, _by_terms(list(parts_of(model))), LARGE[options.readout])
+            return DeviceEngine(score, recorder, engine_by_hours(model), LARGE[options.readout])
     return DeviceEngine(score, recorder)
 
 
@@ -65,8 +64,13 @@ def _recorder(device: torch.device) -> CudaRecorder:
     return CudaRecorder(device)
 
 
-def _by_terms(parts: list[tuple[float, nn.Module]]) -> Engine:
-    terms = _grouped(parts)
+def engine_by_hours(model: SequenceClassifier) -> Engine:
+    """Return the engine of hand-written passes for a model, that of a CPU.
+
+    Raises:
+        NotWrittenByHandError: The model has a part that is none of ours.
+    """
+    terms = _grouped(list(parts_of(model)))
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else TermEngine(terms)
 
 
