@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -76,6 +78,27 @@ class SequenceClassifier(nn.Module, abc.ABC):
 
         A calibrated model is then a model like any other, and its risks need no further step.
         """
+
+
+_WHOLE = contextvars.ContextVar("whole", default=False)
+
+
+@contextlib.contextmanager
+def whole_stays() -> Iterator[None]:
+    """Promise the models called inside that every stay has all hours, so that they need not ask a device.
+
+    A model that does not know of the promise asks as before.
+    """
+    token = _WHOLE.set(True)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
+
+
+def are_whole(lengths: Tensor, n_hours: int) -> bool:
+    """Tell whether every stay has ``n_hours``; the device of ``lengths`` is asked unless this was promised."""
+    return _WHOLE.get() or bool((lengths == n_hours).all())
 
 
 def within_length(lengths: Tensor, n_hours: int) -> Tensor:

@@ -7,7 +7,8 @@ training stays a summary lies, for each pair of neighbours (piecewise linear enc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,7 @@ class SummaryEncoding(nn.Module):
 
     Attributes:
         n_outputs: (``N_BINS`` + 2) 8 C: places, standard scores, and whether the summary exists.
+        settled: What ``active`` gives inside ``settled``, else None.
     """
 
     charted_by: Tensor
@@ -90,6 +92,7 @@ class SummaryEncoding(nn.Module):
         self.register_buffer("knots", quantiles[:, None].repeat(1, n_summaries))
         self.register_buffer("centre", torch.zeros(n_summaries))
         self.register_buffer("spread", torch.ones(n_summaries))
+        self.settled: Tensor | None = None
 
     def prepare(self, features: Tensor, lengths: Tensor, columns: Mapping[str, range]) -> None:
         """Take quantiles, means and deviations of the training stays; see ``SequenceClassifier.prepare``."""
@@ -123,6 +126,8 @@ class SummaryEncoding(nn.Module):
 
     def active(self) -> Tensor:
         """Return the (K,) columns of which a summary is used."""
+        if self.settled is not None:
+            return self.settled
         return self.used.view(len(SUMMARIES), -1).any(dim=0).nonzero().squeeze(1)
 
     def encode(self, summaries: Tensor, known: Tensor, active: Tensor) -> Tensor:
@@ -161,6 +166,19 @@ class SummaryEncoding(nn.Module):
         """Return (B, T, K) bool: the hours of K columns that count, of those ``inside`` (B, T, 1) the stays."""
         always = inside.to(features.dtype)
         return inside & (torch.cat([features, always], dim=2).index_select(2, self.charted_by[active]) > 0.5)
+
+
+@contextlib.contextmanager
+def settled(model: nn.Module) -> Iterator[None]:
+    """Ask the device once, and not at every pass inside, which columns the summaries of a model use."""
+    encodings = [part for part in model.modules() if isinstance(part, SummaryEncoding)]
+    for encoding in encodings:
+        encoding.settled = encoding.active()
+    try:
+        yield
+    finally:
+        for encoding in encodings:
+            encoding.settled = None
 
 
 def _wanted(n_features: int, columns: Mapping[str, range]) -> Tensor:

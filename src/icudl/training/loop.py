@@ -6,6 +6,7 @@ ends with the same bytes as an uninterrupted one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
@@ -20,16 +21,21 @@ from torch import Tensor, nn
 from icudl.errors import StageError
 from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
-from icudl.models.base import SequenceClassifier
+from icudl.execution.recording import Recorder
+from icudl.models.base import SequenceClassifier, whole_stays
 from icudl.models.build import build_model, to_device
+from icudl.models.encoding import settled
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
 from icudl.training.options import TrainingOptions
+from icudl.training.recorded import RecordedGradients, can_be_recorded, recorder_for
 from icudl.training.robust.lessons import Batch, RobustLessons
 from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
 
-SCORING_BATCH = 512
+SCORING_BATCH, WIDE_SCORING_BATCH = 512, 4096
+"""Stays scored at once, on a CPU and on other devices."""
+
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -66,6 +72,7 @@ def fit(
     snapshot: Path | None = None,
     tick: Tick | None = None,
     on_epoch: OnEpoch | None = None,
+    recorder: Recorder | None = None,
 ) -> Fitted:
     """Train until the validation score has not risen for ``options.patience`` epochs, or for a given number of epochs.
 
@@ -82,6 +89,7 @@ def fit(
         snapshot: File of the state after each epoch; training resumes from it if it exists.
         tick: Called for every finished epoch, and at the end for the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
+        recorder: Records the steps where they can be; by default on a CUDA device alone.
 
     Raises:
         StageError: The training stays are all of one class.
@@ -90,7 +98,8 @@ def fit(
     _require_both_classes(name, train)
     with torch.random.fork_rng(devices=[]):
         looked_at = None if valid is None else valid.to(device)
-        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, robust, name, device)
+        recorder = recorder or recorder_for(device)
+        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, robust, name, device, recorder)
         if snapshot is not None and snapshot.exists():
             run.restore(Snapshot.read(snapshot))
             for epoch in run.history:
@@ -116,13 +125,11 @@ def logits_of(model: SequenceClassifier, stays: Stays) -> Tensor:
     """Return (n, 2) logits of all stays in their order, on the CPU; the model is left in eval mode."""
     model.eval()
     device = next(model.parameters()).device
+    size = SCORING_BATCH if device.type == "cpu" else WIDE_SCORING_BATCH
     with torch.no_grad():
         parts = [
-            model(
-                stays.features[start : start + SCORING_BATCH].to(device),
-                stays.lengths[start : start + SCORING_BATCH].to(device),
-            )
-            for start in range(0, len(stays), SCORING_BATCH)
+            model(stays.features[start : start + size].to(device), stays.lengths[start : start + size].to(device))
+            for start in range(0, len(stays), size)
         ]
     return torch.cat(parts).cpu() if parts else torch.zeros(0, 2)
 
@@ -193,6 +200,7 @@ class _Run:
         robust: RobustLessons | None,
         name: str,
         device: str,
+        recorder: Recorder | None,
     ) -> None:
         self.options, self.train, self.valid, self.seed, self.name = options, train, valid, seed, name
         self.epochs, self.robust = epochs, robust
@@ -203,6 +211,10 @@ class _Run:
         self.loss = loss_of(options, train.labels)
         self.train_labels = train.labels.cpu().numpy()
         self.mean = _copy(self.model)
+        # A robust training shortens stays and draws on the host.
+        self.whole = robust is None and bool((train.lengths == train.features.shape[1]).all())
+        self.recorder = recorder if can_be_recorded(self.model, train, whole=self.whole) else None
+        self.recorded: RecordedGradients | None = None
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
         self.history: list[Epoch] = []
@@ -220,7 +232,8 @@ class _Run:
         rate = learning_rate_at(self.options, number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        train_loss = self._train_epoch(number)
+        with settled(self.model), whole_stays() if self.whole else contextlib.nullcontext():
+            train_loss = self._train_epoch(number)
         epoch = self._score(number, train_loss, rate)
         if not (math.isfinite(epoch.train_loss) and (self.valid is None or math.isfinite(epoch.valid_loss))):
             raise DivergenceError(
@@ -248,13 +261,29 @@ class _Run:
         batches = torch.split(order, self.options.batch_size)
         for index, rows in enumerate(batches):
             if self.robust is None:
-                loss = self._usual_loss(self.train.select(rows))
+                loss = self._usual_gradients(rows)
             else:
-                loss = self._robust_loss(self.robust, self.robust.batch(self.train, rows, changes), changes)
-            total += self._step(loss) * len(rows)
+                batch = self.robust.batch(self.train, rows, changes)
+                loss = self._gradients(self._robust_loss(self.robust, batch, changes))
+            self.optimizer.step()
+            total += loss * len(rows)
             if self.options.ema_decay > 0:
                 self._update_mean((number - 1) * len(batches) + index)
         return float(total) / len(order)
+
+    def _usual_gradients(self, rows: Tensor) -> Tensor:
+        """Leave the gradients of a batch in the parameters, and return its loss."""
+        if self.recorder is None or len(rows) != self.options.batch_size:
+            return self._gradients(self._usual_loss(self.train.select(rows)))
+        if self.recorded is None:
+            self.recorded = RecordedGradients(
+                lambda chosen: self._gradients(self._usual_loss(self.train.select(chosen))),
+                self.model,
+                rows,
+                self.recorder,
+                self.name,
+            )
+        return self.recorded(rows)
 
     def _usual_loss(self, batch: Stays) -> Tensor:
         return self._loss_of(self._logits(batch.features, batch.lengths), batch)
@@ -282,19 +311,20 @@ class _Run:
         targets = batch.labels if batch.targets is None else batch.targets
         return torch.stack([self.loss(logits, targets) for logits in every]).mean()
 
-    def _step(self, loss: Tensor) -> Tensor:
+    def _gradients(self, loss: Tensor) -> Tensor:
+        """Leave the gradients of a loss in the parameters, and return it."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.options.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
-        self.optimizer.step()
         return loss.detach()
 
     def _update_mean(self, step: int) -> None:
         # The first steps forget faster, so that the initial weights drop out of the mean.
         decay = min(self.options.ema_decay, step / (step + 9))
-        for name, tensor in self.model.named_parameters():
-            self.mean[name].lerp_(tensor.detach(), 1 - decay)
+        parameters = dict(self.model.named_parameters())
+        means = [self.mean[name] for name in parameters]
+        torch._foreach_lerp_(means, [each.detach() for each in parameters.values()], 1 - decay)
 
     def _score(self, number: int, train_loss: float, rate: float) -> Epoch:
         if self.valid is None:
@@ -356,6 +386,8 @@ class _Run:
     def result(self) -> Fitted:
         """Return the model with the weights of its best epoch."""
         self.model.load_state_dict(self.best)
+        # What was recorded holds memory of the device, and this run.
+        self.recorded = None
         return Fitted(self.model.eval(), tuple(self.history), self.best_epoch)
 
 

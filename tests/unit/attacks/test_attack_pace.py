@@ -13,7 +13,6 @@ from icudl.artifacts import GridDataset, TrainingResult
 from icudl.attacks import pace, refinement
 from icudl.attacks.base import Perturbation
 from icudl.attacks.engine import choice
-from icudl.attacks.engine.device import Rerun
 from icudl.attacks.methods import greedy, proximal
 from icudl.attacks.methods.greedy import GreedyAttack
 from icudl.attacks.methods.proximal import ProximalAttack
@@ -23,6 +22,7 @@ from icudl.attacks.run import shards
 from icudl.attacks.run.shards import ShardData, bind_shard, divide, reads_charted
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.execution.context import RunContext
+from icudl.execution.recording import Rerun
 from icudl.models.build import load_model
 from icudl.stages.attack import attack
 from waiting import NoWaiting

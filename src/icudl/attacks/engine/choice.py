@@ -10,7 +10,7 @@ from torch import nn
 from icudl.attacks.engine.autograd import AutogradEngine
 from icudl.attacks.engine.compiled.engine import CompiledEngine
 from icudl.attacks.engine.compiled.library import passes
-from icudl.attacks.engine.device import CudaRecorder, DeviceEngine, Recorder, score_of
+from icudl.attacks.engine.device import DeviceEngine, score_of
 from icudl.attacks.engine.ends import EndStateEngine
 from icudl.attacks.engine.hours import READOUTS, HoursEngine
 from icudl.attacks.engine.parts import NotWrittenByHandError, parts_of
@@ -18,6 +18,7 @@ from icudl.attacks.engine.protocol import Engine
 from icudl.attacks.engine.stack import StackEngine
 from icudl.attacks.engine.terms import RescaledEngine, TermEngine
 from icudl.attacks.engine.wide import WideEngine
+from icudl.execution.recording import CudaRecorder, Recorder
 from icudl.models.base import SequenceClassifier
 from icudl.models.encoding import SummaryEncoding
 from icudl.models.recurrent.classifier import RecurrentClassifier

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from icudl.models.base import SequenceClassifier, activation, blank_padding
+from icudl.models.base import SequenceClassifier, activation, are_whole, blank_padding
 from icudl.models.options import GruOptions, LstmOptions, ModelOptions, RecurrentOptions
 from icudl.models.recurrent.readout import AttentionReadout, Head, last_hour, max_over_hours, mean_over_hours
 
@@ -78,7 +78,7 @@ class RecurrentClassifier(SequenceClassifier):
         """Return (B, T, D H) outputs of the last layer, and its (B, D H) final states."""
         n_hours = features.shape[1]
         features = blank_padding(features, lengths)
-        if bool((lengths == n_hours).all()):
+        if are_whole(lengths, n_hours):
             outputs, state = self.rnn(features)
         else:
             # Packing lets the backward direction start at each stay's own last hour.

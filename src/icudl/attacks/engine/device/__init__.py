@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from icudl.attacks.engine.device.engine import DeviceEngine
 from icudl.attacks.engine.device.networks import Score, score_of
-from icudl.attacks.engine.device.recorder import CudaRecorder, Recorder, Rerun
 
-__all__ = ["CudaRecorder", "DeviceEngine", "Recorder", "Rerun", "Score", "score_of"]
+__all__ = ["DeviceEngine", "Score", "score_of"]

@@ -17,19 +17,16 @@ import torch
 from torch import Tensor
 
 from icudl.attacks.engine.device.networks import Score
-from icudl.attacks.engine.device.recorder import Recorder, Rerun
 from icudl.attacks.engine.known import Known, Memory
 from icudl.attacks.engine.protocol import Engine
 from icudl.attacks.precision import whole_float32
+from icudl.execution.recording import Recorder, Rerun, recorded
 
 SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Stays of a recorded pass."""
 
 MOST_PASSES = 48
 """Recorded passes that an engine keeps; beyond, the oldest goes."""
-
-TOLERANCE = 1e-4
-"""Largest difference between a recorded pass and the work it was recorded from, as a share of the largest number."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -108,10 +105,10 @@ class DeviceEngine:
                 return difference_of(self._score, complete, lengths, whole=whole), features[..., :0]
             difference, gradient = gradient_of(self._score, complete, lengths, whole=whole)
             return difference, gradient[..., :n_moving]
-        recorded = self._recorded(features, lengths, known, whole=whole, with_gradient=with_gradient)
-        return recorded.difference[:n_stays].clone(), recorded.gradient[:n_stays, :, :n_moving].clone()
+        done = self._done(features, lengths, known, whole=whole, with_gradient=with_gradient)
+        return done.difference[:n_stays].clone(), done.gradient[:n_stays, :, :n_moving].clone()
 
-    def _recorded(
+    def _done(
         self, features: Tensor, lengths: Tensor, known: Known | None, *, whole: bool, with_gradient: bool
     ) -> RecordedPass:
         """Return the pass of this shape, done on these stays."""
@@ -171,21 +168,7 @@ class RecordedPass:
 
     def record(self, recorder: Recorder) -> str:
         """Do the pass, and record it; return why it is not recorded, if it is not."""
-        self._work()
-        expected = self.difference.clone(), self.gradient.clone()
-        try:
-            again = recorder.record(self._work)
-            again()
-            found = self.difference, self.gradient
-            apart = [_distance(*pair) for pair in zip(found, expected, strict=True)]
-            reason = f"the recorded pass is {max(apart):.1g} off" if max(apart) > TOLERANCE else ""
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-        if not reason:
-            self.again = again
-            return ""
-        self.difference.copy_(expected[0])
-        self.gradient.copy_(expected[1])
+        self.again, reason = recorded(recorder, self._work, (self.difference, self.gradient))
         return reason
 
     def _work(self) -> None:
@@ -219,13 +202,3 @@ def _completed(features: Tensor, known: Known | None) -> Tensor:
 
 def _are_whole(features: Tensor, lengths: Tensor) -> bool:
     return bool((lengths == features.shape[1]).all())
-
-
-def _distance(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference as a share of the largest number; infinite where only one is NaN."""
-    if found.numel() == 0:
-        return 0.0
-    if bool((found.isnan() != expected.isnan()).any()):
-        return float("inf")
-    largest = expected.nan_to_num(nan=0.0).abs().max().clamp(min=1e-30)
-    return float((found - expected).nan_to_num(nan=0.0).abs().max() / largest)

@@ -1,6 +1,6 @@
 """Logit differences of our networks, from operations that a device can do without waiting for the host.
 
-A recorded pass (``engine.device.recorder``) may not look at numbers on the host. Packed sequences do, since they need
+A recorded pass (``execution.recording``) may not look at numbers on the host. Packed sequences do, since they need
 the lengths there. Here, the backward direction of a ragged batch is a direction of its own, which reads each stay in
 reversed order: what lies beyond a stay's length then comes after all of its hours, in both directions.
 

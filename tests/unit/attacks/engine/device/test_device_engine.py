@@ -11,10 +11,11 @@ from torch import Tensor
 
 from icudl.attacks.engine import AutogradEngine, make_engine
 from icudl.attacks.engine.choice import device_engine
-from icudl.attacks.engine.device import CudaRecorder, DeviceEngine, Rerun
+from icudl.attacks.engine.device import DeviceEngine
 from icudl.attacks.engine.device import engine as module
 from icudl.attacks.engine.known import Known
 from icudl.attacks.engine.parts import NotWrittenByHandError
+from icudl.execution.recording import CudaRecorder, Rerun
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import build_model
 from icudl.models.ensemble import EnsembleClassifier

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 WARM_UPS = 2
+
+TOLERANCE = 1e-4
+"""Largest difference between what is recorded and the work it comes from, as a share of the largest number."""
 
 
 class Recorder(Protocol):
@@ -27,6 +31,51 @@ class Rerun:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return the work."""
         return work
+
+
+def recorded(
+    recorder: Recorder,
+    work: Callable[[], None],
+    results: Sequence[Tensor],
+    prepare: Callable[[], None] = lambda: None,
+) -> tuple[Callable[[], None], str]:
+    """Record work, do it once by what was recorded, and see to it that it gives the same numbers.
+
+    Args:
+        recorder: Records it.
+        work: Reads and writes arrays that stay where they are. It may be done any number of times.
+        results: The arrays it writes.
+        prepare: Called before each time that counts: puts back what the work uses up, as random numbers.
+
+    Returns:
+        What does the work again, which is the work itself if it cannot be recorded; and why not, or nothing.
+    """
+    prepare()
+    work()
+    expected = [result.clone() for result in results]
+    try:
+        again = recorder.record(work)
+        prepare()
+        again()
+        apart = max(_distance(*pair) for pair in zip(results, expected, strict=True))
+        if apart <= TOLERANCE:
+            return again, ""
+        reason = f"the recorded work gives numbers that are {apart:.1g} off"
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+    prepare()
+    work()
+    return work, reason
+
+
+def _distance(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference as a share of the largest number; infinite where only one is NaN."""
+    if found.numel() == 0:
+        return 0.0
+    if bool((found.isnan() != expected.isnan()).any()):
+        return float("inf")
+    largest = expected.nan_to_num(nan=0.0).abs().max().clamp(min=1e-30)
+    return float((found - expected).nan_to_num(nan=0.0).abs().max() / largest)
 
 
 class CudaRecorder:
