@@ -35,11 +35,11 @@ from icudl.artifacts import FeatureScaler
 from icudl.attacks.base import make_attack
 from icudl.attacks.engine import AutogradEngine, Engine, make_engine
 from icudl.attacks.engine.choice import device_engine, engine_by_hours
-from icudl.attacks.engine.device import Rerun
 from icudl.attacks.engine.known import Known
 from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions
 from icudl.attacks.target.checkpoint import CheckpointTarget
 from icudl.attacks.target.threat import StayTensors, grid_cells
+from icudl.execution.recording import Rerun
 from icudl.models.base import SequenceClassifier
 from icudl.models.build import GROUP, build_model
 from icudl.models.options import ModelOptions
@@ -84,11 +84,15 @@ class Sizes:
     ragged: int
     attacked: tuple[int, ...]
     trained: int
+    steps: tuple[int, ...]
     rounds: int
 
 
-FULL = Sizes(batches=(128, 1024, 8192), ragged=1024, attacked=(128, 1024), trained=8000, rounds=3)
-QUICK = Sizes(batches=(16,), ragged=16, attacked=(8,), trained=256, rounds=1)
+FULL = Sizes(batches=(128, 1024, 8192), ragged=1024, attacked=(128, 1024), trained=8000, steps=(128, 1024), rounds=3)
+QUICK = Sizes(batches=(16,), ragged=16, attacked=(8,), trained=256, steps=(128,), rounds=1)
+
+EPOCHS = 3
+"""Of a training that is timed."""
 
 LEAST_SECONDS = 0.05
 """A round repeats what is faster."""
@@ -218,25 +222,29 @@ def library_pass(model: SequenceClassifier, values: Tensor, *, graph: bool) -> C
 
 
 def attack_rows(sizes: Sizes, device: str) -> Iterator[Row]:
-    for name in MODELS:
-        for attack in ATTACKS:
-            for place in dict.fromkeys((device, "cpu")):
-                for n_stays in sizes.attacked if place != "cpu" else sizes.attacked[:1]:
+    for place in dict.fromkeys((device, "cpu")):
+        for n_stays in sizes.attacked if place != "cpu" else sizes.attacked[:1]:
+            for name in MODELS:
+                for attack in ATTACKS:
                     title = f"{attack}, {name}, batch {n_stays}, on {place}"
                     yield title, partial(whole_attack, name, attack, n_stays, place)
 
 
 def whole_attack(name: str, attack: str, n_stays: int, device: str) -> float:
-    """Time an attack; half of the stays lie on each side of the threshold."""
+    """Time an attack; half of the stays lie on each side of the threshold. On a GPU, a first run records the passes."""
     target = bound(frozen(name, device), *random_stays(n_stays, device))
     run = partial(make_attack(ATTACKS[attack]), target, range(n_stays))
-    return rate(run, n_stays, 1, device) if device != "cpu" else once(run, n_stays)
+    if device != "cpu":
+        run()
+        wait(device)
+    return once(run, n_stays, device)
 
 
-def once(run: Callable[[], object], n_stays: int) -> float:
-    """Return stays a second of a single round, which on a core takes long enough."""
+def once(run: Callable[[], object], n_stays: int, device: str) -> float:
+    """Return stays a second of a single round of what takes long enough."""
     before = time.perf_counter()
     run()
+    wait(device)
     return n_stays / (time.perf_counter() - before)
 
 
@@ -262,10 +270,14 @@ def bound(model: SequenceClassifier, values: Tensor, lengths: Tensor) -> Checkpo
 
 
 def training_rows(sizes: Sizes, device: str) -> Iterator[Row]:
-    for name in ("lstm last_hour", "lstm final"):
-        for precision in ("float32", "bfloat16"):
-            yield f"training, {name}, batch 128, {precision}", partial(epoch, name, precision, sizes, device)
-    yield "training, plain loop over nn.LSTM, batch 128", partial(plain_epoch, sizes, device)
+    for batch_size in sizes.steps:
+        for name in ("lstm last_hour", "lstm final"):
+            for precision in ("float32", "bfloat16"):
+                for way in ("recorded", "not recorded") if device != "cpu" else ("not recorded",):
+                    title = f"training, {name}, batch {batch_size}, {precision}, {way}"
+                    yield title, partial(trained, name, batch_size, precision, way, sizes, device)
+        title = f"training, plain loop over nn.LSTM, batch {batch_size}"
+        yield title, partial(plain_epoch, batch_size, sizes, device)
 
 
 def training_stays(n_stays: int, device: str) -> Stays:
@@ -273,26 +285,26 @@ def training_stays(n_stays: int, device: str) -> Stays:
     return Stays(values, lengths, (torch.arange(n_stays, device=device) % 8 == 0).long())
 
 
-def epoch(name: str, precision: str, sizes: Sizes, device: str) -> float:
-    """Time an epoch of the project's training loop."""
+def trained(name: str, batch_size: int, precision: str, way: str, sizes: Sizes, device: str) -> float:
+    """Time a training of few epochs by the project's loop; to record the steps is part of it."""
     stays = training_stays(sizes.trained, device)
-    training = TrainingOptions(batch_size=128, class_balance="none", precision=precision)
-    options = options_of_model(name)
+    training = TrainingOptions(batch_size=batch_size, class_balance="none", precision=precision)
+    options, recorder = options_of_model(name), Rerun() if way == "not recorded" and device != "cpu" else None
 
     def run() -> None:
-        fit(options, training, stays, None, seed=0, epochs=1, device=device)
+        fit(options, training, stays, None, seed=0, epochs=EPOCHS, device=device, recorder=recorder)
 
-    return rate(run, sizes.trained, sizes.rounds, device)
+    return rate(run, sizes.trained * EPOCHS, 1, device)
 
 
-def plain_epoch(sizes: Sizes, device: str) -> float:
+def plain_epoch(batch_size: int, sizes: Sizes, device: str) -> float:
     """Time an epoch of a loop as one would write it."""
     stays, model = training_stays(sizes.trained, device), frozen("lstm last_hour", device)
     model.train().requires_grad_(requires_grad=True)
     optimizer = torch.optim.Adam(model.parameters())
 
     def run() -> None:
-        for rows in torch.randperm(len(stays), device=device).split(128):
+        for rows in torch.randperm(len(stays), device=device).split(batch_size):
             batch = stays.select(rows)
             loss = nn.functional.cross_entropy(model(batch.features, batch.lengths), batch.labels)
             optimizer.zero_grad()
