@@ -62,10 +62,17 @@ def recorded(
             return again, ""
         reason = f"the recorded work gives numbers that are {apart:.1g} off"
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(_first_cause(error)).partition("\n")[0]
     prepare()
     work()
     return work, reason
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return the error that was raised first: the end of a failed recording is an error, too."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _distance(found: Tensor, expected: Tensor) -> float:
@@ -97,21 +104,21 @@ class CudaRecorder:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """See ``Recorder``."""
         with torch.cuda.device(self.device):
-            current = torch.cuda.current_stream()
-            self._side.wait_stream(current)
-            try:
-                with torch.cuda.stream(self._side):
-                    # Libraries set themselves up in the first calls, which cannot be recorded.
-                    for _ in range(WARM_UPS):
-                        work()
-                    _without_waiting(work)
-                current.wait_stream(self._side)
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, pool=self._pool, stream=self._side):
+            graph = torch.cuda.CUDAGraph()
+            self._side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._side):
+                # Libraries set themselves up in the first calls, which cannot be recorded.
+                for _ in range(WARM_UPS):
                     work()
-            finally:
-                # A recording that fails leaves its own stream in place.
-                torch.cuda.set_stream(current)
+                _without_waiting(work)
+                torch.cuda.synchronize()
+                # torch.cuda.graph would empty the cache of the allocator each time, and leave its stream in place
+                # where it fails.
+                graph.capture_begin(pool=self._pool)
+                try:
+                    work()
+                finally:
+                    graph.capture_end()
         return graph.replay
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from icudl.attacks.engine import choice
 from icudl.attacks.methods import greedy, proximal
 from icudl.attacks.methods.greedy import GreedyAttack
 from icudl.attacks.methods.proximal import ProximalAttack
-from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.run import shards
 from icudl.attacks.run.shards import ShardData, bind_shard, divide, reads_charted
 from icudl.attacks.target.checkpoint import CheckpointTarget
+from icudl.attacks.target.verification import score
 from icudl.execution.context import RunContext
 from icudl.execution.recording import Rerun
 from icudl.models.build import load_model
@@ -190,3 +192,40 @@ def test_shards_of_a_device_share_their_reader(
 
 def test_models_of_charted_values_are_told_apart(case: tuple[GridDataset, TrainingResult]) -> None:
     assert not reads_charted(case[1].checkpoints["final"])
+
+
+def test_verification_sees_whole_float32(case: tuple[GridDataset, TrainingResult]) -> None:
+    target, seen = target_of(case), []
+
+    class Watched(torch.nn.Module):
+        def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return torch.zeros(len(lengths), 2).to(features)
+
+    before = torch.backends.cudnn.allow_tf32
+    score(Watched(), target, target.values)
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", [GreedyOptions(), ProximalOptions(), SweepOptions(threat_model="measured")])
+def test_an_attack_on_a_gpu_gives_the_same_bytes_again(
+    options: AttackOptions,
+    case: tuple[GridDataset, TrainingResult],
+    context: RunContext,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = dataclasses.replace(context, device="cuda:0")
+    found = []
+    for name in ("first", "again"):
+        scratch, written = tmp_path / f"{name}-scratch", tmp_path / name
+        scratch.mkdir()
+        written.mkdir()
+        result = attack(*case, options, dataclasses.replace(there, scratch=scratch))
+        result.write(written)
+        found.append({path.name: path.read_bytes() for path in written.iterdir()})
+    assert found[0] == found[1]
+    assert result.stays["status"].equals(attack(*case, options, context).stays["status"])
+    assert not caplog.messages

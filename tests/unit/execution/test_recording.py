@@ -94,6 +94,14 @@ class Device:
                 note(f"{self.name} waits for {other.name}")
 
         class Graph:
+            def capture_begin(self, pool: str) -> None:
+                note(f"capture on {owner.stream_now} in {pool}")
+
+            def capture_end(self) -> None:
+                note("captured")
+                if owner.graphs_fail:
+                    raise RuntimeError("operation failed due to a previous error during capture")
+
             def replay(self) -> None:
                 note(f"replay on {owner.stream_now}")
 
@@ -105,20 +113,6 @@ class Device:
             finally:
                 owner.stream_now = before
 
-        @contextlib.contextmanager
-        def graph(made: Graph, pool: str, stream: Stream) -> Iterator[None]:
-            assert isinstance(made, Graph)
-            assert pool == "pool"
-            owner.stream_now = stream.name
-            note("capture")
-            yield
-            if owner.graphs_fail:
-                raise RuntimeError("operation failed due to a previous error during capture")
-            owner.stream_now = "main"
-
-        def set_stream(chosen: Stream) -> None:
-            owner.stream_now = chosen.name
-
         def set_mode(mode: object) -> None:
             owner.mode = mode
 
@@ -128,9 +122,8 @@ class Device:
             "Stream": Stream,
             "current_stream": lambda: Stream(owner.stream_now),
             "stream": stream,
-            "set_stream": set_stream,
+            "synchronize": lambda: note("wait for all"),
             "CUDAGraph": Graph,
-            "graph": graph,
             "get_sync_debug_mode": lambda: owner.mode,
             "set_sync_debug_mode": set_mode,
         }.items():
@@ -143,7 +136,8 @@ def test_a_graph_is_captured_after_warm_ups_beside_the_main_stream(monkeypatch: 
     again = CudaRecorder(torch.device("cuda:0")).record(lambda: seen.append((device.stream_now, device.mode)))
     assert seen == [*[("side", 0)] * WARM_UPS, ("side", "error"), ("side", 0)]
     again()
-    assert device.notes == ["side waits for main", "main waits for side", "capture", "replay on main"]
+    expected = ["side waits for main", "wait for all", "capture on side in pool", "captured", "replay on main"]
+    assert device.notes == expected
     assert (device.stream_now, device.mode) == ("main", 0)
 
 
@@ -157,15 +151,24 @@ def test_work_that_waits_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(RuntimeError, match="synchronizing"):
         CudaRecorder(torch.device("cuda:0")).record(work)
-    assert "capture" not in device.notes
+    assert device.notes == ["side waits for main"]
     assert (device.stream_now, device.mode) == ("main", 0)
 
 
-def test_a_failed_capture_leaves_the_main_stream_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = Device(graphs_fail=True)
+@pytest.mark.parametrize("stumbles", [False, True])
+def test_a_failed_capture_ends_on_the_main_stream(stumbles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, work = Device(graphs_fail=True), Work()
     device.install(monkeypatch)
-    with pytest.raises(RuntimeError, match="previous error"):
-        CudaRecorder(torch.device("cuda:0")).record(lambda: None)
+
+    def done() -> None:
+        work()
+        if stumbles and "capture on side in pool" in device.notes and "captured" not in device.notes:
+            raise RuntimeError("no such kernel")
+
+    again, reason = recorded(CudaRecorder(torch.device("cuda:0")), done, [work.result])
+    assert again is done
+    assert reason == ("no such kernel" if stumbles else "operation failed due to a previous error during capture")
+    assert "captured" in device.notes
     assert device.stream_now == "main"
 
 

@@ -22,7 +22,7 @@ from icudl.attacks.engine.protocol import Engine
 from icudl.attacks.precision import whole_float32
 from icudl.execution.recording import Recorder, Rerun, recorded
 
-SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 """Stays of a recorded pass."""
 
 MOST_PASSES = 48
@@ -162,7 +162,8 @@ class RecordedPass:
         """Copy B stays to the front of the arrays."""
         n_stays, _, n_moving = features.shape
         self._features[:n_stays, :, :n_moving].copy_(features)
-        self._lengths[:n_stays].copy_(lengths)
+        if not self._whole:
+            self._lengths[:n_stays].copy_(lengths)
         if known is not None and known.memory.fixed.shape[2]:
             self._features[:n_stays, :, n_moving:].copy_(known.memory.fixed[known.stays])
 
