@@ -52,7 +52,7 @@ class AttackOptions(Options):
     kappa: float = option(
         0.0, "Confidence: the margin in logits by which the other class must win.", low=0.0, high=50.0
     )
-    batch_size: int = option(128, "Stays attacked at once.", low=1, high=65536)
+    batch_size: int = option(128, "Stays attacked at once; on a GPU at least 1,024.", low=1, high=65536)
     max_stays: int = option(
         0,
         "Attack at most this many stays (drawn at random, both classes in proportion); 0 attacks all.",

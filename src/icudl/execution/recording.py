@@ -113,8 +113,8 @@ class CudaRecorder:
                 _without_waiting(work)
                 torch.cuda.synchronize()
                 # torch.cuda.graph would empty the cache of the allocator each time, and leave its stream in place
-                # where it fails.
-                graph.capture_begin(pool=self._pool)
+                # where it fails. What other threads free meanwhile does no harm.
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 try:
                     work()
                 finally:

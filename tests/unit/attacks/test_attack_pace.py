@@ -106,8 +106,8 @@ def test_the_record_keeps_what_was_first_and_what_is_best() -> None:
     rows = torch.tensor([3, 0, 2])
     flips = ([True, False, True], [True, False, True], [True, True, False])
     scores = ([5.0, 1.0, 5.0], [4.0, 1.0, 6.0], [4.0, 7.0, 1.0])
-    for number, (change, flip, score) in enumerate(zip(changes, flips, scores, strict=True), 1):
-        record.update(rows, change, torch.tensor(flip), torch.tensor(score, dtype=torch.float64), number)
+    for number, (change, flip, measure) in enumerate(zip(changes, flips, scores, strict=True), 1):
+        record.update(rows, change, torch.tensor(flip), torch.tensor(measure, dtype=torch.float64), number)
     found = record.result()
     assert found.first_iteration.tolist() == [3, -1, 1, 1]
     assert found.best_iteration.tolist() == [3, -1, 1, 2]

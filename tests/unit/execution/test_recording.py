@@ -94,7 +94,8 @@ class Device:
                 note(f"{self.name} waits for {other.name}")
 
         class Graph:
-            def capture_begin(self, pool: str) -> None:
+            def capture_begin(self, pool: str, capture_error_mode: str) -> None:
+                assert capture_error_mode == "thread_local"
                 note(f"capture on {owner.stream_now} in {pool}")
 
             def capture_end(self) -> None:
