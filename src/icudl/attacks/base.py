@@ -197,6 +197,11 @@ class Perturbation:
         """(B,) bool, stays with an example."""
         return self.first_iteration >= 0
 
+    def to(self, device: torch.device) -> Perturbation:
+        """Return the examples on a device, without tables."""
+        first, best = self.first.to(device), self.best.to(device)
+        return Perturbation(first, best, self.first_iteration.to(device), self.best_iteration.to(device))
+
     @classmethod
     def nothing(cls, values: Tensor) -> Self:
         """Return the outcome of an attack that found no example for ``values`` (B, T, F)."""

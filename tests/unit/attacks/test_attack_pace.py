@@ -14,10 +14,11 @@ from icudl.artifacts import GridDataset, TrainingResult
 from icudl.attacks import pace, refinement
 from icudl.attacks.base import Perturbation
 from icudl.attacks.engine import choice
-from icudl.attacks.methods import greedy, proximal
+from icudl.attacks.methods import greedy, pgd, proximal
 from icudl.attacks.methods.greedy import GreedyAttack
+from icudl.attacks.methods.pgd import ProjectedGradientAttack
 from icudl.attacks.methods.proximal import ProximalAttack
-from icudl.attacks.options import AttackOptions, GreedyOptions, ProximalOptions, SweepOptions
+from icudl.attacks.options import AttackOptions, GreedyOptions, ProjectedGradientOptions, ProximalOptions, SweepOptions
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.run import shards
 from icudl.attacks.run.shards import ShardData, bind_shard, divide, reads_charted
@@ -33,6 +34,7 @@ ATTACKS = {
     "greedy": GreedyAttack(GreedyOptions(iterations=30, refine=False)),
     "ista": ProximalAttack(ProximalOptions(iterations=30, patience=6, refine=False)),
     "fista": ProximalAttack(ProximalOptions(iterations=30, patience=6, optimizer="fista", refine=False)),
+    "pgd": ProjectedGradientAttack(ProjectedGradientOptions(iterations=27, refine=False)),
     "adam": ProximalAttack(ProximalOptions(iterations=30, patience=6, optimizer="adam", refine=False)),
 }
 
@@ -60,7 +62,7 @@ def test_searches_that_look_less_often_find_the_same(
     expected = run(target, [])
     assert int(expected.found.sum()) > 0
     for every in (3, 1000):
-        for module in (greedy, proximal):
+        for module in (greedy, pgd, proximal):
             monkeypatch.setattr(module, "looks", lambda iteration, _values, every=every: iteration % every == 0)
         same(run(target, []), expected)
 
@@ -81,7 +83,7 @@ def test_nothing_waits_inside_an_iteration(
 ) -> None:
     target, run = target_of(case, threat_model), ATTACKS[name]
     run(target, [])
-    for module in (greedy, proximal):
+    for module in (greedy, pgd, proximal):
         monkeypatch.setattr(module, "looks", lambda _iteration, _values: False)
     counts = []
     for iterations in (3, 21):
@@ -161,7 +163,7 @@ def test_what_a_gpu_does_otherwise_finds_the_same(
     np.testing.assert_allclose(narrow.stays["best_l1"].to_numpy(), usual.stays["best_l1"].to_numpy(), rtol=0.1)
     monkeypatch.setattr("icudl.attacks.run.runner.shard_size", lambda _size, _device: pace.WIDE_SHARD)
     monkeypatch.setattr(refinement, "chunk_for", lambda _values: pace.WIDE_CHUNK)
-    for module in (greedy, proximal):
+    for module in (greedy, pgd, proximal):
         monkeypatch.setattr(module, "looks", lambda iteration, _values: iteration % pace.LOOK_EVERY == 0)
     found = attack(*case, options, dataclasses.replace(context, scratch=context.scratch / "wide"))
     for column in ("stay_id", "status"):

@@ -37,8 +37,10 @@ def make_engine(model: SequenceClassifier) -> Engine:
     CPU and recorded ones on a CUDA device; other models, and classes derived from these, go through autograd.
     """
     try:
-        device = next(model.parameters()).device
-        return device_engine(model, _recorder(device)) if device.type == "cuda" else engine_by_hours(model)
+        weight = next(model.parameters(), None)
+        if weight is None or weight.device.type != "cuda":
+            return engine_by_hours(model)
+        return device_engine(model, _recorder(weight.device))
     except NotWrittenByHandError:
         return AutogradEngine(model)
 

@@ -91,7 +91,9 @@ class EntryErrorAttack:
         for counts, chosen in ((tried, np.ones_like(works)), (flipped, works)):
             np.add.at(counts, (np.array(rows, np.int64)[chosen], kinds[chosen]), 1)
         flips = [(row, error) for row, error, works_too in zip(rows, errors, works, strict=True) if works_too]
-        found = _smallest(target.values, stays, cells, changes, works)
+        # One error after another: a device would be asked for each.
+        found = _smallest(target.values.cpu(), stays.cpu(), cells.cpu(), changes.cpu(), works)
+        found = found.to(target.values.device)
         tables = {"entry_errors": _counts(tried + caught, caught, flipped), "entry_flips": _flips(flips, entries)}
         return dataclasses.replace(found, tables=tables)
 

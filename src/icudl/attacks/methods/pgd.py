@@ -11,6 +11,7 @@ from torch import Tensor
 from icudl.attacks import distances
 from icudl.attacks.base import DifferentiableTarget, Perturbation, TargetModel, allowed_change, differentiable
 from icudl.attacks.options import AttackOptions, ProjectedGradientOptions
+from icudl.attacks.pace import looks
 from icudl.attacks.record import ExampleRecord
 from icudl.attacks.refinement import refine, shrink
 
@@ -59,21 +60,25 @@ class ProjectedGradientAttack:
         change = torch.zeros_like(down)
         rows = torch.arange(len(change), device=change.device)
         per_budget = max(1, options.iterations // len(options.budgets))
-        smallest = torch.full((len(change),), len(options.budgets))
+        finished = torch.zeros_like(rows, dtype=torch.bool)
+        smallest = torch.full_like(rows, len(options.budgets))
         iteration = 0
         for number, budget in enumerate(sorted(options.budgets)):
             for step in range(per_budget + 1):
                 iteration += 1
                 margin, gradient = target.margin_and_gradient(target.values + change)
-                flips = margin < 0
+                flips = (margin < 0) & ~finished
                 record.update(rows, change, flips, self.measure(change), iteration)
-                smallest[rows[flips].cpu()] = number
-                kept = (~flips).nonzero().squeeze(1)
-                if len(kept) == 0:
-                    return record.result(), _curve(smallest, len(options.budgets))
-                if len(kept) < len(rows):
-                    rows, down, up, change, gradient = (part[kept] for part in (rows, down, up, change, gradient))
-                    target = whole.select(rows)
+                smallest[rows] = torch.where(flips, number, smallest[rows])
+                finished |= flips
+                if looks(iteration, change):
+                    kept = (~finished).nonzero().squeeze(1)
+                    if len(kept) == 0:
+                        return record.result(), _curve(smallest, len(options.budgets))
+                    if len(kept) < len(rows):
+                        rows, finished, gradient = rows[kept], finished[kept], gradient[kept]
+                        down, up, change = down[kept], up[kept], change[kept]
+                        target = whole.select(rows)
                 if step < per_budget:
                     change = self._step(change, torch.nan_to_num(gradient), down, up, budget, per_budget)
         return record.result(), _curve(smallest, len(options.budgets))
@@ -100,7 +105,7 @@ class ProjectedGradientAttack:
 
 
 def _curve(smallest: Tensor, n_budgets: int) -> Tensor:
-    return smallest[:, None] <= torch.arange(n_budgets)
+    return smallest.cpu()[:, None] <= torch.arange(n_budgets)
 
 
 def project(change: Tensor, down: Tensor, up: Tensor, norm: str, budget: float) -> Tensor:

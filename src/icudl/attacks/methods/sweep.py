@@ -104,14 +104,16 @@ class OneValueAttack(abc.ABC):
         """Return the smallest change of one cell for each stay."""
         record = ExampleRecord(target.values)
         change = torch.where(flips.low.abs() < flips.high.abs(), flips.low, flips.high)
-        for row in sorted(set(flips.stay.tolist())):
-            own = (flips.stay == row).nonzero().squeeze(1)
-            smallest = own[change[own].abs().argmin()]
-            example = torch.zeros_like(target.values[[row]]).flatten(1)
-            example[0, flips.cell[smallest]] = change[smallest]
-            yes = torch.ones(1, dtype=torch.bool, device=example.device)
-            rows = torch.tensor([row], device=example.device)
-            record.update(rows, example.view(1, *target.values.shape[1:]), yes, change[smallest].abs()[None], 1)
+        # By stay, and within a stay by size; of two changes of one size, that of the earlier cell comes first.
+        order = change.abs().argsort(stable=True)
+        order = order[flips.stay[order].argsort(stable=True)]
+        is_first = torch.ones_like(order, dtype=torch.bool)
+        is_first[1:] = flips.stay[order[1:]] != flips.stay[order[:-1]]
+        smallest = order[is_first]
+        rows, cells, sizes = flips.stay[smallest], flips.cell[smallest], change[smallest]
+        examples = torch.zeros_like(target.values[rows]).flatten(1).scatter_(1, cells[:, None], sizes[:, None])
+        yes = torch.ones_like(rows, dtype=torch.bool)
+        record.update(rows, examples.view(-1, *target.values.shape[1:]), yes, sizes.abs(), 1)
         return record.result()
 
     def _table(self, target: TargetModel, flips: _Flips) -> dict[str, Tensor]:
