@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -125,7 +126,10 @@ class CudaRecorder:
 def _without_waiting(work: Callable[[], None]) -> None:
     """Do the work, and raise if it makes the host wait: found here, a failed recording need not be undone."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        # torch says once that the mode does not find everything that waits.
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         work()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -115,6 +116,8 @@ class Device:
                 owner.stream_now = before
 
         def set_mode(mode: object) -> None:
+            if mode == "error":
+                warnings.warn("a prototype feature", UserWarning, stacklevel=1)
             owner.mode = mode
 
         for name, value in {
