@@ -39,6 +39,14 @@ class Off:
         return again
 
 
+class Idle:
+    """Does the work while it records, and nothing afterwards."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        work()
+        return lambda: None
+
+
 class Refusing:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         raise torch.OutOfMemoryError("out of memory\nand more")
@@ -51,9 +59,10 @@ class Refusing:
         (Off(TOLERANCE / 2), ""),
         (Off(TOLERANCE * 2), "the recorded work gives numbers that are 0.0002 off"),
         (Off(float("nan")), "the recorded work gives numbers that are inf off"),
+        (Idle(), "the recorded work gives numbers that are inf off"),
         (Refusing(), "out of memory"),
     ],
-    ids=["same", "rounding", "off", "nan", "refused"],
+    ids=["same", "rounding", "off", "nan", "idle", "refused"],
 )
 def test_what_is_recorded_gives_the_same_numbers(recorder: Recorder, reason: str) -> None:
     work, prepared = Work(), []
