@@ -34,7 +34,7 @@ MOST = 10
 KEPT = 3
 """Hours whose errors stay apart when older ones are merged."""
 
-AT_ONCE = 8
+AT_ONCE = 32
 """Passes carried at once."""
 
 
