@@ -24,6 +24,7 @@ from icudl.config.schema import Config
 from icudl.models.options import ChartedOptions, ModelOptions, SequenceOptions, SummaryOptions
 from icudl.pipeline.estimates import need_of
 from icudl.pipeline.graph import Node
+from icudl.proofs.options import CertifyOptions
 from icudl.sources.base import DataSource, SourceOptions
 from icudl.sources.locating import Locating, Location, Survey
 from icudl.sources.reading.counting import extraction_seconds
@@ -53,6 +54,8 @@ RATES: Mapping[str, tuple[float, float]] = {
     "entry_errors on logistic_regression": (0.05, 0.017),
     "noise on network": (0.15, 0.05),
     "noise on boosted_trees": (0.15, 0.185),
+    "certify lstm": (0.5, 7.0),
+    "certify lstm_summary": (0.5, 14.0),
     "analyse network": (0.3, 0.05),
     "analyse boosted_trees": (0.6, 0.0),
     "analyse logistic_regression": (0.3, 0.0),
@@ -175,13 +178,16 @@ def work_of(node: Node, config: Config, stays: Mapping[str, int], source: DataSo
         attack, options = config.attacks[node.key.attack], config.models[node.key.model].model
         trials = attack.tune_attack.trials if stage == "tune-attack" else 1
         return _attack(attack.attack, options, here, entry.window.hours, trials)
-    if stage == "analyse":
-        return _analysis(config, node, here)
-    return _other(node, here)
+    if stage == "certify" and config.certify is not None:
+        looked_at = _looked_at(config.certify.options, config, here)
+        return _proof(config.models[node.key.model].model, looked_at, config.certify.options, entry.window.hours)
+    return _other(node, config, here)
 
 
-def _other(node: Node, stays: int) -> Work:
-    """Return the work of a node that is of no model or attack, or of which nothing is counted."""
+def _other(node: Node, config: Config, stays: int) -> Work:
+    """Return the work of an analysis, of a report, or of a node of which nothing is counted."""
+    if node.key.stage == "analyse":
+        return _analysis(config, node, stays)
     if node.key.stage == "report":  # describes every result, and resamples stays for differences between models
         return Work(kind="write report", units=len(node.upstream) * (1 + stays / _STAYS_DESCRIBED))
     return Work(kind=node.key.stage, units=1.0)
@@ -223,6 +229,20 @@ def _analysis(config: Config, node: Node, stays: int) -> Work:
     asked = min(config.analysis.importance_stays, attack.max_stays or stays, stays) if options.differentiable else 0
     hours = config.data[node.key.data].window.hours
     return Work(kind=f"analyse {_kind(options)}", units=asked * _size(options, hours))
+
+
+def _looked_at(options: CertifyOptions, config: Config, stays: int) -> int:
+    """Return how many of the stays are considered."""
+    if options.split == "test" and not config.split.test_sets:
+        stays = int(stays * config.split.test_fraction)
+    return min(options.max_stays, stays) if options.max_stays else stays
+
+
+def _proof(options: ModelOptions, stays: int, certify: CertifyOptions, hours: int) -> Work:
+    """Return the work of proofs. Networks differ by more than their size, so each is a kind of its own."""
+    size = hours / 48 if isinstance(options, ChartedOptions) else _size(options, hours)
+    jobs = max(1, math.ceil(stays / certify.batch_size))
+    return Work(kind=f"certify {options.name}", units=stays * size * options.ensemble_size, jobs=jobs)
 
 
 def _attack(attack: AttackOptions, options: ModelOptions, stays: int, hours: int, trials: int) -> Work:

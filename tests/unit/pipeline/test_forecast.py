@@ -41,6 +41,19 @@ def test_more_stays_are_no_less_work(study, stays: int, more: int) -> None:
     assert many["train/network"].units > fewer["train/network"].units
 
 
+def test_proofs_count_the_stays_that_are_looked_at() -> None:
+    settings = ["source.patients=30", "split.test_fraction=0.25", "model.name=lstm", "model.hidden_size=48"]
+
+    def work(*more: str) -> Work:
+        return _works(load_config(settings=[*settings, *more]), 400)["certify"]
+
+    assert work("certify.split=both") == Work(kind="certify lstm", units=400.0, jobs=50)
+    assert work("certify.split=test").units == 100
+    assert work("certify.split=test", "certify.max_stays=40", "certify.batch_size=16").jobs == 3
+    assert work("certify.max_stays=40", "model.ensemble_size=3").units == 120
+    assert work("certify.max_stays=40").kind in RATES
+
+
 def test_every_stage_of_the_default_study_has_a_rate(study) -> None:
     assert {work.kind for work in _works(study, 900).values()} <= set(RATES)
 
