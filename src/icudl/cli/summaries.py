@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -88,10 +88,19 @@ def study_summary(store: Store, manifests: Sequence[Manifest]) -> list[Table]:
             scored = [item for item in manifests if item.node == "score"] if stage == "train" else []
             tables += in_words(combined[stage](store, [*own, *scored]), outcome_of(store, own[0]))
         elif stage != "score" or len(manifests) == 1:
-            tables += [table for manifest in own for table in summary(store, manifest)]
+            told = {manifest.name.removeprefix(f"{stage}/"): summary(store, manifest) for manifest in own}
+            tables += _told_apart(told) if len(told) > 1 else [table for each in told.values() for table in each]
         if stage == "certify":
             tables += _both_sides(store, manifests)
     return tables
+
+
+def _told_apart(told: Mapping[str, list[Table]]) -> list[Table]:
+    """Return the tables of several results of one stage, with what each is about in front of its titles."""
+    for name, tables in told.items():
+        for table in tables:
+            table.title = f"{escape(name)}: {table.title}"
+    return [table for tables in told.values() for table in tables]
 
 
 def in_words(tables: list[Table], outcome: Outcome) -> list[Table]:
