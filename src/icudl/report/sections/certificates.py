@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from icudl.analysis.numbers.attacks.groups import SMALLEST_GROUP
 from icudl.analysis.numbers.proofs.both_sides import both_sides
@@ -46,7 +46,7 @@ def certificates_section(results: CertificateResults, attacks: Sequence[AttackRe
             *_nearby(proofs),
             *_reversed(proofs),
             _variables(proofs),
-            _hours(proofs),
+            *_hours(proofs),
         ]
     return Section("proofs", "What one wrong value cannot do", "Proofs", tuple(lead), tuple(blocks)).based_on(
         _basis(groups)
@@ -225,15 +225,17 @@ def _variables(proofs: Certificates) -> Table:
     )
 
 
-def _hours(proofs: Certificates) -> Figure:
+def _hours(proofs: Certificates) -> Iterator[Figure]:
     hours = proved_by(proofs, "hour")
+    if (hours["proven"] == hours["values"]).all():
+        return  # a line at nothing says no more than the sentence above
     series = tuple(
         Line(name=name, x=hours["hour"].to_list(), y=rounded(hours[state.value] / hours["values"]), dash=place)
         for place, (state, name) in enumerate(
             ((CertificateStatus.FLIPS, "That flip"), (CertificateStatus.UNDECIDED, "Undecided"))
         )
     )
-    return Figure(
+    yield Figure(
         "proofs-by-hour",
         "Values that flip, by hour",
         "Share of the values of each hour that can flip the prediction alone, and of those that are undecided. The "
