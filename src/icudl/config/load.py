@@ -290,6 +290,7 @@ def _assemble(tree: _Tree) -> Config:
         probe = Probe(options=cast("ProbeOptions", shared[ProbeOptions.table]), on=on[ProbeOptions.table])
     _require_declared(models)
     _require_robust(tree, models)
+    _require_pretrainable(tree, models)
     _require_read(tree, models)
     _require_offers(attacks, models)
     _require_external(tree, data)
@@ -471,6 +472,21 @@ def _require_robust(tree: _Tree, models: Mapping[str, Model]) -> None:
             raise ConfigError(
                 f"[{'.'.join(where)}] is set, but {entry.model.name!r} does not learn in epochs, in which records "
                 "could be altered. Leave the table out, or choose a network."
+            )
+
+
+def _require_pretrainable(tree: _Tree, models: Mapping[str, Model]) -> None:
+    """Check that a model which has a table of pretraining of its own can be pretrained.
+
+    Raises:
+        ConfigError: It has no recurrent layers.
+    """
+    for name, entry in models.items():
+        where = ("pretrain",) if name == MAIN and len(models) == 1 else ("models", name, "pretrain")
+        if where in tree.tables and entry.pretrain.active and not entry.model.pretrainable:
+            raise ConfigError(
+                f"[{'.'.join(where)}] is set, but {entry.model.name!r} has no recurrent layers, which alone can be "
+                "pretrained. Leave the table out, or choose lstm, gru, lstm_summary or gru_summary."
             )
 
 

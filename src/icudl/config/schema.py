@@ -23,6 +23,7 @@ from icudl.report.options import ReportOptions
 from icudl.search import AttackTuningOptions, ModelTuningOptions, TunedOptions
 from icudl.sources.base import SourceOptions, VariableOptions, WindowOptions
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 
 BY_DEFAULT = "the default study"
@@ -115,6 +116,7 @@ SHARED: dict[str, type[Options]] = {
         InputOptions,
         TrainingOptions,
         RobustOptions,
+        PretrainOptions,
         ModelTuningOptions,
         TunedOptions,
         AttackTuningOptions,
@@ -128,7 +130,7 @@ SHARED: dict[str, type[Options]] = {
 
 TABLES: tuple[str, ...] = (
     "run", "source", "variables", "window", "cohort", "outcome", "split", "inputs", "model", "training", "robust",
-    "tune_model", "tuned", "attack", "tune_attack", "certify", "probe", "analysis", "report", "execution",
+    "pretrain", "tune_model", "tuned", "attack", "tune_attack", "certify", "probe", "analysis", "report", "execution",
 )  # fmt: skip
 """The tables of a study of one data set, one model and one attack, in the order of the file."""
 
@@ -143,7 +145,7 @@ COMMON = ("analysis", "report", "execution")
 
 OVERRIDES: dict[str, tuple[str, ...]] = {
     "data": ("variables", "window", "cohort", "outcome", "split"),
-    "models": ("inputs", "training", "robust", "tune_model", "tuned"),
+    "models": ("inputs", "training", "robust", "pretrain", "tune_model", "tuned"),
     "attacks": ("tune_attack",),
 }
 """Shared tables that an entry of a family may hold itself; there they override the shared values."""
@@ -172,6 +174,7 @@ class Model:
     tune_model: ModelTuningOptions
     tuned: TunedOptions
     robust: RobustOptions = dataclasses.field(default_factory=RobustOptions)
+    pretrain: PretrainOptions = dataclasses.field(default_factory=PretrainOptions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -271,15 +274,15 @@ class Config:
     @property
     def unread(self) -> tuple[str, ...]:
         """Dotted keys that are set in a table which models share, and that no model of the study reads."""
-        tables = {table for entry in self.models.values() for table in entry.model.READS}
         set_here = (key for key, origin in self.origins.items() if origin != BY_DEFAULT and key.count(".") == 1)
         split = (key.split(".") for key in set_here)
-        return tuple(
-            f"{table}.{key}"
-            for table, key in split
-            if table in tables
-            and all(key not in entry.model.READS.get(table, (key,)) for entry in self.models.values())
-        )
+        return tuple(f"{table}.{key}" for table, key in split if not self._is_read(table, key))
+
+    def _is_read(self, table: str, key: str) -> bool:
+        """Tell whether some model of the study reads a key of a table, or the table is none that models share."""
+        if table == PretrainOptions.table:
+            return any(entry.model.pretrainable for entry in self.models.values())
+        return any(key in entry.model.READS.get(table, (key,)) for entry in self.models.values())
 
     @property
     def main(self) -> str:
@@ -338,6 +341,12 @@ class Config:
     def robust(self) -> RobustOptions:
         """What the model is trained against, in a study of one model."""
         options: RobustOptions = _only("models", self.models).robust
+        return options
+
+    @property
+    def pretrain(self) -> PretrainOptions:
+        """How the model learns before it sees an outcome, in a study of one model."""
+        options: PretrainOptions = _only("models", self.models).pretrain
         return options
 
     @property

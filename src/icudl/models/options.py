@@ -41,6 +41,7 @@ class ModelOptions(Options):
         piecewise: Whether the model says where its score jumps or bends, which an exact search needs.
         learns_in_epochs: Whether the model is a network that is fitted here, epoch by epoch.
         in_parts: Whether a network reads a record in parts beside the whole (``models.charted.parts``).
+        pretrainable: Whether the model has recurrent layers, which can be fitted without outcomes.
         READS: The keys that the model reads of a table which all kinds of models share; a table that is not here is
             read whole. What a model does not read, its own table cannot set.
     """
@@ -53,6 +54,7 @@ class ModelOptions(Options):
     piecewise: ClassVar[bool] = False
     learns_in_epochs: ClassVar[bool] = True
     in_parts: ClassVar[bool] = False
+    pretrainable: ClassVar[bool] = False
     READS: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     name: str = option("lstm", NAME_DOC)
@@ -134,6 +136,8 @@ class SequenceOptions(NetworkOptions):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecurrentOptions(SequenceOptions):
     """Options that LSTM and GRU share."""
+
+    pretrainable: ClassVar[bool] = True
 
     bidirectional: bool = option(True, "Read the window in both directions.")
     readout: str = option(

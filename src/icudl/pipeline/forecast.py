@@ -30,6 +30,7 @@ from icudl.sources.locating import Locating, Location, Survey
 from icudl.sources.reading.counting import extraction_seconds
 from icudl.store.manifest import Manifest
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.options import PretrainOptions
 
 PROCESS_SECONDS = 2.4
 """Processor seconds until a process has loaded the libraries that it computes with."""
@@ -172,7 +173,7 @@ def work_of(node: Node, config: Config, stays: Mapping[str, int], source: DataSo
         model = config.models[node.key.model]
         jobs = config.split.folds + (model.training.final == "refit")
         trials = model.tune_model.trials if stage == "tune-model" else 1
-        units = jobs * trials * _fitting(model.model, model.training, here, entry.window.hours)
+        units = jobs * trials * _fitting(model.model, model.training, model.pretrain, here, entry.window.hours)
         return Work(kind=f"train {_kind(model.model)}", units=units, jobs=jobs)
     if stage in {"attack", "tune-attack"}:
         attack, options = config.attacks[node.key.attack], config.models[node.key.model].model
@@ -208,11 +209,14 @@ def _kind(options: ModelOptions) -> str:
     return options.name if isinstance(options, ChartedOptions) else "network"
 
 
-def _fitting(options: ModelOptions, training: TrainingOptions, stays: int, hours: int) -> float:
+def _fitting(
+    options: ModelOptions, training: TrainingOptions, pretrain: PretrainOptions, stays: int, hours: int
+) -> float:
     """Return the work of one member: visits of a network to a stay of 48 hours, or stays that a charted model reads."""
     if isinstance(options, ChartedOptions):
         return float(stays * options.ensemble_size)
-    return float(stays * training.max_epochs * options.ensemble_size) * _size(options, hours)
+    epochs = training.max_epochs + (pretrain.epochs if options.pretrainable else 0)
+    return float(stays * epochs * options.ensemble_size) * _size(options, hours)
 
 
 def _size(options: ModelOptions, hours: int) -> float:

@@ -97,9 +97,10 @@ class _Graph:
     def add_models(self) -> None:
         grid = Key(stage="preprocess", data=self.config.main)
         for name, entry in self.config.models.items():
-            # Named only where it does something, so that it changes no id of the usual training.
+            # Named only where they do something, so that they change no id of the usual training.
             robust = (entry.robust,) if entry.robust.active and entry.model.learns_in_epochs else ()
-            tables: tuple[Options, ...] = (entry.inputs, entry.model, entry.training, *robust)
+            pretrain = (entry.pretrain,) if entry.pretrain.active and entry.model.pretrainable else ()
+            tables: tuple[Options, ...] = (entry.inputs, entry.model, entry.training, *robust, *pretrain)
             upstream = {"preprocess": grid}
             if entry.tune_model.trials > 0:
                 search = Key(stage="tune-model", model=name, data=self.config.main)

@@ -101,6 +101,7 @@ def _tune_model(inputs: StageInputs) -> Artifact:
         options["tune_model"],
         inputs.context,
         robust=options.get("robust"),
+        pretrain=options.get("pretrain"),
     )
 
 
@@ -115,6 +116,7 @@ def _train(inputs: StageInputs) -> Artifact:
         options["training"],
         inputs.context,
         robust=options.get("robust"),
+        pretrain=options.get("pretrain"),
     )
 
 

@@ -9,6 +9,7 @@ from icudl.analysis.numbers.headline import ONE_AT_A_TIME
 from icudl.artifacts import AttackStatus, LineageEntry
 from icudl.report.elements import Switch
 from icudl.report.wording import listed, percent
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 
 SPLIT_NAMES = {"test": "held-out test stays", "out-of-fold": "out-of-fold stays", "external": "external stays"}
@@ -97,6 +98,31 @@ def predictor_name(plugin: str) -> str:
     """Return the name of a model or baseline at the beginning of a line."""
     words = PREDICTOR_NAMES.get(plugin, plugin)
     return words[:1].upper() + words[1:]
+
+
+def way_of_training(lineage: Sequence[LineageEntry], model: str) -> str:
+    """Say how a model was trained, if not as usual: pretraining and robust training; "" for neither.
+
+    Args:
+        lineage: Of the study.
+        model: Name of the model.
+    """
+    return "; ".join(filter(None, (pretraining(lineage, model), robust_training(lineage, model))))
+
+
+def pretraining(lineage: Sequence[LineageEntry], model: str) -> str:
+    """Say how a model was pretrained; "" where it was not.
+
+    Args:
+        lineage: Of the study.
+        model: Name of the model.
+    """
+    for made in lineage:
+        if made.node == "train" and made.name in ("train", f"train/{model}") and PretrainOptions.table in made.options:
+            epochs = PretrainOptions.from_dict(made.options[PretrainOptions.table]).epochs
+            passes = f"{epochs} passes" if epochs > 1 else "one pass"
+            return f"pretrained without outcomes, to tell hidden charted values, in {passes} over its training stays"
+    return ""
 
 
 def robust_training(lineage: Sequence[LineageEntry], model: str) -> str:

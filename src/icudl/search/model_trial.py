@@ -17,11 +17,11 @@ from icudl.preprocessing.scaling import InputOptions
 from icudl.search.space import apply_parameters
 from icudl.search.study import Asked, known_outcome
 from icudl.search.trials import Outcome, Trials, remove_work
-from icudl.training.loop import DivergenceError
 from icudl.training.members import MemberJob, Plan, divide, risks_of, train_model
 from icudl.training.options import TrainingOptions
 from icudl.training.scores.metrics import Scored, all_scores
 from icudl.training.snapshot import Epoch
+from icudl.training.steps import DivergenceError
 
 
 class _GivenUpError(Exception):

@@ -17,9 +17,10 @@ from icudl.models.options import ModelOptions
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.finished import Finished
 from icudl.training.fold_ensemble import ensemble_of_folds
-from icudl.training.members import MemberJob, Plan, finished_member, keep_member, most_epochs, run_member
+from icudl.training.members import MemberJob, Plan, finished_member, keep_member, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.outside import as_given, has_folds, met_before
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.evaluation import score_predictions
 
@@ -33,6 +34,7 @@ def train(
     training: TrainingOptions,
     context: RunContext,
     robust: RobustOptions | None = None,
+    pretrain: PretrainOptions | None = None,
 ) -> TrainingResult:
     """Fit one member per fold and a final one; score each on the stays it was not fitted on.
 
@@ -42,7 +44,8 @@ def train(
     models of the folds instead, which together have seen the same stays. The baselines are fitted on the stays that
     the network of the member is fitted on, those kept apart included where ``training.fit_again`` says so. A model of
     charted values is no network and has no baselines beside it. A model from outside is read instead of fitted, and
-    scores stays of patients whom it has not met. ``robust`` concerns networks alone.
+    scores stays of patients whom it has not met. ``robust`` concerns networks alone, and
+    ``pretrain`` those with recurrent layers.
 
     Raises:
         StageError: A member cannot be trained: one class only, too few patients, a loss that diverges.
@@ -59,10 +62,11 @@ def train(
         logs=context.logs,
         met_before=met_before(grid, model),
         robust=robust or RobustOptions(),
+        pretrain=pretrain or PretrainOptions(),
     )
     jobs = _jobs(grid, model, training)
     n_models, unit = sum(not job.baseline for job in jobs), "epochs" if charted_class(model) is None else "models"
-    with context.progress.task("Training", total=most_epochs(model, training) * n_models, unit=unit) as bar:
+    with context.progress.task("Training", total=plan.most_epochs * n_models, unit=unit) as bar:
         finished = _run(jobs, plan, context.executor, bar.advance)
     if training.final == "folds":
         folds = [member.checkpoint for member in finished if member.checkpoint]
@@ -86,7 +90,7 @@ def _run(jobs: Sequence[MemberJob], plan: Plan, executor: Executor, tick: Tick) 
     """Fit the unfinished members, and keep them on this machine too: a remote worker keeps its own copy elsewhere."""
     done = {job: finished_member(plan, job) for job in jobs}
     missing = [job for job in jobs if done[job] is None]
-    tick(sum(most_epochs(plan.model, plan.training) for job in jobs if done[job] is not None and not job.baseline))
+    tick(sum(plan.most_epochs for job in jobs if done[job] is not None and not job.baseline))
 
     def keep(position: int, member: Finished) -> None:
         done[missing[position]] = member

@@ -21,6 +21,7 @@ from icudl.search.trials import Outcome
 from icudl.training.judged import choose_stays
 from icudl.training.members import Plan
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.metrics import LOWER_IS_BETTER
 
@@ -33,6 +34,7 @@ def tune_model(
     tuning: ModelTuningOptions,
     context: RunContext,
     robust: RobustOptions | None = None,
+    pretrain: PretrainOptions | None = None,
 ) -> TuningResult:
     """Search the options of inputs, model and training by cross-validation on the stays that are not test stays.
 
@@ -53,7 +55,9 @@ def tune_model(
         batch=tuning.batch,
         seed=context.seed_for("tune-model"),
     )
-    study = open_study(tables, tuning, data_key(grid), context)
+    # Named only where it does something, so that studies of networks that are not pretrained keep their keys.
+    named = tables | {pretrain.table: pretrain} if pretrain is not None and pretrain.active else tables
+    study = open_study(named, tuning, data_key(grid), context)
     plan = Plan(
         grid=grid,
         inputs=inputs,
@@ -63,6 +67,7 @@ def tune_model(
         device=context.device,
         scratch=study.scratch,
         robust=robust or RobustOptions(),
+        pretrain=pretrain or PretrainOptions(),
     )
     search = ModelSearch(plan=plan, folds=tuning.folds, store=study.store)
 

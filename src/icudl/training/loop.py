@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +27,18 @@ from icudl.models.encoding import settled
 from icudl.models.options import ModelOptions
 from icudl.training.data import Stays, epoch_order
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.fitting import encoder_of, pretrain
+from icudl.training.pretraining.unlabelled import UnlabelledStays
 from icudl.training.recorded import RecordedGradients, can_be_recorded, recorder_for
 from icudl.training.robust.lessons import Batch, RobustLessons
 from icudl.training.scores.metrics import score
 from icudl.training.snapshot import Epoch, Snapshot, optimizer_tensors, restore_optimizer
+from icudl.training.steps import DivergenceError, leave_gradients, optimizer_of, set_rate
 
 SCORING_BATCH, WIDE_SCORING_BATCH = 512, 4096
 """Stays scored at once, on a CPU and on other devices."""
 
 OnEpoch = Callable[[Epoch], None]
-
-
-class DivergenceError(StageError):
-    """The loss of a training run is no longer finite."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +65,7 @@ def fit(
     seed: int,
     epochs: int | None = None,
     robust: RobustLessons | None = None,
+    unlabelled: UnlabelledStays | None = None,
     name: str = "model",
     device: str = "cpu",
     snapshot: Path | None = None,
@@ -84,9 +83,11 @@ def fit(
         seed: Root of the initial weights, the order of the stays and the dropout.
         epochs: Number of epochs to train for; the weights of the last one are kept.
         robust: The same stays as ``train``, with what a robust training does to them; None for the usual training.
+        unlabelled: The same stays as ``train``, on which the network is pretrained; None where it is not.
         name: Name of the model in error messages.
         device: Where to compute.
-        snapshot: File of the state after each epoch; training resumes from it if it exists.
+        snapshot: File of the state after each epoch; training resumes from it if it exists. The state of an
+            unfinished pretraining is kept beside it.
         tick: Called for every finished epoch, and at the end for the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
         recorder: Records the steps where they can be; by default on a CUDA device alone.
@@ -99,11 +100,27 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         looked_at = None if valid is None else valid.to(device)
         recorder = recorder or recorder_for(device)
-        run = _Run(model_options, options, train.to(device), looked_at, seed, epochs, robust, name, device, recorder)
+        run = _Run(
+            model_options,
+            options,
+            train.to(device),
+            looked_at,
+            seed,
+            epochs,
+            robust,
+            unlabelled,
+            name,
+            device,
+            recorder,
+        )
         if snapshot is not None and snapshot.exists():
+            if tick is not None and unlabelled is not None:
+                tick(unlabelled.options.epochs)
             run.restore(Snapshot.read(snapshot))
             for epoch in run.history:
                 _tell(epoch, tick, on_epoch)
+        elif unlabelled is not None:
+            run.pretrain(unlabelled, None if snapshot is None else _beside(snapshot), tick)
         while not run.finished:
             epoch = run.advance()
             if snapshot is not None:
@@ -112,6 +129,11 @@ def fit(
         if tick is not None:
             tick(options.max_epochs - len(run.history))
         return run.result()
+
+
+def _beside(snapshot: Path) -> Path:
+    """Return the file of the state of a pretraining."""
+    return snapshot.with_name(f"{snapshot.stem}.pretraining{snapshot.suffix}")
 
 
 def _tell(epoch: Epoch, tick: Tick | None, on_epoch: OnEpoch | None) -> None:
@@ -160,32 +182,6 @@ def loss_of(options: TrainingOptions, labels: Tensor) -> nn.Module:
     return nn.CrossEntropyLoss(weight=weight, label_smoothing=options.label_smoothing)
 
 
-def optimizer_of(options: TrainingOptions, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a model's parameters; its learning rate is set epoch by epoch."""
-    parameters, decay = model.parameters(), options.weight_decay
-    makers: Mapping[str, Callable[[], torch.optim.Optimizer]] = {
-        "adam": lambda: _eager(torch.optim.Adam)(parameters, weight_decay=decay, fused=True),
-        "adamw": lambda: _eager(torch.optim.AdamW)(parameters, weight_decay=decay, fused=True),
-        "rmsprop": lambda: _eager(torch.optim.RMSprop)(parameters, weight_decay=decay),
-        "sgd": lambda: _eager(torch.optim.SGD)(parameters, momentum=0.9, weight_decay=decay),
-    }
-    return makers[options.optimizer]()
-
-
-def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """Return the optimiser without torch's guards against its own compiler.
-
-    A guard loads the compiler at its first call, which takes a process seconds and serves nobody here. The functions
-    below the guards are the same, and so are the bits; a torch whose functions have no guard is used as it is.
-    """
-    bare = {
-        name: inspect.unwrap(getattr(kind, name))
-        for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
-    }
-    # The guard of ``step`` also switches gradients off.
-    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
-
-
 class _Run:
     """A training run between two epochs."""
 
@@ -198,6 +194,7 @@ class _Run:
         seed: int,
         epochs: int | None,
         robust: RobustLessons | None,
+        unlabelled: UnlabelledStays | None,
         name: str,
         device: str,
         recorder: Recorder | None,
@@ -207,7 +204,11 @@ class _Run:
         torch.manual_seed(seed_for(seed, "weights"))
         self.model = to_device(build_model(model_options, train.features.shape[2]), device)
         self.model.prepare(train.features, train.lengths, train.columns)
-        self.optimizer = optimizer_of(options, self.model)
+        if unlabelled is None:
+            self.optimizer = optimizer_of(options, self.model)
+        else:
+            share = unlabelled.options.encoder_rate
+            self.optimizer = optimizer_of(options, self.model, encoder_of(self.model), share)
         self.loss = loss_of(options, train.labels)
         self.train_labels = train.labels.cpu().numpy()
         self.mean = _copy(self.model)
@@ -226,12 +227,16 @@ class _Run:
             return done >= self.epochs
         return done >= self.options.max_epochs or (done > 0 and done - self.best_epoch >= self.options.patience)
 
+    def pretrain(self, stays: UnlabelledStays, snapshot: Path | None, tick: Tick | None) -> None:
+        """Fit the recurrent layers without outcomes; the fit starts from their weights."""
+        pretrain(self.model, stays, self.options, seed=self.seed, name=self.name, snapshot=snapshot, tick=tick)
+        self.mean = _copy(self.model)
+
     def advance(self) -> Epoch:
         """Train one epoch and score it."""
         number = len(self.history) + 1
         rate = learning_rate_at(self.options, number)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         with settled(self.model), whole_stays() if self.whole else contextlib.nullcontext():
             train_loss = self._train_epoch(number)
         epoch = self._score(number, train_loss, rate)
@@ -313,11 +318,7 @@ class _Run:
 
     def _gradients(self, loss: Tensor) -> Tensor:
         """Leave the gradients of a loss in the parameters, and return it."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.options.gradient_clip > 0:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
-        return loss.detach()
+        return leave_gradients(self.optimizer, loss, self.model, self.options.gradient_clip)
 
     def _update_mean(self, step: int) -> None:
         # The first steps forget faster, so that the initial weights drop out of the mean.

@@ -31,6 +31,8 @@ from icudl.training.finished import Finished, Float64s, keep, read
 from icudl.training.loop import Fitted, fit, logits_of
 from icudl.training.options import TrainingOptions
 from icudl.training.outside import given_threshold
+from icudl.training.pretraining.options import PretrainOptions
+from icudl.training.pretraining.unlabelled import UnlabelledStays
 from icudl.training.robust.lessons import RobustLessons
 from icudl.training.robust.options import RobustOptions
 from icudl.training.scores.calibration import calibrated_risks, differences_of, fit_calibration
@@ -58,6 +60,7 @@ class Plan:
         logs: Folder of event files, or None.
         met_before: Patients whom the model met before it came here, and who are not scored.
         robust: What a network is trained against; a model of charted values and a baseline are fitted as usual.
+        pretrain: How a network learns from records before it sees an outcome; likewise.
     """
 
     grid: GridDataset
@@ -70,6 +73,15 @@ class Plan:
     logs: Path | None = None
     met_before: Rows = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     robust: RobustOptions = dataclasses.field(default_factory=RobustOptions)
+    pretrain: PretrainOptions = dataclasses.field(default_factory=PretrainOptions)
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest number of epochs that a member may take; a fit without epochs counts as one."""
+        if charted_class(self.model) is not None:
+            return 1
+        a_fit = self.training.max_epochs + self.pretrain.epochs
+        return a_fit * self.model.ensemble_size * (2 if self.training.fit_again else 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,13 +135,6 @@ def without_met(division: Division, grid: GridDataset, met_before: npt.NDArray[n
     return Division(fit=division.fit, valid=unmet(division.valid), scored=unmet(division.scored))
 
 
-def most_epochs(model: ModelOptions, training: TrainingOptions) -> int:
-    """Return the largest number of epochs that a member may take; a fit without epochs counts as one."""
-    if charted_class(model) is not None:
-        return 1
-    return training.max_epochs * model.ensemble_size * (2 if training.fit_again else 1)
-
-
 def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """Fit one member, or read it if it is finished.
 
@@ -138,7 +143,7 @@ def run_member(plan: Plan, job: MemberJob, tick: Tick) -> Finished:
     """
     known = finished_member(plan, job)
     if known is not None:
-        tick(0 if job.baseline else most_epochs(plan.model, plan.training))
+        tick(0 if job.baseline else plan.most_epochs)
         return known
     division = divide(plan.grid, job.fold, plan.training.validation_fraction, plan.seed)
     division = without_met(division, plan.grid, plan.met_before)
@@ -284,8 +289,16 @@ def _train_network(
     scaler = fit_scaler_on(plan.grid, every, plan.inputs)
     lessons = _lessons(plan, every, scaler, job)
     robust = RobustLessons.of(plan.grid, every, scaler, plan.inputs, plan.robust)
+    unlabelled = UnlabelledStays.of(plan.grid, every, scaler, plan.inputs, plan.pretrain)
     again = [
-        fit_on(lessons, None, epochs=best, robust=robust, snapshot=snapshot.with_suffix(f".{number}.again.safetensors"))
+        fit_on(
+            lessons,
+            None,
+            epochs=best,
+            robust=robust,
+            unlabelled=unlabelled,
+            snapshot=snapshot.with_suffix(f".{number}.again.safetensors"),
+        )
         for number, (fit_on, best) in enumerate(zip(fits, epochs, strict=True))
     ]
     model = _joined(plan, again)
@@ -301,7 +314,8 @@ def _choose(
     valid = stays_of(plan.grid, division.valid, scaler, plan.inputs)
     lessons = _lessons(plan, division.fit, scaler, job)
     robust = RobustLessons.of(plan.grid, division.fit, scaler, plan.inputs, plan.robust)
-    fitted = [fit_on(lessons, valid, robust=robust) for fit_on in fits]
+    unlabelled = UnlabelledStays.of(plan.grid, division.fit, scaler, plan.inputs, plan.pretrain)
+    fitted = [fit_on(lessons, valid, robust=robust, unlabelled=unlabelled) for fit_on in fits]
     model = _joined(plan, fitted)
     labels, scored = plan.grid.labels[division.valid], partial(_logits, plan, division.valid, scaler, valid)
     line = _absorb_line(model, labels, scored, plan)

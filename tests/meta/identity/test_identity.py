@@ -21,6 +21,7 @@ from icudl.errors import ConfigError
 from icudl.options import Options
 from icudl.probes.options import ProbeOptions
 from icudl.proofs.options import CertifyOptions
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -52,6 +53,7 @@ NODES_OF: dict[str, set[str]] = {
     "model": {"tune-model", "train"},
     "training": {"tune-model", "train"},
     "robust": {"tune-model", "train"},
+    "pretrain": {"tune-model", "train"},
     "tune_model": {"tune-model"},
     "tuned": {"train"},
     "attack": {"tune-attack", "attack"},
@@ -62,15 +64,21 @@ NODES_OF: dict[str, set[str]] = {
 }
 """The nodes whose results the options of a table are about."""
 
+UNUSUAL: dict[str, Settings] = {
+    RobustOptions.table: {"robust.adversarial_share": 0.5},
+    PretrainOptions.table: {"pretrain.epochs": 3},
+}
+"""What makes a table name the results that it is about: where it does nothing, it names none."""
+
 CASES = [(table, plugin) for table in NODES_OF for plugin in plugins_of(table)]
 
 
 def choice_of(table: str, plugin: str) -> Settings:
-    """Settings of ``STUDY`` with a plug-in in a table and a model that it can be run on, or with a robust training."""
-    robust: Settings = {"robust.adversarial_share": 0.5} if table == RobustOptions.table else {}
+    """Settings of ``STUDY`` with a plug-in and a model that it can be run on, or with a training that is not usual."""
+    unusual: Settings = UNUSUAL.get(table, {})
     walked: Settings = {"model.name": "boosted_trees", "attack.threat_model": "measured"}
     study = STUDY | walked if needs_pieces(table, plugin) else STUDY
-    return {**study, f"{table}.{SEAMS[table][1]}": plugin} if plugin else {**study, **robust}
+    return {**study, f"{table}.{SEAMS[table][1]}": plugin} if plugin else {**study, **unusual}
 
 
 @pytest.fixture
@@ -101,7 +109,7 @@ def test_the_graph_is_as_drawn_here(tmp_path: Path) -> None:
         mine = {RoleOptions.table} if step.node.key.stage == "preprocess" else set()
         mine |= {table for table, nodes in NODES_OF.items() if step.node.key.stage in nodes} - {"run"}
         # Named only where it does something.
-        mine -= {RobustOptions.table}
+        mine -= set(UNUSUAL)
         assert set(step.identity.options) == mine, step.node.key.stage
 
 

@@ -157,6 +157,9 @@ def test_shared_options_that_no_model_reads_are_named() -> None:
     assert load_config(None, ["model.name=gru", *settings]).unread == ()
     both = ["models.gru.model=gru", "models.trees.model=boosted_trees"]
     assert load_config(None, [*both, *settings]).unread == ()
+    without_recurrent_layers = ["models.tcn.model=tcn", "models.trees.model=boosted_trees", "pretrain.epochs=2"]
+    assert load_config(None, without_recurrent_layers).unread == ("pretrain.epochs",)
+    assert load_config(None, [*both, "pretrain.epochs=2"]).unread == ()
 
 
 @pytest.mark.parametrize("model", sorted(registered("icudl.models")))

@@ -213,6 +213,20 @@ def test_a_robust_training_is_a_matter_of_networks() -> None:
         load_config(None, ["model.name=boosted_trees", "robust.error_rate=0.1"])
 
 
+def test_pretraining_is_a_matter_of_networks_with_recurrent_layers() -> None:
+    both = ["models.gru.hidden_size=8", "models.tcn.model=tcn"]
+    shared = load_config(None, [*both, "pretrain.epochs=2"])
+    assert shared.models["gru"].pretrain.active
+    assert load_config(None, [*both, "models.gru.pretrain.epochs=2"]).models["gru"].pretrain.epochs == 2
+    with pytest.raises(ConfigError, match=r"\[models.tcn.pretrain\].*'tcn' has no recurrent layers"):
+        load_config(None, [*both, "models.tcn.pretrain.epochs=2"])
+    for model in ("boosted_trees", "summary", "transformer"):
+        with pytest.raises(ConfigError, match=rf"\[pretrain\].*'{model}' has no recurrent layers"):
+            load_config(None, [f"model.name={model}", "pretrain.epochs=2"])
+    with pytest.raises(ConfigError, match="nothing is hidden"):
+        load_config(None, ["pretrain.epochs=2", *(f"pretrain.{kind}_share=0" for kind in ("value", "run", "variable"))])
+
+
 @pytest.mark.parametrize(
     ("settings", "key"),
     [

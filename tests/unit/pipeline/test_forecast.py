@@ -65,6 +65,8 @@ def test_epochs_folds_and_sampled_stays_are_counted() -> None:
     assert works["train"].jobs == 5
     twice = _works(load_config(settings=[*settings, "split.folds=4", "training.max_epochs=20"]), 100)
     assert twice["train"].units == 2 * works["train"].units
+    pretrained = load_config(settings=[*settings, "split.folds=4", "pretrain.epochs=5"])
+    assert _works(pretrained, 100)["train"].units == 1.5 * works["train"].units
     assert works["attack"].units == _works(config, 1000)["attack"].units
     assert works["attack"].jobs == 2
 

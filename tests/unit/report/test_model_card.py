@@ -17,6 +17,7 @@ from icudl.artifacts import METRICS_SCHEMA, PREDICTIONS_SCHEMA, LineageEntry, Ou
 from icudl.report.card.chai import NAMESPACE, to_xml
 from icudl.report.card.contents import Card, Described, ToFill, make_card
 from icudl.report.card.writers import to_html, to_markdown
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.training.robust.options import RobustOptions
 
 N_STAYS = 30
@@ -102,6 +103,15 @@ def test_a_card_tells_how_its_model_was_made_robust(card: Card) -> None:
     words = "10.0 % of the values left out and 50.0 % of the loss on records changed on purpose."
     assert f"Robust training: {words}" in told
     assert "Robust training" not in to_markdown(card)
+
+
+def test_a_card_tells_how_its_model_was_pretrained(card: Card) -> None:
+    both = {"pretrain": PretrainOptions(epochs=7).to_dict(), "robust": RobustOptions(value_dropout=0.1).to_dict()}
+    lineage = [dataclasses.replace(entry, options=both) for entry in card.described.lineage]
+    told = to_markdown(make_card(dataclasses.replace(card.described, lineage=lineage)))
+    words = "Pretrained without outcomes, to tell hidden charted values, in 7 passes over its training stays; robust"
+    assert words in told
+    assert "etrained without" not in to_markdown(card)
 
 
 def test_a_card_tells_that_its_model_reads_in_parts(card: Card) -> None:

@@ -18,6 +18,7 @@ from icudl.search.options import AttackTuningOptions, ModelTuningOptions
 from icudl.stages.train import train
 from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.options import PretrainOptions
 from training_grids import make_grid
 
 MODEL = LstmOptions(hidden_size=4, fc_size=4)
@@ -50,6 +51,19 @@ def test_the_search_learns_and_its_artifact_survives_its_files(grid, context, tm
     folder.mkdir()
     result.write(folder)
     assert TuningResult.read(folder).trials.equals(result.trials)
+
+
+def test_trials_of_pretrained_networks_are_a_study_of_their_own(grid, context, tmp_path):
+    """Their outcomes lie beside those of the usual training, and none is taken for the other."""
+    tuning, here = dataclasses.replace(TUNING, trials=2), _fresh(context, tmp_path, "shared")
+    usual = _tune(grid, here, tuning)
+    pretrained, again = (
+        tune_model(grid, InputOptions(), MODEL, TRAINING, tuning, here, pretrain=options)
+        for options in (PretrainOptions(epochs=2, learning_rate=0.05), PretrainOptions())
+    )
+    assert usual.trials["value"].to_list() != pretrained.trials["value"].to_list()
+    assert usual.trials.equals(again.trials)
+    assert len({path.parent for path in here.scratch.rglob("*.json")}) >= 2
 
 
 def test_test_stays_change_nothing(grid, context, tmp_path):

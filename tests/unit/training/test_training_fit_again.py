@@ -13,7 +13,7 @@ from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.training import members
 from icudl.training.data import stays_of
 from icudl.training.loop import fit
-from icudl.training.members import MemberJob, Plan, divide, most_epochs, run_member
+from icudl.training.members import MemberJob, Plan, divide, run_member
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Snapshot
 from training_grids import make_grid
@@ -122,7 +122,7 @@ def test_the_bar_is_filled_once(tmp_path):
     fresh, kept = [], []
     _run(plan, fresh)
     _run(plan, kept)
-    assert sum(fresh) == sum(kept) == most_epochs(plan.model, plan.training) == 20
+    assert sum(fresh) == sum(kept) == plan.most_epochs == 20
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_the_bar_is_filled_once(tmp_path):
         (BoostedTreesOptions(), AGAIN, 1),
     ],
 )
-def test_a_member_takes_at_most_the_epochs_of_its_fits(model, training, most):
-    assert most_epochs(model, training) == most
+def test_a_member_takes_at_most_the_epochs_of_its_fits(tmp_path, model, training, most):
+    assert dataclasses.replace(_plan(tmp_path, training), model=model).most_epochs == most
 
 
 def test_trees_fill_the_bar_by_one_fit(tmp_path):

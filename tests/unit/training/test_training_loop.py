@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from icudl.errors import StageError
 from icudl.models.options import LstmOptions
 from icudl.training.data import Stays, epoch_order, hold_out_patients
-from icudl.training.loop import fit, learning_rate_at, logits_of, loss_of, optimizer_of, probabilities_of
+from icudl.training.loop import fit, learning_rate_at, logits_of, loss_of, probabilities_of
 from icudl.training.options import TrainingOptions
 from icudl.training.snapshot import Snapshot
+from icudl.training.steps import optimizer_of
 
 SMALL = LstmOptions(hidden_size=4, fc_size=4, dropout=0.3)
 QUICK = TrainingOptions(max_epochs=5, patience=5, batch_size=16)

@@ -38,7 +38,7 @@ class RecurrentClassifier(SequenceClassifier):
             bidirectional=options.bidirectional,
             dropout=options.dropout if options.n_layers > 1 else 0.0,
         )
-        size = options.hidden_size * (2 if options.bidirectional else 1)
+        size = self.n_states
         self.attention = AttentionReadout(size) if options.readout == "attention" else None
         self.head = Head(
             size, activation(options.activation), options.dropout, options.fc_size, activation(options.fc_activation)
@@ -52,6 +52,20 @@ class RecurrentClassifier(SequenceClassifier):
     def absorb(self, scale: float, shift: float) -> None:
         """Change the last layer; see ``SequenceClassifier.absorb``."""
         self.head.absorb(scale, shift)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The recurrent layers, which can be fitted without outcomes (``training.pretraining``)."""
+        return self.rnn
+
+    @property
+    def n_states(self) -> int:
+        """D H, the units of an hour."""
+        return self.options.hidden_size * (2 if self.options.bidirectional else 1)
+
+    def hourly_states(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return (B, T, D H) outputs of the last recurrent layer, forward units first; 0 beyond each length."""
+        return self._run(features, lengths)[0]
 
     def _summary(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the (B, D H) read-out."""

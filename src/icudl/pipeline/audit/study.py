@@ -53,7 +53,9 @@ def audit_study(base: Config, model: OutsideOptions, *, beside: Sequence[str] = 
     if problem:
         raise ConfigError(problem)
     plugins = {AUDITED: model} | {name: build("model", "model", {"name": name}, {}) for name in beside}
-    shared = {table: base.shared[table] for table in ("inputs", "training", "robust", "tune_model", "tuned")}
+    shared = {
+        table: base.shared[table] for table in ("inputs", "training", "robust", "pretrain", "tune_model", "tuned")
+    }
     models = {name: Model(model=cast("Any", options), **cast("Any", shared)) for name, options in plugins.items()}
     exact = _jumps(model) and all(entry.model.piecewise for entry in models.values())
     attacks = {

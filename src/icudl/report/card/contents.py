@@ -24,7 +24,7 @@ from icudl.artifacts import (
     Scores,
     TrainingResult,
 )
-from icudl.report.names import METRIC_NAMES, robust_training, subgroup_name
+from icudl.report.names import METRIC_NAMES, subgroup_name, way_of_training
 from icudl.report.vocabulary import Vocabulary
 from icudl.report.wording import count, percent
 
@@ -218,9 +218,9 @@ def _model(of: Described) -> tuple[str | Grid, ...]:
             f"{checkpoint.model['parts_limit']:g} of the middle one of those of the parts."
         )
     variables = ", ".join(f"{each.label} ({each.unit})" if each.unit else each.label for each in checkpoint.variables)
-    robust = robust_training(of.lineage, of.name)
+    way = way_of_training(of.lineage, of.name)
     return (
-        f"{what} {robust[:1].upper()}{robust[1:]}." if robust else what,
+        f"{what} {way[:1].upper()}{way[1:]}." if way else what,
         f"Variables: {variables}. Descriptors: {', '.join(checkpoint.static_names) or 'none'}.",
         Grid(
             ("Member", "Threshold of the verdict"),

@@ -28,8 +28,8 @@ from icudl.report.names import (
     METRIC_NAMES,
     SPLIT_NAMES,
     predictor_name,
-    robust_training,
     short_threat,
+    way_of_training,
 )
 from icudl.report.sections.answer.conclusions import attack_sentence, models_sentence
 from icudl.report.sections.model.quality import judged_stays
@@ -125,7 +125,7 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, c
     }
     rows = tuple(
         row(
-            _model_entry(line, names, chapters, "" if line.baseline else robust_training(study.lineage, line.model)),
+            _model_entry(line, names, chapters, "" if line.baseline else way_of_training(study.lineage, line.model)),
             Entry(
                 _stays_name(line),
                 None,
@@ -152,14 +152,12 @@ def _models_table(study: StudyResults, lines: Sequence[ModelLine], first: str, c
     )
 
 
-def _model_entry(
-    line: ModelLine, names: Mapping[str, Sequence[str]], chapters: Mapping[str, str], robust: str
-) -> Entry:
+def _model_entry(line: ModelLine, names: Mapping[str, Sequence[str]], chapters: Mapping[str, str], way: str) -> Entry:
     if line.baseline:
         return Entry(predictor_name(line.model), None, f"baseline{f' of {line.beside}' if line.beside else ''}")
     plugins = names[line.model]
     what = predictor_name(plugins[0] if plugins else line.model)
-    return Entry(line.model, None, f"{what}, {robust}" if robust else what, chapters[line.model])
+    return Entry(line.model, None, f"{what}, {way}" if way else what, chapters[line.model])
 
 
 def _models_figure(lines: Sequence[ModelLine]) -> Figure:
