@@ -75,6 +75,9 @@ TESTS: dict[str, tuple[str, ...]] = {
         "unit/training/scores/test_training_calibration.py",
         "unit/training/test_outside_training.py",
     ),
+    "training/pretraining/fitting.py": ("unit/training/pretraining/test_pretraining.py",),
+    "training/pretraining/hiding.py": ("unit/training/pretraining/test_pretraining_hiding.py",),
+    "training/pretraining/unlabelled.py": ("unit/training/pretraining/test_unlabelled_stays.py",),
     "training/scores/calibration.py": (
         "unit/training/scores/test_training_calibration.py",
         "unit/training/test_held_out_choices.py",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 from icudl.training.snapshot import Epoch
 
@@ -16,8 +17,15 @@ def can_be_written() -> bool:
     return find_spec("tensorboard") is not None
 
 
+class Log(Protocol):
+    """Logs an epoch of one of several networks."""
+
+    def __call__(self, network: int, epoch: Epoch, *, pretraining: bool = False) -> None:
+        """Log an epoch of the fit, or of the pretraining before it, of which loss and learning rate are known."""
+
+
 @contextmanager
-def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Epoch], None]]:
+def event_logs(folder: Path | None, networks: int) -> Iterator[Log]:
     """Give a function that logs an epoch of one of several networks.
 
     The function does nothing where ``folder`` is None, or TensorBoard (the extra ``tensorboard``) is not installed.
@@ -25,7 +33,7 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
     A single network logs into ``folder`` itself, those of an ensemble into ``network-0``, ``network-1``, ...
     """
     if folder is None or not can_be_written():
-        yield lambda _network, _epoch: None
+        yield _nothing
         return
     from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -33,7 +41,7 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
     with _errors_told_once(), ExitStack() as stack:
         writers = [stack.enter_context(SummaryWriter(str(path))) for path in folders]
 
-        def log(network: int, epoch: Epoch) -> None:
+        def log(network: int, epoch: Epoch, *, pretraining: bool = False) -> None:
             scalars = {
                 "loss/train": epoch.train_loss,
                 "loss/validation": epoch.valid_loss,
@@ -41,10 +49,16 @@ def event_logs(folder: Path | None, networks: int) -> Iterator[Callable[[int, Ep
                 "validation/auprc": epoch.valid_auprc,
                 "learning_rate": epoch.learning_rate,
             }
+            if pretraining:
+                scalars = {"pretraining/loss": epoch.train_loss, "pretraining/learning_rate": epoch.learning_rate}
             for name, value in scalars.items():
                 writers[network].add_scalar(name, value, epoch.epoch)
 
         yield log
+
+
+def _nothing(network: int, epoch: Epoch, *, pretraining: bool = False) -> None:
+    """Log nothing."""
 
 
 @contextmanager

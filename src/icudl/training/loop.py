@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def fit(
     snapshot: Path | None = None,
     tick: Tick | None = None,
     on_epoch: OnEpoch | None = None,
+    on_pretraining: OnEpoch | None = None,
     recorder: Recorder | None = None,
 ) -> Fitted:
     """Train until the validation score has not risen for ``options.patience`` epochs, or for a given number of epochs.
@@ -90,6 +92,7 @@ def fit(
             unfinished pretraining is kept beside it.
         tick: Called for every finished epoch, and at the end for the epochs that were not needed.
         on_epoch: Called after every epoch, those taken from the snapshot included; may raise to end the training.
+        on_pretraining: Called after every epoch of a pretraining, those taken from its snapshot included.
         recorder: Records the steps where they can be; by default on a CUDA device alone.
 
     Raises:
@@ -120,7 +123,8 @@ def fit(
             for epoch in run.history:
                 _tell(epoch, tick, on_epoch)
         elif unlabelled is not None:
-            run.pretrain(unlabelled, None if snapshot is None else _beside(snapshot), tick)
+            beside = None if snapshot is None else _beside(snapshot)
+            run.pretrain(unlabelled, beside, partial(_tell, tick=tick, on_epoch=on_pretraining))
         while not run.finished:
             epoch = run.advance()
             if snapshot is not None:
@@ -227,9 +231,9 @@ class _Run:
             return done >= self.epochs
         return done >= self.options.max_epochs or (done > 0 and done - self.best_epoch >= self.options.patience)
 
-    def pretrain(self, stays: UnlabelledStays, snapshot: Path | None, tick: Tick | None) -> None:
+    def pretrain(self, stays: UnlabelledStays, snapshot: Path | None, on_epoch: OnEpoch) -> None:
         """Fit the recurrent layers without outcomes; the fit starts from their weights."""
-        pretrain(self.model, stays, self.options, seed=self.seed, name=self.name, snapshot=snapshot, tick=tick)
+        pretrain(self.model, stays, self.options, seed=self.seed, name=self.name, snapshot=snapshot, on_epoch=on_epoch)
         self.mean = _copy(self.model)
 
     def advance(self) -> Epoch:

@@ -202,6 +202,7 @@ def train_model(
     snapshot: Path,
     tick: Tick | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
+    on_pretraining: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
     """Fit scaler and model on ``division.fit``; ``division.valid`` chooses epoch, calibration and threshold.
 
@@ -214,10 +215,13 @@ def train_model(
         snapshot: File name of the state after each epoch, completed by the number of the network.
         tick: Called for every epoch.
         on_epoch: Called with the number of the network in its ensemble and the epoch, of the first fit.
+        on_pretraining: Likewise, with an epoch of the pretraining before the first fit.
     """
     charted = charted_class(plan.model)
     if charted is None:
-        return _train_network(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=on_epoch)
+        return _train_network(
+            plan, division, job, snapshot=snapshot, tick=tick, on_epoch=on_epoch, on_pretraining=on_pretraining
+        )
     trained = _train_charted(charted, plan, division, job)
     if tick is not None:
         tick(1)
@@ -260,6 +264,7 @@ def _train_network(
     snapshot: Path,
     tick: Tick | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
+    on_pretraining: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
     """Fit a network, or several; see ``train_model``."""
     fits = [
@@ -279,6 +284,7 @@ def _train_network(
             fit_on,
             snapshot=snapshot.with_suffix(f".{number}.safetensors"),
             on_epoch=None if on_epoch is None else partial(on_epoch, number),
+            on_pretraining=None if on_pretraining is None else partial(on_pretraining, number),
         )
         for number, fit_on in enumerate(fits)
     ]
@@ -401,7 +407,8 @@ def risks_of(plan: Plan, rows: Rows, trained: Trained) -> Float64s:
 def _fit_model(plan: Plan, job: MemberJob, division: Division, tick: Tick) -> Finished:
     with event_logs(plan.logs / str(job.member) if plan.logs else None, plan.model.ensemble_size) as log:
         snapshot = plan.scratch / f"{job.member}.epochs"
-        trained = train_model(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log)
+        before = partial(log, pretraining=True)
+        trained = train_model(plan, division, job, snapshot=snapshot, tick=tick, on_epoch=log, on_pretraining=before)
     checkpoint = Checkpoint(
         member=job.member,
         model=plan.model.to_dict(),

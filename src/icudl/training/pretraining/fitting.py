@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from icudl.errors import StageError
-from icudl.execution.base import Tick
 from icudl.execution.context import seed_for
 from icudl.models.base import SequenceClassifier
 from icudl.models.recurrent import RecurrentClassifier
@@ -29,7 +29,7 @@ def pretrain(
     seed: int,
     name: str = "model",
     snapshot: Path | None = None,
-    tick: Tick | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> tuple[Epoch, ...]:
     """Fit the recurrent layers of a network, in place, so that a linear layer on their states tells hidden values.
 
@@ -44,7 +44,7 @@ def pretrain(
         seed: Root of the linear layer's weights, the order of the stays, the dropout and what is hidden.
         name: Name of the model in error messages.
         snapshot: File of the state after each epoch; pretraining resumes from it if it exists.
-        tick: Called for every finished epoch, those taken from the snapshot included.
+        on_epoch: Called after every epoch, those taken from the snapshot included.
 
     Returns:
         The epochs; of their numbers, training loss and learning rate alone are known.
@@ -54,16 +54,16 @@ def pretrain(
         DivergenceError: The loss is no longer finite.
     """
     run = _Run(_recurrent(model), stays, training, seed, name)
+    tell = on_epoch or (lambda _epoch: None)
     if snapshot is not None and snapshot.exists():
         run.restore(Snapshot.read(snapshot))
-        if tick is not None:
-            tick(len(run.history))
+        for epoch in run.history:
+            tell(epoch)
     while len(run.history) < stays.options.epochs:
         run.advance()
         if snapshot is not None:
             run.snapshot().write(snapshot)
-        if tick is not None:
-            tick(1)
+        tell(run.history[-1])
     return tuple(run.history)
 
 

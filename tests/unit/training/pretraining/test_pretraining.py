@@ -24,7 +24,7 @@ from icudl.preprocessing.scaling import InputOptions, fit_scaler_on
 from icudl.training import loop
 from icudl.training.data import stays_of
 from icudl.training.loop import fit
-from icudl.training.members import MemberJob, Plan, divide, run_member
+from icudl.training.members import MemberJob, Plan, divide, run_member, train_model
 from icudl.training.options import TrainingOptions
 from icudl.training.pretraining import fitting
 from icudl.training.pretraining.fitting import pretrain, rate_at
@@ -301,3 +301,26 @@ def test_a_part_of_a_model_learns_at_its_share_of_the_rate():
     assert {name: rates[id(weights)] for name, weights in model.named_parameters()} == {
         name: 0.1 if name.startswith("slow") else 0.4 for name, _ in model.named_parameters()
     }
+
+
+def test_the_epochs_of_a_pretraining_are_told_network_by_network(tmp_path):
+    told: list[tuple[int, int]] = []
+    losses: list[float] = []
+
+    def hear(network, epoch):
+        told.append((network, epoch.epoch))
+        losses.append(epoch.train_loss)
+
+    plan = _plan(tmp_path, model=dataclasses.replace(MODEL, ensemble_size=2))
+    division = divide(plan.grid, JOB.fold, TRAINING.validation_fraction, plan.seed)
+    train_model(plan, division, JOB, snapshot=tmp_path / "fold-1.epochs", on_pretraining=hear)
+    assert told == [(network, epoch) for network in range(2) for epoch in (1, 2, 3)]
+    assert np.isfinite(losses).all()
+
+
+def test_event_files_hold_the_loss_of_a_pretraining_beside_that_of_the_fit(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run_member(dataclasses.replace(_plan(tmp_path / "run"), logs=tmp_path / "logs"), JOB, [].append)
+    events = accumulator.EventAccumulator(str(tmp_path / "logs" / "fold-1")).Reload()
+    assert [scalar.step for scalar in events.Scalars("pretraining/loss")] == [1, 2, 3]
+    assert [scalar.step for scalar in events.Scalars("loss/train")] == [1, 2]
