@@ -69,3 +69,19 @@ def test_the_same_stream_hides_the_same_values():
     )
     assert (first == again).all()
     assert (first != other).any()
+
+
+def test_every_hour_of_a_stay_is_hidden_by_a_run_with_the_chance_that_follows_from_its_places():
+    """Three hours and runs of two: four places, of which two cover each hour; a stay of one hour has two."""
+    values = np.ones((6000, 3, 2), np.float32)
+    lengths = np.where(np.arange(len(values)) % 2, 3, 1)
+    options = _options(run_share=0.8, run_hours=2)
+    hidden = hidden_values(values, lengths, options, np.random.default_rng(0))
+    assert hidden[lengths == 3].mean(axis=(0, 2)) == pytest.approx([0.4, 0.4, 0.4], abs=0.025)
+    assert hidden[lengths == 1].mean(axis=(0, 2)) == pytest.approx([0.8, 0.0, 0.0], abs=0.025)
+
+
+def test_a_chance_of_nothing_draws_nothing():
+    expected = np.random.default_rng(6).random((N, 1, F)) < 0.3
+    hidden = hidden_values(_charted(), LENGTHS, _options(variable_share=0.3), np.random.default_rng(6))
+    assert (hidden == expected).all()

@@ -75,6 +75,8 @@ def test_the_answers_are_what_the_value_channel_shows_of_the_charted_values(scal
     values = shown.features[:, :, list(shown.columns["value"])]
     assert riddle.hidden.any()
     assert torch.equal(riddle.answers[riddle.hidden], values[riddle.hidden])
+    assert not riddle.answers[torch.from_numpy(np.isnan(stays.values))].any()
+    assert riddle.answers.shape[2] == stays.n_variables == 3
 
 
 def test_what_is_hidden_is_drawn_anew_from_the_stream():
