@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from icudl.models.options import (
@@ -16,7 +17,7 @@ from icudl.models.options import (
 )
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.options import TrainingOptions
-from icudl.variables import STUDY_NAMES
+from icudl.variables import CATALOGUE, STUDY_NAMES
 
 STATICS = {
     "study": (),
@@ -39,10 +40,13 @@ SUMMARY_SHARES = {"study": 0.75, "study+gcs+age": 0.75, "all": 0.5}
 """What window summaries weigh beside recurrent layers. On few variables the latter add less."""
 
 
-def variables_of(name: str, available: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of a list, as far as the challenge has them (it has no calcium)."""
+def variables_of(name: str, available: Collection[str]) -> tuple[str, ...]:
+    """Return the names of a list, as far as the challenge has them (it has no calcium).
+
+    Their order decides where the weights of a network begin, so it is that of the catalogue in every process.
+    """
     if name == "all":
-        return available
+        return tuple(variable for variable in CATALOGUE if variable in available)
     study = tuple(variable for variable in STUDY_NAMES if variable in available)
     return study if name == "study" else (*study, "gcs")
 
