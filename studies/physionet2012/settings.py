@@ -17,6 +17,7 @@ from icudl.models.options import (
 )
 from icudl.preprocessing.scaling import InputOptions
 from icudl.training.options import TrainingOptions
+from icudl.training.pretraining.options import PretrainOptions
 from icudl.variables import CATALOGUE, STUDY_NAMES
 
 STATICS = {
@@ -59,6 +60,7 @@ class Contender:
         model: Architecture; of no meaning for a baseline.
         training: Optimisation.
         inputs: How the model sees a stay; the static descriptors are put in for each list.
+        pretrain: How the network learns from records before it sees an outcome.
         baseline: Name of a baseline, or "".
         first: Name of the contender that is the first network of this ensemble, or "".
     """
@@ -66,6 +68,7 @@ class Contender:
     model: ModelOptions = dataclasses.field(default_factory=LstmOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
+    pretrain: PretrainOptions = dataclasses.field(default_factory=PretrainOptions)
     baseline: str = ""
     first: str = ""
 
@@ -137,6 +140,12 @@ CONTENDERS: dict[str, Contender] = {
         training=TAUGHT,
         inputs=RICH_INPUTS,
         first="lstm_summary",
+    ),
+    "lstm_summary_pretrained": Contender(
+        model=LstmSummaryOptions(**RECURRENT | {"hidden_size": 48}),
+        training=TAUGHT,
+        inputs=RICH_INPUTS,
+        pretrain=PretrainOptions(epochs=30),
     ),
     "tcn": Contender(
         model=ConvolutionalOptions(hidden_size=64, n_layers=4, readout="max", dropout=0.3, fc_size=0),

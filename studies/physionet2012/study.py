@@ -73,6 +73,7 @@ def score(
         seed=args.seed,
         device="cpu",
         scratch=scratch,
+        pretrain=contender.pretrain,
     )
     executor = SerialExecutor() if args.workers == 1 else ProcessExecutor(args.workers)
     jobs = [MemberJob(fold=fold, baseline=contender.baseline) for fold in folds]
@@ -102,7 +103,8 @@ def main() -> None:
     parser.add_argument("--path", required=True, help="folder of the challenge's sets")
     parser.add_argument("--out", type=Path, default=Path("physionet2012"))
     parser.add_argument("--lists", nargs="+", choices=STATICS, default=list(STATICS))
-    parser.add_argument("--models", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    usual = [name for name, contender in CONTENDERS.items() if not contender.pretrain.active]
+    parser.add_argument("--models", nargs="+", choices=CONTENDERS, default=usual, help="without it all but pretrained")
     parser.add_argument("--protocols", nargs="+", choices=("cv", "a-to-b"), default=["cv", "a-to-b"])
     parser.add_argument("--against", nargs="+", choices=CONTENDERS, default=["study2018", "boosted_trees"])
     parser.add_argument("--fitted-once", action="store_true", help="no model is fitted again on its validation stays")
