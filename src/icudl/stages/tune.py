@@ -55,8 +55,9 @@ def tune_model(
         batch=tuning.batch,
         seed=context.seed_for("tune-model"),
     )
-    # Named only where it does something, so that studies of networks that are not pretrained keep their keys.
-    named = tables | {pretrain.table: pretrain} if pretrain is not None and pretrain.active else tables
+    # Named only where they do something, so that studies of the usual training keep their keys.
+    extra = (options for options in (robust, pretrain) if options is not None and options.active)
+    named = tables | {options.table: options for options in extra}
     study = open_study(named, tuning, data_key(grid), context)
     plan = Plan(
         grid=grid,

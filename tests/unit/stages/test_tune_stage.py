@@ -19,6 +19,7 @@ from icudl.stages.train import train
 from icudl.stages.tune import tune_attack, tune_model
 from icudl.training.options import TrainingOptions
 from icudl.training.pretraining.options import PretrainOptions
+from icudl.training.robust.options import RobustOptions
 from training_grids import make_grid
 
 MODEL = LstmOptions(hidden_size=4, fc_size=4)
@@ -53,15 +54,19 @@ def test_the_search_learns_and_its_artifact_survives_its_files(grid, context, tm
     assert TuningResult.read(folder).trials.equals(result.trials)
 
 
-def test_trials_of_pretrained_networks_are_a_study_of_their_own(grid, context, tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [{"pretrain": PretrainOptions(epochs=2, learning_rate=0.05)}, {"robust": RobustOptions(value_dropout=0.5)}],
+)
+def test_trials_of_another_training_are_a_study_of_their_own(grid, context, tmp_path, other):
     """Their outcomes lie beside those of the usual training, and none is taken for the other."""
     tuning, here = dataclasses.replace(TUNING, trials=2), _fresh(context, tmp_path, "shared")
     usual = _tune(grid, here, tuning)
-    pretrained, again = (
-        tune_model(grid, InputOptions(), MODEL, TRAINING, tuning, here, pretrain=options)
-        for options in (PretrainOptions(epochs=2, learning_rate=0.05), PretrainOptions())
+    nothing = {name: type(options)() for name, options in other.items()}
+    changed, again = (
+        tune_model(grid, InputOptions(), MODEL, TRAINING, tuning, here, **tables) for tables in (other, nothing)
     )
-    assert usual.trials["value"].to_list() != pretrained.trials["value"].to_list()
+    assert usual.trials["value"].to_list() != changed.trials["value"].to_list()
     assert usual.trials.equals(again.trials)
     assert len({path.parent for path in here.scratch.rglob("*.json")}) >= 2
 
