@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import polars as pl
-
+from certificate_cases import certificates
 from icudl.artifacts import Certificates
-from icudl.artifacts.attacks.certificates import (
-    CERTIFIED_SCHEMA,
-    FLIPS_SCHEMA,
-    NEARBY_SCHEMA,
-    PIECES_SCHEMA,
-    VALUES_SCHEMA,
-)
 from icudl.report.elements import Figure
 from icudl.report.sections.certificates import certificates_section
 from icudl.report.study import CertificateResults
-from icudl.variables import STUDY_VARIABLES
 
 
 def _proofs(*verdicts: str) -> Certificates:
@@ -24,17 +15,7 @@ def _proofs(*verdicts: str) -> Certificates:
     stay = {"stay_id": 1, "status": "flips" if flips else "proven", "label": 0, "values": count, "flippable": flips}
     place = {"stay_id": 1, "variable": 2, "lower": 0.0, "upper": 1.0}
     values = [place | {"hour": hour, "verdict": verdict} for hour, verdict in enumerate(verdicts)]
-    return Certificates(
-        stays=pl.DataFrame([dict.fromkeys(CERTIFIED_SCHEMA) | stay], dict(CERTIFIED_SCHEMA)),
-        values=pl.DataFrame([dict.fromkeys(VALUES_SCHEMA) | value for value in values], dict(VALUES_SCHEMA)),
-        pieces=pl.DataFrame(schema=dict(PIECES_SCHEMA)),
-        flips=pl.DataFrame(schema=dict(FLIPS_SCHEMA)),
-        nearby=pl.DataFrame(schema=dict(NEARBY_SCHEMA)),
-        variables=STUDY_VARIABLES,
-        n_hours=48,
-        threat_model="measured",
-        options={},
-    )
+    return certificates(stays=[stay], values=values)
 
 
 def _figures(proofs: Certificates) -> list[str]:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 
+from certificate_cases import certificates
 from icudl.analysis.numbers.proofs.one_wrong import reversed_by_one
 from icudl.artifacts import Certificates
-from icudl.artifacts.attacks.certificates import (
-    CERTIFIED_SCHEMA,
-    FLIPS_SCHEMA,
-    NEARBY_SCHEMA,
-    PIECES_SCHEMA,
-    VALUES_SCHEMA,
-)
-from icudl.variables import STUDY_VARIABLES
 
 FLIPS_ABOVE = {(1, 3): 0.75, (1, 4): None, (2, 0): None, (3, 0): 0.0}
 """By stay and hour, from which part of its range a value flips its stay; None for one that does not."""
 EDGE = 0.01
-
-
-def rows(schema: Any, lines: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame([dict.fromkeys(schema) | line for line in lines], dict(schema))
 
 
 def proofs() -> Certificates:
@@ -40,20 +27,8 @@ def proofs() -> Certificates:
         if start:
             cuts += [(0.0, start - EDGE, "holds"), (start - EDGE, start, "edge")]
         pieces += [place | {"low": -1 + 4 * low, "high": -1 + 4 * high, "verdict": what} for low, high, what in cuts]
-    return Certificates(
-        stays=rows(
-            CERTIFIED_SCHEMA,
-            [{"stay_id": stay, "status": status, "values": number} for stay, (status, number) in stays.items()],
-        ),
-        values=rows(VALUES_SCHEMA, values),
-        pieces=rows(PIECES_SCHEMA, pieces),
-        flips=pl.DataFrame(schema=dict(FLIPS_SCHEMA)),
-        nearby=pl.DataFrame(schema=dict(NEARBY_SCHEMA)),
-        variables=STUDY_VARIABLES,
-        n_hours=48,
-        threat_model="measured",
-        options={},
-    )
+    looked_at = [{"stay_id": stay, "status": status, "values": number} for stay, (status, number) in stays.items()]
+    return certificates(stays=looked_at, values=values, pieces=pieces)
 
 
 def test_wrong_numbers_that_are_drawn_reverse_as_many() -> None:

@@ -8,14 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from certificate_cases import certificates
 from icudl.analysis.numbers.proofs.both_sides import Fewest, both_sides, fewest_of_stays, missed_by_sweep
 from icudl.artifacts import ATTACKED_SCHEMA, PERTURBATIONS_SCHEMA, AttackResult, Certificates
 from icudl.artifacts.attacks.certificates import (
-    CERTIFIED_SCHEMA,
-    FLIPS_SCHEMA,
     NEARBY_SCHEMA,
-    PIECES_SCHEMA,
-    VALUES_SCHEMA,
 )
 from icudl.variables import STUDY_VARIABLES
 
@@ -44,24 +41,15 @@ def attack_on(stays: dict[int, int | None], **changes: Any) -> AttackResult:
 
 
 def proofs_of(stays: dict[int, str], **changes: Any) -> Certificates:
-    result = Certificates(
-        stays=rows(CERTIFIED_SCHEMA, *({"stay_id": stay, "status": status} for stay, status in stays.items())),
-        values=rows(
-            VALUES_SCHEMA,
-            *(
-                {"stay_id": stay, "hour": hour, "variable": 2, "verdict": "flips"}
-                for stay, status in stays.items()
-                for hour in (3, 4)
-                if status == "flips"
-            ),
-        ),
-        pieces=pl.DataFrame(schema=dict(PIECES_SCHEMA)),
-        flips=pl.DataFrame(schema=dict(FLIPS_SCHEMA)),
-        nearby=pl.DataFrame(schema=dict(NEARBY_SCHEMA)),
-        variables=STUDY_VARIABLES,
-        n_hours=48,
-        threat_model="measured",
-        options={"variables": []},
+    result = certificates(
+        {"variables": []},
+        stays=[{"stay_id": stay, "status": status} for stay, status in stays.items()],
+        values=[
+            {"stay_id": stay, "hour": hour, "variable": 2, "verdict": "flips"}
+            for stay, status in stays.items()
+            for hour in (3, 4)
+            if status == "flips"
+        ],
     )
     return dataclasses.replace(result, **changes)
 

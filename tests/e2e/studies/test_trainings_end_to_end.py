@@ -1,4 +1,4 @@
-"""Robust training through the command line: in the manifest where it is asked for, and nowhere else."""
+"""Robust training and pretraining through the command line: in the manifest where asked for, and nowhere else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ folds = 2
 max_epochs = 2
 bootstrap_samples = 10
 baselines = false
+fit_again = true
 [models.usual]
 model = "lstm_summary"
 hidden_size = 4
@@ -36,6 +37,14 @@ error_rate = 0.1
 variable_dropout = 0.1
 adversarial_share = 0.5
 consistency = 0.5
+[models.pretrained]
+model = "lstm_summary"
+hidden_size = 4
+fc_size = 3
+ensemble_size = 2
+[models.pretrained.pretrain]
+epochs = 2
+encoder_rate = 0.5
 """
 
 
@@ -53,15 +62,19 @@ def _weights(store: Path, manifest: dict) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_robust_training_is_its_own_result(tmp_path: Path) -> None:
+def test_another_training_is_its_own_result(tmp_path: Path) -> None:
     file, store, other = tmp_path / "study.toml", tmp_path / "runs", tmp_path / "other"
     file.write_text(STUDY, "utf-8")
     icudl("train", "--config", file, "--store", store, "--set", "execution.executor=serial")
     icudl("train", "--config", file, "--store", other, "--set", "execution.workers=2")
-    usual, careful = _trained(store, "train/usual"), _trained(store, "train/careful")
-    assert "robust" not in usual["options"]
+    made = usual, careful, pretrained = [
+        _trained(store, f"train/{name}") for name in ("usual", "careful", "pretrained")
+    ]
+    told = [[table in each["options"] for table in ("robust", "pretrain")] for each in made]
+    assert told == [[False, False], [True, False], [False, True]]
     assert careful["options"]["robust"]["adversarial_share"] == 0.5
-    assert _weights(store, usual) != _weights(store, careful)
+    assert pretrained["options"]["pretrain"]["epochs"] == 2
+    assert _weights(store, usual) not in (_weights(store, careful), _weights(store, pretrained))
     # Two processes give the bytes of one.
-    for manifest in (usual, careful):
+    for manifest in made:
         assert _weights(other, manifest) == _weights(store, manifest) != {}
