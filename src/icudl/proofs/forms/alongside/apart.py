@@ -242,13 +242,14 @@ class Fleet:
         asked = self.asked.summed[:, :, self.rough :]
         done = self.own.new_zeros(batch, asked.shape[2], total)
         seen = self.own.new_zeros(done.shape[:2])
-        for hour, place, errors, before in reversed(self.passed):
+        for hour, place, made, before in reversed(self.passed):
             going = len(place)
             number = place - (places - count)
             rows = (number >= 0).nonzero()[:, 0]
             done[rows, :, :size] += asked[rows, number[rows]]
-            begun, onward, lost = hour.back(done[:going], before)
-            seen[:going] += (begun.abs() @ errors.double()[:, :, None])[..., 0] + lost
+            errors = made.double()
+            begun, onward, lost = hour.back(done[:going], before, errors)
+            seen[:going] += (begun.abs() @ errors[:, :, None])[..., 0] + lost
             done[:going] = onward
         seen += (done.abs() @ self.own[:, :, None])[..., 0]
         self.arrived.summed[:, self.rough :] += seen * (1 + ROUNDING) + TINY

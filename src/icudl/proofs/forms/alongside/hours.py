@@ -81,12 +81,13 @@ class Hour(Protocol):
             (B, R) float32 sums of the sizes of what they do to the R numbers.
         """
 
-    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def back(self, after: Tensor, noise: Tensor, errors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what moves r numbers that are linear in the states after the hour.
 
         Args:
             after: (B, r, S) how these states move the numbers.
             noise: (B, S) sizes of the noise of the states before the hour.
+            errors: (B, S) sizes of the errors made in the hour.
 
         Returns:
             (B, r, S) how errors made in the hour move the numbers, (B, r, S) how the states before it do, and (B, r)
@@ -318,17 +319,20 @@ class LstmHour:
         factor, forget, out = (each.float().contiguous() for each in (self.factor, forget, leave * self.curve))
         return factor, forget, out
 
-    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def back(self, after: Tensor, noise: Tensor, errors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See ``Hour.back``."""
-        size, weights = self.before.shape[-1], self.weights.hidden
+        size, weights, factor = self.before.shape[-1], self.weights.hidden, self.factor[..., None, :]
         _, forget, _, leave = self.gates[..., None, :].chunk(4, dim=-1)
-        units = after[..., :size]
-        memory = after[..., size:] + units * (leave * self.curve[..., None, :])
-        raw = torch.cat([memory, memory, memory, units], dim=-1) * self.factor[..., None, :]
-        kept = memory * forget
-        sizes = torch.cat([noise[..., :size] @ weights.abs().T, noise[..., size:]], dim=-1)
-        lost = ROUNDING * (torch.cat([raw, kept], dim=-1).abs() @ sizes[..., None])[..., 0]
-        return torch.cat([units, memory], dim=-1), torch.cat([raw @ weights, kept], dim=-1), lost
+        units, held = after[..., :size], after[..., size:]
+        shown = units * (leave * self.curve[..., None, :])
+        memory = held + shown
+        raw = torch.cat([memory, memory, memory, units], dim=-1) * factor
+        # Both ways through the memory may cancel: what is lost is relative to their sizes, not to their sum.
+        most = held.abs() + shown.abs()
+        sizes = torch.cat([noise[..., :size] @ weights.abs().T, noise[..., size:], errors[..., size:]], dim=-1)
+        through = torch.cat([most, most, most, units.abs()], dim=-1) * factor.abs()
+        lost = ROUNDING * (torch.cat([through, most * forget, most], dim=-1) @ sizes[..., None])[..., 0]
+        return torch.cat([units, memory], dim=-1), torch.cat([raw @ weights, memory * forget], dim=-1), lost
 
     def beginnings(self) -> Tensor:
         """See ``Hour.beginnings``: an error of the memory moves the hidden units as well."""
@@ -485,8 +489,8 @@ class GruHour:
         onward.copy_(self._after(raw, within, before).transpose(0, 1))
         return seen_by(errors, torch.cat([before, raw, within]).transpose(0, 1))
 
-    def back(self, after: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``Hour.back``."""
+    def back(self, after: Tensor, noise: Tensor, errors: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002 - as LSTM
+        """See ``Hour.back``: nothing cancels before it is multiplied by the weights."""
         weights, slopes = self.weights.hidden, self._slopes()
         steep, gate, keep, turned, new = (each[..., None, :] for each in slopes)
         within, kept = after * new, after * keep
