@@ -62,7 +62,7 @@ def names(options: ModelOptions) -> str:
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (compiled, hours):
+    for module in (compiled, hours, apart):
         monkeypatch.setattr(module, "relaxations", lambda: None)
 
 
@@ -136,6 +136,20 @@ def test_compiled_lines_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> N
         assert bool(line.error[-2:].isnan().all())
 
 
+@pytest.mark.skipif(compiled.relaxations() is None, reason="There is no compiler.")
+def test_compiled_and_torch_merge_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (LstmOptions, GruOptions):
+        features, passes = moving(0.4)
+        network = prepared(make_model(kind(hidden_size=5, readout="attention")), features)
+        monkeypatch.setattr(apart, "MOST", 2)
+        monkeypatch.setattr(apart, "KEPT", 1)
+        with monkeypatch.context() as context:
+            fast = network.centred(passes)
+            without_compiler(context)
+            for array, same in zip(fast, network.centred(passes), strict=True):
+                assert torch.allclose(array, same, rtol=1e-5, atol=1e-9)
+
+
 def test_bounds_of_small_changes_are_those_of_forms() -> None:
     model = make_model(LstmOptions(hidden_size=5, fc_size=4, readout="final"))
     features, passes = moving(0.05)
@@ -151,6 +165,32 @@ def test_noise_without_end_says_nothing() -> None:
     model = make_model(LstmOptions(hidden_size=5, fc_size=4, readout="final"), scale=300.0)
     band, _ = bounds(model, 1e30)
     assert not bool(torch.stack([band.centre, band.rest]).isnan().any())
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize("kind", [LstmOptions, GruOptions])
+@pytest.mark.parametrize("strange", [torch.inf, torch.nan])
+def test_values_that_are_no_numbers_are_no_proof(
+    kind: Callable[..., Any], strange: float, monkeypatch: pytest.MonkeyPatch, *, fast: bool
+) -> None:
+    monkeypatch.setattr(apart, "MOST", 2)
+    monkeypatch.setattr(apart, "KEPT", 1)
+    if not fast:
+        without_compiler(monkeypatch)
+    for readout in ("final", "mean", "attention"):
+        model = make_model(kind(hidden_size=5, fc_size=4, readout=readout, bidirectional=False))
+        features, passes = moving(0.1)
+        network = prepared(model, features)
+        for name in ("slope", "own"):
+            # The value reaches the last hours only; of it, one number is none.
+            track = dataclasses.replace(passes.track, **{name: getattr(passes.track, name).clone()})
+            getattr(track, name)[4, ..., 3, 1] = strange
+            for band in (
+                network.alongside(passes._replace(track=track)),
+                network.centred(passes._replace(track=track)),
+            ):
+                assert float(band.rest[4]) == torch.inf
+                assert bool(band.rest[:4].isfinite().all())
 
 
 def test_which_networks_run_alongside() -> None:

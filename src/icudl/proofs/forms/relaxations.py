@@ -26,7 +26,8 @@ _NARROW = 1e-6
 
 _TANGENT = 0.2
 """Below this width, sigmoid gets the tangent in the middle: one exponential in place of five functions. Half of it for
-tanh, which bends more. The error exceeds that of the chord by at most the third derivative's share, some tenth."""
+tanh, which bends more. The error exceeds that of the chord by at most what the third derivative may do, 2.1e-5 for
+sigmoid and 4.2e-5 for tanh at these widths: a tenth where the function bends most, a multiple where it hardly does."""
 
 GELU_PIECES = 64
 """Parts of an interval at whose ends GELU is looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor]
     ),
 }
 ENDS = st.floats(-30, 30) | st.floats(-2, 2) | st.sampled_from([0.0, -800.0, 800.0])
-WIDTHS = st.floats(0, 40) | st.floats(0, 1e-4) | st.just(0.0)
+WIDTHS = st.floats(0, 40) | st.floats(0, 0.25) | st.floats(0, 1e-4) | st.just(0.0)
 
 
 def points_outside(name: str, low: float, width: float) -> int:
@@ -57,6 +58,92 @@ def points_outside(name: str, low: float, width: float) -> int:
 @settings(deadline=None, max_examples=60)
 def test_no_point_lies_outside(name: str, low: float, width: float) -> None:
     assert points_outside(name, low, width) == 0
+
+
+TANGENTS = {"sigmoid": relaxations._TANGENT, "tanh": relaxations._TANGENT / 2}
+"""Below which width each function gets the tangent."""
+
+THIRD = {"sigmoid": 1 / 8, "tanh": 2.0}
+"""The largest third derivative of each."""
+
+
+def narrow_intervals(name: str) -> tuple[Tensor, Tensor]:
+    """Both ends of intervals about as wide as the widest that get a tangent, and narrower ones."""
+    widths = TANGENTS[name] * torch.tensor([1 + 1e-9, 1 - 1e-9, 0.5, 0.1], dtype=torch.float64)[:, None]
+    middle = torch.linspace(-12, 12, 961, dtype=torch.float64)
+    return middle - widths / 2, middle + widths / 2
+
+
+def narrow_outside(name: str) -> int:
+    """How many points of these intervals lie farther from the line than its error, but for rounding."""
+    lower, upper = narrow_intervals(name)
+    line, wrong = FUNCTIONS[name][1](lower, upper), 0
+    for share in torch.linspace(0, 1, 41, dtype=torch.float64).tolist():
+        x = lower + share * (upper - lower)
+        distance = (FUNCTIONS[name][0](x) - line.slope * x - line.offset).abs()
+        wrong += int((distance > line.error - relaxations.EVALUATION).sum())
+    return wrong
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize("name", TANGENTS)
+def test_no_point_lies_outside_of_tangents(name: str, monkeypatch: pytest.MonkeyPatch, *, fast: bool) -> None:
+    if not fast:
+        monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    assert narrow_outside(name) == 0
+
+
+@pytest.mark.parametrize("name", TANGENTS)
+def test_a_tangent_without_its_remainder_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    for changed in (1 / 2, 0.0):
+        arguments = {"tangent": relaxations._tangent, "changed": changed}
+        monkeypatch.setattr(relaxations, "_tangent", functools.partial(_with_less, **arguments))
+        assert narrow_outside(name) > 0
+        monkeypatch.setattr(relaxations, "_tangent", arguments["tangent"])
+
+
+def _with_less(*arguments: Any, tangent: Callable[..., Line], changed: float) -> Line:
+    """The tangent with a part of what the third derivative makes of it."""
+    return tangent(*arguments[:-1], changed * arguments[-1])
+
+
+@pytest.mark.parametrize("name", TANGENTS)
+def test_tangents_are_nearly_as_close_as_chords(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    lower, upper = narrow_intervals(name)
+    tangent = FUNCTIONS[name][1](lower, upper)
+    monkeypatch.setattr(relaxations, "_tangent", lambda line, *_: line)
+    chord = FUNCTIONS[name][1](lower, upper)
+    assert bool((tangent.slope != chord.slope)[1:].any())
+    remainder = THIRD[name] / 6 * ((upper - lower) / 2) ** 3
+    assert bool((tangent.error <= chord.error + 1.05 * remainder).all())
+    # A tenth more where the function bends most.
+    bends = chord.error > 0.9 * chord.error.amax(dim=1, keepdim=True)
+    assert bool((tangent.error <= 1.15 * chord.error)[bends].all())
+
+
+@pytest.mark.skipif(compiled.relaxations() is None, reason="There is no compiler.")
+@pytest.mark.parametrize("name", TANGENTS)
+def test_compiled_lines_are_those_of_torch_on_both_sides_of_the_width(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = narrow_intervals(name)
+    fast = FUNCTIONS[name][1](*ends)
+    monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    for array, same in zip(fast, FUNCTIONS[name][1](*ends), strict=True):
+        assert torch.allclose(array, same, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize("name", TANGENTS)
+def test_ends_that_are_no_numbers_are_no_lines(name: str, monkeypatch: pytest.MonkeyPatch, *, fast: bool) -> None:
+    if not fast:
+        monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    strange = torch.tensor([-torch.inf, 0.0, torch.inf, torch.nan], dtype=torch.float64)
+    lower, upper = (array.flatten() for array in torch.meshgrid(strange, strange, indexing="ij"))
+    chosen = ~(lower.isfinite() & upper.isfinite())
+    assert bool(FUNCTIONS[name][1](lower[chosen], upper[chosen]).error.isnan().all())
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "gelu"])
