@@ -16,7 +16,7 @@ from icudl.proofs.forms.alongside import apart, hours
 from icudl.proofs.forms.alongside.apart import Fleet, changed_stays, travel_apart
 from icudl.proofs.forms.alongside.hours import LstmHour, Unchanged, hour_at
 from icudl.proofs.forms.alongside.travel import Asked, Inputs
-from icudl.proofs.forms.cells import Cell, make_cell
+from icudl.proofs.forms.cells import Cell, GruCell, LstmCell, make_cell
 
 HAS_COMPILER = compiled.relaxations() is not None
 WAYS = [pytest.param(True, marks=pytest.mark.skipif(not HAS_COMPILER, reason="There is no compiler.")), False]
@@ -36,13 +36,15 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def make(kind: str, *, scale: float = 2.5) -> Cell:
+def make(kind: str, *, scale: float = 2.5) -> LstmCell | GruCell:
     torch.manual_seed(0)
     rnn = CELLS[kind](COLUMNS, UNITS)
     with torch.no_grad():
         for parameter in rnn.parameters():
             parameter.mul_(scale)
-    return make_cell(rnn, 0, reverse=False)
+    cell = make_cell(rnn, 0, reverse=False)
+    assert isinstance(cell, LstmCell | GruCell)
+    return cell
 
 
 def jacobian(cell: Cell, inputs: Tensor, state: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def jacobian(cell: Cell, inputs: Tensor, state: Tensor) -> Tensor:
     return torch.autograd.functional.jacobian(lambda now: cell.after(inputs[None], now[None])[0], state)
 
 
-def effect(kind: str, cell: Cell, inputs: Tensor, state: Tensor) -> Tensor:
+def effect(kind: str, cell: LstmCell | GruCell, inputs: Tensor, state: Tensor) -> Tensor:
     """How errors that an hour makes move the (S,) state after it: (S, S)."""
     found = torch.eye(len(state), dtype=torch.float64)
     if kind == "lstm":
@@ -69,12 +71,18 @@ def test_an_hour_backwards_is_the_transpose_of_the_hour(kind: str) -> None:
     hour, nothing = hour_at(cell, inputs, before), torch.zeros(4, total).double()
     begun, onward, lost = hour.back(after, nothing, nothing)
     assert not bool(lost.any())
-    carried, forward = torch.eye(total).repeat(4, 1, 1), torch.empty(4, total, total)
-    hour.carry_apart(carried, torch.ones(4, total), forward)
+    # More errors than are carried side by side, and a few behind them.
+    carried, errors = drawn(4, total, 37, seed=4).float(), drawn(4, 37, seed=5).abs().float()
+    forward = torch.empty(4, total, 40)[:, :, :37]
+    noise = hour.carry_apart(carried, errors, forward)
     for each in range(4):
         truth = jacobian(cell, inputs[each], before[each])
-        assert torch.allclose(forward[each].double(), truth, atol=1e-6)
+        assert torch.allclose(forward[each].double(), truth @ carried[each].double(), atol=1e-5)
         assert torch.allclose(onward[each], after[each] @ truth, atol=1e-12)
+        units = carried[each, :UNITS].double()
+        seen = [units, cell.weights.hidden @ units, *([forward[each, UNITS:].double()] if kind == "lstm" else [])]
+        sums = torch.cat(seen).abs() @ errors[each].double()
+        assert torch.allclose(noise[each, : len(sums)].double(), sums, rtol=1e-5)
         made = effect(kind, cell, inputs[each], before[each])
         assert torch.allclose(begun[each], after[each] @ made, atol=1e-12)
         assert torch.allclose(hour.beginnings()[each].double() if kind == "lstm" else made, made, atol=1e-6)
@@ -177,7 +185,7 @@ def test_compiled_and_torch_keep_the_same(monkeypatch: pytest.MonkeyPatch) -> No
 class Case:
     """Passes of several first places, and what is asked of their last places."""
 
-    cell: Cell
+    cell: LstmCell | GruCell
     stay: Unchanged
     inputs: Inputs
     asked: Asked
