@@ -24,7 +24,7 @@ from icudl.proofs.forms.groups import Groups
 from icudl.proofs.forms.nearby import Nearby
 from icudl.proofs.forms.networks import make_network
 from icudl.proofs.forms.passes import Track
-from icudl.proofs.forms.search import Search
+from icudl.proofs.forms.search import NEAR, Search, _parts
 from icudl.proofs.forms.values import NetworkValues
 from icudl.proofs.pieces import Found, Verdict
 from training_grids import make_grid
@@ -226,3 +226,23 @@ def test_stays_without_values_are_nothing_to_search() -> None:
     network = make_network(model, 8).prepare(Track.exact(values.features), values.target.lengths)
     found = Search(model, network, empty, 0.01, 10).run()
     assert len(found.pieces.value) == 0
+
+
+def test_noise_says_into_how_many_parts_a_piece_is_cut() -> None:
+    nan, inf = torch.nan, torch.inf
+    # Least lead, noise, width of the piece, parts: noise in k parts is k^2 times smaller.
+    cases = [
+        (-0.1, 0.5, 1.0, 2),
+        (-1.0, 1.5, 0.1, 3),
+        (-9.5, 10.0, 1.0, 6),
+        (-100.0, 100.1, 1.0, 8),
+        # Where noise is not what keeps it open, or no number, wide pieces are cut more.
+        (-1.0, 0.5, 2 * NEAR, 5),
+        (-1.0, 0.5, NEAR, 3),
+        (-1.0, 1.0, NEAR, 3),
+        (-inf, inf, 2 * NEAR, 5),
+        (nan, nan, NEAR, 3),
+    ]
+    lead, rest, width, parts = zip(*cases, strict=True)
+    numbers = (torch.tensor(array, dtype=torch.float64) for array in (lead, rest, width))
+    assert _parts(*numbers).tolist() == list(parts)

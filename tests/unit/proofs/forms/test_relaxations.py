@@ -118,9 +118,32 @@ def test_tangents_are_nearly_as_close_as_chords(name: str, monkeypatch: pytest.M
     assert bool((tangent.slope != chord.slope)[1:].any())
     remainder = THIRD[name] / 6 * ((upper - lower) / 2) ** 3
     assert bool((tangent.error <= chord.error + 1.05 * remainder).all())
-    # A tenth more where the function bends most.
+    # A tenth more where the function bends most; a multiple where it hardly bends.
     bends = chord.error > 0.9 * chord.error.amax(dim=1, keepdim=True)
     assert bool((tangent.error <= 1.15 * chord.error)[bends].all())
+
+
+@pytest.mark.parametrize("name", TANGENTS)
+def test_no_third_derivative_is_larger_than_what_a_tangent_allows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "relaxations", lambda: None)
+    allowed: list[float] = []
+    tangent = relaxations._tangent
+
+    def noted(*arguments: Any) -> Line:
+        allowed.append(arguments[-1])
+        return tangent(*arguments)
+
+    monkeypatch.setattr(relaxations, "_tangent", noted)
+    lower, upper = (ends[1:] for ends in narrow_intervals(name))
+    FUNCTIONS[name][1](lower, upper)
+    closest = torch.zeros_like(lower)
+    for share in torch.linspace(0, 1, 21, dtype=torch.float64).tolist():
+        x = (lower + share * (upper - lower)).requires_grad_()
+        found = FUNCTIONS[name][0](x)
+        for _ in range(3):
+            (found,) = torch.autograd.grad(found.sum(), x, create_graph=True)
+        closest = torch.maximum(closest, found.detach().abs() - 1e-15)
+    assert 0.99 * allowed[0] < float(closest.amax()) <= allowed[0]
 
 
 @pytest.mark.skipif(compiled.relaxations() is None, reason="There is no compiler.")

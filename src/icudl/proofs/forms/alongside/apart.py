@@ -1,8 +1,9 @@
 """Passes that each run alongside a stay of its own: the one into which the middle of the changed value turns the stay.
 
-Noise stays small there, as nothing is far from where its slopes are taken. So older errors may be merged: after some
-hours, all but the last few are replaced by one error for each number of the state. What a product of Jacobians costs
-then no longer grows with the window.
+Noise stays small there, as nothing is far from where its slopes are taken. So errors may be merged: after some hours,
+all but the largest are replaced by one error for each number of the state. What a product of Jacobians costs then no
+longer grows with the window. What is read in the end is a sum over the hours whose noise is found from the last hour
+back, with each error of its own.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from icudl.proofs.forms.cells import Cell
 from icudl.proofs.forms.compiled import relaxations
 
 MOST = 10
-"""Hours whose errors are kept apart."""
+"""Errors kept apart at most, in hours: multiples of the numbers of a state."""
 
 KEPT = 3
-"""Hours whose errors stay apart when older ones are merged."""
+"""Errors that stay apart when the others are merged, the largest ones, likewise."""
 
 AT_ONCE = 32
 """Passes carried at once."""
