@@ -207,6 +207,7 @@ class Fleet:
 
     def _turn(self, after: Tensor) -> None:
         """Let what was written into the spare room be what is carried."""
+        # What was carried until now becomes the spare room, over its full width again.
         whole = self.carried
         self.carried, self.spare = (
             after,
