@@ -6,10 +6,11 @@ A piece that is too wide for its bounds is halved.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from icudl.artifacts import Certificates, Checkpoint, GridDataset, PieceVerdict
@@ -43,21 +44,38 @@ class Checker:
         self._row_of = {int(stay): row for row, stay in enumerate(grid.stay_ids)}
         self._member_of = dict(proofs.stays.select("stay_id", "member").iter_rows())
 
-    def faults(self, count: int, rng: np.random.Generator) -> list[str]:
-        """Check ``count`` pieces and as many witnesses, drawn at random; return a line for each that does not hold."""
-        decided = [PieceVerdict.HOLDS.value, PieceVerdict.FLIPS.value]
-        pieces = self.proofs.pieces.filter(self.proofs.pieces["verdict"].is_in(decided))
-        found = []
+    def to_check(self, count: int) -> int:
+        """Return how many pieces and witnesses ``faults`` checks."""
+        return min(count, self._decided().height) + min(count, self._witnesses().height)
+
+    def faults(self, count: int, rng: np.random.Generator, tick: Callable[[int], None] = lambda _: None) -> list[str]:
+        """Check ``count`` pieces and as many witnesses, drawn at random; return a line for each that does not hold.
+
+        Args:
+            count: Of either.
+            rng: Draws them.
+            tick: Called with 1 for each that is checked.
+        """
+        pieces, found = self._decided(), []
         for row in _drawn(pieces.height, count, rng):
             piece = pieces.row(row, named=True)
             if not self.piece_holds(piece, float(piece["low"]), float(piece["high"]), DEPTH):
                 found.append(f"a piece of {self._name(piece)} is not found to be {piece['verdict']!r} again")
-        flips = self.proofs.values.filter(self.proofs.values["witness"].is_not_null())
+            tick(1)
+        flips = self._witnesses()
         for row in _drawn(flips.height, count, rng):
             value = flips.row(row, named=True)
             if not self._may_flip(value):
                 found.append(f"the witness of {self._name(value)} flips nothing")
+            tick(1)
         return found
+
+    def _decided(self) -> pl.DataFrame:
+        decided = [PieceVerdict.HOLDS.value, PieceVerdict.FLIPS.value]
+        return self.proofs.pieces.filter(self.proofs.pieces["verdict"].is_in(decided))
+
+    def _witnesses(self) -> pl.DataFrame:
+        return self.proofs.values.filter(self.proofs.values["witness"].is_not_null())
 
     def piece_holds(self, piece: Mapping[str, Any], low: float, high: float, depth: int) -> bool:
         """Tell whether the verdict of a piece is confirmed from ``low`` to ``high``."""

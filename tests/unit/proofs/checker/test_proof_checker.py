@@ -66,7 +66,9 @@ def proved(tmp_path: Path, model: Any, inputs: InputOptions, threat_model: str) 
 def test_it_confirms_what_was_proved(tmp_path: Path, model: Any, inputs: InputOptions, threat_model: str) -> None:
     proofs, checker = proved(tmp_path, model, inputs, threat_model)
     assert set(proofs.pieces["verdict"]) >= {"holds", "flips"}
-    assert checker.faults(12, np.random.default_rng(0)) == []
+    told: list[int] = []
+    assert checker.faults(12, np.random.default_rng(0), told.append) == []
+    assert told == [1] * checker.to_check(12)
 
 
 def test_it_notices_what_was_forged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

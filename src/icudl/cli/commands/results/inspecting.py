@@ -158,7 +158,7 @@ def verify(session: Session, reference: str | None, rerun: bool, lineage: bool, 
         checked = ""
         if node == "certify" and pieces and not found:
             try:
-                found = check_proofs(store, manifest, pieces)
+                found = check_proofs(store, manifest, pieces, session.progress())
                 checked = f"; {pieces} of its intervals hold for the second program"
             except StoreError as error:
                 checked = f"; its intervals are not checked, for an input is missing ({error})"
