@@ -467,12 +467,17 @@ def _require_robust(tree: _Tree, models: Mapping[str, Model]) -> None:
         ConfigError: It does not learn in epochs.
     """
     for name, entry in models.items():
-        where = ("robust",) if name == MAIN and len(models) == 1 else ("models", name, "robust")
+        where = _of_model(name, models, "robust")
         if where in tree.tables and entry.robust.active and not entry.model.learns_in_epochs:
             raise ConfigError(
                 f"[{'.'.join(where)}] is set, but {entry.model.name!r} does not learn in epochs, in which records "
                 "could be altered. Leave the table out, or choose a network."
             )
+
+
+def _of_model(name: str, models: Mapping[str, Model], table: str) -> tuple[str, ...]:
+    """Return where a table that concerns one model alone stands: at the root in a study of one unnamed model."""
+    return (table,) if name == MAIN and len(models) == 1 else ("models", name, table)
 
 
 def _require_pretrainable(tree: _Tree, models: Mapping[str, Model]) -> None:
@@ -482,7 +487,7 @@ def _require_pretrainable(tree: _Tree, models: Mapping[str, Model]) -> None:
         ConfigError: It has no recurrent layers.
     """
     for name, entry in models.items():
-        where = ("pretrain",) if name == MAIN and len(models) == 1 else ("models", name, "pretrain")
+        where = _of_model(name, models, "pretrain")
         if where in tree.tables and entry.pretrain.active and not entry.model.pretrainable:
             raise ConfigError(
                 f"[{'.'.join(where)}] is set, but {entry.model.name!r} has no recurrent layers, which alone can be "

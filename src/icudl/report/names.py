@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from icudl.analysis.conditions import CONDITIONS
 from icudl.analysis.numbers.headline import ONE_AT_A_TIME
@@ -117,12 +118,12 @@ def pretraining(lineage: Sequence[LineageEntry], model: str) -> str:
         lineage: Of the study.
         model: Name of the model.
     """
-    for made in lineage:
-        if made.node == "train" and made.name in ("train", f"train/{model}") and PretrainOptions.table in made.options:
-            epochs = PretrainOptions.from_dict(made.options[PretrainOptions.table]).epochs
-            passes = f"{epochs} passes" if epochs > 1 else "one pass"
-            return f"pretrained without outcomes, to tell hidden charted values, in {passes} over its training stays"
-    return ""
+    options = _trained_with(lineage, model, PretrainOptions.table)
+    if options is None:
+        return ""
+    epochs = PretrainOptions.from_dict(options).epochs
+    passes = f"{epochs} passes" if epochs > 1 else "one pass"
+    return f"pretrained without outcomes, to tell hidden charted values, in {passes} over its training stays"
 
 
 def robust_training(lineage: Sequence[LineageEntry], model: str) -> str:
@@ -132,19 +133,28 @@ def robust_training(lineage: Sequence[LineageEntry], model: str) -> str:
         lineage: Of the study.
         model: Name of the model.
     """
+    options = _trained_with(lineage, model, RobustOptions.table)
+    if options is None:
+        return ""
+    told = RobustOptions.from_dict(options)
+    parts = {
+        f"errors of entry in {percent(told.error_rate)} of the values": told.error_rate,
+        f"{percent(told.value_dropout)} of the values left out": told.value_dropout,
+        f"{percent(told.variable_dropout)} of the variables left out": told.variable_dropout,
+        f"{percent(told.adversarial_share)} of the loss on records changed on purpose": told.adversarial_share,
+        f"weight {told.consistency:g} on consistency with records changed on purpose": told.consistency,
+    }
+    words = [part for part, amount in parts.items() if amount > 0]
+    return f"robust training: {listed(words)}" if words else ""
+
+
+def _trained_with(lineage: Sequence[LineageEntry], model: str, table: str) -> Mapping[str, Any] | None:
+    """Return a table of the options that a model was trained with; None where its training has none."""
     for made in lineage:
-        if made.node == "train" and made.name in ("train", f"train/{model}") and RobustOptions.table in made.options:
-            told = RobustOptions.from_dict(made.options[RobustOptions.table])
-            parts = {
-                f"errors of entry in {percent(told.error_rate)} of the values": told.error_rate,
-                f"{percent(told.value_dropout)} of the values left out": told.value_dropout,
-                f"{percent(told.variable_dropout)} of the variables left out": told.variable_dropout,
-                f"{percent(told.adversarial_share)} of the loss on records changed on purpose": told.adversarial_share,
-                f"weight {told.consistency:g} on consistency with records changed on purpose": told.consistency,
-            }
-            words = [part for part, amount in parts.items() if amount > 0]
-            return f"robust training: {listed(words)}" if words else ""
-    return ""
+        if made.node == "train" and made.name in ("train", f"train/{model}") and table in made.options:
+            found: Mapping[str, Any] = made.options[table]
+            return found
+    return None
 
 
 def threat_name(threat_model: str) -> str:

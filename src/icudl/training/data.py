@@ -75,6 +75,23 @@ def scaled_stays(
         scaler: Fitted on training stays.
         inputs: Channels.
     """
+    features, lengths = features_of(values, hours, statics, scaler, inputs)
+    outcomes = torch.from_numpy(labels.astype(np.int64))
+    return Stays(features.contiguous(), lengths, outcomes, columns_of(inputs, values.shape[2]))
+
+
+def features_of(
+    values: Floats, hours: npt.NDArray[np.integer], statics: Floats, scaler: FeatureScaler, inputs: InputOptions
+) -> tuple[Tensor, Tensor]:
+    """Return the (n, T, C) features and (n,) lengths of stays from their clinical values.
+
+    Args:
+        values: (n, T, F) clinical values, NaN where nothing was charted.
+        hours: (n,) length of each stay.
+        statics: (n, S) descriptors that ``inputs`` names.
+        scaler: Fitted on training stays.
+        inputs: Channels.
+    """
     prepared = prepare_inputs(scaler, inputs, values, hours, statics)
     lengths = torch.from_numpy(prepared.lengths.astype(np.int64))
     features = assemble_features(
@@ -86,8 +103,7 @@ def scaled_stays(
         scaler,
         inputs,
     )
-    outcomes = torch.from_numpy(labels.astype(np.int64))
-    return Stays(features.contiguous(), lengths, outcomes, columns_of(inputs, values.shape[2]))
+    return features, lengths
 
 
 def clinical_stays(grid: GridDataset, rows: Rows, inputs: InputOptions) -> ClinicalStays:

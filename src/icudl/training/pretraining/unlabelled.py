@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from icudl.artifacts import FeatureScaler, Floats, GridDataset
-from icudl.preprocessing.features import assemble_features, assemble_values
-from icudl.preprocessing.scaling import InputOptions, prepare_inputs, select_statics, to_unit
-from icudl.training.data import Rows
+from icudl.preprocessing.features import assemble_values
+from icudl.preprocessing.scaling import InputOptions, select_statics, to_unit
+from icudl.training.data import Rows, features_of
 from icudl.training.pretraining.hiding import hidden_values
 from icudl.training.pretraining.options import PretrainOptions
 
@@ -86,17 +86,7 @@ class UnlabelledStays:
         values, hours = self.values[chosen], self.lengths[chosen]
         hidden = hidden_values(values, hours, self.options, rng)
         left = np.where(hidden, np.float32(np.nan), values)
-        prepared = prepare_inputs(self.scaler, self.inputs, left, hours, self.statics[chosen])
-        lengths = torch.from_numpy(prepared.lengths.astype(np.int64))
-        features = assemble_features(
-            torch.from_numpy(prepared.unit),
-            torch.from_numpy(prepared.observed),
-            torch.from_numpy(prepared.hours_since),
-            torch.from_numpy(prepared.statics),
-            lengths,
-            self.scaler,
-            self.inputs,
-        )
+        features, lengths = features_of(left, hours, self.statics[chosen], self.scaler, self.inputs)
         unit = torch.from_numpy(np.nan_to_num(to_unit(self.scaler, values)))
         charted = torch.from_numpy(~np.isnan(values))
         answers = assemble_values(unit, lengths, self.scaler, self.inputs) * charted
